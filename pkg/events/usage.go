@@ -1,0 +1,99 @@
+package events
+
+import "github.com/aliquot-engine/aliquot/pkg/money"
+
+// Usage is one usage event, spelled out: what edges speak. The hot path never
+// makes one; it works on [Columns].
+type Usage struct {
+	Source     string // CloudEvents source: who numbers or names the event
+	ID         string // unique within Source; empty where Sequenced
+	Epoch      uint64 // a client that lost its place begins a new epoch
+	Sequence   uint64 // from 0 or 1, without gaps, within (Source, Epoch)
+	Sequenced  bool   // identity is (Source, Epoch, Sequence) rather than (Source, ID)
+	Node       Node
+	Customer   Customer
+	Meter      Meter
+	Quantity   money.Quantity // of the meter's unit, not negative
+	Start, End int64          // half-open interval, nanoseconds since 1970 UTC
+	Attributes []Attribute    // ascending by name, no name twice
+	Replaces   string         // id of the event this one replaces
+	Retracts   string         // id of the event this one takes back
+}
+
+// Attribute is one name and value that rate cards can match.
+type Attribute struct{ Name, Value string }
+
+// Columns is one decoded segment: the events of one book from one submission,
+// one slice a field, one index an event. It is reused from segment to segment
+// and its byte slices alias the message.
+//
+// All events of a segment are sequenced, or none is.
+type Columns struct {
+	Provider  Provider
+	Sequenced bool
+	N         int // events
+
+	Strings [][]byte    // the string table; every uint32 below that says so indexes it
+	Sources []SourceRef // distinct (source, epoch)
+	Sets    [][]SetAttr // distinct attribute sets, each ascending by name; set 0 is empty
+
+	Source   []uint32 // into Sources
+	Sequence []uint64 // where Sequenced
+	IDEnd    []uint32 // where not: IDBytes[IDEnd[i-1]:IDEnd[i]] is the id of event i
+	IDBytes  []byte
+	Node     []uint32 // into Strings
+	Customer []uint32 // into Strings
+	Meter    []uint32 // into Strings
+	Set      []uint32 // into Sets
+	Quantity []money.Quantity
+	Start    []int64
+	End      []int64
+
+	Amends []Amendment // ascending by Ordinal; almost always empty
+}
+
+// SourceRef is a source and its epoch.
+type SourceRef struct {
+	Name  uint32 // into Strings
+	Epoch uint64
+}
+
+// SetAttr is one attribute of a set.
+type SetAttr struct{ Name, Value uint32 } // into Strings
+
+// Amendment says that an event takes back or replaces another.
+type Amendment struct {
+	Ordinal  uint32
+	Retracts bool   // false: replaces
+	ID       uint32 // into Strings: the other event's id
+}
+
+// Message is one message of USAGE-p: a batch, a barrier or a marker.
+type Message struct {
+	Kind     MessageKind
+	Segments []Segment // of a batch
+	Control  uint64    // of a barrier: CONTROL is in effect up to and including this position
+	Rules    uint32    // of a barrier: version of the settlement rules
+}
+
+// MessageKind tells the three apart.
+type MessageKind uint8
+
+const (
+	Batch   MessageKind = 1
+	Barrier MessageKind = 2 // CONTROL takes effect here, and entries are cut here
+	Marker  MessageKind = 3 // entries are cut here
+)
+
+// Segment is one book's part of a batch.
+type Segment struct {
+	// Stamped by ingest, outside the provider's signature.
+	Book              Book
+	Received          int64  // nanoseconds since 1970 UTC
+	ReceivedFromEvent bool   // an import whose book allows it: received is each event's end
+	Key               string // name of the key that authenticated it
+	Signature         []byte // Ed25519 over Packed, where the provider signs
+
+	// Packed is the provider's own bytes, verbatim: see packed.proto.
+	Packed []byte
+}
