@@ -1,0 +1,281 @@
+// Package quotes decides which observed rate prices an event, or that none does.
+//
+// The method: a [Board] keeps every observation of every source. For an event
+// that ends at an instant it takes, of each source, the latest observation that
+// is not after that instant, and leaves out those that are too old then. The
+// quote is the median of what is left: of an odd number the middle one, of an
+// even number the mean of the two in the middle, rounded half-even to the atto.
+// Guards can only refuse a quote, never change it, and they are asked in this
+// order, the first that objects giving the [Reason]:
+//
+//  1. no policy for the pair: [NoPolicy];
+//  2. no observation at or before the instant: [Missing];
+//  3. none that is fresh: [Stale]. An observation of time t is fresh at end
+//     where end - t ≤ heartbeat + margin;
+//  4. fewer fresh sources than the policy wants: [Few];
+//  5. the highest and the lowest fresh observation differ by more than
+//     max_deviation × median: [Deviating]. Zero switches this guard off;
+//  6. |median - peg| > peg_hold × peg: [OffPeg]. A peg of zero switches this
+//     guard off; a peg_hold of zero beside a peg holds whatever is off the peg.
+//
+// Exactly at a bound is allowed in all of them. All comparisons are exact: the
+// only rounding is that of an even median. A policy with a fixed quote asks no
+// guard. A policy counts from the barrier at which it took effect, for events
+// of any time; so does an observation.
+//
+// # Invariants
+//
+//   - Fails closed: what no guard could check is held.
+//   - Deterministic: a verdict depends on the policy and on the set of
+//     observations, not on how or in which messages they came.
+//   - Cacheable: until the board changes, every instant in [From, Until) of a
+//     verdict has that same verdict.
+//   - Immutable: a round that is known never changes its time or rate.
+//
+// # Memory
+//
+// All rounds are kept, since an event may be as old as its book's horizon and a
+// release may name any round: about 110 bytes each with a name of 20 bytes.
+package quotes
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// Board holds the policies and observations of all pairs. The zero value is
+// empty and ready. It is not safe for concurrent use.
+type Board struct {
+	pairs    map[events.Pair]*pair
+	revision uint64
+}
+
+type pair struct {
+	declared bool
+	policy   events.QuotePolicyDeclared
+	window   int64    // heartbeat + margin in nanoseconds
+	sources  []series // ascending by name
+}
+
+// series is what one source said, ascending in time.
+type series struct {
+	name   string
+	times  []int64 // nanoseconds since 1970 UTC, no two equal
+	rates  []money.Amount
+	rounds []string
+	known  map[string]int32 // round to index
+}
+
+// Revision grows with every change that may change a verdict. A caller that
+// keeps verdicts drops them when it has grown.
+func (b *Board) Revision() uint64 { return b.revision }
+
+func (b *Board) pair(name events.Pair) *pair {
+	p := b.pairs[name]
+	if p == nil {
+		if b.pairs == nil {
+			b.pairs = make(map[events.Pair]*pair)
+		}
+		p = &pair{}
+		b.pairs[name] = p
+	}
+	return p
+}
+
+// mostRate and mostFraction bound what is stored so that no comparison here can
+// overflow 128 bits: 10¹⁸ whole units of currency, and 10,000 %.
+var (
+	mostRate     = whole(1_000_000_000_000_000_000)
+	mostFraction = whole(100)
+)
+
+func whole(n uint64) money.Amount {
+	a, err := money.MulDiv(money.One, money.Units{Lo: n}, money.Units{Lo: 1})
+	if err != nil {
+		return money.Amount{} // Not reached: 10³⁶ attos fit.
+	}
+	return a
+}
+
+// mostWindow is the largest heartbeat and the largest margin, in seconds: about 31 years.
+const mostWindow = 1_000_000_000
+
+// SetPolicy declares or replaces the policy of a pair. It fails, changing
+// nothing, on a pair that is not of the form ASSET/CURRENCY, on values below
+// zero, on rates above 10¹⁸ and on fractions above 100.
+func (b *Board) SetPolicy(p events.QuotePolicyDeclared) error {
+	if _, _, ok := p.Pair.Split(); !ok {
+		return fmt.Errorf("setting a quote policy: pair %q is not of the form ASSET/CURRENCY", p.Pair)
+	}
+	for _, v := range []struct {
+		field string
+		value money.Amount
+		most  money.Amount
+	}{
+		{"fixed", p.Fixed, mostRate}, {"peg", p.Peg, mostRate},
+		{"max_deviation", p.MaxDeviation, mostFraction},
+		{"peg_warn", p.PegWarn, mostFraction}, {"peg_hold", p.PegHold, mostFraction},
+	} {
+		if v.value.Sign() < 0 || v.value.Cmp(v.most) > 0 {
+			return fmt.Errorf("setting the quote policy of %s: %s %v is not between 0 and %v", p.Pair, v.field, v.value, v.most)
+		}
+	}
+	if p.HeartbeatSeconds < 0 || p.HeartbeatSeconds > mostWindow || p.MarginSeconds < 0 || p.MarginSeconds > mostWindow {
+		return fmt.Errorf("setting the quote policy of %s: heartbeat %d s or margin %d s is not between 0 and %d s",
+			p.Pair, p.HeartbeatSeconds, p.MarginSeconds, mostWindow)
+	}
+	if p.MinSources < 0 {
+		return fmt.Errorf("setting the quote policy of %s: min_sources %d is below zero", p.Pair, p.MinSources)
+	}
+	p.MinSources = max(p.MinSources, 1)
+	at := b.pair(p.Pair)
+	at.declared, at.policy = true, p
+	at.window = (p.HeartbeatSeconds + p.MarginSeconds) * int64(time.Second)
+	b.revision++
+	return nil
+}
+
+// Observe adds rounds of one source. A round that is known with the same time
+// and rate is ignored, so that an import can be repeated or overlap. It fails,
+// changing nothing, where a known round has another time or rate, where a new
+// round is not later than every round before it of its source, where a rate is
+// not above zero or above 10¹⁸, and on names that could not be told apart in a
+// quote's id (see [Verdict]).
+func (b *Board) Observe(o events.QuotesObserved) error {
+	if _, _, ok := o.Pair.Split(); !ok {
+		return fmt.Errorf("observing quotes: pair %q is not of the form ASSET/CURRENCY", o.Pair)
+	}
+	if err := checkName(o.Source); err != nil {
+		return fmt.Errorf("observing quotes of %s: source: %w", o.Pair, err)
+	}
+	var old series
+	var sources []series
+	if p := b.pairs[o.Pair]; p != nil {
+		sources = p.sources
+	}
+	i, found := slices.BinarySearchFunc(sources, o.Source, func(s series, name string) int { return strings.Compare(s.name, name) })
+	if found {
+		old = sources[i]
+	}
+	fresh, err := old.news(o.Rounds)
+	if err != nil {
+		return fmt.Errorf("observing quotes of %s by %s: %w", o.Pair, o.Source, err)
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	p := b.pair(o.Pair)
+	if !found {
+		p.sources = slices.Insert(p.sources, i, series{name: strings.Clone(o.Source), known: make(map[string]int32)})
+	}
+	s := &p.sources[i]
+	for _, r := range fresh {
+		name := strings.Clone(r.Round)
+		s.known[name] = int32(len(s.rounds))
+		s.times = append(s.times, r.Time.UnixNano())
+		s.rates = append(s.rates, r.Rate)
+		s.rounds = append(s.rounds, name)
+	}
+	b.revision++
+	return nil
+}
+
+// news returns the rounds that are not known yet, or why they cannot be taken.
+func (s *series) news(rounds []events.Round) ([]events.Round, error) {
+	last := int64(math.MinInt64)
+	if n := len(s.times); n > 0 {
+		last = s.times[n-1]
+	}
+	if len(s.times)+len(rounds) > math.MaxInt32 {
+		return nil, fmt.Errorf("more than %d rounds", math.MaxInt32)
+	}
+	var fresh []events.Round
+	var seen map[string]int // of this message, indexes into fresh
+	for _, r := range rounds {
+		if err := checkName(r.Round); err != nil {
+			return nil, fmt.Errorf("round %q: %w", r.Round, err)
+		}
+		if r.Rate.Sign() <= 0 || r.Rate.Cmp(mostRate) > 0 {
+			return nil, fmt.Errorf("round %s: rate %v is not above 0 and at most %v", r.Round, r.Rate, mostRate)
+		}
+		at, ok := nanoseconds(r.Time)
+		if !ok {
+			return nil, fmt.Errorf("round %s: time %v is not between 1970 and 2262", r.Round, r.Time)
+		}
+		knownTime, knownRate, known := int64(0), money.Amount{}, false
+		if j, ok := s.known[r.Round]; ok {
+			knownTime, knownRate, known = s.times[j], s.rates[j], true
+		} else if j, ok := seen[r.Round]; ok {
+			knownTime, knownRate, known = fresh[j].Time.UnixNano(), fresh[j].Rate, true
+		}
+		if known {
+			if knownTime != at || knownRate != r.Rate {
+				return nil, fmt.Errorf("round %s: is known with rate %v at %s, and cannot become %v at %s", r.Round,
+					knownRate, stamp(knownTime), r.Rate, stamp(at))
+			}
+			continue
+		}
+		if at <= last {
+			return nil, fmt.Errorf("round %s: time %s is not after %s, the time of the round before it", r.Round, stamp(at), stamp(last))
+		}
+		last = at
+		if seen == nil {
+			seen = make(map[string]int, len(rounds))
+		}
+		seen[r.Round] = len(fresh)
+		fresh = append(fresh, r)
+	}
+	return fresh, nil
+}
+
+// Round returns the rate of one round, for a release that names it.
+func (b *Board) Round(name events.Pair, source, round string) (money.Amount, bool) {
+	p := b.pairs[name]
+	if p == nil {
+		return money.Amount{}, false
+	}
+	for i := range p.sources {
+		if s := &p.sources[i]; s.name == source {
+			j, ok := s.known[round]
+			if !ok {
+				return money.Amount{}, false
+			}
+			return s.rates[j], true
+		}
+	}
+	return money.Amount{}, false
+}
+
+// RoundID names a round of a source as postings do: "source#round".
+func RoundID(source, round string) string { return source + "#" + round }
+
+// latest returns the index of the latest observation not after end, -1 if none.
+func (s *series) latest(end int64) int {
+	return sort.Search(len(s.times), func(i int) bool { return s.times[i] > end }) - 1
+}
+
+func checkName(s string) error {
+	if err := events.CheckName(s); err != nil {
+		return err
+	}
+	if i := strings.IndexAny(s, "#,"); i >= 0 {
+		return fmt.Errorf("name has the character %q, which separates names in the id of a quote", s[i])
+	}
+	return nil
+}
+
+func nanoseconds(t time.Time) (int64, bool) {
+	if s := t.Unix(); s < 0 || s >= math.MaxInt64/int64(time.Second) {
+		return 0, false
+	}
+	return t.UnixNano(), true
+}
+
+func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }

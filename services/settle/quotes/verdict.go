@@ -1,0 +1,180 @@
+package quotes
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// Verdict says how events that end in [From, Until) are priced.
+type Verdict struct {
+	Held   bool   // nothing is priced: quantities wait
+	Reason Reason // why, where Held
+
+	// Quote is the currency that one unit of the asset is worth; zero where
+	// Held, so that it cannot price anything by mistake.
+	Quote money.Amount
+	// ID names what the quote rests on: "source#round" of one observation,
+	// "median:source#round,source#round" of several, ascending by source,
+	// "fixed", or nothing where asset and currency are the same.
+	ID   string
+	Warn bool         // priced, but off the peg by more than the policy's peg_warn
+	Seen money.Amount // the median, also where a guard held it; zero where there is none
+
+	// From (inclusive) and Until (exclusive) bound the ends, in nanoseconds
+	// since 1970 UTC, that have this verdict while the board does not change.
+	From, Until int64
+}
+
+// Reason says why an event is not priced. The values are stable.
+type Reason string
+
+// The reasons, in the order in which they are looked for: see the package comment.
+const (
+	NoPolicy  Reason = "no_policy"
+	Missing   Reason = "missing"
+	Stale     Reason = "stale"
+	Few       Reason = "few"
+	Deviating Reason = "deviating"
+	OffPeg    Reason = "off_peg"
+)
+
+// PairOf returns the pair of an asset and the currency it is quoted in.
+func PairOf(asset, currency money.Asset) events.Pair {
+	return events.Pair(asset) + "/" + events.Pair(currency)
+}
+
+// For returns the verdict on an event that ends at end, was priced in currency
+// and is charged in asset. Where the two are the same no quote is needed: the
+// quote is one and has no ID.
+func (b *Board) For(asset, currency money.Asset, end int64) Verdict {
+	if asset == currency {
+		return Verdict{Quote: money.One, Seen: money.One, From: math.MinInt64, Until: math.MaxInt64}
+	}
+	return b.At(PairOf(asset, currency), end)
+}
+
+// observation is the latest word of one source at some instant.
+type observation struct {
+	source, round string
+	rate          money.Amount
+}
+
+// At returns the verdict on an event that ends at end, in nanoseconds since
+// 1970 UTC. Its cost is a binary search for each source of the pair.
+func (b *Board) At(name events.Pair, end int64) Verdict {
+	v := Verdict{From: math.MinInt64, Until: math.MaxInt64}
+	p := b.pairs[name]
+	if p == nil || !p.declared {
+		return v.held(NoPolicy)
+	}
+	if p.policy.Fixed.Sign() > 0 {
+		v.Quote, v.Seen, v.ID = p.policy.Fixed, p.policy.Fixed, "fixed"
+		return v
+	}
+	var few [8]observation
+	fresh, any := few[:0], false
+	for i := range p.sources {
+		s := &p.sources[i]
+		j := s.latest(end)
+		if j+1 < len(s.times) {
+			v.Until = min(v.Until, s.times[j+1])
+		}
+		if j < 0 {
+			continue
+		}
+		any = true
+		stale := after(s.times[j], p.window) // the first instant at which it is too old
+		if end >= stale {
+			v.From = max(v.From, stale)
+			continue
+		}
+		v.From, v.Until = max(v.From, s.times[j]), min(v.Until, stale)
+		fresh = append(fresh, observation{s.name, s.rounds[j], s.rates[j]})
+	}
+	switch {
+	case !any:
+		return v.held(Missing)
+	case len(fresh) == 0:
+		return v.held(Stale)
+	case len(fresh) < p.policy.MinSources:
+		return v.held(Few)
+	}
+	id := identify(fresh)
+	slices.SortFunc(fresh, func(a, b observation) int { return a.rate.Cmp(b.rate) })
+	median, ok := middle(fresh)
+	if !ok {
+		return v.held(Deviating) // Not reached: Observe bounds the rates.
+	}
+	v.Seen = median
+	if bound := p.policy.MaxDeviation; !bound.IsZero() && exceeds(fresh[0].rate, fresh[len(fresh)-1].rate, bound, median) {
+		return v.held(Deviating)
+	}
+	if peg := p.policy.Peg; !peg.IsZero() {
+		if exceeds(peg, median, p.policy.PegHold, peg) {
+			return v.held(OffPeg)
+		}
+		v.Warn = exceeds(peg, median, p.policy.PegWarn, peg)
+	}
+	v.Quote, v.ID = median, id
+	return v
+}
+
+func (v Verdict) held(why Reason) Verdict {
+	v.Held, v.Reason = true, why
+	return v
+}
+
+// after returns the first instant later than t by more than window.
+func after(t, window int64) int64 {
+	if t > math.MaxInt64-1-window {
+		return math.MaxInt64
+	}
+	return t + window + 1
+}
+
+// identify names the observations, which are ascending by source.
+func identify(all []observation) string {
+	if len(all) == 1 {
+		return RoundID(all[0].source, all[0].round)
+	}
+	ids := make([]string, len(all))
+	for i, o := range all {
+		ids[i] = RoundID(o.source, o.round)
+	}
+	return "median:" + strings.Join(ids, ",")
+}
+
+// middle returns the median of observations that are ascending by rate.
+func middle(all []observation) (money.Amount, bool) {
+	n := len(all)
+	if n%2 == 1 {
+		return all[n/2].rate, true
+	}
+	sum, err := all[n/2-1].rate.Add(all[n/2].rate)
+	if err != nil {
+		return money.Amount{}, false
+	}
+	mean, err := money.MulDiv(sum, money.Units{Lo: 1}, money.Units{Lo: 2})
+	return mean, err == nil
+}
+
+// exceeds reports whether |a - b| > fraction × of, exactly: a whole number of
+// attos is above a bound if and only if it is above the bound's floor. What
+// cannot be computed exceeds.
+func exceeds(a, b, fraction, of money.Amount) bool {
+	gap, err := a.Sub(b)
+	if err != nil {
+		return true
+	}
+	if gap, err = gap.Abs(); err != nil {
+		return true
+	}
+	_, oneLo := money.One.Limbs()
+	hi, lo := fraction.Limbs()
+	bound, err := money.MulDivFloor(of, money.Units{Hi: uint64(hi), Lo: lo}, money.Units{Lo: oneLo})
+	return err != nil || gap.Cmp(bound) > 0
+}
