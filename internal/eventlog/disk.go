@@ -1,0 +1,98 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// lockFile is beside the server's own folders. The lock is the kernel's, so it
+// ends with the process however it ends; the process id inside is only for the
+// error message.
+const lockFile = "LOCK"
+
+// lockDir takes the folder for this process, or says who has it.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("making folder: %w", err)
+	}
+	path := filepath.Join(dir, lockFile)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("locking folder: %w", err)
+	}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		holder, _ := io.ReadAll(io.LimitReader(file, 32))
+		_ = file.Close()
+		return nil, fmt.Errorf("locking %s: %w (pid %s)", dir, ErrInUse, strings.TrimSpace(string(holder)))
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	}
+	if err := file.Truncate(0); err == nil {
+		_, err = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		if err != nil {
+			_ = file.Close()
+			return nil, fmt.Errorf("locking %s: %w", dir, err)
+		}
+	}
+	return file, nil
+}
+
+// freeBytes is what an unprivileged process may still use on dir's file
+// system.
+func freeBytes(dir string) (uint64, error) {
+	var status syscall.Statfs_t
+	if err := syscall.Statfs(dir, &status); err != nil {
+		return 0, fmt.Errorf("reading free space of %s: %w", dir, err)
+	}
+	return status.Bavail * uint64(status.Bsize), nil
+}
+
+// spaceAge is how long a reading of the free space is believed. At a disk's
+// 2 GB/s half a GiB is written meanwhile, which is why the window of messages
+// in flight, not this age, is what the default reserve has to cover.
+const spaceAge = 250 * time.Millisecond
+
+// space refuses writing when a folder's free space is below a reserve.
+type space struct {
+	dir     string
+	reserve int64
+
+	mu   sync.Mutex // guards what follows
+	read time.Time
+	err  error
+}
+
+// check is nil while there is more free space than the reserve.
+func (s *space) check() error {
+	if s.reserve < 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.read.IsZero() && time.Since(s.read) < spaceAge {
+		return s.err
+	}
+	free, err := freeBytes(s.dir)
+	switch {
+	case err != nil:
+		// Unknown is not full, but it is no ground to write on either.
+		s.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case free < uint64(s.reserve):
+		s.err = fmt.Errorf("%w: %d bytes free under %s, %d reserved", ErrFull, free, s.dir, s.reserve)
+	default:
+		s.err = nil
+	}
+	s.read = time.Now()
+	return s.err
+}

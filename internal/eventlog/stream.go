@@ -1,0 +1,250 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// MaxMessageBytes bounds a message: subject headers and data together. It
+	// is also the server's default max_payload, so that any cluster takes it.
+	MaxMessageBytes = 1 << 20
+
+	// duplicateWindow is how long the server remembers message ids, in memory.
+	// It only spares a relay a second copy of what it repeats at once; nothing
+	// rests on it. The server's minimum is 100 ms.
+	duplicateWindow = 2 * time.Second
+)
+
+// Option changes how a stream keeps its messages.
+type Option func(*jetstream.StreamConfig)
+
+// Bounded makes a stream forget its oldest messages beyond the given size, for
+// what is useful but not money. Its readers do not assert completeness.
+func Bounded(bytes int64) Option {
+	return func(config *jetstream.StreamConfig) {
+		config.MaxBytes = bytes
+		config.Discard = jetstream.DiscardOld
+	}
+}
+
+// Stream is one stream of a log, for any number of goroutines.
+type Stream struct {
+	log     *Log
+	name    string
+	created time.Time
+	bounded bool
+	handle  jetstream.Stream
+
+	// The server drops what exceeds 128 MB in its ingest queue; these keep far
+	// below, and bound the memory of waiting publishers.
+	bytes *semaphore.Weighted
+	count *semaphore.Weighted
+}
+
+// Message is one stored message.
+type Message struct {
+	// Seq is the position, from 1.
+	Seq     uint64
+	Subject string
+	// Data and Header are the receiver's to keep; nothing reuses them.
+	Data   []byte
+	Header nats.Header
+	// Time is when the server stored it. It decides nothing.
+	Time time.Time
+}
+
+// Info is a stream's extent.
+type Info struct {
+	// First is the first position held, or Last+1 when there is none.
+	First uint64
+	// Last is the last position ever given, 0 when there is none.
+	Last uint64
+	// Messages and Bytes are what is held.
+	Messages uint64
+	Bytes    uint64
+	// Deleted are the positions missing between First and Last, as far as the
+	// server names them, ascending.
+	Deleted []uint64
+}
+
+// Stream creates the stream or, where it exists, verifies that it is
+// configured as asked; ErrDrift names each difference. Nothing is ever changed
+// on an existing stream.
+func (l *Log) Stream(ctx context.Context, name string, subjects []string, options ...Option) (*Stream, error) {
+	config := jetstream.StreamConfig{
+		Name:              name,
+		Subjects:          subjects,
+		Retention:         jetstream.LimitsPolicy,
+		Storage:           jetstream.FileStorage,
+		Discard:           jetstream.DiscardNew,
+		MaxMsgs:           -1,
+		MaxBytes:          -1,
+		MaxMsgsPerSubject: -1,
+		MaxConsumers:      -1,
+		MaxMsgSize:        MaxMessageBytes,
+		Duplicates:        duplicateWindow,
+		Replicas:          l.config.Replicas,
+		DenyDelete:        true,
+		DenyPurge:         true,
+		// Direct reads may come from a follower that is behind; a tail that is
+		// read back must come from the leader.
+		AllowDirect: false,
+	}
+	for _, option := range options {
+		option(&config)
+	}
+	handle, err := l.reader.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if l.onDisk(name) {
+			return nil, fmt.Errorf("opening stream %s: %w: its files are there but the server does not know it", name, ErrDamaged)
+		}
+		handle, err = l.reader.CreateStream(ctx, config)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening stream %s: %w", name, interrupted(err))
+	}
+	info := handle.CachedInfo()
+	if differences := drift(config, info.Config); len(differences) > 0 {
+		return nil, fmt.Errorf("opening stream %s: %w: %s", name, ErrDrift, strings.Join(differences, "; "))
+	}
+	return &Stream{
+		log:     l,
+		name:    name,
+		created: info.Created,
+		bounded: config.Discard == jetstream.DiscardOld,
+		handle:  handle,
+		bytes:   semaphore.NewWeighted(windowBytes),
+		count:   semaphore.NewWeighted(windowMessages),
+	}, nil
+}
+
+// drift lists where a stream differs from what was asked, and every setting
+// that would make it forget, reorder or acknowledge early.
+func drift(want, have jetstream.StreamConfig) []string {
+	var differences []string
+	differ := func(field string, want, have any) {
+		if want != have {
+			differences = append(differences, fmt.Sprintf("%s is %v, want %v", field, have, want))
+		}
+	}
+	if !slices.Equal(want.Subjects, have.Subjects) {
+		differences = append(differences, fmt.Sprintf("subjects are %v, want %v", have.Subjects, want.Subjects))
+	}
+	differ("retention", want.Retention, have.Retention)
+	differ("storage", want.Storage, have.Storage)
+	differ("discard", want.Discard, have.Discard)
+	differ("max_age", want.MaxAge, have.MaxAge)
+	differ("max_msgs", want.MaxMsgs, have.MaxMsgs)
+	differ("max_bytes", want.MaxBytes, have.MaxBytes)
+	differ("max_msgs_per_subject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject)
+	differ("max_msg_size", want.MaxMsgSize, have.MaxMsgSize)
+	differ("duplicate_window", want.Duplicates, have.Duplicates)
+	differ("num_replicas", want.Replicas, have.Replicas)
+	differ("no_ack", want.NoAck, have.NoAck)
+	differ("sealed", want.Sealed, have.Sealed)
+	differ("deny_delete", want.DenyDelete, have.DenyDelete)
+	differ("deny_purge", want.DenyPurge, have.DenyPurge)
+	differ("allow_rollup_hdrs", want.AllowRollup, have.AllowRollup)
+	differ("allow_direct", want.AllowDirect, have.AllowDirect)
+	differ("allow_msg_ttl", want.AllowMsgTTL, have.AllowMsgTTL)
+	differ("allow_msg_counter", want.AllowMsgCounter, have.AllowMsgCounter)
+	differ("allow_msg_schedules", want.AllowMsgSchedules, have.AllowMsgSchedules)
+	differ("persist_mode", want.PersistMode, have.PersistMode)
+	differ("mirror", want.Mirror != nil, have.Mirror != nil)
+	differ("sources", len(want.Sources), len(have.Sources))
+	differ("subject_transform", want.SubjectTransform != nil, have.SubjectTransform != nil)
+	return differences
+}
+
+// Name is the stream's name.
+func (s *Stream) Name() string { return s.name }
+
+// Created is when the stream was made; with the name it identifies the stream.
+func (s *Stream) Created() time.Time { return s.created }
+
+// Last is the last position given, 0 when there is none.
+func (s *Stream) Last(ctx context.Context) (uint64, error) {
+	info, err := s.handle.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("reading the end of stream %s: %w", s.name, interrupted(err))
+	}
+	return info.State.LastSeq, nil
+}
+
+// Info is the stream's extent now. Its cost grows with the number of missing
+// messages, not with the stream.
+func (s *Stream) Info(ctx context.Context) (Info, error) {
+	info, _, err := s.info(ctx)
+	return info, err
+}
+
+func (s *Stream) info(ctx context.Context) (Info, time.Time, error) {
+	info, err := s.handle.Info(ctx, jetstream.WithDeletedDetails(true))
+	if err != nil {
+		return Info{}, time.Time{}, fmt.Errorf("reading the extent of stream %s: %w", s.name, interrupted(err))
+	}
+	state := info.State
+	extent := Info{
+		First:    state.FirstSeq,
+		Last:     state.LastSeq,
+		Messages: state.Msgs,
+		Bytes:    state.Bytes,
+		Deleted:  state.Deleted,
+	}
+	if state.Msgs == 0 {
+		extent.First = state.LastSeq + 1
+	}
+	if state.Lost != nil {
+		extent.Deleted = append(extent.Deleted, state.Lost.Msgs...)
+		slices.Sort(extent.Deleted)
+		extent.Deleted = slices.Compact(extent.Deleted)
+	}
+	return extent, info.Created, nil
+}
+
+// Get reads one message by its position; ErrNotFound when the stream does not
+// hold it.
+func (s *Stream) Get(ctx context.Context, seq uint64) (Message, error) {
+	if seq == 0 {
+		return Message{}, fmt.Errorf("reading stream %s at 0: %w", s.name, ErrNotFound)
+	}
+	raw, err := s.handle.GetMsg(ctx, seq)
+	if err != nil {
+		return Message{}, fmt.Errorf("reading stream %s at %d: %w", s.name, seq, interrupted(err))
+	}
+	return Message{Seq: raw.Sequence, Subject: raw.Subject, Data: raw.Data, Header: raw.Header, Time: raw.Time}, nil
+}
+
+// GetLastFor reads the last message of a subject; ErrNotFound when there is
+// none.
+func (s *Stream) GetLastFor(ctx context.Context, subject string) (Message, error) {
+	raw, err := s.handle.GetLastMsgForSubject(ctx, subject)
+	if err != nil {
+		return Message{}, fmt.Errorf("reading the last %s of stream %s: %w", subject, s.name, interrupted(err))
+	}
+	return Message{Seq: raw.Sequence, Subject: raw.Subject, Data: raw.Data, Header: raw.Header, Time: raw.Time}, nil
+}
+
+// interrupted sorts the errors of requests that change nothing.
+func interrupted(err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return ErrNotFound
+	case errors.Is(err, nats.ErrConnectionClosed):
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrTimeout),
+		errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrReconnectBufExceeded),
+		errors.Is(err, jetstream.ErrJetStreamNotEnabled):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
