@@ -19,7 +19,8 @@ type Decision struct {
 
 // Body is what was decided. The set is closed: see the types of this file.
 type Body interface {
-	Kind() string // stable name in the codec, such as "node_declared"
+	Kind() string    // stable name in the codec, such as "node_declared"
+	Validate() error // [Problems], every one at once, or nil: can it be meant at all, seen alone
 }
 
 // ProviderDeclared introduces a provider or changes its name.
@@ -186,8 +187,9 @@ type KeyRevoked struct {
 	Key string `json:"key"`
 }
 
-// HoldersListed replaces the part of a screening list. Its holders' shares are
-// held, not paid. Lists larger than one message come in parts.
+// HoldersListed replaces a screening list. Its holders' shares are held, not
+// paid. Lists larger than one message come in parts, 0 first and in order: the
+// new list replaces the old with its last part, and until then both are held.
 type HoldersListed struct {
 	List    string   `json:"list"` // such as "ofac-sdn"
 	Part    int      `json:"part"` // 0, 1, …

@@ -1,0 +1,211 @@
+package events
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// decisionVersion is the version of the envelope and of every body in it. A
+// field that is added later is omitted where it is empty, or comes with a new
+// version: so the bytes of old decisions stay what they were.
+const decisionVersion = 1
+
+// envelope is a decision as CONTROL holds it: one JSON object without white
+// space, its members in this order, times in UTC as RFC 3339 with as many
+// decimals as they need, amounts as decimal strings, attributes ascending.
+type envelope struct {
+	V        int             `json:"v"`
+	ID       string          `json:"id"`
+	Kind     string          `json:"kind"`
+	Actor    Actor           `json:"actor"`
+	Approver Actor           `json:"approver,omitempty"`
+	At       time.Time       `json:"at"`
+	Body     json.RawMessage `json:"body"`
+}
+
+// AppendDecision appends the bytes of d to dst. Equal decisions give equal
+// bytes; instants are written in UTC whatever their zone. It fails with
+// [Problems] where the decision is not valid, and where it takes more than
+// [MaxDecision] bytes.
+func AppendDecision(dst []byte, d Decision) ([]byte, error) {
+	if err := d.Validate(); err != nil {
+		return dst, fmt.Errorf("encoding decision %q: %w", clip(d.ID), err)
+	}
+	out, err := appendEnvelope(dst, d)
+	if err != nil {
+		return dst, fmt.Errorf("encoding decision %q: %w", clip(d.ID), err)
+	}
+	if n := len(out) - len(dst); n > MaxDecision {
+		return dst, fmt.Errorf("encoding decision %q: %d bytes are more than %d", clip(d.ID), n, MaxDecision)
+	}
+	return out, nil
+}
+
+func appendEnvelope(dst []byte, d Decision) ([]byte, error) {
+	body, err := AppendBody(nil, d.Body)
+	if err != nil {
+		return dst, err
+	}
+	return appendJSON(dst, envelope{
+		V: decisionVersion, ID: d.ID, Kind: d.Body.Kind(), Actor: d.Actor, Approver: d.Approver, At: d.At.UTC(), Body: body,
+	})
+}
+
+// AppendBody appends the JSON object of a body alone, valid or not, in its one
+// canonical form: two bodies are the same exactly where these bytes are.
+func AppendBody(dst []byte, b Body) ([]byte, error) {
+	switch v := b.(type) {
+	case CardDeclared:
+		v.Effective = v.Effective.UTC()
+		b = v
+	case DistributionDeclared:
+		v.RecordDate = v.RecordDate.UTC()
+		b = v
+	case QuotesObserved:
+		v.Rounds = slices.Clone(v.Rounds)
+		for i := range v.Rounds {
+			v.Rounds[i].Time = v.Rounds[i].Time.UTC()
+		}
+		b = v
+	default:
+		if b == nil || reflect.TypeOf(b).Kind() != reflect.Struct {
+			return dst, fmt.Errorf("body of type %T is not one of the bodies, by value", b)
+		}
+	}
+	return appendJSON(dst, b)
+}
+
+// appendJSON writes what [json.Marshal] does, without escaping HTML.
+func appendJSON(dst []byte, v any) ([]byte, error) {
+	buffer := bytes.NewBuffer(dst)
+	encoder := json.NewEncoder(buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return dst, err
+	}
+	return buffer.Bytes()[:buffer.Len()-1], nil // Without the encoder's line feed.
+}
+
+// DecodeDecision reads what [AppendDecision] wrote and nothing else: unknown
+// members, kinds and versions, other spellings of the same value and trailing
+// bytes are refused. It does not validate: a decision that is in the stream
+// was decided, and whether it takes effect is for the directory.
+func DecodeDecision(data []byte) (Decision, error) {
+	var e envelope
+	if len(data) > MaxDecision {
+		return Decision{}, fmt.Errorf("decoding a decision: %d bytes are more than %d", len(data), MaxDecision)
+	}
+	if err := decodeJSON(data, &e); err != nil {
+		return Decision{}, fmt.Errorf("decoding a decision: %w", err)
+	}
+	if e.V != decisionVersion {
+		return Decision{}, fmt.Errorf("decoding decision %q: version %d is not %d", clip(e.ID), e.V, decisionVersion)
+	}
+	body, err := DecodeBody(e.Kind, e.Body)
+	if err != nil {
+		return Decision{}, fmt.Errorf("decoding decision %q: %w", clip(e.ID), err)
+	}
+	d := Decision{ID: e.ID, Actor: e.Actor, Approver: e.Approver, At: e.At.UTC(), Body: body}
+	again, err := appendEnvelope(nil, d)
+	if err != nil {
+		return Decision{}, fmt.Errorf("decoding decision %q: %w", clip(e.ID), err)
+	}
+	if at := difference(data, again); at >= 0 {
+		return Decision{}, fmt.Errorf("decoding decision %q: not in canonical form from byte %d", clip(e.ID), at)
+	}
+	return d, nil
+}
+
+// DecodeBody reads the JSON object of a body of the given kind, in any spelling
+// that JSON allows. Unknown members and kinds are refused.
+func DecodeBody(kind string, data []byte) (Body, error) {
+	switch kind {
+	case ProviderDeclared{}.Kind():
+		return decodeBody[ProviderDeclared](data)
+	case BookDeclared{}.Kind():
+		return decodeBody[BookDeclared](data)
+	case NodeDeclared{}.Kind():
+		return decodeBody[NodeDeclared](data)
+	case CustomerDeclared{}.Kind():
+		return decodeBody[CustomerDeclared](data)
+	case MeterDeclared{}.Kind():
+		return decodeBody[MeterDeclared](data)
+	case CardDeclared{}.Kind():
+		return decodeBody[CardDeclared](data)
+	case QuotePolicyDeclared{}.Kind():
+		return decodeBody[QuotePolicyDeclared](data)
+	case QuotesObserved{}.Kind():
+		return decodeBody[QuotesObserved](data)
+	case SuspenseReleased{}.Kind():
+		return decodeBody[SuspenseReleased](data)
+	case DepositRecorded{}.Kind():
+		return decodeBody[DepositRecorded](data)
+	case CollectionRequested{}.Kind():
+		return decodeBody[CollectionRequested](data)
+	case PeriodClosed{}.Kind():
+		return decodeBody[PeriodClosed](data)
+	case TokenDeclared{}.Kind():
+		return decodeBody[TokenDeclared](data)
+	case WaterfallDeclared{}.Kind():
+		return decodeBody[WaterfallDeclared](data)
+	case KeyIssued{}.Kind():
+		return decodeBody[KeyIssued](data)
+	case KeyRevoked{}.Kind():
+		return decodeBody[KeyRevoked](data)
+	case HoldersListed{}.Kind():
+		return decodeBody[HoldersListed](data)
+	case DistributionDeclared{}.Kind():
+		return decodeBody[DistributionDeclared](data)
+	case PayoutsSubmitted{}.Kind():
+		return decodeBody[PayoutsSubmitted](data)
+	case PayoutsConfirmed{}.Kind():
+		return decodeBody[PayoutsConfirmed](data)
+	}
+	return nil, fmt.Errorf("unknown kind %q", clip(kind))
+}
+
+func decodeBody[B Body](data []byte) (Body, error) {
+	var b B
+	if err := decodeJSON(data, &b); err != nil {
+		return nil, fmt.Errorf("body of %s: %w", b.Kind(), err)
+	}
+	return b, nil
+}
+
+// decodeJSON reads one value, with known members only, and nothing after it.
+func decodeJSON(data []byte, v any) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(v); err != nil {
+		if errors.Is(err, io.EOF) {
+			return errors.New("no JSON value")
+		}
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("bytes after the JSON value")
+	}
+	return nil
+}
+
+// difference returns the first byte in which a and b differ, or -1.
+func difference(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	if len(a) == len(b) {
+		return -1
+	}
+	return min(len(a), len(b))
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

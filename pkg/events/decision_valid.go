@@ -1,0 +1,372 @@
+package events
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// This file says of each decision whether it can be meant at all, seen alone.
+// Whether it can take effect where it stands in the order is for the directory.
+// Every Validate returns [Problems], with every problem at once, or nil.
+
+// Validate checks the envelope and then the body.
+func (d Decision) Validate() error {
+	var p Problems
+	p.name("id", d.ID)
+	p.name("actor", string(d.Actor))
+	p.optionalName("approver", string(d.Approver))
+	if d.Approver != "" && d.Approver == d.Actor {
+		p.add("approver", "is the actor: nobody approves their own decision")
+	}
+	p.time("at", d.At)
+	if d.Body == nil {
+		p.add("body", "is missing")
+		return p.orNil()
+	}
+	if err := d.Body.Validate(); err != nil {
+		found, ok := err.(Problems)
+		if !ok {
+			found = Problems{{Field: d.Body.Kind(), Detail: err.Error()}}
+		}
+		p = append(p, found...)
+	}
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b ProviderDeclared) Validate() error {
+	var p Problems
+	p.name("provider", string(b.Provider))
+	p.text("name", b.Name)
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b BookDeclared) Validate() error {
+	var p Problems
+	p.name("book", string(b.Book))
+	p.name("provider", string(b.Provider))
+	if b.Calendar != "day" && b.Calendar != "month" {
+		p.add("calendar", "%q is neither day nor month", clip(b.Calendar))
+	}
+	if b.TimeZone != "UTC" {
+		p.add("time_zone", "%q is not UTC, the only one of rules version 1", clip(b.TimeZone))
+	}
+	p.payable("asset", b.Asset)
+	p.seconds("horizon_seconds", b.HorizonSeconds)
+	p.seconds("future_seconds", b.FutureSeconds)
+	if b.Partition < 0 || b.Partition > 4095 {
+		p.add("partition", "%d is not between 0 and 4095", b.Partition)
+	}
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b NodeDeclared) Validate() error {
+	var p Problems
+	p.name("node", string(b.Node))
+	p.name("book", string(b.Book))
+	p.attributes("attributes", b.Attributes)
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b CustomerDeclared) Validate() error {
+	var p Problems
+	p.name("customer", string(b.Customer))
+	p.name("book", string(b.Book))
+	p.text("name", b.Name)
+	p.text("plan", b.Plan)
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b MeterDeclared) Validate() error {
+	var p Problems
+	p.name("meter", string(b.Meter))
+	p.name("book", string(b.Book))
+	if b.Unit == "" {
+		p.add("unit", "is empty")
+	}
+	p.text("unit", b.Unit)
+	p.notNegative("max", b.Max.Sign())
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b CardDeclared) Validate() error {
+	var p Problems
+	p.name("card", string(b.Card))
+	if b.Version < 1 {
+		p.add("version", "%d is below 1", b.Version)
+	}
+	p.name("book", string(b.Book))
+	p.asset("currency", b.Currency)
+	p.time("effective", b.Effective)
+	if len(b.Rules) == 0 || len(b.Rules) > MaxRules {
+		p.add("rules", "%d rules are not between 1 and %d", len(b.Rules), MaxRules)
+	}
+	for i, r := range b.Rules {
+		at := fmt.Sprintf("rules[%d].", i)
+		p.name(at+"meter", string(r.Meter))
+		p.attributes(at+"match", r.Match)
+		p.notNegative(at+"price", r.Price.Sign())
+		if r.Per.Sign() <= 0 {
+			p.add(at+"per", "is not above zero")
+		}
+		p.notNegative(at+"granularity", r.Granularity.Sign())
+	}
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b QuotePolicyDeclared) Validate() error {
+	var p Problems
+	p.pair("pair", b.Pair)
+	p.notNegative("fixed", b.Fixed.Sign())
+	p.seconds("heartbeat_seconds", b.HeartbeatSeconds)
+	p.seconds("margin_seconds", b.MarginSeconds)
+	p.notNegative("max_deviation", b.MaxDeviation.Sign())
+	p.notNegative("peg", b.Peg.Sign())
+	p.notNegative("peg_warn", b.PegWarn.Sign())
+	p.notNegative("peg_hold", b.PegHold.Sign())
+	if b.MinSources < 0 || b.MinSources > 64 {
+		p.add("min_sources", "%d is not between 0 and 64", b.MinSources)
+	}
+	if b.Fixed.Sign() > 0 {
+		return p.orNil()
+	}
+	// Without a fixed quote the guards are what keeps a wrong price out.
+	if b.HeartbeatSeconds == 0 {
+		p.add("heartbeat_seconds", "is zero: without a fixed quote, how old one may be must be said")
+	}
+	if b.MinSources == 0 {
+		p.add("min_sources", "is zero: at least one source must be fresh")
+	}
+	switch {
+	case b.Peg.Sign() > 0 && b.PegHold.Sign() == 0:
+		p.add("peg_hold", "is zero: a peg needs the band beyond which nothing is priced")
+	case b.Peg.Sign() == 0 && (b.PegHold.Sign() != 0 || b.PegWarn.Sign() != 0):
+		p.add("peg", "is zero, but a band around it is given")
+	case b.PegWarn.Cmp(b.PegHold) > 0:
+		p.add("peg_warn", "is above peg_hold")
+	}
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b QuotesObserved) Validate() error {
+	var p Problems
+	p.pair("pair", b.Pair)
+	p.source("source", b.Source)
+	if len(b.Rounds) == 0 {
+		p.add("rounds", "is empty")
+	}
+	for i, r := range b.Rounds {
+		at := fmt.Sprintf("rounds[%d].", i)
+		p.name(at+"round", r.Round)
+		p.time(at+"time", r.Time)
+		if i > 0 && r.Time.Before(b.Rounds[i-1].Time) {
+			p.add(at+"time", "is before the round above it: rounds are ascending in time")
+		}
+		if r.Rate.Sign() <= 0 {
+			p.add(at+"rate", "is not above zero")
+		}
+	}
+	return p.orNil()
+}
+
+// source is a name without '#', which separates it from the round in a quote.
+func (p *Problems) source(field, s string) {
+	p.name(field, s)
+	if strings.Contains(s, "#") {
+		p.add(field, "name has the character '#', which separates a source from its round")
+	}
+}
+
+// Validate implements [Body].
+func (b SuspenseReleased) Validate() error {
+	var p Problems
+	p.pair("pair", b.Pair)
+	p.optionalName("book", string(b.Book))
+	p.source("source", b.Source)
+	p.name("round", b.Round)
+	if strings.TrimSpace(b.Reason) == "" {
+		p.add("reason", "is empty: whoever releases says why")
+	}
+	p.text("reason", b.Reason)
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b DepositRecorded) Validate() error {
+	var p Problems
+	p.name("book", string(b.Book))
+	p.name("customer", string(b.Customer))
+	p.payable("asset", b.Asset)
+	if b.Amount.Sign() <= 0 {
+		p.add("amount", "is not above zero")
+	} else if _, err := b.Asset.Decimals(); err == nil {
+		if _, err := b.Amount.Minor(b.Asset); err != nil {
+			p.add("amount", "%v is not a whole number of the minor unit of %s", b.Amount, b.Asset)
+		}
+	}
+	p.text("reference", b.Reference)
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b CollectionRequested) Validate() error {
+	var p Problems
+	p.name("book", string(b.Book))
+	p.optionalName("customer", string(b.Customer))
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b PeriodClosed) Validate() error {
+	var p Problems
+	p.name("book", string(b.Book))
+	p.period("period", b.Period)
+	return p.orNil()
+}
+
+func (p *Problems) period(field string, label Period) {
+	for _, c := range []Calendar{"month", "day"} {
+		if from, _, err := c.Parse(label); err == nil && len(label) >= len("2006-01") {
+			p.time(field, time.Unix(0, from))
+			return
+		}
+	}
+	p.add(field, "%q is neither a month as 2006-01 nor a day as 2006-01-02", clip(string(label)))
+}
+
+// Validate implements [Body].
+func (b TokenDeclared) Validate() error {
+	var p Problems
+	p.name("token", string(b.Token))
+	p.name("book", string(b.Book))
+	for i, n := range b.Nodes {
+		p.name(fmt.Sprintf("nodes[%d]", i), string(n))
+	}
+	sorted := slices.Clone(b.Nodes)
+	slices.Sort(sorted)
+	for i := 1; i < len(sorted); i++ {
+		if sorted[i] == sorted[i-1] {
+			p.add("nodes", "node %q is there twice", clip(string(sorted[i])))
+		}
+	}
+	switch {
+	case b.Pool && len(b.Nodes) > 0:
+		p.add("nodes", "are given together with all_nodes")
+	case !b.Pool && len(b.Nodes) == 0:
+		p.add("nodes", "is empty, and all_nodes is not set")
+	}
+	p.notNegative("minimum_payout", b.Minimum.Sign())
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b WaterfallDeclared) Validate() error {
+	var p Problems
+	p.name("token", string(b.Token))
+	if b.FeeBasisPoints < 0 || b.FeeBasisPoints > 10_000 {
+		p.add("fee_basis_points", "%d is not between 0 and 10000", b.FeeBasisPoints)
+	}
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b KeyIssued) Validate() error {
+	var p Problems
+	p.name("key", b.Key)
+	switch {
+	case b.SHA256 == "" && b.NKey == "":
+		p.add("sha256", "is empty, and so is nkey")
+	case b.SHA256 != "" && b.NKey != "":
+		p.add("nkey", "is given together with sha256")
+	case b.SHA256 != "":
+		if raw, err := hex.DecodeString(b.SHA256); err != nil || len(raw) != 32 || strings.ToLower(b.SHA256) != b.SHA256 {
+			p.add("sha256", "is not 64 lower-case hexadecimal digits")
+		}
+	case len(b.NKey) != 56 || b.NKey[0] != 'U' || strings.Trim(b.NKey, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "":
+		p.add("nkey", "is not the public NKey of a user: U and 55 characters of base 32")
+	}
+	switch b.Scope {
+	case "provider":
+		p.name("provider", string(b.Provider))
+	case "operator", "auditor":
+		if b.Provider != "" {
+			p.add("provider", "is given, but the scope is %s", b.Scope)
+		}
+	default:
+		p.add("scope", "%q is none of operator, provider and auditor", clip(b.Scope))
+	}
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b KeyRevoked) Validate() error {
+	var p Problems
+	p.name("key", b.Key)
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b HoldersListed) Validate() error {
+	var p Problems
+	p.name("list", b.List)
+	p.part(b.Part, b.Parts)
+	for i, h := range b.Holders {
+		at := fmt.Sprintf("holders[%d]", i)
+		p.name(at, string(h))
+		if CanonicalHolder(string(h)) != h {
+			p.add(at, "%s is an EVM address that is not in lower case", clip(string(h)))
+		}
+	}
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b DistributionDeclared) Validate() error {
+	var p Problems
+	p.name("distribution", b.Distribution)
+	p.name("token", string(b.Token))
+	p.period("period", b.Period)
+	p.time("record_date", b.RecordDate)
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b PayoutsSubmitted) Validate() error {
+	var p Problems
+	p.name("batch", b.Batch)
+	p.name("rail", string(b.Rail))
+	p.name("distribution", b.Distribution)
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b PayoutsConfirmed) Validate() error {
+	var p Problems
+	p.name("batch", b.Batch)
+	p.name("rail", string(b.Rail))
+	p.part(b.Part, b.Parts)
+	if len(b.Results) == 0 {
+		p.add("results", "is empty")
+	}
+	for i, r := range b.Results {
+		at := fmt.Sprintf("results[%d].", i)
+		p.name(at+"payout", r.Payout)
+		switch r.State {
+		case "confirmed", "failed", "returned":
+		default:
+			p.add(at+"state", "%q is none of confirmed, failed and returned", clip(r.State))
+		}
+		p.text(at+"reference", r.Reference)
+	}
+	return p.orNil()
+}
