@@ -1,0 +1,238 @@
+// Package register folds the movements of one token into its holdings: who
+// holds how many units, and how many of them are frozen.
+//
+// The method is one method for each movement on a [Register], in the order of
+// the stream. A movement that cannot be (more units than there are, a wallet
+// that was recovered) is void: it returns an error that says why and changes
+// nothing, so that every reader of the stream arrives at the same holdings.
+//
+// Who holds is kept flat: one sorted run of names beside an array of units,
+// and a small map of newcomers that is merged in when it has grown to an
+// eighth. Ten million holders cost about 70 bytes each.
+//
+// # Invariants
+//
+//   - Supply: the sum of all holdings is what was issued less what was burned.
+//   - Frozen: no holding has more frozen units than units.
+//   - Void: a movement either happens whole, or the register is as before.
+//   - Identity: a recovered wallet holds nothing and never will again; what it
+//     held, its freezes and what it was owed are its successor's.
+//   - Deterministic: the same movements give the same holdings in the same
+//     order, ascending by holder, byte for byte.
+package register
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// Holding is one line of the register at a moment.
+type Holding struct {
+	Holder events.Holder
+	Units  money.Units
+	Frozen money.Units // of Units; equal to them where the whole holder is frozen
+}
+
+// Recovery says that a wallet was lost and another took its place. Everything
+// that the old one held or was owed is the new one's.
+type Recovery struct {
+	Old, New events.Holder
+}
+
+// Register is the state of one token. The zero value is an empty register.
+// It is not safe for concurrent use.
+type Register struct {
+	table      table
+	frozen     map[events.Holder]freeze
+	recovered  map[events.Holder]events.Holder
+	recoveries []Recovery // in the order of the stream
+	supply     money.Units
+	holders    int // with units above zero
+}
+
+// freeze is what of a holder cannot be moved by the holder.
+type freeze struct {
+	whole bool        // everything, also what arrives later
+	part  money.Units // so many units, at most what is held
+}
+
+// Supply is the sum of all holdings.
+func (r *Register) Supply() money.Units { return r.supply }
+
+// Len is how many holders have units.
+func (r *Register) Len() int { return r.holders }
+
+// Units returns what a holder has; zero for a stranger.
+func (r *Register) Units(holder events.Holder) money.Units {
+	if at, ok := r.table.find(holder); ok {
+		return *r.table.units(at)
+	}
+	return money.Units{}
+}
+
+// Frozen returns how many of a holder's units are frozen.
+func (r *Register) Frozen(holder events.Holder) money.Units {
+	f, ok := r.frozen[holder]
+	if !ok {
+		return money.Units{}
+	}
+	return f.of(r.Units(holder))
+}
+
+func (f freeze) of(units money.Units) money.Units {
+	if f.whole {
+		return units
+	}
+	return f.part
+}
+
+// Successor returns the wallet that a holder was recovered to, or the holder.
+func (r *Register) Successor(holder events.Holder) events.Holder {
+	for {
+		next, ok := r.recovered[holder]
+		if !ok {
+			return holder
+		}
+		holder = next // recoveries form no circle: see Recover
+	}
+}
+
+// Recoveries returns every recovery so far, in the order of the stream. The
+// slice is the register's own.
+func (r *Register) Recoveries() []Recovery { return r.recoveries }
+
+// Holdings returns every holder with units, ascending by holder. The names
+// share one text with the register, which may change afterwards: what was
+// returned does not.
+func (r *Register) Holdings() []Holding {
+	r.table.merge()
+	list := make([]Holding, 0, r.holders)
+	for i := range r.table.count() {
+		units := r.table.base[i]
+		if units.IsZero() {
+			continue
+		}
+		h := Holding{Holder: r.table.name(i), Units: units}
+		if f, ok := r.frozen[h.Holder]; ok {
+			h.Frozen = f.of(units)
+		}
+		list = append(list, h)
+	}
+	return list
+}
+
+// table maps holders to units: a sorted base and an overlay of newcomers.
+type table struct {
+	names string        // of the base, one after the other, ascending
+	ends  []uint32      // names[ends[i-1]:ends[i]] is holder i
+	base  []money.Units // of holder i
+
+	fresh map[events.Holder]int // into added
+	added []newcomer
+}
+
+type newcomer struct {
+	holder events.Holder
+	units  money.Units
+}
+
+// place is where a holder's units are: at or above zero in the base, below in
+// the newcomers (-1 is the first).
+type place int
+
+func (t *table) count() int { return len(t.base) }
+
+func (t *table) name(i int) events.Holder {
+	start := uint32(0)
+	if i > 0 {
+		start = t.ends[i-1]
+	}
+	return events.Holder(t.names[start:t.ends[i]])
+}
+
+func (t *table) units(at place) *money.Units {
+	if at >= 0 {
+		return &t.base[at]
+	}
+	return &t.added[-at-1].units
+}
+
+func (t *table) find(holder events.Holder) (place, bool) {
+	low, high := 0, len(t.base)
+	for low < high {
+		middle := int(uint(low+high) >> 1)
+		if t.name(middle) < holder {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	if low < len(t.base) && t.name(low) == holder {
+		return place(low), true
+	}
+	i, ok := t.fresh[holder]
+	return place(-i - 1), ok
+}
+
+// enter returns the place of a holder, a new one with no units if it is a
+// stranger. Places that were found before may be invalid afterwards.
+func (t *table) enter(holder events.Holder) (place, error) {
+	if at, ok := t.find(holder); ok {
+		return at, nil
+	}
+	if len(t.added) >= 1024+len(t.base)/8 {
+		t.merge()
+	}
+	// Names are addressed by 32 bits: some 100 million wallets.
+	if uint64(len(t.names))+uint64(len(t.added)+1)*events.MaxName > math.MaxUint32 {
+		return 0, fmt.Errorf("register has no room for another holder: %d hold already", len(t.base)+len(t.added))
+	}
+	if t.fresh == nil {
+		t.fresh = map[events.Holder]int{}
+	}
+	t.fresh[holder] = len(t.added)
+	t.added = append(t.added, newcomer{holder: holder})
+	return place(-len(t.added)), nil
+}
+
+// merge sorts the newcomers into the base.
+func (t *table) merge() {
+	if len(t.added) == 0 {
+		return
+	}
+	slices.SortFunc(t.added, func(a, b newcomer) int {
+		if a.holder < b.holder {
+			return -1
+		}
+		return 1 // no holder is there twice
+	})
+	size := len(t.names)
+	for _, n := range t.added {
+		size += len(n.holder)
+	}
+	total := len(t.base) + len(t.added)
+	names := make([]byte, 0, size)
+	ends := make([]uint32, 0, total)
+	base := make([]money.Units, 0, total)
+	put := func(name string, units money.Units) {
+		names = append(names, name...)
+		ends = append(ends, uint32(len(names))) //nolint:gosec // enter keeps it below 2³²
+		base = append(base, units)
+	}
+	next := 0
+	for _, n := range t.added {
+		for next < len(t.base) && t.name(next) < n.holder {
+			put(string(t.name(next)), t.base[next])
+			next++
+		}
+		put(string(n.holder), n.units)
+	}
+	for ; next < len(t.base); next++ {
+		put(string(t.name(next)), t.base[next])
+	}
+	*t = table{names: string(names), ends: ends, base: base}
+}
