@@ -1,0 +1,42 @@
+package money
+
+import "math/big"
+
+// The oracles of these tests compute with math/big, which shares no code with
+// what they check.
+
+func bigOf(a Amount) *big.Int {
+	hi, lo := a.Limbs()
+	n := new(big.Int).Lsh(big.NewInt(hi), 64)
+	return n.Add(n, new(big.Int).SetUint64(lo))
+}
+
+func bigOfUnits(u Units) *big.Int {
+	n := new(big.Int).Lsh(new(big.Int).SetUint64(u.Hi), 64)
+	return n.Add(n, new(big.Int).SetUint64(u.Lo))
+}
+
+// amountOfBig is false where n attos do not fit.
+func amountOfBig(n *big.Int) (Amount, bool) {
+	low := new(big.Int).And(n, new(big.Int).SetUint64(1<<64-1))
+	high := new(big.Int).Rsh(n, 64)
+	return AmountFromLimbs(high.Int64(), low.Uint64()), high.IsInt64()
+}
+
+// halfEvenOf rounds a fraction to an integer by its definition.
+func halfEvenOf(r *big.Rat) *big.Int {
+	floor := floorOf(r)
+	twice := new(big.Rat).Sub(r, new(big.Rat).SetInt(floor))
+	switch twice.Cmp(big.NewRat(1, 2)) {
+	case -1:
+		return floor
+	case 0:
+		if floor.Bit(0) == 0 {
+			return floor
+		}
+	}
+	return floor.Add(floor, big.NewInt(1))
+}
+
+// floorOf: Div is Euclidean, and with a positive divisor that is the floor.
+func floorOf(r *big.Rat) *big.Int { return new(big.Int).Div(r.Num(), r.Denom()) }
