@@ -35,9 +35,6 @@ func main() {
 	flag.Parse()
 	out := bufio.NewWriter(os.Stdout)
 	ok, err := run(os.Stdin, out, steps)
-	if flushErr := out.Flush(); err == nil {
-		err = flushErr
-	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testsummary:", err)
 		os.Exit(1)
@@ -66,7 +63,11 @@ func run(in io.Reader, out flusher, steps []step) (bool, error) {
 			}
 		}
 		if err == io.EOF {
-			return t.finish(steps), nil
+			ok := t.finish(steps)
+			if flushErr := out.Flush(); flushErr != nil {
+				return false, fmt.Errorf("printing: %w", flushErr)
+			}
+			return ok, nil
 		}
 		if err != nil {
 			return false, fmt.Errorf("reading test events: %w", err)

@@ -11,10 +11,12 @@ import (
 type event struct {
 	Action     string
 	Package    string
-	ImportPath string // of build output, which belongs to no package yet
+	ImportPath string // of build output: "p" or, for its tests, "p [p.test]"
 	Test       string
 	Elapsed    float64 // seconds; display only
 	Output     string
+
+	FailedBuild string // the ImportPath whose build output explains a failure
 }
 
 // A result is what became of one test in one run of its package.
@@ -147,7 +149,7 @@ func (t *tally) end(e event, p *running) {
 	if e.Action == "fail" && failed == 0 {
 		failed++
 		fmt.Fprintf(t.out, "\n--- failed: %s\n%s%s\n", e.Package,
-			strings.Join(t.builds[e.Package], ""), strings.Join(p.output, ""))
+			strings.Join(t.builds[e.FailedBuild], ""), strings.Join(p.output, ""))
 	}
 	t.passed += passed
 	t.failed += failed

@@ -60,9 +60,9 @@ func TestTheLastLineCountsWhatRan(t *testing.T) {
 		},
 		{
 			name: "a package that does not build is a failure and shows why",
-			input: `{"ImportPath":"p","Action":"build-output","Output":"p.go:1: undefined: x\n"}
-{"ImportPath":"p","Action":"build-fail"}
-{"Action":"fail","Package":"p"}`,
+			input: `{"ImportPath":"p [p.test]","Action":"build-output","Output":"p.go:1: undefined: x\n"}
+{"ImportPath":"p [p.test]","Action":"build-fail"}
+{"Action":"fail","Package":"p","FailedBuild":"p [p.test]"}`,
 			last: "0 passed, 1 failed, 0 skipped", prints: "undefined: x",
 		},
 		{
