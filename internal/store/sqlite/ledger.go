@@ -1,0 +1,422 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// numberBits is how many bits of a journal row's id number it among its
+// writer's rows: 10¹² of them.
+const numberBits = 40
+
+// cached bounds each of the two caches below, in entries of about 150 bytes.
+const cached = 1 << 17
+
+// Row is one journal row to append.
+type Row struct {
+	Cut    uint64 // position that it was cut at
+	Book   events.Book
+	Part   int
+	Record []byte         // the encoded record
+	Posts  []ledger.Entry // the same record's entries, for the balances
+}
+
+// Written is one journal row as it was written.
+type Written struct {
+	Number uint64 // 1, 2, … among its writer's rows
+	Cut    uint64
+	Book   events.Book
+	Part   int
+	Record []byte
+}
+
+// Balance is what was posted to an account in one asset, over all writers.
+type Balance struct {
+	Account       ledger.Account
+	Asset         money.Asset
+	Debit, Credit money.Amount
+}
+
+// Writer appends journal rows under one name. Its accounts' balances in the
+// store are the fold of its own rows only.
+type Writer struct {
+	db   *DB
+	id   int64
+	name string
+
+	// Guarded by db.mu.
+	last     uint64 // number of the newest row; 0 and !known: not read yet
+	known    bool
+	balances map[balanceKey]sides
+}
+
+type balanceKey struct {
+	account int64
+	asset   money.Asset
+}
+
+type sides struct{ debit, credit money.Amount }
+
+type accounts struct {
+	id   map[ledger.Account]int64
+	next int64 // 0: not read yet
+}
+
+func newAccounts() accounts { return accounts{id: make(map[ledger.Account]int64)} }
+
+// Writer returns the writer of that name, registering it the first time.
+func (db *DB) Writer(ctx context.Context, name string) (*Writer, error) {
+	w := &Writer{db: db, name: name, balances: make(map[balanceKey]sides)}
+	err := db.Write(ctx, func(conn *sqlite.Conn) error {
+		if err := query(conn, "INSERT INTO writer (name) VALUES (?) ON CONFLICT DO NOTHING", nil, name); err != nil {
+			return err
+		}
+		return query(conn, "SELECT id FROM writer WHERE name = ?", func(s *sqlite.Stmt) error {
+			w.id = s.ColumnInt64(0)
+			return nil
+		}, name)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("registering writer %s: %w", name, err)
+	}
+	db.mu.Lock()
+	db.writers = append(db.writers, w)
+	db.mu.Unlock()
+	return w, nil
+}
+
+// Name returns the writer's name.
+func (w *Writer) Name() string { return w.name }
+
+func (w *Writer) forget() {
+	w.known = false
+	clear(w.balances)
+}
+
+// Append writes the rows in their order and adds their postings to the
+// balances. Call it within [DB.Write] only. It returns the number of the last
+// row of this writer. A balance that overflows is an error: nothing is wrapped.
+func (w *Writer) Append(conn *sqlite.Conn, rows []Row) (last uint64, err error) {
+	if !w.known {
+		if w.last, err = w.newest(conn); err != nil {
+			return 0, err
+		}
+		w.known = true
+	}
+	insert, err := conn.Prepare("INSERT INTO journal (id, cut, book, part, record) VALUES (?, ?, ?, ?, ?)")
+	if err != nil {
+		return 0, err
+	}
+	deltas := make(map[postedKey]sides)
+	for i := range rows {
+		r := &rows[i]
+		w.last++
+		insert.BindInt64(1, w.id<<numberBits|int64(w.last))
+		insert.BindInt64(2, int64(r.Cut))
+		insert.BindText(3, string(r.Book))
+		insert.BindInt64(4, int64(r.Part))
+		insert.BindBytes(5, r.Record)
+		if err := run(insert); err != nil {
+			return 0, fmt.Errorf("appending to the journal: %w", err)
+		}
+		for e := range r.Posts {
+			for p := range r.Posts[e].Postings {
+				if err := fold(deltas, &r.Posts[e].Postings[p]); err != nil {
+					return 0, err
+				}
+			}
+		}
+	}
+	return w.last, w.add(conn, deltas)
+}
+
+type postedKey struct {
+	account ledger.Account
+	asset   money.Asset
+}
+
+func fold(into map[postedKey]sides, p *ledger.Posting) error {
+	d := into[postedKey{p.Debit, p.Asset}]
+	var err error
+	if d.debit, err = d.debit.Add(p.Amount); err != nil {
+		return fmt.Errorf("adding up %s: %w", p.Debit, err)
+	}
+	into[postedKey{p.Debit, p.Asset}] = d
+	c := into[postedKey{p.Credit, p.Asset}]
+	if c.credit, err = c.credit.Add(p.Amount); err != nil {
+		return fmt.Errorf("adding up %s: %w", p.Credit, err)
+	}
+	into[postedKey{p.Credit, p.Asset}] = c
+	return nil
+}
+
+// add adds to the balances, in the order of the primary key, which is several
+// times faster than at random.
+func (w *Writer) add(conn *sqlite.Conn, deltas map[postedKey]sides) error {
+	type change struct {
+		key   balanceKey
+		sides sides
+	}
+	names := make([]postedKey, 0, len(deltas))
+	for k := range deltas {
+		names = append(names, k)
+	}
+	slices.SortFunc(names, func(a, b postedKey) int {
+		if c := strings.Compare(string(a.account), string(b.account)); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.asset), string(b.asset))
+	})
+	changes := make([]change, 0, len(names))
+	for _, n := range names {
+		id, err := w.db.account(conn, n.account)
+		if err != nil {
+			return err
+		}
+		changes = append(changes, change{balanceKey{id, n.asset}, deltas[n]})
+	}
+	slices.SortFunc(changes, func(a, b change) int {
+		if a.key.account != b.key.account {
+			return int(a.key.account - b.key.account)
+		}
+		return strings.Compare(string(a.key.asset), string(b.key.asset))
+	})
+	put, err := conn.Prepare(`INSERT INTO balance (writer, account, asset, debit, credit) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET debit = excluded.debit, credit = excluded.credit`)
+	if err != nil {
+		return err
+	}
+	if len(w.balances)+len(changes) > cached {
+		clear(w.balances)
+	}
+	for _, c := range changes {
+		old, ok := w.balances[c.key]
+		if !ok {
+			if old, err = w.balance(conn, c.key); err != nil {
+				return err
+			}
+		}
+		if old.debit, err = old.debit.Add(c.sides.debit); err != nil {
+			return fmt.Errorf("adding to the balance of account %d: %w", c.key.account, err)
+		}
+		if old.credit, err = old.credit.Add(c.sides.credit); err != nil {
+			return fmt.Errorf("adding to the balance of account %d: %w", c.key.account, err)
+		}
+		debit, credit := old.debit.Bytes(), old.credit.Bytes()
+		put.BindInt64(1, w.id)
+		put.BindInt64(2, c.key.account)
+		put.BindText(3, string(c.key.asset))
+		put.BindBytes(4, debit[:])
+		put.BindBytes(5, credit[:])
+		if err := run(put); err != nil {
+			return fmt.Errorf("writing a balance: %w", err)
+		}
+		w.balances[c.key] = old
+	}
+	return nil
+}
+
+func (w *Writer) balance(conn *sqlite.Conn, k balanceKey) (found sides, err error) {
+	s, err := conn.Prepare("SELECT debit, credit FROM balance WHERE writer = ? AND account = ? AND asset = ?")
+	if err != nil {
+		return found, err
+	}
+	s.BindInt64(1, w.id)
+	s.BindInt64(2, k.account)
+	s.BindText(3, string(k.asset))
+	row, err := s.Step()
+	if err != nil {
+		return found, fmt.Errorf("reading a balance: %w", err)
+	}
+	if row {
+		found = sides{amount(s, 0), amount(s, 1)}
+	}
+	return found, s.Reset()
+}
+
+// amount reads a column of 16 bytes.
+func amount(s *sqlite.Stmt, column int) money.Amount {
+	var b [16]byte
+	s.ColumnBytes(column, b[:])
+	return money.AmountFromBytes(b)
+}
+
+func (w *Writer) newest(conn *sqlite.Conn) (number uint64, err error) {
+	err = query(conn, "SELECT max(id) FROM journal WHERE id BETWEEN ? AND ?", func(s *sqlite.Stmt) error {
+		if !s.ColumnIsNull(0) {
+			number = uint64(s.ColumnInt64(0) & (1<<numberBits - 1))
+		}
+		return nil
+	}, w.id<<numberBits, w.id<<numberBits|(1<<numberBits-1))
+	return number, err
+}
+
+// account returns an account's id, giving it one the first time.
+func (db *DB) account(conn *sqlite.Conn, name ledger.Account) (int64, error) {
+	if id, ok := db.accounts.id[name]; ok {
+		return id, nil
+	}
+	if db.accounts.next == 0 {
+		err := query(conn, "SELECT coalesce(max(id), 0) + 1 FROM account", func(s *sqlite.Stmt) error {
+			db.accounts.next = s.ColumnInt64(0)
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	find, err := conn.Prepare("SELECT id FROM account WHERE name = ?")
+	if err != nil {
+		return 0, err
+	}
+	find.BindText(1, string(name))
+	row, err := find.Step()
+	if err != nil {
+		return 0, fmt.Errorf("looking up account %s: %w", name, err)
+	}
+	var id int64
+	if row {
+		id = find.ColumnInt64(0)
+	}
+	if err := find.Reset(); err != nil {
+		return 0, err
+	}
+	if !row {
+		id = db.accounts.next
+		add, err := conn.Prepare("INSERT INTO account (id, name) VALUES (?, ?)")
+		if err != nil {
+			return 0, err
+		}
+		add.BindInt64(1, id)
+		add.BindText(2, string(name))
+		if err := run(add); err != nil {
+			return 0, fmt.Errorf("adding account %s: %w", name, err)
+		}
+		db.accounts.next++
+	}
+	if len(db.accounts.id) >= cached {
+		clear(db.accounts.id)
+	}
+	db.accounts.id[name] = id
+	return id, nil
+}
+
+// Relayed returns how far the writer's rows are known to be in its stream: the
+// number of the last row that is, and its position there. Both are 0 before the
+// first. More rows may be there than this says, never fewer.
+func (w *Writer) Relayed(ctx context.Context) (number, position uint64, err error) {
+	err = w.db.Read(ctx, func(conn *sqlite.Conn) error {
+		return query(conn, "SELECT relayed, published FROM writer WHERE id = ?", func(s *sqlite.Stmt) error {
+			number, position = uint64(s.ColumnInt64(0)), uint64(s.ColumnInt64(1))
+			return nil
+		}, w.id)
+	})
+	return number, position, err
+}
+
+// SetRelayed records what [Writer.Relayed] returns.
+func (w *Writer) SetRelayed(ctx context.Context, number, position uint64) error {
+	return w.db.Write(ctx, func(conn *sqlite.Conn) error {
+		return query(conn, "UPDATE writer SET relayed = ?, published = ? WHERE id = ?", nil, int64(number), int64(position), w.id)
+	})
+}
+
+// Journal calls each for the writer's rows from that number on, ascending, at
+// most limit of them (0: all), until it returns an error, which Journal returns.
+func (w *Writer) Journal(ctx context.Context, from uint64, limit int, each func(Written) error) error {
+	if limit <= 0 {
+		limit = -1
+	}
+	return w.db.Read(ctx, func(conn *sqlite.Conn) error {
+		return query(conn, "SELECT id, cut, book, part, record FROM journal WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
+			func(s *sqlite.Stmt) error { return each(written(s)) },
+			w.id<<numberBits|int64(from), w.id<<numberBits|(1<<numberBits-1), limit)
+	})
+}
+
+func written(s *sqlite.Stmt) Written {
+	return Written{
+		Number: uint64(s.ColumnInt64(0) & (1<<numberBits - 1)),
+		Cut:    uint64(s.ColumnInt64(1)),
+		Book:   events.Book(s.ColumnText(2)),
+		Part:   s.ColumnInt(3),
+		Record: blob(s, 4),
+	}
+}
+
+// Last returns the number of the writer's newest row, 0 before the first.
+func (w *Writer) Last(ctx context.Context) (number uint64, err error) {
+	err = w.db.Read(ctx, func(conn *sqlite.Conn) error {
+		number, err = w.newest(conn)
+		return err
+	})
+	return number, err
+}
+
+// Journal calls each for the rows of every writer, writer by writer in the
+// order of their registration, ascending.
+func (db *DB) Journal(ctx context.Context, each func(writer string, row Written) error) error {
+	return db.Read(ctx, func(conn *sqlite.Conn) error {
+		return JournalOf(conn, each)
+	})
+}
+
+// JournalOf is [DB.Journal] within a [DB.Read] that reads more.
+func JournalOf(conn *sqlite.Conn, each func(writer string, row Written) error) error {
+	names := make(map[int64]string)
+	err := query(conn, "SELECT id, name FROM writer", func(s *sqlite.Stmt) error {
+		names[s.ColumnInt64(0)] = s.ColumnText(1)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return query(conn, "SELECT id, cut, book, part, record FROM journal ORDER BY id", func(s *sqlite.Stmt) error {
+		return each(names[s.ColumnInt64(0)>>numberBits], written(s))
+	})
+}
+
+// Balances returns the balances of the accounts whose name begins with prefix
+// (every account: ""), ascending by account and asset, summed over writers.
+func (db *DB) Balances(ctx context.Context, prefix string) (list []Balance, err error) {
+	err = db.Read(ctx, func(conn *sqlite.Conn) error {
+		list, err = BalancesOf(conn, prefix)
+		return err
+	})
+	return list, err
+}
+
+// BalancesOf is [DB.Balances] within a [DB.Read] or [DB.Write] that does more.
+func BalancesOf(conn *sqlite.Conn, prefix string) ([]Balance, error) {
+	var list []Balance
+	// Names are UTF-8, so U+10FFFF sorts after every name with the prefix.
+	err := query(conn, `SELECT account.name, balance.asset, balance.debit, balance.credit
+		FROM account CROSS JOIN writer CROSS JOIN balance
+		WHERE account.name >= ?1 AND account.name < ?1 || char(0x10ffff)
+		AND balance.writer = writer.id AND balance.account = account.id
+		ORDER BY account.name, balance.asset`, func(s *sqlite.Stmt) error {
+		b := Balance{ledger.Account(s.ColumnText(0)), money.Asset(s.ColumnText(1)), amount(s, 2), amount(s, 3)}
+		if n := len(list); n > 0 && list[n-1].Account == b.Account && list[n-1].Asset == b.Asset {
+			var err error
+			if b.Debit, err = b.Debit.Add(list[n-1].Debit); err != nil {
+				return fmt.Errorf("summing %s: %w", b.Account, err)
+			}
+			if b.Credit, err = b.Credit.Add(list[n-1].Credit); err != nil {
+				return fmt.Errorf("summing %s: %w", b.Account, err)
+			}
+			list[n-1] = b
+			return nil
+		}
+		list = append(list, b)
+		return nil
+	}, prefix)
+	return list, err
+}

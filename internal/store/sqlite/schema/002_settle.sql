@@ -1,0 +1,97 @@
+-- What a settler keeps, beside the ledger. Everything here is a function of
+-- USAGE and CONTROL up to the cursor, and is committed together with it.
+
+CREATE TABLE cursor (
+  partition INTEGER PRIMARY KEY,
+  stream    TEXT    NOT NULL,
+  created   INTEGER NOT NULL,  -- when the stream was created, nanoseconds since 1970: another stream of the same name is another stream
+  position  INTEGER NOT NULL,  -- last position settled
+  hash      BLOB    NOT NULL,  -- SHA-256 of the message there; empty before the first
+  control   INTEGER NOT NULL,  -- CONTROL position in effect
+  batches   INTEGER NOT NULL,  -- batch messages settled
+  epoch     INTEGER NOT NULL,  -- grows by one with each settler that takes over
+  nonce     TEXT    NOT NULL   -- of that settler
+) STRICT;
+
+-- Outcomes by handle: one row a batch message, run-length encoded over its
+-- events in order (posting.Runs has the bytes).
+CREATE TABLE outcome (
+  partition INTEGER NOT NULL,
+  position  INTEGER NOT NULL,
+  events    INTEGER NOT NULL,
+  runs      BLOB    NOT NULL,
+  PRIMARY KEY (partition, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tally (
+  book    TEXT    NOT NULL,
+  node    TEXT    NOT NULL,  -- empty: not a declared node
+  period  TEXT    NOT NULL,  -- the event's own
+  outcome INTEGER NOT NULL,  -- events.Outcome
+  reason  TEXT    NOT NULL,  -- events.Reason of a refusal
+  events  INTEGER NOT NULL,
+  PRIMARY KEY (book, node, period, outcome, reason)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE source (
+  id       INTEGER PRIMARY KEY,
+  provider TEXT    NOT NULL,
+  source   TEXT    NOT NULL,
+  epoch    INTEGER NOT NULL,
+  UNIQUE (provider, source, epoch)
+) STRICT;
+
+-- The sequences of a source that were accepted, as disjoint intervals that do
+-- not touch. Sequences are stored with the sign bit inverted, so that SQLite's
+-- signed order is theirs.
+CREATE TABLE span (
+  source INTEGER NOT NULL,
+  first  INTEGER NOT NULL,
+  last   INTEGER NOT NULL,
+  PRIMARY KEY (source, first)
+) STRICT, WITHOUT ROWID;
+
+-- Where the original of an accepted sequence is: the message and the segment in it.
+CREATE TABLE original (
+  source   INTEGER NOT NULL,
+  first    INTEGER NOT NULL,
+  last     INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  segment  INTEGER NOT NULL,
+  PRIMARY KEY (source, first)
+) STRICT, WITHOUT ROWID;
+
+-- Quantities that wait for a price.
+CREATE TABLE suspense (
+  book     TEXT    NOT NULL,
+  node     TEXT    NOT NULL,
+  customer TEXT    NOT NULL,
+  meter    TEXT    NOT NULL,
+  card     TEXT    NOT NULL,  -- card@version
+  rule     INTEGER NOT NULL,
+  pair     TEXT    NOT NULL,
+  period   TEXT    NOT NULL,  -- the events' own
+  quantity BLOB    NOT NULL,  -- billed: after granularity
+  events   INTEGER NOT NULL,
+  amount   BLOB    NOT NULL,  -- the rule's price
+  per      BLOB    NOT NULL,
+  PRIMARY KEY (book, node, customer, meter, card, rule, pair, period)
+) STRICT, WITHOUT ROWID;
+
+-- Charges not yet collected.
+CREATE TABLE outstanding (
+  book     TEXT NOT NULL,
+  customer TEXT NOT NULL,
+  asset    TEXT NOT NULL,
+  node     TEXT NOT NULL,
+  amount   BLOB NOT NULL,
+  PRIMARY KEY (book, customer, asset, node)
+) STRICT, WITHOUT ROWID;
+
+-- Decisions without effect.
+CREATE TABLE void (
+  partition INTEGER NOT NULL,
+  control   INTEGER NOT NULL,
+  reason    TEXT    NOT NULL,
+  PRIMARY KEY (partition, control)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,210 @@
+// Package sqlite is the embedded store: one SQLite file in WAL mode, synced at
+// every commit, without a C compiler.
+//
+// There is one connection that writes, behind a mutex, and a few that read
+// without waiting for it. Each service has a file of its own here; the ledger
+// is shared.
+//
+// # Invariants
+//
+//   - A function given to [DB.Write] takes effect whole and on disk, or not at all.
+//   - Balances are the fold of the journal rows in the same file, always.
+//   - A file written by a newer schema is refused, never guessed at.
+package sqlite
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+// readers is how many connections read side by side. More than the machine has
+// cores gains nothing; fewer than two lets one long export block a page.
+const readers = 4
+
+// DB is an open store. Its methods may be called from any goroutine.
+type DB struct {
+	path string
+	pool *sqlitex.Pool
+
+	closing sync.Once
+	closed  error
+
+	mu       sync.Mutex // guards everything below
+	conn     *sqlite.Conn
+	accounts accounts
+	writers  []*Writer
+}
+
+// Open opens or creates the file and brings its schema up to date.
+func Open(path string) (*DB, error) {
+	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL)
+	if err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	db := &DB{path: path, conn: conn, accounts: newAccounts()}
+	if err := db.prepare(); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("opening the store %s: %w", path, err)
+	}
+	db.pool, err = sqlitex.NewPool(path, sqlitex.PoolOptions{
+		Flags:       sqlite.OpenReadWrite | sqlite.OpenWAL,
+		PoolSize:    readers,
+		PrepareConn: func(c *sqlite.Conn) error { return pragmas(c, "query_only=1", "mmap_size=268435456") },
+	})
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("opening the store %s for reading: %w", path, err)
+	}
+	return db, nil
+}
+
+func pragmas(conn *sqlite.Conn, list ...string) error {
+	for _, p := range list {
+		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+p, nil); err != nil {
+			return fmt.Errorf("setting %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+func (db *DB) prepare() error {
+	// FULL syncs the WAL at every commit: what is committed survives a power
+	// cut. A checkpoint every 4,000 pages (16 MB) keeps its syncs rare and the
+	// WAL small.
+	if err := pragmas(db.conn, "synchronous=FULL", "foreign_keys=OFF", "cache_size=-65536", "wal_autocheckpoint=4000"); err != nil {
+		return err
+	}
+	names, err := fs.Glob(schema, "schema/*.sql")
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	var version int
+	err = sqlitex.ExecuteTransient(db.conn, "PRAGMA user_version", &sqlitex.ExecOptions{
+		ResultFunc: func(s *sqlite.Stmt) error { version = s.ColumnInt(0); return nil },
+	})
+	if err != nil {
+		return err
+	}
+	if version > len(names) {
+		return fmt.Errorf("its schema is version %d, this program knows up to %d: use the newer program", version, len(names))
+	}
+	for i := version; i < len(names); i++ {
+		text, err := schema.ReadFile(names[i])
+		if err != nil {
+			return err
+		}
+		// One step is one transaction, its version included.
+		script := fmt.Sprintf("%s\nPRAGMA user_version=%d;", text, i+1)
+		if err := sqlitex.ExecuteScript(db.conn, script, nil); err != nil {
+			return fmt.Errorf("migrating with %s: %w", names[i], err)
+		}
+	}
+	return nil
+}
+
+// Path returns the file's name.
+func (db *DB) Path() string { return db.path }
+
+// Close waits for readers and closes the file. A second call returns what the
+// first did.
+func (db *DB) Close() error {
+	db.closing.Do(func() { db.closed = db.close() })
+	return db.closed
+}
+
+func (db *DB) close() error {
+	err := db.pool.Close()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if e := db.conn.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return fmt.Errorf("closing the store: %w", err)
+	}
+	return nil
+}
+
+// Write runs f in one transaction that begins at once and is on disk when Write
+// returns nil. When f or the commit fails, nothing of it remains. f uses
+// conn.Prepare, whose statements are kept for the next call, and no connection
+// of its own. An error of the commit itself leaves its outcome unknown: read back.
+func (db *DB) Write(ctx context.Context, f func(*sqlite.Conn) error) (err error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// No interrupt by ctx: a transaction is short, and half of one helps nobody.
+	end, err := sqlitex.ImmediateTransaction(db.conn)
+	if err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			db.forget()
+		}
+	}()
+	defer end(&err)
+	return f(db.conn)
+}
+
+// forget drops what the caches learned in a transaction that was undone.
+func (db *DB) forget() {
+	db.accounts = newAccounts()
+	for _, w := range db.writers {
+		w.forget()
+	}
+}
+
+// Read runs f on a reading connection: it sees the last commit, and one
+// snapshot throughout. f resets every statement it steps or reads it to its end.
+func (db *DB) Read(ctx context.Context, f func(*sqlite.Conn) error) (err error) {
+	conn, err := db.pool.Take(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the store: %w", err)
+	}
+	defer db.pool.Put(conn)
+	defer func() {
+		// A statement that f left half read would make Put panic.
+		if query := conn.CheckReset(); query != "" {
+			if s, e := conn.Prepare(query); e == nil {
+				_ = s.Reset()
+			}
+		}
+	}()
+	end := sqlitex.Transaction(conn)
+	defer end(&err)
+	return f(conn)
+}
+
+// query runs a statement with its parameters and calls row for each result.
+func query(conn *sqlite.Conn, text string, row func(*sqlite.Stmt) error, args ...any) error {
+	return sqlitex.Execute(conn, text, &sqlitex.ExecOptions{Args: args, ResultFunc: row})
+}
+
+// blob copies a column of bytes.
+func blob(s *sqlite.Stmt, column int) []byte {
+	b := make([]byte, s.ColumnLen(column))
+	s.ColumnBytes(column, b)
+	return b
+}
+
+// run steps a statement that returns no row, and resets it.
+func run(s *sqlite.Stmt) error {
+	if _, err := s.Step(); err != nil {
+		return err
+	}
+	return s.Reset()
+}
