@@ -199,7 +199,7 @@ func (r *Reader) run(ctx context.Context, it *iterator) {
 			r.mu.Lock()
 			stopped := r.stopped
 			r.mu.Unlock()
-			if stopped {
+			if stopped || r.stream.log.isClosed() {
 				err = ErrClosed
 			}
 			r.err = fmt.Errorf("reading stream %s after %d: %w", r.stream.name, r.last, err)
