@@ -1,0 +1,179 @@
+package aliquot
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// orderComment, with a reason, allows a loop over a map in a pure package: on
+// the loop's line or the line above.
+const orderComment = "map order:"
+
+// checkMapOrder reports loops over maps whose order could reach a result.
+//
+// Allowed are loops that only collect keys or values into a slice which the
+// same function sorts, loops that only store under the loop's own key or
+// delete, and loops with a comment "map order: reason". Foreign packages and
+// the standard library are not type-checked, so a map that comes from them is
+// not seen; none of those allowed in pure packages returns one.
+func checkMapOrder(p pkg, all []pkg, report reporter) {
+	info := types.Info{Types: map[ast.Expr]types.TypeAndValue{}}
+	loader := &looseImporter{all: all, loaded: map[string]*types.Package{}}
+	loader.check(p, &info)
+	for _, f := range p.files {
+		if f.isTest() {
+			continue
+		}
+		excused := map[int]bool{}
+		for _, group := range f.tree.Comments {
+			if strings.Contains(group.Text(), orderComment) {
+				excused[p.fset.Position(group.End()).Line] = true
+			}
+		}
+		for _, declaration := range f.tree.Decls {
+			ast.Inspect(declaration, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.RangeStmt:
+					line := p.fset.Position(n.Pos()).Line
+					if excused[line] || excused[line-1] || !isMap(info.TypeOf(n.X)) {
+						return true
+					}
+					if harmless(n) || sortedLater(n, declaration) {
+						return true
+					}
+					report(n.Pos(), "pure package ranges over a map: sort the keys, or say why in a comment %q", orderComment)
+				case *ast.CallExpr:
+					// slices.Sorted(maps.Keys(m)) is looked at from outside.
+					if called(n, "slices", "Sorted", "SortedFunc", "SortedStableFunc") {
+						return false
+					}
+					if called(n, "maps", "Keys", "Values", "All") {
+						report(n.Pos(), "pure package iterates over a map unsorted")
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+func isMap(t types.Type) bool {
+	if t == nil {
+		return false
+	}
+	_, ok := t.Underlying().(*types.Map)
+	return ok
+}
+
+// harmless says whether every iteration touches only what its own key names.
+func harmless(loop *ast.RangeStmt) bool {
+	key, ok := loop.Key.(*ast.Ident)
+	if !ok {
+		return loop.Key == nil
+	}
+	for _, statement := range loop.Body.List {
+		switch s := statement.(type) {
+		case *ast.AssignStmt:
+			if s.Tok != token.ASSIGN || len(s.Lhs) != 1 {
+				return false
+			}
+			index, ok := s.Lhs[0].(*ast.IndexExpr)
+			if !ok || !isIdent(index.Index, key.Name) {
+				return false
+			}
+		case *ast.ExprStmt:
+			call, ok := s.X.(*ast.CallExpr)
+			if !ok || !isIdent(call.Fun, "delete") || len(call.Args) != 2 || !isIdent(call.Args[1], key.Name) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// sortedLater says whether the loop does nothing but append to one variable
+// that the declaration sorts after it.
+func sortedLater(loop *ast.RangeStmt, declaration ast.Decl) bool {
+	if len(loop.Body.List) != 1 {
+		return false
+	}
+	assign, ok := loop.Body.List[0].(*ast.AssignStmt)
+	if !ok || len(assign.Lhs) != 1 || len(assign.Rhs) != 1 {
+		return false
+	}
+	target := types.ExprString(assign.Lhs[0])
+	if call, ok := assign.Rhs[0].(*ast.CallExpr); !ok || !isIdent(call.Fun, "append") {
+		return false
+	}
+	sorted := false
+	ast.Inspect(declaration, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if ok && call.Pos() > loop.End() && len(call.Args) > 0 && types.ExprString(call.Args[0]) == target {
+			sorted = sorted || called(call, "slices", "Sort", "SortFunc", "SortStableFunc") ||
+				called(call, "sort", "Slice", "SliceStable", "Strings")
+		}
+		return true
+	})
+	return sorted
+}
+
+func isIdent(e ast.Expr, name string) bool {
+	id, ok := e.(*ast.Ident)
+	return ok && id.Name == name
+}
+
+// called says whether the call is one of the named functions of a package.
+func called(call *ast.CallExpr, name string, functions ...string) bool {
+	selector, ok := call.Fun.(*ast.SelectorExpr)
+	return ok && isIdent(selector.X, name) && slices.Contains(functions, selector.Sel.Name)
+}
+
+// looseImporter type-checks our own packages from their trees and takes every
+// other package for an empty one: enough to know what is a map, and fast.
+type looseImporter struct {
+	all    []pkg
+	loaded map[string]*types.Package
+}
+
+// Import is types.Importer's.
+func (l *looseImporter) Import(imported string) (*types.Package, error) {
+	if done := l.loaded[imported]; done != nil {
+		return done, nil
+	}
+	if own, ok := strings.CutPrefix(imported, module); ok {
+		for _, p := range l.all {
+			if p.dir == own {
+				return l.check(p, nil), nil
+			}
+		}
+		return nil, fmt.Errorf("no package %s", strconv.Quote(own))
+	}
+	empty := types.NewPackage(imported, path.Base(imported))
+	empty.MarkComplete()
+	l.loaded[imported] = empty
+	return empty, nil
+}
+
+// check fills info as far as the types are known; errors are the compiler's
+// concern.
+func (l *looseImporter) check(p pkg, info *types.Info) *types.Package {
+	config := types.Config{Importer: l, Error: func(error) {}, FakeImportC: true}
+	var trees []*ast.File
+	for _, f := range p.files {
+		if !f.isTest() {
+			trees = append(trees, f.tree)
+		}
+	}
+	// The error repeats the first one given to config.Error.
+	checked, _ := config.Check(module+p.dir, p.fset, trees, info)
+	l.loaded[module+p.dir] = checked
+	return checked
+}
