@@ -50,6 +50,8 @@ type Columns struct {
 	End      []int64
 
 	Amends []Amendment // ascending by Ordinal; almost always empty
+
+	work scratch // what Decode reuses
 }
 
 // SourceRef is a source and its epoch.
