@@ -74,13 +74,13 @@ func Step(from, to State) (changes bool, err error) {
 func (s State) Account(holder events.Holder, rail events.Rail) ledger.Account {
 	switch s {
 	case Planned, Submitted:
-		return ledger.Account("rail:" + string(rail) + ":in_flight")
+		return ledger.RailInFlight(rail)
 	case Confirmed:
-		return ledger.Account("rail:" + string(rail) + ":paid")
+		return ledger.RailPaid(rail)
 	case Withheld:
-		return ledger.Account("holder:" + string(holder) + ":held")
+		return ledger.HolderHeld(holder)
 	default:
-		return ledger.Account("holder:" + string(holder) + ":payable")
+		return ledger.HolderPayable(holder)
 	}
 }
 

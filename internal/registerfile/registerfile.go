@@ -1,0 +1,244 @@
+// Package registerfile reads the files that registers and screening lists come
+// in: CSV with a holder and units a line, and text with an address a line.
+//
+// Files are read as they stream, whatever their size; what is remembered of a
+// line is 16 bytes of hash, to find holders that are there twice.
+//
+// # Invariants
+//
+//   - All or nothing: a file with one error gives no holdings that count; the
+//     error names line and field of each, up to 20.
+//   - Exact: units are decimal integers of up to 128 bits, never a float.
+package registerfile
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+const (
+	maxProblems = 20
+	maxLine     = 64 << 10 // bytes of a line of a list
+)
+
+var (
+	holderColumns = []string{"holder", "account", "address", "wallet"}
+	unitsColumns  = []string{"units", "amount_wei", "amount", "balance"}
+)
+
+// Summary is what was in a register file.
+type Summary struct {
+	Holders int         // lines with units
+	Empty   int         // lines with zero units, which are left out
+	Supply  money.Units // sum of all units
+}
+
+// ReadHoldings reads a register: a header, then one holder a line. The holder's
+// column is called holder, account, address or wallet, that of the units units,
+// amount_wei, amount or balance, in any case and order; there must be exactly
+// one of each. Other columns are left alone. EVM addresses are brought to lower
+// case; the same wallet twice is refused however it is written.
+//
+// each is called for every line with units, in the order of the file. When
+// ReadHoldings returns an error the file is not fit for use, and what each was
+// given must be dropped. An error of each ends the reading and is returned.
+func ReadHoldings(r io.Reader, each func(events.Holder, money.Units) error) (Summary, error) {
+	var sum Summary
+	file := csv.NewReader(skipMark(r))
+	file.ReuseRecord = true
+	file.FieldsPerRecord = -1
+	head, err := file.Read()
+	if errors.Is(err, io.EOF) {
+		return sum, fmt.Errorf("line 1: the file is empty, it needs a header such as holder,units")
+	} else if err != nil {
+		return sum, fmt.Errorf("reading the header: %w", err)
+	}
+	columns := len(head)
+	holderAt, err1 := column(head, holderColumns)
+	unitsAt, err2 := column(head, unitsColumns)
+	if err := errors.Join(err1, err2); err != nil {
+		return sum, err
+	}
+	var problems []error
+	seen := seen{}
+	for len(problems) < maxProblems {
+		row, err := file.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil { // a quote out of place: what follows cannot be trusted
+			problems = append(problems, err)
+			break
+		}
+		line, _ := file.FieldPos(0)
+		if len(row) != columns {
+			problems = append(problems, fmt.Errorf("line %d: %d fields instead of %d", line, len(row), columns))
+			continue
+		}
+		holder, units, err := holding(row[holderAt], row[unitsAt])
+		if err == nil {
+			if first, again := seen.add(holder, line); again {
+				err = fmt.Errorf("%s: %s is on line %d already", "holder", clip(string(holder)), first)
+			}
+		}
+		if err == nil && !units.IsZero() {
+			if sum.Supply, err = sum.Supply.Add(units); err != nil {
+				err = fmt.Errorf("units: the supply does not fit 128 bits: %w", err)
+			}
+		}
+		switch {
+		case err != nil:
+			problems = append(problems, fmt.Errorf("line %d: %w", line, err))
+		case units.IsZero():
+			sum.Empty++
+		default:
+			sum.Holders++
+			if len(problems) > 0 {
+				continue // nothing counts any more
+			}
+			if err := each(holder, units); err != nil {
+				return sum, err
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return sum, errors.Join(problems...)
+	}
+	if sum.Holders == 0 {
+		return sum, fmt.Errorf("line 2: the file has a header and no holder with units")
+	}
+	return sum, nil
+}
+
+func column(head, names []string) (int, error) {
+	at := -1
+	for i, name := range head {
+		if !slices.Contains(names, strings.ToLower(strings.TrimSpace(name))) {
+			continue
+		}
+		if at >= 0 {
+			return 0, fmt.Errorf("line 1: columns %q and %q could both be the %s", clip(head[at]), clip(name), names[0])
+		}
+		at = i
+	}
+	if at < 0 {
+		return 0, fmt.Errorf("line 1: no column is called %s", strings.Join(names, " or "))
+	}
+	return at, nil
+}
+
+func holding(name, count string) (events.Holder, money.Units, error) {
+	name = strings.TrimSpace(name)
+	if err := events.CheckName(name); err != nil {
+		return "", money.Units{}, fmt.Errorf("holder: %w", err)
+	}
+	units, err := money.ParseUnits(strings.TrimSpace(count))
+	if err != nil {
+		return "", money.Units{}, fmt.Errorf("units: %w", err)
+	}
+	// Cloned, because the reader reuses the line.
+	return events.Holder(strings.Clone(string(events.CanonicalHolder(name)))), units, nil
+}
+
+// seen remembers on which line a holder was. Sixteen bytes of SHA-256 stand for
+// the name: a false duplicate among 10 million is as likely as 1 in 10²⁴.
+type seen map[[16]byte]uint32
+
+func (s seen) add(holder events.Holder, line int) (first uint32, again bool) {
+	sum := sha256.Sum256([]byte(holder))
+	key := [16]byte(sum[:16])
+	if first, again = s[key]; again {
+		return first, true
+	}
+	s[key] = uint32(min(line, 1<<32-1)) //nolint:gosec // bounded
+	return 0, false
+}
+
+// ReadList reads a screening list: one holder a line, in any order. Empty lines
+// and those that begin with # are left out, repetitions too. EVM addresses are
+// brought to lower case. The result is ascending.
+func ReadList(r io.Reader) ([]events.Holder, error) {
+	lines := bufio.NewScanner(skipMark(r))
+	lines.Buffer(make([]byte, 0, 4096), maxLine)
+	var list []events.Holder
+	var problems []error
+	number := 0
+	for lines.Scan() && len(problems) < maxProblems {
+		number++
+		name := strings.TrimSpace(lines.Text())
+		if name == "" || name[0] == '#' {
+			continue
+		}
+		if err := events.CheckName(name); err != nil {
+			problems = append(problems, fmt.Errorf("line %d: holder: %w", number, err))
+			continue
+		}
+		list = append(list, events.CanonicalHolder(name))
+	}
+	if err := lines.Err(); err != nil {
+		problems = append(problems, fmt.Errorf("line %d: %w", number+1, err))
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list), nil
+}
+
+// Decisions packs a list into as many decisions as it needs; an empty list is
+// one, which takes everybody off it.
+func Decisions(list string, holders []events.Holder) []events.HoldersListed {
+	parts := []events.HoldersListed{{List: list}}
+	size := 0
+	for _, h := range holders {
+		width := jsonWidth(string(h))
+		last := &parts[len(parts)-1]
+		if size+width > events.MaxDecision*3/4 { // leaves room for the envelope
+			parts = append(parts, events.HoldersListed{List: list})
+			last, size = &parts[len(parts)-1], 0
+		}
+		last.Holders = append(last.Holders, h)
+		size += width
+	}
+	for i := range parts {
+		parts[i].Part, parts[i].Parts = i, len(parts)
+	}
+	return parts
+}
+
+// jsonWidth is at least what a name takes in a list in JSON.
+func jsonWidth(s string) int {
+	width := len(s) + 3
+	for i := range len(s) {
+		if strings.IndexByte(`"\<>&`, s[i]) >= 0 {
+			width += 5
+		}
+	}
+	return width
+}
+
+// skipMark drops the byte order mark that spreadsheets put first.
+func skipMark(r io.Reader) io.Reader {
+	b := bufio.NewReaderSize(r, 1<<16)
+	if first, _ := b.Peek(3); string(first) == "\uFEFF" {
+		_, _ = b.Discard(3)
+	}
+	return b
+}
+
+// clip keeps hostile text out of logs.
+func clip(s string) string {
+	if len(s) > 48 {
+		return s[:48] + "…"
+	}
+	return s
+}
