@@ -1,0 +1,153 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// Journal sums entries to what journal_hash covers. Its memory grows with the
+// number of distinct lines (customers × nodes × periods × quotes), not with the
+// number of entries. The zero value is not usable: see [NewJournal].
+type Journal struct {
+	sums map[Line]money.Amount
+}
+
+// Line is one line of the summed journal. It names no position, batch or time,
+// so that equal input gives equal lines however it was cut.
+type Line struct {
+	Book   events.Book
+	Period events.Period
+	Origin events.Period
+	Debit  Account
+	Credit Account
+	Asset  money.Asset
+	Card   string
+	Quote  string
+}
+
+// NewJournal returns an empty journal.
+func NewJournal() *Journal { return &Journal{sums: map[Line]money.Amount{}} }
+
+// Add adds the entries of a record of any writer. It fails where a sum does not
+// fit 128 bits, and where a field has a control character, which would make the
+// text of two journals the same; the journal is not to be used after that.
+func (j *Journal) Add(r *Record) error {
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		for k := range e.Postings {
+			p := &e.Postings[k]
+			line := Line{e.Book, e.Period, e.Origin, p.Debit, p.Credit, p.Asset, p.Card, p.Quote}
+			sum, ok := j.sums[line]
+			if !ok {
+				if err := line.check(); err != nil {
+					return fmt.Errorf("summing the journal at cut %d: %w", r.Cut, err)
+				}
+			}
+			sum, err := sum.Add(p.Amount)
+			if err != nil {
+				return fmt.Errorf("summing the journal at cut %d: %s to %s: %w", r.Cut, p.Credit, p.Debit, err)
+			}
+			j.sums[line] = sum
+		}
+	}
+	return nil
+}
+
+func (l *Line) fields() [8]string {
+	return [8]string{string(l.Book), string(l.Period), string(l.Origin), string(l.Debit), string(l.Credit), string(l.Asset), l.Card, l.Quote}
+}
+
+func (l *Line) check() error {
+	for _, field := range l.fields() {
+		for i := range len(field) {
+			if field[i] < ' ' {
+				return fmt.Errorf("field %q has a control character", field)
+			}
+		}
+	}
+	return nil
+}
+
+// Compare orders lines by their fields, byte for byte, the first field first.
+func (l Line) Compare(m Line) int {
+	a, b := l.fields(), m.fields()
+	for i := range a {
+		if c := strings.Compare(a[i], b[i]); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// Len returns the number of lines.
+func (j *Journal) Len() int { return len(j.sums) }
+
+// Lines yields the lines and their sums, ascending.
+func (j *Journal) Lines() iter.Seq2[Line, money.Amount] {
+	lines := make([]Line, 0, len(j.sums))
+	for l := range j.sums {
+		lines = append(lines, l)
+	}
+	slices.SortFunc(lines, Line.Compare)
+	return func(yield func(Line, money.Amount) bool) {
+		for _, l := range lines {
+			if !yield(l, j.sums[l]) {
+				return
+			}
+		}
+	}
+}
+
+// AppendLine appends the text of a line to dst: its fields in the order of
+// [Line] and then the amount as a decimal, with a tab between two and a line
+// feed at the end.
+func AppendLine(dst []byte, l Line, sum money.Amount) []byte {
+	for _, field := range l.fields() {
+		dst = append(dst, field...)
+		dst = append(dst, '\t')
+	}
+	dst = append(dst, sum.String()...)
+	return append(dst, '\n')
+}
+
+// Hash returns journal_hash: the SHA-256 of the text of all lines, ascending,
+// as [AppendLine] writes it and with nothing before, between or after them. So
+// an auditor can have it from an export with
+//
+//	LC_ALL=C sort journal.tsv | sha256sum
+//
+// since no field has a character below the space, sorting the text is sorting
+// the lines. The hash of an empty journal is that of no bytes.
+func (j *Journal) Hash() [32]byte {
+	h := sha256.New()
+	var text []byte
+	for l, sum := range j.Lines() {
+		text = AppendLine(text[:0], l, sum)
+		h.Write(text)
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// Difference returns the first line in which two journals differ, with the sum
+// that each has of it (zero where it has none); equal is true where they do not.
+func (j *Journal) Difference(other *Journal) (line Line, here, there money.Amount, equal bool) {
+	equal = true
+	consider := func(l Line) {
+		if j.sums[l] != other.sums[l] && (equal || l.Compare(line) < 0) {
+			line, here, there, equal = l, j.sums[l], other.sums[l], false
+		}
+	}
+	for l := range j.sums {
+		consider(l)
+	}
+	for l := range other.sums {
+		consider(l)
+	}
+	return line, here, there, equal
+}
