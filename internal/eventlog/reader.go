@@ -15,7 +15,7 @@ const (
 	pullBytes     = 8 << 20
 	pullMessages  = 1024
 	pullExpiry    = 30 * time.Second
-	pullHeartbeat = 5 * time.Second
+	pullHeartbeat = time.Second
 	// aheadMessages are decoded ahead of the caller, beside the pull's buffer.
 	aheadMessages = 4
 
