@@ -1,13 +1,10 @@
 package aliquot
 
 import (
-	"fmt"
 	"go/ast"
 	"go/token"
 	"go/types"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -22,10 +19,7 @@ const orderComment = "map order:"
 // delete, and loops with a comment "map order: reason". Foreign packages and
 // the standard library are not type-checked, so a map that comes from them is
 // not seen; none of those allowed in pure packages returns one.
-func checkMapOrder(p pkg, all []pkg, report reporter) {
-	info := types.Info{Types: map[ast.Expr]types.TypeAndValue{}}
-	loader := &looseImporter{all: all, loaded: map[string]*types.Package{}}
-	loader.check(p, &info)
+func checkMapOrder(p pkg, info *types.Info, report reporter) {
 	for _, f := range p.files {
 		if f.isTest() {
 			continue
@@ -134,46 +128,4 @@ func isIdent(e ast.Expr, name string) bool {
 func called(call *ast.CallExpr, name string, functions ...string) bool {
 	selector, ok := call.Fun.(*ast.SelectorExpr)
 	return ok && isIdent(selector.X, name) && slices.Contains(functions, selector.Sel.Name)
-}
-
-// looseImporter type-checks our own packages from their trees and takes every
-// other package for an empty one: enough to know what is a map, and fast.
-type looseImporter struct {
-	all    []pkg
-	loaded map[string]*types.Package
-}
-
-// Import is types.Importer's.
-func (l *looseImporter) Import(imported string) (*types.Package, error) {
-	if done := l.loaded[imported]; done != nil {
-		return done, nil
-	}
-	if own, ok := strings.CutPrefix(imported, module); ok {
-		for _, p := range l.all {
-			if p.dir == own {
-				return l.check(p, nil), nil
-			}
-		}
-		return nil, fmt.Errorf("no package %s", strconv.Quote(own))
-	}
-	empty := types.NewPackage(imported, path.Base(imported))
-	empty.MarkComplete()
-	l.loaded[imported] = empty
-	return empty, nil
-}
-
-// check fills info as far as the types are known; errors are the compiler's
-// concern.
-func (l *looseImporter) check(p pkg, info *types.Info) *types.Package {
-	config := types.Config{Importer: l, Error: func(error) {}, FakeImportC: true}
-	var trees []*ast.File
-	for _, f := range p.files {
-		if !f.isTest() {
-			trees = append(trees, f.tree)
-		}
-	}
-	// The error repeats the first one given to config.Error.
-	checked, _ := config.Check(module+p.dir, p.fset, trees, info)
-	l.loaded[module+p.dir] = checked
-	return checked
 }
