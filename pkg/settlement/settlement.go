@@ -1,0 +1,134 @@
+// Package settlement has the words for what a settler keeps beside the ledger:
+// settle makes them, a store keeps them, and whoever explains or checks reads
+// them.
+//
+// Everything here is a function of USAGE and CONTROL up to a position, and
+// comes in a [Cut]: what one position that cuts did, whole.
+//
+// # Invariants
+//
+//   - A cut is committed whole or not at all, together with its cursor.
+//   - Values in a cut that say "now" replace what was known; tallies add to it.
+//   - Lists are ascending by their key, so that equal cuts are equal bytes.
+package settlement
+
+import (
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// Cut is what one position that cuts (barrier, marker or every hundredth
+// batch) did, together with the positions since the cut before it.
+type Cut struct {
+	Position uint64   // in USAGE, of the cut
+	Hash     [32]byte // SHA-256 of the message there
+	Control  uint64   // CONTROL is in effect up to and including this position
+	Batches  uint64   // batch messages since the cut before
+	Events   uint64   // events in them
+
+	Records     []ledger.Record // ascending by book, then part
+	Outcomes    []Outcome       // one for each batch message
+	Tallies     []Tally
+	Sources     []Progress
+	Originals   []Original
+	Suspense    []Suspense    // as they are now; gone where Events is 0
+	Outstanding []Outstanding // as they are now; gone where Amount is 0
+	Voids       []Void
+}
+
+// Cursor says how far a settler has come, and in which stream.
+type Cursor struct {
+	Partition int
+	Stream    string
+	Created   int64 // of the stream, nanoseconds since 1970 UTC
+	Position  uint64
+	Hash      [32]byte // SHA-256 of the message at Position; zeros before the first
+	Control   uint64
+	Batches   uint64
+	Epoch     uint64 // grows by one with each settler that takes over
+	Nonce     string // of that settler
+}
+
+// Outcome says what became of the events of one batch message, in their order
+// through all its segments.
+type Outcome struct {
+	Position uint64
+	Events   int
+	Runs     []Run
+}
+
+// Run is consecutive events with the same outcome.
+type Run struct {
+	Events  int
+	Outcome events.Outcome
+	Reason  events.Reason // where refused
+}
+
+// Tally counts events of one node and period by outcome.
+type Tally struct {
+	Book    events.Book
+	Node    events.Node   // empty: not a node of the book
+	Period  events.Period // the events' own, by their end
+	Outcome events.Outcome
+	Reason  events.Reason // where refused
+	Events  uint64
+}
+
+// Source is who numbers events.
+type Source struct {
+	Provider events.Provider
+	Source   string
+	Epoch    uint64
+}
+
+// Span is the sequences from First to Last, both included.
+type Span struct{ First, Last uint64 }
+
+// Progress is how the accepted sequences of a source changed: each span put
+// replaces the one that begins where it does.
+type Progress struct {
+	Source Source
+	Put    []Span
+	Remove []uint64 // spans that began here have become part of others
+}
+
+// Original says where accepted sequences are: in this segment of the message
+// at this position.
+type Original struct {
+	Source   Source
+	Span     Span
+	Position uint64
+	Segment  int
+}
+
+// Suspense is quantities that wait for a price, of one node, customer, meter,
+// rule, pair and period.
+type Suspense struct {
+	Book     events.Book
+	Node     events.Node
+	Customer events.Customer
+	Meter    events.Meter
+	Card     string // "card@version"
+	Rule     int    // index in it
+	Pair     events.Pair
+	Period   events.Period // the events' own
+	Quantity money.Quantity
+	Events   uint64
+	Price    money.Price // the rule's
+}
+
+// Outstanding is what a customer owes for one node's usage.
+type Outstanding struct {
+	Book     events.Book
+	Customer events.Customer
+	Asset    money.Asset
+	Node     events.Node
+	Amount   money.Amount
+}
+
+// Void is a decision that had no effect, and why.
+type Void struct {
+	Control uint64
+	Reason  string
+}
