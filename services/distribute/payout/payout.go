@@ -47,13 +47,9 @@ const (
 	Returned  State = "returned"  // it left and came back
 )
 
-// States is every state, in the order of the life of a payout.
-var States = []State{Planned, Withheld, Submitted, Confirmed, Failed, Returned}
-
-var legal = map[State][]State{
-	Planned:   {Submitted, Withheld},
-	Submitted: {Confirmed, Failed, Returned},
-	Confirmed: {Returned},
+// States returns every state, in the order of the life of a payout.
+func States() []State {
+	return []State{Planned, Withheld, Submitted, Confirmed, Failed, Returned}
 }
 
 // Step reports whether a payout changes by going from one state to another:
@@ -62,12 +58,19 @@ func Step(from, to State) (changes bool, err error) {
 	if from == to {
 		return false, nil
 	}
-	for _, s := range legal[from] {
-		if s == to {
-			return true, nil
-		}
+	legal := false
+	switch from {
+	case Planned:
+		legal = to == Submitted || to == Withheld
+	case Submitted:
+		legal = to == Confirmed || to == Failed || to == Returned
+	case Confirmed:
+		legal = to == Returned
 	}
-	return false, fmt.Errorf("a payout that is %s cannot become %s", from, to)
+	if !legal {
+		return false, fmt.Errorf("a payout that is %s cannot become %s", from, to)
+	}
+	return true, nil
 }
 
 // Account is where the money of a holder's payout is in a state.

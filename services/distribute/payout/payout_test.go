@@ -10,8 +10,8 @@ func TestStep(t *testing.T) {
 		{Submitted, Confirmed}: true, {Submitted, Failed}: true, {Submitted, Returned}: true,
 		{Confirmed, Returned}: true,
 	}
-	for _, from := range States {
-		for _, to := range States {
+	for _, from := range States() {
+		for _, to := range States() {
 			changes, err := Step(from, to)
 			switch {
 			case from == to && (changes || err != nil):

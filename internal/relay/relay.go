@@ -1,0 +1,317 @@
+// Package relay carries a writer's journal rows from the store into a stream,
+// each exactly once and in their order.
+//
+// The method: the store remembers how far the stream is known to agree with
+// the journal. What lies beyond in the stream, from a publish whose answer was
+// lost or from before the store was restored from a copy, is compared with the
+// next rows; only when the stream has no more of this writer is a row
+// published. Start, recovery and the answer to an unknown outcome are this one
+// path.
+//
+// # Invariants
+//
+//   - Once: row n of a writer is in the stream once, after row n-1. Its message
+//     carries the id "<writer>-<n>" and is stored only where the subject ends
+//     where the relay believes that it ends.
+//   - Never against the journal: where the stream has another row n, the relay
+//     stops with [ErrDiffers]. A ledger that stops is a delay.
+//   - Restored stores publish nothing: while the stream is ahead, rows are only
+//     compared.
+package relay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+)
+
+// ErrDiffers means that stream and journal disagree: one of them was altered,
+// or two writers use one name.
+var ErrDiffers = errors.New("stream and journal differ")
+
+// Row is one message to be.
+type Row struct {
+	Number  uint64 // 1, 2, … without gaps
+	Subject string
+	Data    []byte
+}
+
+// Journal is where the rows are. Relayed and SetRelayed keep the watermark: the
+// number of the last row known to be in the stream, and its position there,
+// both 0 before the first. It may be too low, never too high. Rows returns at
+// most limit rows from a number on, ascending; fewer than that are all there are.
+type Journal interface {
+	Name() string
+	Relayed(ctx context.Context) (number, position uint64, err error)
+	SetRelayed(ctx context.Context, number, position uint64) error
+	Rows(ctx context.Context, from uint64, limit int) ([]Row, error)
+}
+
+const (
+	perRead   = 32 // rows held in memory: at most 13 MB
+	firstWait = 50 * time.Millisecond
+	longWait  = 5 * time.Second // between tries while the log is unavailable
+	idleCheck = 5 * time.Second // a lost wake-up costs at most this
+)
+
+// Relay carries one writer's rows into one stream. Make it with [New].
+type Relay struct {
+	journal Journal
+	stream  *eventlog.Stream
+	log     *slog.Logger
+	wake    chan struct{}
+
+	number   uint64 // the last row known to be in the stream
+	position uint64 // and where
+	saved    uint64 // the last row that the watermark in the store names
+
+	tail    *eventlog.Reader  // what is in the stream beyond position; nil: nothing more
+	checked uint64            // tail looks up to here; nothing of this writer's is unknown so far
+	unsure  bool              // something of this writer's may be beyond checked
+	ends    map[string]uint64 // position of a subject's last message
+}
+
+// New returns a relay that does nothing until [Relay.Run].
+func New(journal Journal, stream *eventlog.Stream, log *slog.Logger) *Relay {
+	if log == nil {
+		log = slog.Default()
+	}
+	return &Relay{journal: journal, stream: stream, log: log, wake: make(chan struct{}, 1), ends: map[string]uint64{}}
+}
+
+// Wake tells the relay that there are new rows. It never blocks.
+func (r *Relay) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run relays until ctx ends, and then returns ctx's error, or until it cannot
+// go on: [ErrDiffers], an error of the store, a damaged stream. It waits by
+// itself while the log is unavailable or full.
+func (r *Relay) Run(ctx context.Context) error {
+	err := r.run(ctx)
+	r.endTail()
+	return fmt.Errorf("relaying %s to %s: %w", r.journal.Name(), r.stream.Name(), err)
+}
+
+func (r *Relay) run(ctx context.Context) error {
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	timer := time.NewTimer(idleCheck)
+	defer timer.Stop()
+	for {
+		if err := r.drain(ctx); err != nil {
+			return err
+		}
+		timer.Reset(idleCheck)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// Drain relays every row that the journal has now, once, and returns. Use
+// either Run or Drain.
+func (r *Relay) Drain(ctx context.Context) error {
+	defer r.endTail()
+	if err := r.begin(ctx); err != nil {
+		return fmt.Errorf("relaying %s to %s: %w", r.journal.Name(), r.stream.Name(), err)
+	}
+	if err := r.drain(ctx); err != nil {
+		return fmt.Errorf("relaying %s to %s: %w", r.journal.Name(), r.stream.Name(), err)
+	}
+	return nil
+}
+
+func (r *Relay) begin(ctx context.Context) (err error) {
+	if r.number, r.position, err = r.journal.Relayed(ctx); err != nil {
+		return err
+	}
+	r.saved = r.number
+	if r.number > 0 {
+		if err := r.isThere(ctx); err != nil {
+			return err
+		}
+	}
+	r.unsure = true
+	return nil
+}
+
+// isThere checks that the stream still has the row of the watermark.
+func (r *Relay) isThere(ctx context.Context) error {
+	m, err := r.stream.Get(ctx, r.position)
+	if err != nil {
+		return fmt.Errorf("position %d should hold row %d: %w", r.position, r.number, err)
+	}
+	rows, err := r.journal.Rows(ctx, r.number, 1)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 || rows[0].Number != r.number || !bytes.Equal(rows[0].Data, m.Data) {
+		return fmt.Errorf("position %d does not hold row %d: %w", r.position, r.number, ErrDiffers)
+	}
+	return nil
+}
+
+// beginTail starts looking at what is in the stream beyond the last known row.
+func (r *Relay) beginTail(ctx context.Context) error {
+	r.endTail()
+	last, err := r.stream.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if last > r.position {
+		if r.tail, err = r.stream.Read(ctx, r.position+1, ""); err != nil {
+			return err
+		}
+	}
+	clear(r.ends)
+	r.checked, r.unsure = max(last, r.position), false
+	return nil
+}
+
+func (r *Relay) endTail() {
+	if r.tail != nil {
+		r.tail.Stop()
+		r.tail = nil
+	}
+}
+
+// drain relays rows until the journal has no more.
+func (r *Relay) drain(ctx context.Context) error {
+	for {
+		rows, err := r.journal.Rows(ctx, r.number+1, perRead)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if row.Number != r.number+1 {
+				return fmt.Errorf("the journal has row %d after row %d: %w", row.Number, r.number, ErrDiffers)
+			}
+			if err := r.carry(ctx, row); err != nil {
+				return err
+			}
+		}
+		if r.number > r.saved {
+			if err := r.journal.SetRelayed(ctx, r.number, r.position); err != nil {
+				return err
+			}
+			r.saved = r.number
+		}
+		if len(rows) < perRead {
+			return nil
+		}
+	}
+}
+
+// carry brings one row into the stream, or finds it there.
+func (r *Relay) carry(ctx context.Context, row Row) error {
+	wait := firstWait
+	for {
+		there, err := r.try(ctx, row)
+		switch {
+		case err == nil && there:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, eventlog.ErrAmbiguous), errors.Is(err, eventlog.ErrWrongLastSequence):
+			r.unsure = true // stored after all, or somebody else wrote: read back
+		case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, eventlog.ErrFull):
+		default:
+			return err
+		}
+		r.log.Warn("relay waits", "writer", r.journal.Name(), "row", row.Number, "cause", err, "wait", wait)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, longWait)
+	}
+}
+
+func (r *Relay) try(ctx context.Context, row Row) (there bool, err error) {
+	if r.unsure {
+		if err := r.beginTail(ctx); err != nil {
+			return false, err
+		}
+	}
+	if there, err := r.compare(ctx, row); err != nil || there {
+		return there, err
+	}
+	position, err := r.publish(ctx, row)
+	if err != nil {
+		return false, err
+	}
+	r.number, r.position, r.ends[row.Subject] = row.Number, position, position
+	r.checked = max(r.checked, position)
+	return true, nil
+}
+
+// compare looks for the row in the rest of the stream. Every message of this
+// writer there must be the next row.
+func (r *Relay) compare(ctx context.Context, row Row) (there bool, err error) {
+	for r.tail != nil {
+		m, err := r.tail.Next(ctx)
+		if err != nil {
+			return false, err
+		}
+		if m.Seq >= r.checked {
+			r.endTail()
+		}
+		number, mine := r.numberOf(m)
+		if !mine {
+			continue
+		}
+		if number != row.Number || m.Subject != row.Subject || !bytes.Equal(m.Data, row.Data) {
+			return false, fmt.Errorf("position %d holds row %d, which is not row %d of the journal: %w", m.Seq, number, row.Number, ErrDiffers)
+		}
+		r.number, r.position = number, m.Seq
+		return true, nil
+	}
+	return false, nil
+}
+
+func (r *Relay) id(number uint64) string {
+	return r.journal.Name() + "-" + strconv.FormatUint(number, 10)
+}
+
+func (r *Relay) numberOf(m eventlog.Message) (number uint64, mine bool) {
+	digits, ok := strings.CutPrefix(m.Header.Get(nats.MsgIdHdr), r.journal.Name()+"-")
+	if !ok {
+		return 0, false
+	}
+	number, err := strconv.ParseUint(digits, 10, 64)
+	return number, err == nil && r.id(number) == m.Header.Get(nats.MsgIdHdr)
+}
+
+func (r *Relay) publish(ctx context.Context, row Row) (uint64, error) {
+	end, ok := r.ends[row.Subject]
+	if !ok {
+		last, err := r.stream.GetLastFor(ctx, row.Subject)
+		if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
+			return 0, err
+		}
+		if end = last.Seq; end > r.checked { // 0 where there is none
+			// It may be our own, from a publish that was thought lost: to expect
+			// it would be to store the row twice.
+			return 0, fmt.Errorf("subject %s ends at %d, beyond %d: %w", row.Subject, end, r.checked, eventlog.ErrWrongLastSequence)
+		}
+	}
+	return r.stream.Publish(ctx, row.Subject, row.Data, eventlog.PublishOptions{MsgID: r.id(row.Number), ExpectLastSubjectSeq: &end})
+}
