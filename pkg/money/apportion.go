@@ -3,6 +3,7 @@ package money
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // Apportion divides total among weights by largest remainder and writes the
@@ -16,8 +17,8 @@ import (
 // where Σweights does not fit 128 bits. After an error dst is as it was.
 //
 // A larger total can give a holder less: largest remainder is not monotone (the
-// Alabama paradox). Time is linear in the number of weights; beside dst no
-// memory is needed.
+// Alabama paradox). Time is linear in the number of weights; beside dst at most
+// 256 kB of memory are needed.
 func Apportion(dst []Amount, total Amount, weights []Units) error {
 	if len(dst) != len(weights) {
 		return fmt.Errorf("apportioning among %d weights into %d parts: %w", len(weights), len(dst), ErrDomain)
@@ -40,105 +41,100 @@ func Apportion(dst []Amount, total Amount, weights []Units) error {
 		return nil
 	}
 	m, _ := total.magnitude()
-	q := quotas{total: m, divisor: newDivisor(sum)}
-	// Until the last pass dst holds the remainders: 128 bits each, like parts.
-	s := q.remainders(dst, weights)
-	for !s.settled() {
-		s = s.refine(dst)
+	q := quotas{total: m, supply: newDivisor(sum)}
+	s := q.floors(dst, weights)
+	for s.tied > fewTied && !s.settled() {
+		s = q.refine(s, dst, weights)
 	}
-	q.parts(dst, weights, s)
+	q.handOut(s, dst, weights)
 	return nil
 }
 
-// quotas computes total × weight ÷ Σweights.
+// quotas computes total × weight ÷ Σweights. Remainders are numerators over
+// the supply, shifted left until the supply's top bit would stand at the top of
+// their first word, so that their leading digits are at one place.
 type quotas struct {
-	total   uint128
-	divisor divisor
+	total  uint128
+	supply divisor
 }
 
-// of returns the quota's whole part and its remainder, a numerator over
-// Σweights. The quotient is at most total, as no weight exceeds their sum.
+// of returns a quota's whole part and its remainder. The whole part is at most
+// total, as no weight exceeds the supply.
 func (q *quotas) of(w Units) (whole, remainder uint128) {
-	if q.divisor.d.hi == 0 { // So w.Hi is 0 too.
+	if q.supply.d.hi == 0 { // So w.Hi is 0 too.
 		carry, p0 := bits.Mul64(q.total.lo, w.Lo)
 		p2, p1 := bits.Mul64(q.total.hi, w.Lo)
 		p1, c := bits.Add64(p1, carry, 0)
-		hi, r := bits.Div64(p2+c, p1, q.divisor.d.lo)
-		lo, r := bits.Div64(r, p0, q.divisor.d.lo)
-		return uint128{hi, lo}, uint128{0, r}
+		whole, remainder.hi = q.supply.divide64(p2+c, p1, p0)
+		return whole, remainder
 	}
 	high, low := q.total.mul(w.raw())
-	return q.divisor.divide(high, low)
+	return q.supply.divide(high, low)
 }
 
-// remainders writes every remainder to dst, as bits, and returns the first
-// selection of those that receive one of the attos left over.
-func (q *quotas) remainders(dst []Amount, weights []Units) selection {
+// remainder returns the same remainder from the whole part, without dividing:
+// the numerator less whole × supply, of which the low words suffice.
+func (q *quotas) remainder(whole uint128, w Units) uint128 {
+	s := q.supply.shift & 63
+	if q.supply.d.hi == 0 {
+		return uint128{hi: (q.total.lo*w.Lo - whole.lo*q.supply.d.lo) << s}
+	}
+	r := q.total.mulLow(w.raw()).sub(whole.mulLow(q.supply.d))
+	return uint128{r.hi<<s | r.lo>>1>>(63-s), r.lo << s}
+}
+
+// floors writes the whole parts to dst and returns the first selection of those
+// that receive one of the attos left over.
+func (q *quotas) floors(dst []Amount, weights []Units) selection {
 	var counts histogram
-	s := newSelection(q.divisor.d)
 	spare := q.total
 	for i, w := range weights {
 		whole, r := q.of(w)
 		spare = spare.sub(whole)
-		dst[i] = Amount{int128{int64(r.hi), r.lo}}
-		counts[r.shiftRight(s.low).lo]++
-	}
-	// Below len(weights): each holder's quota falls short by less than one.
-	s.need = spare.lo
-	return s.choose(&counts)
-}
-
-// parts overwrites the remainders in dst with the parts.
-func (q *quotas) parts(dst []Amount, weights []Units, s selection) {
-	need := s.need
-	for i, w := range weights {
-		key := bitsOf(dst[i]).shiftRight(s.low)
-		whole, _ := q.of(w)
-		switch {
-		case s.threshold.less(key):
-			whole, _ = whole.add(uint128{lo: 1})
-		case key == s.threshold && need > 0: // In order of index: this is the tie-break.
-			whole, _ = whole.add(uint128{lo: 1})
-			need--
-		}
 		dst[i] = Amount{int128{int64(whole.hi), whole.lo}}
+		counts[r.hi>>(64-digitBits)]++
 	}
+	// The bits of a remainder below its lowest are zeros from the shifting.
+	lowest := int(q.supply.shift)
+	if q.supply.d.hi == 0 {
+		lowest += 64
+	}
+	// Spare is below len(weights): each quota falls short by less than one.
+	s := selection{need: spare.lo, low: 128 - digitBits, lowest: lowest}
+	return s.choose(&counts)
 }
 
 // selection narrows down which remainders are the largest, from their top bits
 // to their lowest: those whose bits from low upwards exceed threshold receive an
-// atto, those below do not, and of those equal to it, need of tied do.
+// atto, those below do not, and of the tied ones, equal to it, need of them do.
 type selection struct {
-	threshold uint128
-	low       int
-	need      uint64
-	tied      uint64
+	threshold   uint128
+	need, tied  uint64
+	low, lowest int
 }
 
-// histogram counts remainders by digitBits of their bits. It fits the nearest
-// cache, and three digits tell ten million remainders apart.
+// histogram counts remainders by a digit of their bits. It fits the nearest
+// cache; two digits tell most of ten million remainders apart.
 type histogram [1 << digitBits]uint64
 
-const digitBits = 12
-
-// newSelection begins at the top digit of remainders below d.
-func newSelection(d uint128) selection {
-	return selection{low: max(128-d.leadingZeros()-digitBits, 0)}
-}
+const (
+	digitBits = 12
+	fewTied   = 1 << 13 // So few are sorted rather than read through again.
+)
 
 // settled reports that no further bit can matter: all of the tied receive an
 // atto or none does, or they are equal and their order decides.
 func (s selection) settled() bool {
-	return s.need == 0 || s.need == s.tied || s.low == 0
+	return s.need == 0 || s.need == s.tied || s.low <= s.lowest
 }
 
 // refine extends the threshold by the next digit.
-func (s selection) refine(remainders []Amount) selection {
+func (q *quotas) refine(s selection, floors []Amount, weights []Units) selection {
 	var counts histogram
 	low := max(s.low-digitBits, 0)
 	width := s.low - low
-	for i := range remainders {
-		r := bitsOf(remainders[i])
+	for i, w := range weights {
+		r := q.remainder(bitsOf(floors[i]), w)
 		if r.shiftRight(s.low) == s.threshold {
 			counts[r.shiftRight(low).lo&(1<<width-1)]++
 		}
@@ -161,5 +157,52 @@ func (s selection) choose(counts *histogram) selection {
 	return s
 }
 
-// bitsOf reads back the remainder that dst holds in place of a part.
+// handOut adds the left-over attos to the whole parts.
+func (q *quotas) handOut(s selection, parts []Amount, weights []Units) {
+	if s.need == 0 && s.threshold == (uint128{lo: 1<<digitBits - 1}) {
+		return // Nothing is left over: no remainder exceeds the largest digit.
+	}
+	settled := s.settled()
+	var tied []candidate
+	if !settled {
+		tied = make([]candidate, 0, s.tied)
+	}
+	need := s.need
+	for i, w := range weights {
+		r := q.remainder(bitsOf(parts[i]), w)
+		switch key := r.shiftRight(s.low); {
+		case key.less(s.threshold):
+		case key != s.threshold:
+			addAtto(&parts[i])
+		case !settled:
+			tied = append(tied, candidate{r, i})
+		case need > 0: // In order of index: this is the tie-break.
+			addAtto(&parts[i])
+			need--
+		}
+	}
+	slices.SortFunc(tied, func(a, b candidate) int {
+		if c := b.remainder.cmp(a.remainder); c != 0 {
+			return c
+		}
+		return a.index - b.index // The same tie-break.
+	})
+	for _, c := range tied[:min(need, uint64(len(tied)))] {
+		addAtto(&parts[c.index])
+	}
+}
+
+type candidate struct {
+	remainder uint128
+	index     int
+}
+
+// addAtto cannot overflow: a quota that is not whole is below total.
+func addAtto(a *Amount) {
+	a.lo++
+	if a.lo == 0 {
+		a.hi++
+	}
+}
+
 func bitsOf(a Amount) uint128 { return uint128{uint64(a.hi), a.lo} }

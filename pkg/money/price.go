@@ -52,7 +52,10 @@ var One = Atto(one)
 // lowest terms of two integers below 2¹²⁸. Rates compare with ==, and equal
 // rates are equal fractions. The zero value is not a rate and charges nothing
 // but an error.
-type Rate struct{ num, den uint128 }
+type Rate struct {
+	num uint128
+	den divisor
+}
 
 // Rate returns the price divided by a quote, which is the attos of the card's
 // currency that one whole unit of the asset is worth; [One] at par. It fails
@@ -66,7 +69,7 @@ func (p Price) Rate(quote Amount) (Rate, error) {
 		return Rate{}, fmt.Errorf("making a rate at a quote of %v: not positive: %w", quote, ErrDomain)
 	}
 	if p.Amount.IsZero() {
-		return Rate{den: uint128{lo: 1}}, nil
+		return Rate{den: newDivisor(uint128{lo: 1})}, nil
 	}
 	// amount × 10¹⁸ ÷ (per × quote): each factor above the line is reduced
 	// against each below, so that the products have no common factor left.
@@ -83,7 +86,7 @@ func (p Price) Rate(quote Amount) (Rate, error) {
 	if !numOver.isZero() || !denOver.isZero() {
 		return Rate{}, fmt.Errorf("making a rate of %v at a quote of %v: %w", p, quote, ErrOverflow)
 	}
-	return Rate{num, den}, nil
+	return Rate{num, newDivisor(den)}, nil
 }
 
 // RateOf returns num ÷ den in lowest terms. It fails with [ErrDomain] at den = 0.
@@ -93,7 +96,7 @@ func RateOf(num, den Units) (Rate, error) {
 	}
 	n, d := num.raw(), den.raw()
 	reduce(&n, &d)
-	return Rate{n, d}, nil
+	return Rate{n, newDivisor(d)}, nil
 }
 
 // reduce divides both by their greatest common divisor; neither or only a is 0.
@@ -105,7 +108,7 @@ func reduce(a, b *uint128) {
 
 // Fraction returns the numerator and the denominator, in lowest terms.
 func (r Rate) Fraction() (num, den Units) {
-	return Units{r.num.hi, r.num.lo}, Units{r.den.hi, r.den.lo}
+	return Units{r.num.hi, r.num.lo}, Units{r.den.d.hi, r.den.d.lo}
 }
 
 // String returns the fraction as "1/400000".
@@ -119,9 +122,9 @@ func (r Rate) String() string {
 // and with [ErrDomain] for the zero Rate. It allocates nothing.
 func (r Rate) Charge(q Quantity) (Amount, error) {
 	m, negative := q.magnitude()
-	if r.num.hi|r.den.hi == 0 {
+	if r.num.hi|r.den.d.hi == 0 {
 		// 128 × 64 bits ÷ 64 bits: all usual prices and quotes.
-		d := r.den.lo
+		d := r.den.d.lo
 		carry, p0 := bits.Mul64(m.lo, r.num.lo)
 		p2, p1 := bits.Mul64(m.hi, r.num.lo)
 		p1, c := bits.Add64(p1, carry, 0)
@@ -129,31 +132,31 @@ func (r Rate) Charge(q Quantity) (Amount, error) {
 		if p2 >= d {
 			return Amount{}, r.chargeError()
 		}
-		hi := uint64(0)
-		rest := p1
-		if p2 != 0 || p1 >= d {
-			hi, rest = bits.Div64(p2, p1, d)
+		quotient, rest := r.den.divide64(p2, p1, p0)
+		// As halfEven, on one word.
+		half, up := d<<(r.den.shift&63)-rest, uint64(0)
+		if rest > half || rest == half && quotient.lo&1 == 1 {
+			up = 1
 		}
-		lo, rest := bits.Div64(rest, p0, d)
-		if half := d - rest; rest > half || rest == half && lo&1 == 1 {
-			lo, c = bits.Add64(lo, 1, 0)
-			hi, c = bits.Add64(hi, 0, c)
-		} else {
-			c = 0
-		}
-		return amountOf(uint128{hi, lo}, negative, c == 0)
+		quotient, ok := quotient.add(uint128{lo: up})
+		return amountOf(quotient, negative, ok)
 	}
 	high, low := m.mul(r.num)
-	quotient, rest, ok := divide(high, low, r.den)
-	if !ok {
+	if !high.less(r.den.d) {
 		return Amount{}, r.chargeError()
 	}
-	quotient, ok = halfEven(quotient, rest, r.den)
+	var quotient, rest uint128
+	if r.den.d.hi == 0 { // So high is below one word too.
+		quotient, rest.lo = r.den.divide64(high.lo, low.hi, low.lo)
+	} else {
+		quotient, rest = r.den.divide(high, low)
+	}
+	quotient, ok := halfEven(quotient, rest, r.den.normalized())
 	return amountOf(quotient, negative, ok)
 }
 
 func (r Rate) chargeError() error {
-	if r.den.isZero() {
+	if r.den.d.isZero() {
 		return fmt.Errorf("charging at a rate that was never set: %w", ErrDomain)
 	}
 	return ErrOverflow

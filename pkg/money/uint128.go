@@ -83,6 +83,12 @@ func (a uint128) mul(b uint128) (high, low uint128) {
 	return uint128{h11 + c3 + c4, p2}, uint128{p1, l00}
 }
 
+// mulLow returns a × b modulo 2¹²⁸.
+func (a uint128) mulLow(b uint128) uint128 {
+	hi, lo := bits.Mul64(a.lo, b.lo)
+	return uint128{hi + a.lo*b.hi + a.hi*b.lo, lo}
+}
+
 // div64 divides by a single word that is not zero.
 func (a uint128) div64(d uint64) (quotient uint128, rest uint64) {
 	hi := a.hi / d
@@ -174,26 +180,4 @@ func gcd(a, b uint128) uint128 {
 		b = b.sub(a)
 	}
 	return a.shiftLeft(twos)
-}
-
-// divisor divides many numbers by one.
-type divisor struct {
-	d          uint128
-	normalized uint128
-	shift      int
-}
-
-func newDivisor(d uint128) divisor {
-	shift := bits.LeadingZeros64(d.hi)
-	return divisor{d: d, normalized: d.shiftLeft(shift), shift: shift}
-}
-
-// divide is the function of that name for d ≥ 2⁶⁴ and high < d.
-func (v *divisor) divide(high, low uint128) (quotient, rest uint128) {
-	high = high.shiftLeft(v.shift)
-	high.lo |= low.hi >> (64 - v.shift)
-	low = low.shiftLeft(v.shift)
-	q1, r := divideStep(high, low.hi, v.normalized)
-	q0, r := divideStep(r, low.lo, v.normalized)
-	return uint128{q1, q0}, r.shiftRight(v.shift)
 }
