@@ -93,18 +93,11 @@ func harmless(loop *ast.RangeStmt) bool {
 	return true
 }
 
-// sortedLater says whether the loop does nothing but append to one variable
-// that the declaration sorts after it.
+// sortedLater says whether the loop does nothing but append, perhaps under a
+// condition, to one variable that the declaration sorts after it.
 func sortedLater(loop *ast.RangeStmt, declaration ast.Decl) bool {
-	if len(loop.Body.List) != 1 {
-		return false
-	}
-	assign, ok := loop.Body.List[0].(*ast.AssignStmt)
-	if !ok || len(assign.Lhs) != 1 || len(assign.Rhs) != 1 {
-		return false
-	}
-	target := types.ExprString(assign.Lhs[0])
-	if call, ok := assign.Rhs[0].(*ast.CallExpr); !ok || !isIdent(call.Fun, "append") {
+	target := appended(loop.Body)
+	if target == "" {
 		return false
 	}
 	sorted := false
@@ -117,6 +110,27 @@ func sortedLater(loop *ast.RangeStmt, declaration ast.Decl) bool {
 		return true
 	})
 	return sorted
+}
+
+// appended is what the block appends to, when it does nothing else.
+func appended(block *ast.BlockStmt) string {
+	if len(block.List) != 1 {
+		return ""
+	}
+	switch s := block.List[0].(type) {
+	case *ast.IfStmt:
+		if s.Init == nil && s.Else == nil {
+			return appended(s.Body)
+		}
+	case *ast.AssignStmt:
+		if len(s.Lhs) != 1 || len(s.Rhs) != 1 {
+			return ""
+		}
+		if call, ok := s.Rhs[0].(*ast.CallExpr); ok && isIdent(call.Fun, "append") {
+			return types.ExprString(s.Lhs[0])
+		}
+	}
+	return ""
 }
 
 func isIdent(e ast.Expr, name string) bool {

@@ -117,6 +117,7 @@ func (b *Balances) All() iter.Seq2[Place, Balance] {
 // of all accounts differ from their credits, or nil.
 func (b *Balances) CheckBalanced() error {
 	sums := map[money.Asset]Balance{}
+	// map order: a sum has none; of several that overflow, one is named.
 	for at, balance := range b.of {
 		sum := sums[at.Asset]
 		var err error
@@ -150,9 +151,11 @@ func (b *Balances) Difference(other *Balances) (at Place, equal bool) {
 			at, equal = p, false
 		}
 	}
+	// map order: the least place wins.
 	for p := range b.of {
 		consider(p)
 	}
+	// map order: the least place wins.
 	for p := range other.of {
 		consider(p)
 	}

@@ -143,9 +143,11 @@ func (j *Journal) Difference(other *Journal) (line Line, here, there money.Amoun
 			line, here, there, equal = l, j.sums[l], other.sums[l], false
 		}
 	}
+	// map order: the least line wins.
 	for l := range j.sums {
 		consider(l)
 	}
+	// map order: the least line wins.
 	for l := range other.sums {
 		consider(l)
 	}

@@ -153,7 +153,7 @@ func compile(d events.CardDeclared) (version, error) {
 			return v, fmt.Errorf("rules[%d].granularity: %v is below zero", i, r.Granularity)
 		}
 		pairs := make([]events.Attribute, 0, len(r.Match))
-		for name, value := range r.Match { // Sorted below: the order of the map does not show.
+		for name, value := range r.Match { // map order: sorted below, and the error names no key.
 			if name == "" {
 				return v, fmt.Errorf("rules[%d].match: a name is empty", i)
 			}
