@@ -1,0 +1,295 @@
+// Package directory knows what has been declared: providers, books, nodes,
+// customers, meters, cards, policies, tokens, keys, screening lists, closings.
+//
+// The method is a fold: [Directory.Apply] takes the decisions of CONTROL in
+// order, one at a time, and either gives each its effect or says why it has
+// none. Ingest, settle, distribute and audit all fold the same stream with this
+// code, each as far as it has read, so that they never disagree about what was
+// declared at a position.
+//
+// # Invariants
+//
+//   - A decision that is void, or a repeat, changes nothing.
+//   - The state depends on the decisions and their order alone.
+//   - What settled figures rest on never changes: a card's version, a book's
+//     provider, calendar, asset and partition, a meter's unit, the book of a
+//     node, customer or token.
+//   - Ids of books, nodes, customers and tokens are unique over all books.
+//   - A node's revenue goes to at most one token.
+//   - Nobody who is on a screening list is unlisted while the list is replaced.
+//   - What is returned as a slice is in ascending order, the same every time.
+//
+// A Directory is not safe for concurrent use: whoever shares one guards it.
+package directory
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// ErrRepeat says that the same decision, by id and body, has taken effect
+// before: this one has none. It is an answer, not a fault: the sender did not
+// hear the first answer and may take this one for it.
+var ErrRepeat = errors.New("the same decision has taken effect before")
+
+// ErrOrder says that a decision was applied out of order, which is a fault of
+// the caller and no property of the decision.
+var ErrOrder = errors.New("applying decisions out of order")
+
+// Void is a decision of CONTROL that has no effect, and why.
+type Void struct {
+	Position uint64
+	ID       string
+	Kind     string
+	Reason   string
+}
+
+// maxVoids is how many void decisions are remembered, the latest ones.
+const maxVoids = 1_000
+
+// Directory is the fold of CONTROL up to a position. It keeps one small hash
+// for the id of each decision that took effect (quotes excepted, whose repeats
+// the quote board knows), so that it grows with decisions and not with usage.
+type Directory struct {
+	position uint64
+	ids      map[string][16]byte
+	voids    []Void
+
+	providers     map[events.Provider]events.ProviderDeclared
+	books         map[events.Book]*book
+	nodes         map[events.Node]*node
+	customers     map[events.Customer]events.CustomerDeclared
+	policies      map[events.Pair]events.QuotePolicyDeclared
+	tokens        map[events.Token]events.TokenDeclared
+	tokenOf       map[events.Node]events.Token // named by a token
+	waterfalls    map[events.Token]events.WaterfallDeclared
+	keys          map[string]key
+	secrets       map[string]string // SHA-256 or NKey → key
+	screens       []*screen         // ascending by list
+	distributions map[string]events.DistributionDeclared
+	batches       map[string]events.PayoutsSubmitted
+}
+
+// New returns the directory before the first decision.
+func New() *Directory {
+	return &Directory{
+		ids:           map[string][16]byte{},
+		providers:     map[events.Provider]events.ProviderDeclared{},
+		books:         map[events.Book]*book{},
+		nodes:         map[events.Node]*node{},
+		customers:     map[events.Customer]events.CustomerDeclared{},
+		policies:      map[events.Pair]events.QuotePolicyDeclared{},
+		tokens:        map[events.Token]events.TokenDeclared{},
+		tokenOf:       map[events.Node]events.Token{},
+		waterfalls:    map[events.Token]events.WaterfallDeclared{},
+		keys:          map[string]key{},
+		secrets:       map[string]string{},
+		distributions: map[string]events.DistributionDeclared{},
+		batches:       map[string]events.PayoutsSubmitted{},
+	}
+}
+
+// Position returns the position in CONTROL of the last decision applied, or 0.
+func (d *Directory) Position() uint64 { return d.position }
+
+// Voids returns the latest decisions without effect, ascending by position:
+// repeats too, whose reason is the text of [ErrRepeat].
+func (d *Directory) Voids() []Void { return d.voids }
+
+// Apply gives the decision at position its effect. An error is why it has none:
+// [ErrRepeat], or the reason for which it is void; only an error that is
+// [ErrOrder] is the caller's fault. The decision at position 1 comes first, and
+// none is left out.
+//
+// The id of a void decision may be used again: once what it lacked is there,
+// the same decision can be sent again.
+func (d *Directory) Apply(position uint64, decision events.Decision) error {
+	if position != d.position+1 {
+		return fmt.Errorf("%w: %d after %d", ErrOrder, position, d.position)
+	}
+	d.position = position
+	err := d.apply(decision)
+	if err != nil {
+		kind := ""
+		if decision.Body != nil {
+			kind = decision.Body.Kind()
+		}
+		if len(d.voids) >= 2*maxVoids {
+			d.voids = append(d.voids[:0], d.voids[len(d.voids)-maxVoids:]...)
+		}
+		d.voids = append(d.voids, Void{Position: position, ID: decision.ID, Kind: kind, Reason: err.Error()})
+	}
+	return err
+}
+
+func (d *Directory) apply(decision events.Decision) error {
+	if err := decision.Validate(); err != nil {
+		return err
+	}
+	_, quotes := decision.Body.(events.QuotesObserved)
+	var content [16]byte
+	if !quotes {
+		var err error
+		if content, err = contentOf(decision.Body); err != nil {
+			return err
+		}
+		if before, seen := d.ids[decision.ID]; seen {
+			if before == content {
+				return ErrRepeat
+			}
+			return fmt.Errorf("id %q has been used for another decision", decision.ID)
+		}
+	}
+	if err := d.effect(decision.Body); err != nil {
+		return err
+	}
+	if !quotes {
+		d.ids[decision.ID] = content
+	}
+	return nil
+}
+
+// contentOf hashes what was decided. Half of a SHA-256 leaves 64 bits against
+// collisions, and both sides of one would come from the same operator.
+func contentOf(body events.Body) ([16]byte, error) {
+	text, err := events.AppendBody([]byte(body.Kind()), body)
+	if err != nil {
+		return [16]byte{}, err
+	}
+	sum := sha256.Sum256(text)
+	return [16]byte(sum[:16]), nil
+}
+
+// effect changes the state, or returns why it must not. Each of the functions
+// below checks everything before it changes anything.
+func (d *Directory) effect(body events.Body) error {
+	switch b := body.(type) {
+	case events.ProviderDeclared:
+		d.providers[b.Provider] = b
+		return nil
+	case events.BookDeclared:
+		return d.declareBook(b)
+	case events.NodeDeclared:
+		return d.declareNode(b)
+	case events.CustomerDeclared:
+		return d.declareCustomer(b)
+	case events.MeterDeclared:
+		return d.declareMeter(b)
+	case events.CardDeclared:
+		return d.declareCard(b)
+	case events.QuotePolicyDeclared:
+		d.policies[b.Pair] = b
+		return nil
+	case events.QuotesObserved:
+		return nil // The quote board of settle keeps them.
+	case events.SuspenseReleased:
+		return d.checkRelease(b)
+	case events.DepositRecorded:
+		return d.checkDeposit(b)
+	case events.CollectionRequested:
+		return d.checkCollection(b)
+	case events.PeriodClosed:
+		return d.closePeriod(b)
+	case events.TokenDeclared:
+		return d.declareToken(b)
+	case events.WaterfallDeclared:
+		return d.declareWaterfall(b)
+	case events.KeyIssued:
+		return d.issueKey(b)
+	case events.KeyRevoked:
+		return d.revokeKey(b)
+	case events.HoldersListed:
+		return d.listHolders(b)
+	case events.DistributionDeclared:
+		return d.declareDistribution(b)
+	case events.PayoutsSubmitted:
+		return d.submitPayouts(b)
+	case events.PayoutsConfirmed:
+		return d.checkConfirmation(b)
+	}
+	return fmt.Errorf("a body of type %T has no effect", body)
+}
+
+// Same reports whether a declaration says what is in effect already, so that
+// declaring it again would change nothing. It is false for everything that is
+// done rather than declared, as a deposit, and for a part of a screening list
+// of several parts: those replace each other only together, see [Directory.Unchanged].
+func (d *Directory) Same(body events.Body) bool {
+	now, ok := d.current(body)
+	return ok && equal(now, body)
+}
+
+// Unchanged reports of each body whether it is [Directory.Same]. The parts of a
+// screening list are the same only where all of them are.
+func (d *Directory) Unchanged(bodies []events.Body) []bool {
+	same := make([]bool, len(bodies))
+	parts := map[string]int{}
+	for i, body := range bodies {
+		same[i] = d.Same(body)
+		if l, ok := body.(events.HoldersListed); ok && l.Parts > 1 {
+			if s := d.screen(l.List); s != nil && s.has(l) {
+				parts[l.List]++
+			}
+		}
+	}
+	for i, body := range bodies {
+		if l, ok := body.(events.HoldersListed); ok && l.Parts > 1 {
+			same[i] = parts[l.List] == l.Parts
+		}
+	}
+	return same
+}
+
+// current returns the declaration in effect that body would replace.
+func (d *Directory) current(body events.Body) (now events.Body, ok bool) {
+	switch b := body.(type) {
+	case events.ProviderDeclared:
+		now, ok = d.providers[b.Provider]
+	case events.BookDeclared:
+		if known := d.books[b.Book]; known != nil {
+			now, ok = known.declared, true
+		}
+	case events.NodeDeclared:
+		if known := d.nodes[b.Node]; known != nil {
+			now, ok = known.declared, true
+		}
+	case events.CustomerDeclared:
+		now, ok = d.customers[b.Customer]
+	case events.MeterDeclared:
+		if known := d.books[b.Book]; known != nil {
+			now, ok = known.meters[b.Meter]
+		}
+	case events.CardDeclared:
+		if known := d.books[b.Book]; known != nil && b.Version >= 1 && b.Version <= len(known.cards[b.Card]) {
+			now, ok = known.cards[b.Card][b.Version-1], true
+		}
+	case events.QuotePolicyDeclared:
+		now, ok = d.policies[b.Pair]
+	case events.TokenDeclared:
+		now, ok = d.tokens[b.Token]
+	case events.WaterfallDeclared:
+		now, ok = d.waterfalls[b.Token]
+	case events.KeyIssued:
+		if known, issued := d.keys[b.Key]; issued && !known.revoked {
+			now, ok = known.issued, true
+		}
+	case events.HoldersListed:
+		if s := d.screen(b.List); s != nil && b.Parts == 1 && s.has(b) {
+			now, ok = b, true
+		}
+	}
+	return now, ok
+}
+
+func equal(a, b events.Body) bool {
+	one, err := events.AppendBody(nil, a)
+	if err != nil {
+		return false
+	}
+	two, err := events.AppendBody(nil, b)
+	return err == nil && bytes.Equal(one, two)
+}

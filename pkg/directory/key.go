@@ -1,0 +1,68 @@
+package directory
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+type key struct {
+	issued  events.KeyIssued
+	revoked bool
+}
+
+func (d *Directory) issueKey(b events.KeyIssued) error {
+	if b.Scope == "provider" {
+		if _, ok := d.providers[b.Provider]; !ok {
+			return fmt.Errorf("provider %q is not declared", b.Provider)
+		}
+	}
+	if was, ok := d.keys[b.Key]; ok {
+		if !was.revoked && was.issued == b {
+			return nil
+		}
+		return fmt.Errorf("key %q was issued before: a key keeps its secret and its scope", b.Key)
+	}
+	if other, ok := d.secrets[secretOf(b)]; ok {
+		return fmt.Errorf("the secret is that of key %q", other)
+	}
+	d.keys[b.Key] = key{issued: b}
+	d.secrets[secretOf(b)] = b.Key
+	return nil
+}
+
+func secretOf(b events.KeyIssued) string {
+	if b.SHA256 != "" {
+		return b.SHA256
+	}
+	return b.NKey
+}
+
+func (d *Directory) revokeKey(b events.KeyRevoked) error {
+	was, ok := d.keys[b.Key]
+	if !ok {
+		return fmt.Errorf("key %q was not issued", b.Key)
+	}
+	was.revoked = true
+	d.keys[b.Key] = was
+	return nil
+}
+
+// Key returns the key whose secret has the SHA-256 given in lower-case
+// hexadecimal, or whose public NKey is given, unless it is revoked.
+func (d *Directory) Key(secret string) (events.KeyIssued, bool) {
+	k, ok := d.keys[d.secrets[secret]]
+	return k.issued, ok && !k.revoked
+}
+
+// Keys returns every key that is not revoked, ascending by name.
+func (d *Directory) Keys() []events.KeyIssued {
+	var list []events.KeyIssued
+	for _, k := range ascending(d.keys) {
+		if !k.revoked {
+			list = append(list, k.issued)
+		}
+	}
+	return slices.Clip(list)
+}
