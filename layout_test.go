@@ -40,6 +40,7 @@ var pure = []string{
 	"pkg/events",
 	"pkg/ledger",
 	"pkg/directory",
+	"pkg/distribution",
 	"pkg/settlement",
 	"services/settle/rating",
 	"services/settle/quotes",

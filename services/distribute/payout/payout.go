@@ -29,43 +29,26 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// State is where a payout is in its life. The values are stable: they are in
-// streams, files and the database.
-type State string
-
-const (
-	Planned   State = "planned"   // reserved for the rail, not handed over
-	Withheld  State = "withheld"  // screened out before it was handed over
-	Submitted State = "submitted" // handed over
-	Confirmed State = "confirmed" // the rail says that the holder has it
-	Failed    State = "failed"    // the rail says that it never left
-	Returned  State = "returned"  // it left and came back
-)
-
-// States returns every state, in the order of the life of a payout.
-func States() []State {
-	return []State{Planned, Withheld, Submitted, Confirmed, Failed, Returned}
-}
-
 // Step reports whether a payout changes by going from one state to another:
 // false where it is there already. An illegal step is an error and changes nothing.
-func Step(from, to State) (changes bool, err error) {
+func Step(from, to distribution.State) (changes bool, err error) {
 	if from == to {
 		return false, nil
 	}
 	legal := false
 	switch from {
-	case Planned:
-		legal = to == Submitted || to == Withheld
-	case Submitted:
-		legal = to == Confirmed || to == Failed || to == Returned
-	case Confirmed:
-		legal = to == Returned
+	case distribution.Planned:
+		legal = to == distribution.Submitted || to == distribution.Withheld
+	case distribution.Submitted:
+		legal = to == distribution.Confirmed || to == distribution.Failed || to == distribution.Returned
+	case distribution.Confirmed:
+		legal = to == distribution.Returned
 	}
 	if !legal {
 		return false, fmt.Errorf("a payout that is %s cannot become %s", from, to)
@@ -74,13 +57,13 @@ func Step(from, to State) (changes bool, err error) {
 }
 
 // Account is where the money of a holder's payout is in a state.
-func (s State) Account(holder events.Holder, rail events.Rail) ledger.Account {
+func Account(s distribution.State, holder events.Holder, rail events.Rail) ledger.Account {
 	switch s {
-	case Planned, Submitted:
+	case distribution.Planned, distribution.Submitted:
 		return ledger.RailInFlight(rail)
-	case Confirmed:
+	case distribution.Confirmed:
 		return ledger.RailPaid(rail)
-	case Withheld:
+	case distribution.Withheld:
 		return ledger.HolderHeld(holder)
 	default:
 		return ledger.HolderPayable(holder)
@@ -88,10 +71,10 @@ func (s State) Account(holder events.Holder, rail events.Rail) ledger.Account {
 }
 
 // ID names the payout of a distribution to a holder in an asset.
-func ID(distribution string, asset money.Asset, holder events.Holder) string {
+func ID(made string, asset money.Asset, holder events.Holder) string {
 	room := make([]byte, 0, 256)
 	room = append(room, "aliquot payout 1\n"...)
-	for _, part := range []string{distribution, string(asset), string(holder)} {
+	for _, part := range []string{made, string(asset), string(holder)} {
 		room = append(append(room, part...), '\n')
 	}
 	sum := sha256.Sum256(room)

@@ -1,29 +1,34 @@
 package payout
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
 
 // Fails when any step is added to or taken from the table: above all when a
 // confirmed payout may become failed, which would pay it twice.
 func TestStep(t *testing.T) {
-	want := map[[2]State]bool{
-		{Planned, Submitted}: true, {Planned, Withheld}: true,
-		{Submitted, Confirmed}: true, {Submitted, Failed}: true, {Submitted, Returned}: true,
-		{Confirmed, Returned}: true,
+	want := map[[2]distribution.State]bool{
+		{distribution.Planned, distribution.Submitted}: true, {distribution.Planned, distribution.Withheld}: true,
+		{distribution.Submitted, distribution.Confirmed}: true, {distribution.Submitted, distribution.Failed}: true, {distribution.Submitted, distribution.Returned}: true,
+		{distribution.Confirmed, distribution.Returned}: true,
 	}
-	for _, from := range States() {
-		for _, to := range States() {
+	for _, from := range distribution.States() {
+		for _, to := range distribution.States() {
 			changes, err := Step(from, to)
 			switch {
 			case from == to && (changes || err != nil):
 				t.Errorf("%s to itself: %v, %v; want no change and no error", from, changes, err)
-			case from != to && changes != want[[2]State{from, to}]:
+			case from != to && changes != want[[2]distribution.State{from, to}]:
 				t.Errorf("%s to %s: changes %v", from, to, changes)
 			case from != to && (err == nil) != changes:
 				t.Errorf("%s to %s: changes %v with error %v", from, to, changes, err)
 			}
 		}
 	}
-	if _, err := Step(Planned, "lost"); err == nil {
+	if _, err := Step(distribution.Planned, "lost"); err == nil {
 		t.Error("a state that does not exist was accepted")
 	}
 }
@@ -40,11 +45,11 @@ func TestIDIsTheSameForever(t *testing.T) {
 }
 
 func TestAccountFollowsTheState(t *testing.T) {
-	for state, want := range map[State]string{
-		Planned: "rail:csv:in_flight", Submitted: "rail:csv:in_flight", Confirmed: "rail:csv:paid",
-		Failed: "holder:h:payable", Returned: "holder:h:payable", Withheld: "holder:h:held",
+	for state, want := range map[distribution.State]string{
+		distribution.Planned: "rail:csv:in_flight", distribution.Submitted: "rail:csv:in_flight", distribution.Confirmed: "rail:csv:paid",
+		distribution.Failed: "holder:h:payable", distribution.Returned: "holder:h:payable", distribution.Withheld: "holder:h:held",
 	} {
-		if got := state.Account("h", "csv"); string(got) != want {
+		if got := Account(state, events.Holder("h"), "csv"); string(got) != want {
 			t.Errorf("%s: %s, want %s", state, got, want)
 		}
 	}

@@ -33,6 +33,7 @@ package plan
 import (
 	"fmt"
 
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -41,13 +42,6 @@ import (
 	"github.com/aliquot-engine/aliquot/services/distribute/register"
 	"github.com/aliquot-engine/aliquot/services/distribute/waterfall"
 )
-
-// Entitlement is what a token owes a holder in one asset.
-type Entitlement struct {
-	Holder  events.Holder
-	Payable money.Amount // waits for the next payout
-	Held    money.Amount // waits until it may become payable
-}
 
 // Input is everything that a plan follows from.
 type Input struct {
@@ -61,32 +55,16 @@ type Input struct {
 
 	Holdings     []register.Holding // at the record position, ascending by holder
 	Recoveries   []register.Recovery
-	Entitlements []Entitlement // before, ascending by holder
+	Entitlements []distribution.Entitlement // before, ascending by holder
 	Listed       func(events.Holder) bool
-}
-
-// Share is one holder's part of the pool.
-type Share struct {
-	Holder events.Holder
-	Units  money.Units
-	Frozen money.Units
-	Amount money.Amount
-	Held   money.Amount // of Amount: what was not made payable
-}
-
-// Payout is one payment to be made.
-type Payout struct {
-	ID     string
-	Holder events.Holder
-	Amount money.Amount // whole minor units, above zero
 }
 
 // Plan is what follows.
 type Plan struct {
 	Fee, Pool    money.Amount
-	Shares       []Share       // one a holding, ascending by holder
-	Entitlements []Entitlement // after, of every holder of before and of the holdings
-	Payouts      []Payout      // ascending by holder
+	Shares       []distribution.Share       // one a holding, ascending by holder
+	Entitlements []distribution.Entitlement // after, of every holder of before and of the holdings
+	Payouts      []distribution.Payout      // ascending by holder
 
 	Distributed []ledger.Posting // steps 1 to 4
 	PaidOut     []ledger.Posting // step 5
@@ -126,7 +104,7 @@ type planner struct {
 	in      Input
 	plan    Plan
 	blocked func(events.Holder) bool
-	before  []Entitlement // after step 1
+	before  []distribution.Entitlement // after step 1
 }
 
 func (p *planner) post(debit, credit ledger.Account, amount money.Amount) {
@@ -139,7 +117,7 @@ func (p *planner) post(debit, credit ledger.Account, amount money.Amount) {
 // recover is step 1. Every recovery ever is looked at: a payout that came back
 // to a lost wallet follows it at the next distribution.
 func (p *planner) recover() error {
-	p.before = append([]Entitlement(nil), p.in.Entitlements...)
+	p.before = append([]distribution.Entitlement(nil), p.in.Entitlements...)
 	for i := 1; i < len(p.before); i++ {
 		if p.before[i-1].Holder >= p.before[i].Holder {
 			return fmt.Errorf("entitlements are not ascending at %q", p.before[i].Holder)
@@ -151,12 +129,12 @@ func (p *planner) recover() error {
 			continue
 		}
 		old := p.before[at]
-		p.before[at] = Entitlement{Holder: r.Old}
+		p.before[at] = distribution.Entitlement{Holder: r.Old}
 		to, ok := find(p.before, r.New)
 		if !ok {
-			p.before = append(p.before, Entitlement{})
+			p.before = append(p.before, distribution.Entitlement{})
 			copy(p.before[to+1:], p.before[to:])
-			p.before[to] = Entitlement{Holder: r.New}
+			p.before[to] = distribution.Entitlement{Holder: r.New}
 		}
 		var err error
 		if p.before[to].Payable, err = p.before[to].Payable.Add(old.Payable); err != nil {
@@ -172,7 +150,7 @@ func (p *planner) recover() error {
 }
 
 // find returns where a holder is or belongs.
-func find(list []Entitlement, h events.Holder) (int, bool) {
+func find(list []distribution.Entitlement, h events.Holder) (int, bool) {
 	low, high := 0, len(list)
 	for low < high {
 		middle := int(uint(low+high) >> 1)
@@ -209,10 +187,10 @@ func (p *planner) apportion() error {
 	if err != nil {
 		return err
 	}
-	p.plan.Shares = make([]Share, len(shares))
+	p.plan.Shares = make([]distribution.Share, len(shares))
 	for i, s := range shares {
 		h := p.in.Holdings[i]
-		share := Share{Holder: h.Holder, Units: h.Units, Frozen: h.Frozen, Amount: s.Amount}
+		share := distribution.Share{Holder: h.Holder, Units: h.Units, Frozen: h.Frozen, Amount: s.Amount}
 		switch {
 		case p.blocked(h.Holder) || h.Frozen == h.Units:
 			share.Held = share.Amount
@@ -229,11 +207,11 @@ func (p *planner) apportion() error {
 // settle walks holders and entitlements side by side, ascending: the postings
 // of step 3, and steps 4 and 5.
 func (p *planner) settle() error {
-	p.plan.Entitlements = make([]Entitlement, 0, max(len(p.before), len(p.plan.Shares)))
+	p.plan.Entitlements = make([]distribution.Entitlement, 0, max(len(p.before), len(p.plan.Shares)))
 	s, e := 0, 0
 	for s < len(p.plan.Shares) || e < len(p.before) {
-		var share Share
-		var owed Entitlement
+		var share distribution.Share
+		var owed distribution.Entitlement
 		switch {
 		case e == len(p.before) || s < len(p.plan.Shares) && p.plan.Shares[s].Holder < p.before[e].Holder:
 			share = p.plan.Shares[s]
@@ -253,7 +231,7 @@ func (p *planner) settle() error {
 	return nil
 }
 
-func (p *planner) holder(share Share, owed Entitlement) error {
+func (p *planner) holder(share distribution.Share, owed distribution.Entitlement) error {
 	h := owed.Holder
 	free, err := share.Amount.Sub(share.Held)
 	if err != nil {
@@ -290,7 +268,7 @@ func (p *planner) holder(share Share, owed Entitlement) error {
 }
 
 // pay is step 5.
-func (p *planner) pay(owed *Entitlement) error {
+func (p *planner) pay(owed *distribution.Entitlement) error {
 	whole, rest, err := owed.Payable.FloorMinor(p.in.Asset)
 	if err != nil {
 		return err
@@ -299,11 +277,11 @@ func (p *planner) pay(owed *Entitlement) error {
 		return nil
 	}
 	owed.Payable = rest
-	p.plan.Payouts = append(p.plan.Payouts, Payout{
-		ID: payout.ID(p.in.Distribution, p.in.Asset, owed.Holder), Holder: owed.Holder, Amount: whole,
+	p.plan.Payouts = append(p.plan.Payouts, distribution.Payout{
+		ID: payout.ID(p.in.Distribution, p.in.Asset, owed.Holder), Asset: p.in.Asset, Holder: owed.Holder, Amount: whole, State: distribution.Planned,
 	})
 	p.plan.PaidOut = append(p.plan.PaidOut, ledger.Posting{
-		Debit: ledger.HolderPayable(owed.Holder), Credit: payout.Planned.Account(owed.Holder, p.in.Rail),
+		Debit: ledger.HolderPayable(owed.Holder), Credit: ledger.RailInFlight(p.in.Rail),
 		Asset: p.in.Asset, Amount: whole,
 	})
 	return nil

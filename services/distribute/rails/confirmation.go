@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/services/distribute/payout"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
 const (
@@ -105,8 +105,8 @@ func confirmation(row []string, at map[string]int) (o events.PayoutOutcome, err 
 	if err := events.CheckName(o.Payout); err != nil {
 		return o, fmt.Errorf("payout_id: %w", err)
 	}
-	switch state := payout.State(strings.ToLower(strings.TrimSpace(row[at["state"]]))); state {
-	case payout.Confirmed, payout.Failed, payout.Returned:
+	switch state := distribution.State(strings.ToLower(strings.TrimSpace(row[at["state"]]))); state {
+	case distribution.Confirmed, distribution.Failed, distribution.Returned:
 		o.State = strings.Clone(string(state))
 	default:
 		return o, fmt.Errorf("state: %q is not confirmed, failed or returned", clip(string(state)))

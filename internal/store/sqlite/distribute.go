@@ -1,0 +1,368 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// DistributeWriter is the name under which the distributor writes the journal.
+const DistributeWriter = "distribute"
+
+// Distribute is the distributor in the store: what it commits and reads back.
+// One goroutine commits; the reading methods may be called from any.
+type Distribute struct {
+	*Writer
+	db    *DB
+	epoch uint64
+	nonce string
+}
+
+// Distribute returns the distributor's part of the store, taking it over from
+// whoever had it: an earlier distributor's next commit fails with [ErrFenced].
+// The nonce names this one; it is chosen at random by the caller.
+func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distribution.Cursor, error) {
+	var cursor distribution.Cursor
+	w, err := db.Writer(ctx, DistributeWriter)
+	if err != nil {
+		return nil, cursor, err
+	}
+	err = db.Write(ctx, func(conn *sqlite.Conn) error {
+		err := query(conn, `INSERT INTO distribute_cursor VALUES (1, 0, 0, zeroblob(32), 0, 0, zeroblob(32), 0, '') ON CONFLICT DO NOTHING`, nil)
+		if err != nil {
+			return err
+		}
+		if err := query(conn, "UPDATE distribute_cursor SET epoch = epoch + 1, nonce = ?", nil, nonce); err != nil {
+			return err
+		}
+		cursor, err = distributeCursor(conn)
+		return err
+	})
+	if err != nil {
+		return nil, cursor, fmt.Errorf("taking over distribution: %w", err)
+	}
+	return &Distribute{Writer: w, db: db, epoch: cursor.Epoch, nonce: nonce}, cursor, nil
+}
+
+// DistributeCursor returns how far the distributor has come; a zero Epoch where
+// there never was one.
+func (db *DB) DistributeCursor(ctx context.Context) (c distribution.Cursor, err error) {
+	err = db.Read(ctx, func(conn *sqlite.Conn) error {
+		c, err = distributeCursor(conn)
+		return err
+	})
+	return c, err
+}
+
+func distributeCursor(conn *sqlite.Conn) (c distribution.Cursor, err error) {
+	err = query(conn, `SELECT control_created, control, control_hash, ledger_created, ledger, ledger_hash, epoch, nonce
+		FROM distribute_cursor`, func(s *sqlite.Stmt) error {
+		c.Control, c.Ledger = mark(s, 0), mark(s, 3)
+		c.Epoch, c.Nonce = uint64(s.ColumnInt64(6)), s.ColumnText(7)
+		return nil
+	})
+	return c, err
+}
+
+func mark(s *sqlite.Stmt, column int) (m distribution.Mark) {
+	m.Created, m.Position = s.ColumnInt64(column), uint64(s.ColumnInt64(column+1))
+	s.ColumnBytes(column+2, m.Hash[:])
+	return m
+}
+
+// Commit writes a step in one transaction with the cursor, which it moves from
+// one pair of marks to the step's. Where the cursor is elsewhere, [ErrFenced]
+// says that somebody else moved it; nil that this distributor itself did, in a
+// commit whose outcome it had not learned.
+func (d *Distribute) Commit(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error {
+	err := d.db.Write(ctx, func(conn *sqlite.Conn) error {
+		to := step
+		err := query(conn, `UPDATE distribute_cursor SET control_created = ?, control = ?, control_hash = ?,
+			ledger_created = ?, ledger = ?, ledger_hash = ? WHERE control = ? AND ledger = ? AND epoch = ? AND nonce = ?`, nil,
+			to.Control.Created, int64(to.Control.Position), to.Control.Hash[:],
+			to.Ledger.Created, int64(to.Ledger.Position), to.Ledger.Hash[:],
+			int64(control.Position), int64(read.Position), int64(d.epoch), d.nonce)
+		if err != nil {
+			return err
+		}
+		if conn.Changes() == 0 {
+			now, err := distributeCursor(conn)
+			switch {
+			case err != nil:
+				return err
+			case now.Epoch != d.epoch || now.Nonce != d.nonce:
+				return fmt.Errorf("%w: distribution is owned by distributor %d, this is %d", ErrFenced, now.Epoch, d.epoch)
+			case now.Control == to.Control && now.Ledger == to.Ledger:
+				return nil // the commit before, whose answer was lost, had succeeded
+			}
+			return fmt.Errorf("%w: the cursor is at control %d and ledger %d, not at %d and %d", ErrFenced,
+				now.Control.Position, now.Ledger.Position, control.Position, read.Position)
+		}
+		return d.write(conn, step)
+	})
+	if err != nil {
+		return fmt.Errorf("committing distribution: %w", err)
+	}
+	return nil
+}
+
+func (d *Distribute) write(conn *sqlite.Conn, step *distribution.Step) error {
+	rows := make([]Row, len(step.Records))
+	for i := range step.Records {
+		r := &step.Records[i]
+		rows[i] = Row{Cut: r.Cut, Book: r.Book, Part: r.Part, Record: step.Encoded[i], Posts: r.Entries}
+	}
+	if _, err := d.Append(conn, rows); err != nil {
+		return err
+	}
+	for _, h := range step.Handovers {
+		amount := h.Amount.Bytes()
+		if err := query(conn, "INSERT INTO handover VALUES (?, ?, ?, ?)", nil, string(h.Token), string(h.Asset), int64(h.Position), amount[:]); err != nil {
+			return fmt.Errorf("writing a handover: %w", err)
+		}
+	}
+	for _, s := range step.Settlements {
+		if err := query(conn, "INSERT INTO settled_period VALUES (?, ?, ?) ON CONFLICT DO NOTHING", nil, string(s.Book), string(s.Period), int64(s.Position)); err != nil {
+			return fmt.Errorf("writing a settled period: %w", err)
+		}
+	}
+	if step.Made != nil {
+		if err := made(conn, step.Made); err != nil {
+			return fmt.Errorf("writing distribution %s: %w", step.Made.ID, err)
+		}
+	}
+	for _, list := range step.Shares {
+		if err := shares(conn, step.Made.Control, list); err != nil {
+			return err
+		}
+	}
+	for _, owed := range step.Owed {
+		if err := entitlements(conn, owed); err != nil {
+			return err
+		}
+	}
+	for _, list := range step.Payouts {
+		if err := payouts(conn, list); err != nil {
+			return err
+		}
+	}
+	if b := step.Batch; b != nil {
+		if err := query(conn, "INSERT INTO batch SELECT ?, ?, control, ? FROM distribution WHERE id = ?", nil,
+			b.Name, string(b.Rail), int64(b.Control), b.Distribution); err != nil {
+			return fmt.Errorf("writing batch %s: %w", b.Name, err)
+		}
+	}
+	if err := changes(conn, step.Changes); err != nil {
+		return err
+	}
+	for _, v := range step.Voids {
+		if err := query(conn, "INSERT INTO distribute_void VALUES (?, ?, ?)", nil, int64(v.Control), v.Partly, v.Reason); err != nil {
+			return fmt.Errorf("writing a void decision: %w", err)
+		}
+	}
+	return nil
+}
+
+func made(conn *sqlite.Conn, d *distribution.Distribution) error {
+	supply := d.Supply.Bytes()
+	err := query(conn, "INSERT INTO distribution VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", nil,
+		int64(d.Control), d.ID, string(d.Token), string(d.Book), string(d.Period), int64(d.Ledger), int64(d.Register),
+		d.RecordDate.UTC().Format(time.RFC3339Nano), string(d.Rail), d.Holders, supply[:])
+	if err != nil {
+		return err
+	}
+	for _, p := range d.Pools {
+		inbox, fee, pool, held, planned := p.Inbox.Bytes(), p.Fee.Bytes(), p.Pool.Bytes(), p.Held.Bytes(), p.Planned.Bytes()
+		err := query(conn, "INSERT INTO pool VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", nil, int64(d.Control), string(p.Asset),
+			inbox[:], p.FeeBasisPoints, fee[:], pool[:], held[:], p.Payouts, planned[:])
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func shares(conn *sqlite.Conn, control uint64, list distribution.Shares) error {
+	put, err := conn.Prepare("INSERT INTO share VALUES (?, ?, ?, ?, ?, ?, ?)")
+	if err != nil {
+		return err
+	}
+	for i := range list.List {
+		s := &list.List[i]
+		units, frozen, amount, held := s.Units.Bytes(), s.Frozen.Bytes(), s.Amount.Bytes(), s.Held.Bytes()
+		put.BindInt64(1, int64(control))
+		put.BindText(2, string(list.Asset))
+		put.BindText(3, string(s.Holder))
+		put.BindBytes(4, units[:])
+		bindUnless(put, 5, s.Frozen.IsZero(), &frozen)
+		put.BindBytes(6, amount[:])
+		bindUnless(put, 7, s.Held.IsZero(), &held)
+		if err := run(put); err != nil {
+			return fmt.Errorf("writing the share of %s: %w", s.Holder, err)
+		}
+	}
+	return nil
+}
+
+func bindUnless(s *sqlite.Stmt, at int, null bool, b *[16]byte) {
+	if null {
+		s.BindNull(at)
+		return
+	}
+	s.BindBytes(at, b[:])
+}
+
+func entitlements(conn *sqlite.Conn, owed distribution.Owed) error {
+	put, err := conn.Prepare(`INSERT INTO entitlement VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET payable = excluded.payable, held = excluded.held`)
+	if err != nil {
+		return err
+	}
+	drop, err := conn.Prepare("DELETE FROM entitlement WHERE token = ? AND asset = ? AND holder = ?")
+	if err != nil {
+		return err
+	}
+	for i := range owed.List {
+		e, s := &owed.List[i], put
+		if e.IsZero() {
+			s = drop
+		} else {
+			payable, held := e.Payable.Bytes(), e.Held.Bytes()
+			s.BindBytes(4, payable[:])
+			s.BindBytes(5, held[:])
+		}
+		s.BindText(1, string(owed.Token))
+		s.BindText(2, string(owed.Asset))
+		s.BindText(3, string(e.Holder))
+		if err := run(s); err != nil {
+			return fmt.Errorf("writing what %s is owed: %w", e.Holder, err)
+		}
+	}
+	return nil
+}
+
+func payouts(conn *sqlite.Conn, list distribution.Payouts) error {
+	control, _, err := controlOf(conn, list.Distribution)
+	if err != nil {
+		return err
+	}
+	put, err := conn.Prepare("INSERT INTO payout VALUES (?, ?, ?, ?, ?, ?, ?)")
+	if err != nil {
+		return err
+	}
+	for i := range list.List {
+		p := &list.List[i]
+		amount := p.Amount.Bytes()
+		put.BindInt64(1, control)
+		put.BindText(2, p.ID)
+		put.BindText(3, string(p.Asset))
+		put.BindText(4, string(p.Holder))
+		put.BindBytes(5, amount[:])
+		put.BindText(6, string(p.State))
+		put.BindText(7, p.Reference)
+		if err := run(put); err != nil {
+			return fmt.Errorf("writing payout %s: %w", p.ID, err)
+		}
+	}
+	return nil
+}
+
+func changes(conn *sqlite.Conn, list []distribution.Change) error {
+	put, err := conn.Prepare("UPDATE payout SET state = ?, reference = CASE ?2 WHEN '' THEN reference ELSE ?2 END WHERE distribution = ?3 AND id = ?4")
+	if err != nil {
+		return err
+	}
+	known := map[string]int64{}
+	for i := range list {
+		c := &list[i]
+		control, ok := known[c.Distribution]
+		if !ok {
+			if control, _, err = controlOf(conn, c.Distribution); err != nil {
+				return err
+			}
+			known[c.Distribution] = control
+		}
+		put.BindText(1, string(c.State))
+		put.BindText(2, c.Reference)
+		put.BindInt64(3, control)
+		put.BindText(4, c.Payout)
+		if err := run(put); err != nil {
+			return fmt.Errorf("writing the state of payout %s: %w", c.Payout, err)
+		}
+		if conn.Changes() != 1 {
+			return fmt.Errorf("writing the state of payout %s: distribution %s has no such payout", c.Payout, c.Distribution)
+		}
+	}
+	return nil
+}
+
+// errUnknown means that a distribution of that id was not made.
+var errUnknown = errors.New("no such distribution")
+
+// controlOf finds the key of a distribution's rows.
+func controlOf(conn *sqlite.Conn, id string) (control int64, token events.Token, err error) {
+	err = query(conn, "SELECT control, token FROM distribution WHERE id = ?", func(s *sqlite.Stmt) error {
+		control, token = s.ColumnInt64(0), events.Token(s.ColumnText(1))
+		return nil
+	}, id)
+	if err == nil && control == 0 {
+		err = fmt.Errorf("distribution %q: %w", id, errUnknown)
+	}
+	return control, token, err
+}
+
+// Inbox returns what reached a token's inbox up to and including a position in
+// LEDGER and was not distributed yet, by ascending asset; never below zero.
+func (d *Distribute) Inbox(ctx context.Context, token events.Token, through uint64) (list []distribution.Handover, err error) {
+	err = d.db.Read(ctx, func(conn *sqlite.Conn) error {
+		err := query(conn, "SELECT asset, amount FROM handover WHERE token = ? AND position <= ? ORDER BY asset, position", func(s *sqlite.Stmt) error {
+			asset := money.Asset(s.ColumnText(0))
+			if n := len(list); n == 0 || list[n-1].Asset != asset {
+				list = append(list, distribution.Handover{Token: token, Asset: asset, Position: through})
+			}
+			last := &list[len(list)-1]
+			last.Amount, err = last.Amount.Add(amount(s, 1))
+			return err
+		}, string(token), int64(through))
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			h := &list[i]
+			err := query(conn, "SELECT pool.inbox FROM distribution JOIN pool ON pool.distribution = control WHERE token = ? AND asset = ?", func(s *sqlite.Stmt) error {
+				h.Amount, err = h.Amount.Sub(amount(s, 0))
+				return err
+			}, string(token), string(h.Asset))
+			if err != nil {
+				return err
+			}
+			if h.Amount.Sign() < 0 {
+				h.Amount = money.Amount{} // a later distribution rests on an earlier position
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the inbox of %s: %w", token, err)
+	}
+	return list, nil
+}
+
+// SettledAt returns the position in LEDGER that says that a period is settled;
+// 0 where none does yet.
+func (d *Distribute) SettledAt(ctx context.Context, book events.Book, period events.Period) (position uint64, err error) {
+	err = d.db.Read(ctx, func(conn *sqlite.Conn) error {
+		return query(conn, "SELECT position FROM settled_period WHERE book = ? AND period = ?", func(s *sqlite.Stmt) error {
+			position = uint64(s.ColumnInt64(0))
+			return nil
+		}, string(book), string(period))
+	})
+	return position, err
+}

@@ -1,0 +1,190 @@
+// Package distribution has the words for what a distributor keeps beside the
+// ledger: distribute makes them, a store keeps them, and statements, checks and
+// exports read them.
+//
+// Everything here is a function of CONTROL, LEDGER and REGISTER up to the
+// [Cursor], and comes in a [Step]: what one decision did, whole.
+//
+// # Invariants
+//
+//   - A step is committed whole or not at all, together with its cursor.
+//   - Of every holder, token and asset: Σ shares = Σ payouts that are planned,
+//     submitted or confirmed + payable + held, recoveries taken into account.
+//   - Of every distribution and asset: inbox = fee + pool, pool = Σ shares.
+//   - Lists are ascending by their key, so that equal steps are equal bytes.
+package distribution
+
+import (
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// State is where a payout is in its life. The values are stable: they are in
+// streams, files and the database. Package payout of distribute has the steps.
+type State string
+
+const (
+	Planned   State = "planned"   // reserved for the rail, not handed over
+	Withheld  State = "withheld"  // screened out before it was handed over
+	Submitted State = "submitted" // handed over
+	Confirmed State = "confirmed" // the rail says that the holder has it
+	Failed    State = "failed"    // the rail says that it never left
+	Returned  State = "returned"  // it left and came back
+)
+
+// States returns every state, in the order of the life of a payout.
+func States() []State {
+	return []State{Planned, Withheld, Submitted, Confirmed, Failed, Returned}
+}
+
+// Distribution is one distribution that was made.
+type Distribution struct {
+	ID         string
+	Token      events.Token
+	Book       events.Book
+	Period     events.Period
+	Control    uint64 // position of its declaration
+	Ledger     uint64 // LEDGER was read up to and including this position
+	Register   uint64 // REGISTER, likewise
+	RecordDate time.Time
+	Rail       events.Rail // that its payouts are planned for
+	Holders    int         // with units at Register
+	Supply     money.Units
+	Pools      []Pool // ascending by asset
+}
+
+// Pool is what a distribution divided in one asset.
+type Pool struct {
+	Asset          money.Asset
+	Inbox          money.Amount // what was there to divide
+	FeeBasisPoints int
+	Fee            money.Amount
+	Pool           money.Amount // the rest of the inbox, and the sum of the shares
+	Held           money.Amount // of Pool: credited as held
+	Payouts        int
+	Planned        money.Amount // sum of the payouts as they were planned
+}
+
+// Share is one holder's part of a pool.
+type Share struct {
+	Holder events.Holder
+	Units  money.Units
+	Frozen money.Units
+	Amount money.Amount
+	Held   money.Amount // of Amount: what was not made payable
+}
+
+// Entitlement is what a token owes a holder in one asset and has not sent.
+type Entitlement struct {
+	Holder  events.Holder
+	Payable money.Amount // waits for the next payout: carry, and what came back
+	Held    money.Amount // waits until it may become payable
+}
+
+// IsZero reports whether nothing is owed.
+func (e Entitlement) IsZero() bool { return e.Payable.IsZero() && e.Held.IsZero() }
+
+// Payout is one payment of a distribution to a holder.
+type Payout struct {
+	ID        string
+	Asset     money.Asset
+	Holder    events.Holder
+	Amount    money.Amount // whole minor units, above zero
+	State     State
+	Reference string // the rail's, where it gave one
+}
+
+// Batch is what was handed to a rail at once: every payout of the distribution
+// that was not withheld then.
+type Batch struct {
+	Name         string
+	Rail         events.Rail
+	Distribution string
+	Control      uint64 // position of the decision
+}
+
+// Handover is revenue that reached a token's inbox.
+type Handover struct {
+	Token    events.Token
+	Asset    money.Asset
+	Position uint64 // in LEDGER
+	Amount   money.Amount
+}
+
+// Settlement says where LEDGER says that a period is settled.
+type Settlement struct {
+	Book     events.Book
+	Period   events.Period
+	Position uint64 // in LEDGER
+}
+
+// Void is a decision without effect, or the part of one that had none.
+type Void struct {
+	Control uint64
+	Partly  bool // the rest of the decision took effect
+	Reason  string
+}
+
+// Mark is how far a stream was read, and which stream it is.
+type Mark struct {
+	Created  int64    // of the stream, nanoseconds since 1970 UTC; 0 before the first start
+	Position uint64   // last position read, 0 before the first
+	Hash     [32]byte // SHA-256 of the message there
+}
+
+// Cursor says how far a distributor has come.
+type Cursor struct {
+	Control Mark
+	Ledger  Mark
+	Epoch   uint64 // grows by one with each distributor that takes over
+	Nonce   string // of that distributor
+}
+
+// Step is what reading on from a cursor did.
+type Step struct {
+	Control Mark // as they are afterwards
+	Ledger  Mark
+
+	Handovers   []Handover
+	Settlements []Settlement
+	Records     []ledger.Record // of the journal, with their bytes
+	Encoded     [][]byte
+	Made        *Distribution
+	Shares      []Shares
+	Owed        []Owed
+	Payouts     []Payouts
+	Batch       *Batch
+	Changes     []Change
+	Voids       []Void
+}
+
+// Shares are those of one pool of Made, ascending by holder.
+type Shares struct {
+	Asset money.Asset
+	List  []Share
+}
+
+// Owed are entitlements as they are now, ascending by holder; a holder who is
+// owed nothing any more is there with zeros.
+type Owed struct {
+	Token events.Token
+	Asset money.Asset
+	List  []Entitlement
+}
+
+// Payouts are new ones of one distribution, ascending by id.
+type Payouts struct {
+	Distribution string
+	List         []Payout
+}
+
+// Change is a payout's new state.
+type Change struct {
+	Distribution string
+	Payout       string
+	State        State
+	Reference    string
+}
