@@ -1,6 +1,9 @@
 package events
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Set fills r with what u says. The byte slices are copies, r's own where they
 // are large enough: so use an r that only Set has filled. It fails where the quantity is negative.
@@ -21,6 +24,91 @@ func (r *RawUsage) Set(u *Usage) error {
 		QuantityHigh: hi, QuantityLow: lo, Scale: scale,
 		Start: u.Start, End: u.End, Attributes: attributes,
 		Replaces: append(r.Replaces[:0], u.Replaces...), Retracts: append(r.Retracts[:0], u.Retracts...),
+	}
+	return nil
+}
+
+// Check says what keeps r from being packed, or nil: id and source are there and
+// within their limits, the names are names, attributes ascend, the interval is
+// one, and the event does not both replace and retract.
+func (r *RawUsage) Check() *Fault {
+	if f := checkLength("id", r.ID, MaxID); f != nil && !(r.Sequenced && len(r.ID) == 0) {
+		return f
+	}
+	if f := checkLength("source", r.Source, MaxSource); f != nil {
+		return f
+	}
+	if f := checkName("data.node", r.Node); f != nil {
+		return f
+	}
+	if f := checkName("data.customer", r.Customer); f != nil {
+		return f
+	}
+	if f := checkName("data.meter", r.Meter); f != nil {
+		return f
+	}
+	if r.Start < 0 || r.End < r.Start {
+		return &Fault{"data.start", BadInterval, "start is after end"}
+	}
+	if len(r.Attributes) > MaxAttributes {
+		return &Fault{"data.attributes", TooLarge, fmt.Sprintf("more than %d", MaxAttributes)}
+	}
+	for i, a := range r.Attributes {
+		if i > 0 && bytes.Compare(r.Attributes[i-1].Name, a.Name) >= 0 {
+			return &Fault{"data.attributes", Malformed, "not ascending by name"}
+		}
+		if len(a.Name) > MaxAttributeName || len(a.Value) > MaxText {
+			return &Fault{shown("data.attributes.", a.Name), TooLong, "name or value"}
+		}
+		if problem := nameProblem(a.Name); problem != "" {
+			return &Fault{shown("data.attributes.", a.Name), BadText, problem}
+		}
+		if problem := textProblem(a.Value); problem != "" {
+			return &Fault{shown("data.attributes.", a.Name), BadText, problem}
+		}
+	}
+	return r.checkAmends()
+}
+
+func (r *RawUsage) checkAmends() *Fault {
+	if len(r.Replaces)+len(r.Retracts) == 0 {
+		return nil
+	}
+	if len(r.Replaces) > 0 && len(r.Retracts) > 0 {
+		return &Fault{"data.retracts", Malformed, "an event replaces another or takes it back, not both"}
+	}
+	field, id := "data.replaces", r.Replaces
+	if len(r.Retracts) > 0 {
+		field, id = "data.retracts", r.Retracts
+	}
+	return checkLength(field, id, MaxID)
+}
+
+func checkLength(field string, text []byte, limit int) *Fault {
+	switch {
+	case len(text) == 0:
+		return &Fault{field, Missing, "absent or empty"}
+	case len(text) > limit:
+		return &Fault{field, TooLong, fmt.Sprintf("%d bytes, more than %d", len(text), limit)}
+	}
+	if problem := textProblem(text); problem != "" {
+		return &Fault{field, BadText, problem}
+	}
+	return nil
+}
+
+func checkName(field string, name []byte) *Fault {
+	if isPlainName(name) {
+		return nil
+	}
+	switch {
+	case len(name) == 0:
+		return &Fault{field, Missing, "absent or empty"}
+	case len(name) > MaxName:
+		return &Fault{field, TooLong, fmt.Sprintf("%d bytes, more than %d", len(name), MaxName)}
+	}
+	if problem := nameProblem(name); problem != "" {
+		return &Fault{field, BadText, problem}
 	}
 	return nil
 }

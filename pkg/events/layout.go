@@ -1,0 +1,245 @@
+package events
+
+import "bytes"
+
+// place says what a value of a learned layout is. Values of any other place are
+// part of the layout itself and must be the same.
+type place uint8
+
+const (
+	placeNone place = iota
+	placeID
+	placeSource
+	placeSequence
+	placeEpoch
+	placeSubject
+	placeTime
+	placeNode
+	placeCustomer
+	placeMeter
+	placeQuantity
+	placeStart
+	placeEnd
+	placeAttribute
+	placeIgnored
+	placeNumber place = 0x80 // with one of the above: a number rather than a text
+)
+
+const (
+	maxLayouts = 4
+	maxLearned = 4 << 10 // bytes of an event that is worth learning
+	maxVain    = 64      // events learned from without a match, after which a submission is not learned from
+)
+
+// layouts are what a [Parser] has learned: the bytes between the values of some
+// events that were accepted. An event that has the same bytes between its values,
+// and plain values, needs no parsing. Whatever does not match exactly is left to
+// the general way, which alone refuses: so both ways agree by construction.
+type layouts struct {
+	places []spot // values of the event being read in general
+	order  []int  // where each attribute, as written, stands in ascending order
+	known  [maxLayouts]layout
+	used   int // of known
+	last   int // the one that matched last
+	next   int // the one to replace
+	vain   int // learned since the last match
+}
+
+// spot is a value: where it begins and ends, quotes excluded.
+type spot struct {
+	place    place
+	from, to int
+}
+
+// layout is one learned event.
+type layout struct {
+	event     []byte // its own copy
+	spots     []spot
+	order     []int
+	names     []RawAttribute // ascending; only names are set, and slice event
+	sequenced bool
+	byTime    bool // the end is the event's time
+	started   bool // there is a start
+	bySubject bool // the customer is the subject
+}
+
+// begin forgets the last event.
+func (l *layouts) begin() { l.places, l.order = l.places[:0], l.order[:0] }
+
+func (l *layouts) note(p place, from, to int) {
+	if p != placeNone {
+		l.places = append(l.places, spot{p, from, to})
+	}
+}
+
+func (l *layouts) insertAttribute(order int) {
+	for i, at := range l.order {
+		if at >= order {
+			l.order[i] = at + 1
+		}
+	}
+	l.order = append(l.order, order)
+}
+
+// learn remembers the event that p has just read in general from start on.
+func (l *layouts) learn(p *Parser, start int) {
+	if p.at-start > maxLearned || l.vain >= maxVain || len(p.event.Replaces)+len(p.event.Retracts) > 0 {
+		return
+	}
+	l.vain++
+	at := l.next
+	l.next = (l.next + 1) % maxLayouts
+	l.used = max(l.used, at+1)
+	l.last = at
+	k := &l.known[at]
+	k.event = append(k.event[:0], p.data[start:p.at]...)
+	k.spots = k.spots[:0]
+	for _, s := range l.places {
+		k.spots = append(k.spots, spot{s.place, s.from - start, s.to - start})
+	}
+	k.order = append(k.order[:0], l.order...)
+	k.names = k.names[:0]
+	for _, a := range p.event.Attributes {
+		k.names = append(k.names, RawAttribute{Name: bytes.Clone(a.Name)})
+	}
+	k.sequenced = p.event.Sequenced
+	k.byTime = p.seenData&(1<<dataEnd) == 0
+	k.started = p.seenData&(1<<dataStart) != 0
+	k.bySubject = p.seenData&(1<<dataCustomer) == 0
+}
+
+// match reads the event here by a learned layout, or reports false, having read
+// nothing of consequence.
+func (l *layouts) match(p *Parser) bool {
+	start := p.at
+	if l.used == 0 {
+		return false
+	}
+	if l.known[l.last].match(p) {
+		l.vain = 0
+		return true
+	}
+	for i := range l.used {
+		p.at = start
+		if i != l.last && l.known[i].match(p) {
+			l.last, l.vain = i, 0
+			return true
+		}
+	}
+	return false
+}
+
+func (k *layout) match(p *Parser) bool {
+	u := &p.event
+	attributes := u.Attributes
+	if cap(attributes) < len(k.names) {
+		attributes = make([]RawAttribute, len(k.names), MaxAttributes)
+	}
+	attributes = attributes[:len(k.names)]
+	*u = RawUsage{Attributes: attributes}
+	if k.sequenced {
+		u.Sequenced = true
+	}
+	rest := p.data[p.at:]
+	from, attribute := 0, 0
+	for i := range k.spots {
+		s := &k.spots[i]
+		between := k.event[from:s.from]
+		if len(rest) < len(between) || string(rest[:len(between)]) != string(between) {
+			return false
+		}
+		rest = rest[len(between):]
+		from = s.to
+		var value []byte
+		if s.place&placeNumber == 0 {
+			low := byte(' ')
+			if s.place >= placeNode && s.place <= placeMeter || s.place == placeSubject && k.bySubject {
+				low = '!'
+			}
+			n := plainEnd(rest, low)
+			if n < 0 {
+				return false
+			}
+			value = rest[:n:n]
+		} else {
+			n := 0
+			for n < len(rest) && (rest[n]-'0' <= 9 || rest[n] == '.') {
+				n++
+			}
+			// JSON has no leading zeros, though a text may.
+			if n == 0 || n > 1 && rest[0] == '0' && rest[1] != '.' {
+				return false
+			}
+			value = rest[:n:n]
+		}
+		rest = rest[len(value):]
+		if s.place == placeAttribute {
+			at := k.order[attribute]
+			attributes[at] = RawAttribute{k.names[at].Name, value}
+			attribute++
+			if len(value) > MaxText {
+				return false
+			}
+		} else if !k.take(p, s.place&^placeNumber, value) {
+			return false
+		}
+	}
+	tail := k.event[from:]
+	if len(rest) < len(tail) || string(rest[:len(tail)]) != string(tail) {
+		return false
+	}
+	p.at = len(p.data) - len(rest) + len(tail)
+	if k.byTime {
+		u.End = p.time
+	} else {
+		u.End = p.end
+	}
+	u.Start = u.End
+	if k.started {
+		u.Start = p.start
+	}
+	return u.Start <= u.End
+}
+
+// take puts one value where it belongs.
+func (k *layout) take(p *Parser, where place, value []byte) (ok bool) {
+	u := &p.event
+	switch where {
+	case placeID:
+		u.ID = value
+		return uint(len(value)-1) < MaxID
+	case placeSource:
+		u.Source = value
+		return uint(len(value)-1) < MaxSource
+	case placeNode:
+		u.Node = value
+		return uint(len(value)-1) < MaxName
+	case placeCustomer:
+		u.Customer = value
+		return uint(len(value)-1) < MaxName
+	case placeMeter:
+		u.Meter = value
+		return uint(len(value)-1) < MaxName
+	case placeSubject:
+		if k.bySubject {
+			u.Customer = value
+			return uint(len(value)-1) < MaxName
+		}
+		return len(value) <= MaxSource
+	case placeSequence:
+		u.Sequence, ok = parseInteger(value)
+	case placeEpoch:
+		u.Epoch, ok = parseInteger(value)
+	case placeQuantity:
+		u.QuantityLow, u.Scale, ok = parseDecimal(value, false)
+	case placeTime:
+		p.time, ok = p.clock.parse(value)
+	case placeStart:
+		p.start, ok = p.clock.parse(value)
+	case placeEnd:
+		p.end, ok = p.clock.parse(value)
+	case placeIgnored:
+		return len(value) <= maxIgnored
+	}
+	return ok
+}

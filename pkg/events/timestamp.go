@@ -1,0 +1,139 @@
+package events
+
+import "math"
+
+// clock reads RFC 3339 times. It remembers the last date, because the times of
+// a submission mostly share one.
+type clock struct {
+	date [10]byte
+	days int64
+}
+
+// parse returns nanoseconds since 1970 UTC of an RFC 3339 date-time with 'T',
+// 'Z' or an offset of hours and minutes, and at most 9 decimals. It refuses leap
+// seconds, lower-case letters, and instants outside 1970 to 2262 (the range of
+// 63 bits).
+func (c *clock) parse(b []byte) (ns int64, ok bool) {
+	if len(b) < len("2006-01-02T15:04:05Z") || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
+		return 0, false
+	}
+	if [10]byte(b) != c.date || b[0] == 0 { // No date is remembered yet, and one of NULs must not match that.
+		days, ok := parseDate(b)
+		if !ok {
+			return 0, false
+		}
+		c.date, c.days = [10]byte(b), days
+	}
+	hour, minute, second := twoDigits(b[11:]), twoDigits(b[14:]), twoDigits(b[17:])
+	if hour > 23 || minute > 59 || second > 59 {
+		return 0, false
+	}
+	seconds := c.days*86_400 + int64(hour*3600+minute*60+second)
+	b = b[19:]
+	fraction := int64(0)
+	if b[0] == '.' {
+		b = b[1:]
+		digits := 0
+		for digits < len(b) && b[digits]-'0' <= 9 {
+			fraction = fraction*10 + int64(b[digits]-'0')
+			if digits++; digits > 9 {
+				return 0, false
+			}
+		}
+		if digits == 0 {
+			return 0, false
+		}
+		fraction *= nanoPowers[digits]
+		b = b[digits:]
+	}
+	switch {
+	case len(b) == 1 && b[0] == 'Z':
+	case len(b) == len("+01:00") && (b[0] == '+' || b[0] == '-') && b[3] == ':':
+		hour, minute := twoDigits(b[1:]), twoDigits(b[4:])
+		if hour > 23 || minute > 59 {
+			return 0, false
+		}
+		offset := int64(hour*3600 + minute*60)
+		if b[0] == '-' {
+			offset = -offset
+		}
+		seconds -= offset
+	default:
+		return 0, false
+	}
+	const last = math.MaxInt64 / 1_000_000_000
+	if seconds < 0 || seconds > last || seconds == last && fraction > math.MaxInt64%1_000_000_000 {
+		return 0, false
+	}
+	return seconds*1_000_000_000 + fraction, true
+}
+
+var nanoPowers = [10]int64{1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1}
+
+// parseDate returns days since 1970-01-01 of the ten bytes of a date.
+func parseDate(b []byte) (days int64, ok bool) {
+	century, year, month, day := twoDigits(b), twoDigits(b[2:]), twoDigits(b[5:]), twoDigits(b[8:])
+	if b[4] != '-' || b[7] != '-' || century > 99 || year > 99 || month-1 > 11 || day-1 > 30 {
+		return 0, false
+	}
+	y := int64(century*100 + year)
+	if day > monthDays[month-1] && !(month == 2 && day == 29 && y%4 == 0 && (y%100 != 0 || y%400 == 0)) {
+		return 0, false
+	}
+	// Years that begin in March put the leap day last: Hinnant, "chrono-compatible
+	// low-level date algorithms", days_from_civil.
+	m := int64(month)
+	if m <= 2 {
+		y--
+		m += 12
+	}
+	era := (y + 400) / 400 // Year -1, of January 0000, is in an era of its own.
+	y -= (era - 1) * 400
+	return (era-1)*146_097 + y*365 + y/4 - y/100 + (153*(m-3)+2)/5 + int64(day) - 1 - 719_468, true
+}
+
+var monthDays = [12]uint32{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+
+// twoDigits returns the number that two bytes spell, or more than 99.
+func twoDigits(b []byte) uint32 {
+	tens, units := uint32(b[0]-'0'), uint32(b[1]-'0')
+	if tens > 9 || units > 9 {
+		return 1000
+	}
+	return tens*10 + units
+}
+
+// appendTime appends RFC 3339 in UTC with as many decimals as are needed.
+func appendTime(dst []byte, ns int64) []byte {
+	seconds, fraction := ns/1_000_000_000, ns%1_000_000_000
+	days, rest := seconds/86_400, seconds%86_400
+	z := days + 719_468
+	era := z / 146_097
+	dayOfEra := z - era*146_097
+	yearOfEra := (dayOfEra - dayOfEra/1460 + dayOfEra/36_524 - dayOfEra/146_096) / 365
+	dayOfYear := dayOfEra - (365*yearOfEra + yearOfEra/4 - yearOfEra/100)
+	shifted := (5*dayOfYear + 2) / 153
+	day, month, year := dayOfYear-(153*shifted+2)/5+1, shifted+3, yearOfEra+era*400
+	if month > 12 {
+		month -= 12
+		year++
+	}
+	dst = appendTwo(appendTwo(dst, year/100), year%100)
+	dst = appendTwo(append(dst, '-'), month)
+	dst = appendTwo(append(dst, '-'), day)
+	dst = appendTwo(append(dst, 'T'), rest/3600)
+	dst = appendTwo(append(dst, ':'), rest/60%60)
+	dst = appendTwo(append(dst, ':'), rest%60)
+	if fraction > 0 {
+		dst = append(dst, '.')
+		for scale := int64(100_000_000); fraction > 0; scale /= 10 {
+			dst = append(dst, byte('0'+fraction/scale))
+			fraction %= scale
+		}
+	}
+	return append(dst, 'Z')
+}
+
+func appendTwo(dst []byte, v int64) []byte {
+	return append(dst, byte('0'+v/10), byte('0'+v%10))
+}
