@@ -62,8 +62,8 @@ func publishedData(t testing.TB, path ...string) string {
 // case's own largest exponent; coefficients, aligned sums or scaled products beyond 128 bits; operations that
 // money has not (power, apply). Signs of zeros are not compared: money has one zero.
 //
-// Fails when halfEven rounds every tie up (the case rdvx306 and 40 others), and
-// when divideStep makes one correction of its estimate too few.
+// Fails when halfEven rounds ties up, MulDivFloor goes towards zero, Add loses
+// its carry, Cmp compares low words, or the parser drops zeros between digits.
 func TestDecTest(t *testing.T) {
 	// Pinned, so that a change that silently skips more cases fails.
 	wantRun := map[string]int{

@@ -8,24 +8,26 @@ import (
 	"pgregory.net/rapid"
 )
 
+// Fails when Charge rounds ties up or drops the carry of rounding up.
 func TestChargesOfAnInvoice(t *testing.T) {
 	for name, c := range map[string]struct {
 		amount, per, quote, quantity, want string
 	}{
-		"input tokens of the Azure trace":         {"2.50", "1000000", "1", "22361870", "55.904675"},
-		"output tokens of the Azure trace":        {"10.00", "1000000", "1", "4088665", "40.88665"},
-		"GPU-seconds by the hour":                 {"1.99", "3600", "1", "3600", "1.99"},
-		"a second of an hour's price, rounded":    {"1.99", "3600", "1", "1", "0.000552777777777778"},
-		"a correction is of equal size":           {"1.99", "3600", "1", "-1", "-0.000552777777777778"},
-		"a cheap asset costs more of it":          {"1", "1", "0.88", "1", "1.136363636363636364"},
-		"the depeg's trigger":                     {"2.50", "1000000", "0.99209183", "1000000", "2.519928019163306687"},
-		"half an atto, to even below":             {"0.000000000000000001", "1", "1", "0.5", "0"},
-		"one and a half, to even above":           {"0.000000000000000003", "1", "1", "0.5", "0.000000000000000002"},
-		"two and a half, to even below":           {"0.000000000000000005", "1", "1", "0.5", "0.000000000000000002"},
-		"the same below zero":                     {"0.000000000000000005", "1", "1", "-0.5", "-0.000000000000000002"},
-		"free":                                    {"0", "1000", "1", "22361870", "0"},
-		"nothing used":                            {"2.5", "1", "1", "0", "0"},
-		"the largest quantity at a tiny price":    {"0.000000000000000001", "1", "1", largest, "170.141183460469231732"},
+		"input tokens of the Azure trace":        {"2.50", "1000000", "1", "22361870", "55.904675"},
+		"output tokens of the Azure trace":       {"10.00", "1000000", "1", "4088665", "40.88665"},
+		"GPU-seconds by the hour":                {"1.99", "3600", "1", "3600", "1.99"},
+		"a second of an hour's price, rounded":   {"1.99", "3600", "1", "1", "0.000552777777777778"},
+		"a correction is of equal size":          {"1.99", "3600", "1", "-1", "-0.000552777777777778"},
+		"a cheap asset costs more of it":         {"1", "1", "0.88", "1", "1.136363636363636364"},
+		"the depeg's trigger":                    {"2.50", "1000000", "0.99209183", "1000000", "2.519928019163306687"},
+		"half an atto, to even below":            {"0.000000000000000001", "1", "1", "0.5", "0"},
+		"one and a half, to even above":          {"0.000000000000000003", "1", "1", "0.5", "0.000000000000000002"},
+		"two and a half, to even below":          {"0.000000000000000005", "1", "1", "0.5", "0.000000000000000002"},
+		"the same below zero":                    {"0.000000000000000005", "1", "1", "-0.5", "-0.000000000000000002"},
+		"2⁶⁴ - ¼ attos carry into the next word": {"0.25", "1", "1", "73.786976294838206463", "18.446744073709551616"},
+		"free":                                 {"0", "1000", "1", "22361870", "0"},
+		"nothing used":                         {"2.5", "1", "1", "0", "0"},
+		"the largest quantity at a tiny price": {"0.000000000000000001", "1", "1", largest, "170.141183460469231732"},
 		"a fraction that needs more than 64 bits": {"1.23456789012345", "7.000000000000000001", "0.999876543210987", "98765.432109876543", "17421.098058116067680601"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -58,8 +60,8 @@ func chargeOf(p Price, quote Amount, q Quantity) *big.Int {
 	return halfEvenOf(exact.Mul(exact, new(big.Rat).SetInt(unit)))
 }
 
-// Fails when Rate leaves out a quote's 10¹⁸, when Charge rounds ties up in
-// either path, or when the carry out of the rounded quotient is dropped.
+// Fails when Rate leaves out the 10¹⁸ of a quote or a reduction, and when
+// Charge truncates.
 func TestChargeIsThePriceRoundedOnce(t *testing.T) {
 	charged, general := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -134,7 +136,7 @@ func FuzzCharge(f *testing.F) {
 }
 
 // A quotient of 2¹²⁸-1 and a rest above one half: rounding up would wrap to
-// zero. Fails when the fast path drops the carry of its increment.
+// zero. Fails when Charge ignores the carry out of its increment.
 func TestChargeDoesNotWrapWhenItRoundsUp(t *testing.T) {
 	// A quantity × n ÷ d just below 2¹²⁸ needs n to divide 2¹²⁸ × d - 1.
 	target := new(big.Int).Lsh(big.NewInt(1), 128)
@@ -193,6 +195,7 @@ func TestInvalidPrices(t *testing.T) {
 	}
 }
 
+// Fails when a whole multiple is billed a multiple more.
 func TestBillingGranularity(t *testing.T) {
 	for name, c := range map[string]struct {
 		q, g, want string
@@ -220,7 +223,17 @@ func TestBillingGranularity(t *testing.T) {
 	}
 }
 
+// Fails when a mantissa of 2¹²⁷ is taken for a sign, and at a scale of 19.
 func TestQuantityFromMantissa(t *testing.T) {
+	for _, c := range []struct {
+		hi, lo uint64
+		scale  uint8
+		want   error
+	}{{1<<63 - 1, 1<<64 - 1, 18, nil}, {1 << 63, 0, 18, ErrOverflow}, {0, 1 << 63, 0, nil}, {9, 1 << 61, 0, nil}, {9, 1 << 62, 0, ErrOverflow}, {10, 0, 0, ErrOverflow}, {0, 1, 19, ErrPrecision}, {0, 0, 255, ErrPrecision}} {
+		if q, err := QuantityFromMantissa(c.hi, c.lo, c.scale); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Fatalf("%d, %d at %d is %v, %v; want %v", c.hi, c.lo, c.scale, q, err, c.want)
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		hi, lo := limbs(t)
 		scale := rapid.Uint8Range(0, 20).Draw(t, "scale")
@@ -251,6 +264,8 @@ func TestQuantityFromMantissa(t *testing.T) {
 	})
 }
 
+// Fails when the floor or the ceiling goes towards or away from zero instead,
+// and when Minor drops what is below a minor unit.
 func TestMinorUnits(t *testing.T) {
 	for name, c := range map[string]struct {
 		amount string
