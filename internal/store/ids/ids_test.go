@@ -1,0 +1,92 @@
+package ids
+
+import (
+	"context"
+	"encoding/binary"
+	"testing"
+
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+func key(n int) (k [16]byte) {
+	binary.BigEndian.PutUint64(k[:], uint64(n)*0x9e3779b97f4a7c15)
+	return k
+}
+
+func TestIdentitiesSurviveReopeningWithTheirWatermark(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, err := s.Bind(ctx, "USAGE-0-0", 7); err != nil || w != 0 {
+		t.Fatal(w, err)
+	}
+	var keys [][16]byte
+	var list []settlement.Identity
+	for i := range 5000 {
+		keys = append(keys, key(i))
+		list = append(list, settlement.Identity{Position: 3, Ordinal: uint32(i), Fingerprint: uint64(i) << 40})
+	}
+	if err := s.Remember(keys, list); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(3); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(dir); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if w, err := s.Bind(ctx, "USAGE-0-0", 7); err != nil || w != 3 {
+		t.Fatalf("watermark %d, %v", w, err)
+	}
+	found := make([]settlement.Identity, len(keys)+1)
+	if err := s.Seen(append(keys, key(9999)), found); err != nil {
+		t.Fatal(err)
+	}
+	for i := range list {
+		if found[i] != list[i] {
+			t.Fatalf("identity %d is %v, want %v", i, found[i], list[i])
+		}
+	}
+	if found[len(keys)] != (settlement.Identity{}) {
+		t.Errorf("an unknown identity is %v", found[len(keys)])
+	}
+	// Fails when Bind keeps what another stream left: a stream made anew
+	// under the same name would find its events to be duplicates.
+	if w, err := s.Bind(ctx, "USAGE-0-0", 8); err != nil || w != 0 {
+		t.Fatalf("watermark %d in another stream, %v", w, err)
+	}
+	if _, ok, err := s.Lookup(key(1)); ok || err != nil {
+		t.Errorf("an identity of another stream is there: %v, %v", ok, err)
+	}
+}
+
+func BenchmarkSeenAndRemember(b *testing.B) {
+	s, err := Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	const n = 1000
+	keys, list, found := make([][16]byte, n), make([]settlement.Identity, n), make([]settlement.Identity, n)
+	next := 0
+	for b.Loop() {
+		for i := range keys {
+			next++
+			keys[i], list[i] = key(next), settlement.Identity{Position: 1, Ordinal: uint32(i)}
+		}
+		if err := s.Seen(keys, found); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Remember(keys, list); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/id")
+}

@@ -1,0 +1,272 @@
+// Package posting decides what the messages of a partition do to the ledger: the
+// heart of settlement, without input or output.
+//
+// The method is a [State] that takes the messages of USAGE in order, and the
+// decisions of CONTROL at the barriers that name them. Each event gets exactly
+// one outcome at once; charges are added up per cut by (book, customer, node,
+// meter, card, quote, period, origin), and a position that cuts returns
+// everything that happened since the cut before as one [settlement.Cut]. The
+// same code runs live, after a restart and in replay.
+//
+// An event is looked at in this order, the first that applies giving its
+// outcome:
+//
+//  1. its segment cannot be read, or its book is not one of the provider:
+//     refused;
+//  2. its identity was accepted before: duplicate, or refused as a conflict
+//     where the content is another;
+//  3. it amends another event (unsupported), names a node, customer or meter
+//     that its book does not have, has an absurd quantity or interval, comes
+//     from the future or from beyond the horizon, finds no rate, or its charge
+//     does not fit: refused. A refused event does not take its identity: sent
+//     again once what it lacked is there, it is accepted;
+//  4. accepted; late where its period had closed.
+//
+// # Invariants
+//
+//   - Determined: the cuts are a function of the messages and decisions alone,
+//     whatever the batches they came in are, whenever the process restarted.
+//   - One outcome: the outcomes of a batch sum to its events.
+//   - Rounded once: a charge is what rating.Line.ChargeAt gives for one event,
+//     or for one suspense line where it is released; here is nothing but sums.
+//   - Fails closed: what has no price waits as a quantity and has no amount.
+//   - Bounded: memory grows with what is declared, owed and waiting, not with
+//     what was settled.
+package posting
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/settle/quotes"
+	"github.com/aliquot-engine/aliquot/services/settle/rating"
+)
+
+// CutEvery is how many positions there are between cuts at most: a batch whose
+// position is a multiple of it cuts. It is part of the rules.
+const CutEvery = 100
+
+// Rules is the version of the rules in this package, which barriers carry.
+const Rules = 1
+
+// Originals answers what was accepted of sequenced sources in cuts that are
+// committed. An error is not the event's fault: it stops the settler.
+type Originals interface {
+	// Spans returns the accepted sequences of a source, ascending. The caller keeps them.
+	Spans(source settlement.Source) ([]settlement.Span, error)
+	// Original returns where an accepted sequence is.
+	Original(source settlement.Source, sequence uint64) (at settlement.Original, ok bool, err error)
+	// Segment returns a decoded segment of a message at or before the position
+	// being settled, valid until the next call.
+	Segment(position uint64, segment int) (*events.Columns, error)
+}
+
+// Identities remembers the events of sources that are not sequenced.
+type Identities interface {
+	// Seen sets found[i] to what was remembered for keys[i], or to the zero identity.
+	Seen(keys [][16]byte, found []settlement.Identity) error
+	// Remember keeps an identity for each key, replacing what was there.
+	Remember(keys [][16]byte, ids []settlement.Identity) error
+}
+
+// limit bounds what one book may charge in all, in attos (2¹²⁰: more than 10¹⁸
+// whole units), so that no account of the ledger can ever overflow. An event
+// beyond it is refused.
+var limit = money.AmountFromLimbs(1<<56, 0)
+
+// State is everything that the next message is decided by. Make it with [New].
+type State struct {
+	partition  int
+	originals  Originals
+	identities Identities
+
+	directory *directory.Directory
+	cards     rating.Table
+	quotes    quotes.Board
+
+	position uint64
+	control  uint64
+
+	accounts  map[events.Customer]*account
+	collected map[place]money.Amount // by node and asset
+	held      map[settlement.Suspense]*held
+	charged   map[events.Book]*money.Amount
+	deposited money.Amount // of all assets together: a bound, not a figure
+
+	sources map[settlement.Source]*source
+	caches
+
+	// Since the last cut.
+	open cut
+}
+
+// account is a customer's money in the asset of its book.
+type account struct {
+	book     events.Book
+	customer events.Customer
+	asset    money.Asset
+	prepaid  money.Amount
+	owed     map[events.Node]money.Amount // above zero
+	changed  map[events.Node]struct{}     // since the last cut
+}
+
+type place struct {
+	node  events.Node
+	asset money.Asset
+}
+
+// held is a line of suspense.
+type held struct {
+	line    settlement.Suspense
+	changed bool
+}
+
+// New returns the state before the first message of a partition.
+func New(partition int, originals Originals, identities Identities) *State {
+	s := &State{
+		partition:  partition,
+		originals:  originals,
+		identities: identities,
+		directory:  directory.New(),
+		accounts:   make(map[events.Customer]*account),
+		collected:  make(map[place]money.Amount),
+		held:       make(map[settlement.Suspense]*held),
+		charged:    make(map[events.Book]*money.Amount),
+		sources:    make(map[settlement.Source]*source),
+	}
+	s.caches.reset()
+	s.open.reset()
+	return s
+}
+
+// Restore brings a new state to a committed cursor: first every decision up to
+// the cursor's control position with [State.Redo], then Restore with what was
+// committed. Balances are those of customers, nodes and the treasury.
+func (s *State) Restore(position uint64, waits []settlement.Suspense, owed []settlement.Outstanding, balances func(each func(ledger.Account, money.Asset, ledger.Balance) error) error) error {
+	s.position = position
+	for _, l := range waits {
+		s.held[heldKey(l)] = &held{line: l}
+	}
+	for _, o := range owed {
+		s.account(o.Book, o.Customer, o.Asset).owed[o.Node] = o.Amount
+	}
+	err := balances(func(name ledger.Account, asset money.Asset, b ledger.Balance) error {
+		kind, id, part := name.Split()
+		net, err := b.Credit.Sub(b.Debit)
+		if err != nil {
+			return fmt.Errorf("balance of %s: %w", name, err)
+		}
+		switch {
+		case kind == "customer" && part == "prepaid":
+			c, ok := s.directory.Customer(events.Customer(id))
+			if !ok {
+				return fmt.Errorf("balance of %s: the customer is not declared", name)
+			}
+			s.account(c.Book, c.Customer, asset).prepaid = net
+		case kind == "node" && part == "collected":
+			s.collected[place{events.Node(id), asset}] = net
+		case kind == "node" && part == "earned":
+			n, ok := s.directory.Node(events.Node(id))
+			if !ok {
+				return fmt.Errorf("balance of %s: the node is not declared", name)
+			}
+			total := s.chargedBy(n.Book)
+			if *total, err = total.Add(b.Credit); err != nil {
+				return fmt.Errorf("charges of book %s: %w", n.Book, err)
+			}
+		case kind == "treasury":
+			if s.deposited, err = s.deposited.Add(b.Debit); err != nil {
+				return fmt.Errorf("deposits: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("restoring the state at %d: %w", position, err)
+	}
+	return nil
+}
+
+func (s *State) account(book events.Book, customer events.Customer, asset money.Asset) *account {
+	a := s.accounts[customer]
+	if a == nil {
+		a = &account{book: book, customer: customer, asset: asset,
+			owed: make(map[events.Node]money.Amount), changed: make(map[events.Node]struct{})}
+		s.accounts[customer] = a
+	}
+	return a
+}
+
+func (s *State) chargedBy(book events.Book) *money.Amount {
+	total := s.charged[book]
+	if total == nil {
+		total = new(money.Amount)
+		s.charged[book] = total
+	}
+	return total
+}
+
+// heldKey is a suspense line without what changes.
+func heldKey(l settlement.Suspense) settlement.Suspense {
+	l.Quantity, l.Events, l.Price = money.Quantity{}, 0, money.Price{}
+	return l
+}
+
+// Position returns the position of the last message taken.
+func (s *State) Position() uint64 { return s.position }
+
+// Control returns the CONTROL position in effect.
+func (s *State) Control() uint64 { return s.control }
+
+// Uncut reports whether messages were taken since the last cut whose events
+// wait for one.
+func (s *State) Uncut() bool { return s.open.batches > 0 }
+
+// Directory returns what is declared, as of [State.Control]. Read only.
+func (s *State) Directory() *directory.Directory { return s.directory }
+
+// Marker cuts at a marker.
+func (s *State) Marker(position uint64) (*settlement.Cut, error) {
+	if err := s.next(position); err != nil {
+		return nil, err
+	}
+	return s.cut(nil)
+}
+
+// next asserts that positions follow each other.
+func (s *State) next(position uint64) error {
+	if position != s.position+1 {
+		return fmt.Errorf("settling position %d after %d", position, s.position)
+	}
+	s.position = position
+	return nil
+}
+
+// Committed says that every cut up to and including this position is
+// committed: what was kept to answer for them is dropped.
+func (s *State) Committed(position uint64) {
+	for _, key := range slices.SortedFunc(maps.Keys(s.open.recent), compareSources) {
+		src := s.sources[key]
+		n := 0
+		for n < len(src.recent) && src.recent[n].Position <= position {
+			n++
+		}
+		if src.recent = src.recent[n:]; len(src.recent) == 0 {
+			src.recent = nil
+			delete(s.open.recent, key)
+		}
+	}
+	if len(s.sources) > maxSources {
+		maps.DeleteFunc(s.sources, func(_ settlement.Source, src *source) bool { return src.recent == nil })
+	}
+}
+
+// maxSources is how many sources are kept in memory. Then those without
+// uncommitted events are dropped, and read again when they speak.
+const maxSources = 1 << 16
