@@ -180,6 +180,18 @@ type decoder struct {
 }
 
 func (d *decoder) record() Record {
+	r := d.header()
+	if n := d.count(5); n > 0 {
+		r.Entries = make([]Entry, n)
+		for i := range r.Entries {
+			r.Entries[i].Book = r.Book
+			d.entry(&r.Entries[i])
+		}
+	}
+	return r
+}
+
+func (d *decoder) header() Record {
 	if len(d.b) < 2 || d.b[0] != recordMagic {
 		d.fail(errors.New("not a record"))
 		return Record{}
@@ -199,13 +211,6 @@ func (d *decoder) record() Record {
 		r.Settled = make([]events.Period, n)
 		for i := range r.Settled {
 			r.Settled[i] = events.Period(d.string())
-		}
-	}
-	if n := d.count(5); n > 0 {
-		r.Entries = make([]Entry, n)
-		for i := range r.Entries {
-			r.Entries[i].Book = r.Book
-			d.entry(&r.Entries[i])
 		}
 	}
 	return r
@@ -353,4 +358,16 @@ func (d *decoder) string() string {
 	d.set[s] = struct{}{}
 	d.seen = append(d.seen, s)
 	return s
+}
+
+// DecodeHeader reads what stands before the entries of a record: where it was
+// cut, its book, and the periods settled. It does not look at the entries, so
+// it does not say that the rest of the record is well formed.
+func DecodeHeader(data []byte) (Record, error) {
+	d := decoder{b: data}
+	r := d.header()
+	if d.err != nil {
+		return Record{}, fmt.Errorf("decoding the header of a record: at byte %d: %w", len(data)-len(d.b), d.err)
+	}
+	return r, nil
 }
