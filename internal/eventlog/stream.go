@@ -203,6 +203,9 @@ func (s *Stream) info(ctx context.Context) (Info, time.Time, error) {
 	if state.Msgs == 0 {
 		extent.First = state.LastSeq + 1
 	}
+	if state.LastSeq == 0 {
+		extent.Deleted = nil // a stream without messages is said to lack position 0
+	}
 	if state.Lost != nil {
 		extent.Deleted = append(extent.Deleted, state.Lost.Msgs...)
 		slices.Sort(extent.Deleted)
