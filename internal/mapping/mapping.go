@@ -1,0 +1,117 @@
+// Package mapping turns the rows of a CSV or JSON Lines file into usage events
+// as a map file says: docs/map-format.md is its manual.
+//
+// The method: [Parse] compiles map.yaml once, with every problem found at its
+// line and field; [Map.Open] resolves the columns it names against one file;
+// [Reader.Next] then reads row by row in constant memory. Where times are
+// shifted or names are declared, [Map.Survey] reads the file once before.
+//
+// # Invariants
+//
+//   - Exact: quantities, durations and times are decimal text that is kept or
+//     refused, never a float and never rounded. The one exception makes no
+//     money: a start that is a duration before an end goes down to the whole
+//     nanosecond, and an end that is a duration after a start up to it, so that
+//     the interval is never shorter than the usage.
+//   - Deterministic: one file and one map give the same events with the same
+//     identities each time, so that sending again changes nothing.
+//   - Every row is accounted for: mapped, skipped by a filter, or refused with
+//     its line and field. None stops the rows after it.
+package mapping
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// Limits of a map and of a file; what is beyond them is refused.
+const (
+	MaxMap   = 1 << 20   // bytes of a map file
+	MaxRow   = 1 << 20   // bytes of one row
+	MaxNames = 1_000_000 // distinct nodes, and as many customers, that a survey collects
+)
+
+// Map is a compiled map file. It is immutable and safe for concurrent use.
+type Map struct {
+	Book              events.Book // that declarations go to; may be empty where nothing is declared
+	DeclareNodes      bool        // nodes found in the file are to be declared before sending
+	DeclareCustomers  bool
+	ReceivedFromEvent bool      // `received` is each event's end: an import whose book allows it
+	Begin             time.Time // where set, all times move so that the earliest start is here
+
+	format    format
+	separator byte
+	comment   byte     // lines that begin with it are skipped; 0: none
+	named     []string // the columns of a file without a header line
+	columns   []column // that the map reads
+	source    text
+	where     []condition
+	identity  identity
+	events    []template
+}
+
+type format uint8
+
+const (
+	byName format = iota // by the file's name
+	csvRows
+	jsonRows
+)
+
+// column is one column that a map names, and where it first does.
+type column struct {
+	name string
+	line int
+}
+
+// template makes one event of a row.
+type template struct {
+	node, customer, meter, quantity text
+	start, end                      moment
+	attributes                      []attribute // ascending by name
+}
+
+type attribute struct {
+	name  string
+	value text
+}
+
+// identity says how an event is told from others.
+type identity struct {
+	kind    identityKind
+	columns []int // of content; nil: all
+	text    text
+}
+
+type identityKind uint8
+
+const (
+	byRow     identityKind = iota // (source, sequence)
+	byContent                     // (source, hash of columns)
+	byText                        // (source, what a column says)
+)
+
+// Problem is one thing wrong with a map file.
+type Problem struct {
+	Line, Column int    // from 1
+	Field        string // such as events[0].quantity.column
+	Text         string
+}
+
+// Problems are all things wrong with a map file, ascending by line. As an error
+// it has a line for each.
+type Problems []Problem
+
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, one := range p {
+		lines[i] = fmt.Sprintf("line %d, column %d: %s: %s", one.Line, one.Column, one.Field, one.Text)
+		if one.Field == "" {
+			lines[i] = fmt.Sprintf("line %d, column %d: %s", one.Line, one.Column, one.Text)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
