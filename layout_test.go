@@ -60,6 +60,9 @@ var pure = []string{
 // the services decided.
 var observers = []string{"services/audit", "services/console", "internal/simulate"}
 
+// hosts put services together and give them a face; no service knows them.
+var hosts = []string{"internal/daemon", "internal/api"}
+
 // allowedInPure are the foreign packages that pure packages may use: functions
 // of their arguments, without a clock or goroutines on the calls we make.
 var allowedInPure = []string{
@@ -283,13 +286,18 @@ func checkImport(p pkg, f file, spec *ast.ImportSpec, report reporter) {
 // relative to the root; empty when it may.
 func forbids(from, to string) string {
 	fromService, toService := service(from), service(to)
-	observes := slices.ContainsFunc(observers, func(o string) bool { return within(from, o) })
+	among := func(dir string, list []string) bool {
+		return slices.ContainsFunc(list, func(l string) bool { return within(dir, l) })
+	}
+	observes := among(from, observers)
 	switch {
 	case within(to, "cmd"):
 		return "nothing imports a command"
 	case within(from, "pkg") && !within(to, "pkg"):
 		return "pkg imports pkg only"
-	case toService == "" || fromService == toService || within(from, "cmd"):
+	case fromService != "" && among(to, hosts):
+		return "a service does not know its host"
+	case toService == "" || fromService == toService || within(from, "cmd") || among(from, hosts):
 		return ""
 	case observes && slices.Contains(pure, to):
 		return ""
@@ -298,7 +306,7 @@ func forbids(from, to string) string {
 	case fromService != "":
 		return "services never import each other"
 	default:
-		return "only services, observers and commands import a service"
+		return "only services, observers, hosts and commands import a service"
 	}
 }
 

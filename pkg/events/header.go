@@ -49,6 +49,7 @@ func (p *Parser) Binary(header map[string][]string, body []byte, sink Sink) (Par
 
 // ceHeader finds one attribute among the headers.
 func ceHeader(header map[string][]string, name string) (value string, found bool, problem string) {
+	// map order: at most one key may match; a second is a problem either way.
 	for key, values := range header {
 		if len(key) != len("ce-")+len(name) || !strings.EqualFold(key[:3], "ce-") || !strings.EqualFold(key[3:], name) {
 			continue
