@@ -1,0 +1,232 @@
+package apply
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// maxTable is the largest file that a document may name, in bytes.
+const maxTable = 256 << 20
+
+// source reports whether a document names a file; then it must not hold the
+// list itself.
+func (f *fields) source(list string) bool {
+	from := f.value["from"]
+	switch {
+	case from == nil && f.value[list] == nil:
+		f.p.problem(f.node, list, "is missing, and so is from")
+	case from == nil && f.value["columns"] != nil:
+		f.p.problem(f.value["columns"], "columns", "has no meaning without from")
+	case from != nil && f.value[list] != nil:
+		f.p.problem(from, "from", "is given together with %s", list)
+		return false
+	}
+	return from != nil
+}
+
+// openFrom opens the file that from names, or reports why it cannot.
+func (p *parser) openFrom(f *fields) io.ReadCloser {
+	name := f.text("from")
+	if name == "" {
+		return nil
+	}
+	n := f.value["from"]
+	if p.open == nil {
+		p.problem(n, "from", "names a file, and none can be read here")
+		return nil
+	}
+	content, err := p.open(name)
+	if err != nil {
+		p.problem(n, "from", "%v", err)
+		return nil
+	}
+	return content
+}
+
+// columns says which column of a table holds what.
+type columns struct {
+	of         map[string]string // field to column, of those without attributes
+	attributes []pair            // ascending by name
+	all        bool              // every other column is an attribute of its own name
+	at         *yaml.Node        // where it is said; nil: nowhere
+}
+
+type pair struct{ name, column string }
+
+// columns reads the columns of a document. The first field is required in the
+// table; each is in the column of its own name where nothing else is said.
+func (p *parser) columns(f *fields, names ...string) *columns {
+	c := &columns{of: map[string]string{}, at: f.value["columns"], all: names[0] == "node"}
+	for _, name := range names {
+		c.of[name] = name
+	}
+	if c.at == nil {
+		return c
+	}
+	known := names
+	if c.all {
+		known = append(slices.Clone(names), "attributes")
+	}
+	given := p.mapping(c.at, "columns.", known...)
+	for _, name := range names {
+		if column := given.text(name); column != "" {
+			c.of[name] = column
+		}
+	}
+	if given.value["attributes"] != nil {
+		c.all = false
+		for name, column := range given.attributes("attributes") {
+			c.attributes = append(c.attributes, pair{name, column})
+		}
+		c.sort()
+	}
+	return c
+}
+
+func (c *columns) sort() {
+	slices.SortFunc(c.attributes, func(a, b pair) int { return strings.Compare(a.name, b.name) })
+}
+
+// row is one line of a table.
+type row struct {
+	file  string
+	line  int
+	cells []string
+	index map[string]int
+	table *columns
+}
+
+// cell returns the text of a column, without the space around it.
+func (r *row) cell(column string) string {
+	i, ok := r.index[column]
+	if !ok {
+		return ""
+	}
+	return strings.TrimSpace(strings.Clone(r.cells[i]))
+}
+
+// table reads the CSV file of a document, one row after the other.
+func (p *parser) table(f *fields, c *columns, each func(row)) {
+	content := p.openFrom(f)
+	if content == nil {
+		return
+	}
+	defer func() { _ = content.Close() }() // Only read.
+	name := f.text("from")
+	limited := &io.LimitedReader{R: content, N: maxTable + 1}
+	file := csv.NewReader(limited)
+	file.ReuseRecord = true
+	head, err := file.Read()
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the file is empty: it begins with the names of its columns")
+		}
+		p.reportTable(name, err)
+		return
+	}
+	index := map[string]int{}
+	for i, column := range head {
+		column = strings.TrimSpace(strings.TrimPrefix(column, "\uFEFF"))
+		if _, twice := index[column]; twice {
+			p.report(name, 1, 1, clip(column), "is the name of two columns")
+		}
+		index[strings.Clone(column)] = i
+	}
+	if !p.hasColumns(f, c, index) {
+		return
+	}
+	for len(p.problems) < maxProblems {
+		cells, err := file.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			p.reportTable(name, err)
+			if !errors.Is(err, csv.ErrFieldCount) {
+				return // What follows cannot be trusted.
+			}
+			continue
+		}
+		line, _ := file.FieldPos(0)
+		each(row{file: name, line: line, cells: cells, index: index, table: c})
+	}
+	if limited.N == 0 {
+		p.report(name, 1, 1, "", fmt.Sprintf("the file has more than %d bytes", maxTable))
+	}
+}
+
+// hasColumns checks that the table has the columns asked for, and makes
+// attributes of the others where none were.
+func (p *parser) hasColumns(f *fields, c *columns, index map[string]int) bool {
+	ok := true
+	missing := func(field, column string) {
+		at := c.at
+		if at == nil {
+			at = f.value["from"]
+		}
+		p.problem(at, field, "%s has no column %q", clip(f.text("from")), clip(column))
+		ok = false
+	}
+	used := map[string]bool{}
+	for _, field := range []string{"node", "customer", "name", "plan"} {
+		column, wanted := c.of[field]
+		used[column] = true
+		if _, there := index[column]; wanted && !there && (column != field || field == "node" || field == "customer") {
+			missing("columns."+field, column)
+		}
+	}
+	for _, a := range c.attributes {
+		if _, there := index[a.column]; !there {
+			missing("columns.attributes."+clip(a.name), a.column)
+		}
+	}
+	if c.all {
+		for column := range index {
+			if !used[column] {
+				c.attributes = append(c.attributes, pair{column, column})
+			}
+		}
+		c.sort()
+	}
+	return ok
+}
+
+// declareRow adds the body of a row, unless it is not valid or was there before.
+func (p *parser) declareRow(r row, body events.Body) {
+	for _, one := range problemsOf(body) {
+		field := one.Field
+		if column, ok := r.table.of[field]; ok {
+			field = column
+		}
+		p.report(r.file, r.line, 1, field, one.Detail)
+	}
+	p.once(place{r.file, r.line}, "", body)
+}
+
+func (p *parser) reportTable(name string, err error) {
+	var parse *csv.ParseError
+	if errors.As(err, &parse) {
+		p.report(name, parse.Line, parse.Column, "", parse.Err.Error())
+		return
+	}
+	p.report(name, 1, 1, "", err.Error())
+}
+
+// lineFirst takes "line 7: " from the beginning of a message.
+func lineFirst(text string) (line int, detail string) {
+	line = 1
+	if number, rest, ok := strings.Cut(strings.TrimPrefix(text, "line "), ": "); ok && strings.HasPrefix(text, "line ") {
+		if _, err := fmt.Sscanf(number, "%d", &line); err == nil {
+			return line, rest
+		}
+	}
+	return line, text
+}
