@@ -130,7 +130,7 @@ func TestEachLayoutRuleCanFail(t *testing.T) {
 			if err := p.add(name, test.source); err != nil {
 				t.Fatal(err)
 			}
-			found := check(p, []pkg{p})
+			found := check(p, newLooseImporter([]pkg{p}))
 			switch {
 			case test.want == "" && len(found) > 0:
 				t.Errorf("want no violation, found %q", found)
@@ -148,7 +148,7 @@ func TestAPackageHasOneComment(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found := check(p, nil)
+	found := check(p, newLooseImporter(nil))
 	if len(found) != 1 || !strings.Contains(found[0], "2 package comments") {
 		t.Errorf("found %q", found)
 	}

@@ -12,12 +12,11 @@ import (
 
 // typesOf type-checks a package without its tests, as far as our own packages
 // go.
-func typesOf(p pkg, all []pkg) *types.Info {
+func typesOf(p pkg, loader *looseImporter) *types.Info {
 	info := &types.Info{
 		Types: map[ast.Expr]types.TypeAndValue{},
 		Uses:  map[*ast.Ident]types.Object{},
 	}
-	loader := &looseImporter{all: all, loaded: map[string]*types.Package{}}
 	loader.check(p, info)
 	return info
 }
@@ -79,6 +78,10 @@ func root(target ast.Expr) *ast.Ident {
 type looseImporter struct {
 	all    []pkg
 	loaded map[string]*types.Package
+}
+
+func newLooseImporter(all []pkg) *looseImporter {
+	return &looseImporter{all: all, loaded: map[string]*types.Package{}}
 }
 
 // Import is types.Importer's.
