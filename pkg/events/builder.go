@@ -38,6 +38,7 @@ type Builder struct {
 	strings table
 	sources table // of source name and epoch, 12 bytes
 	sets    table // of pairs of string numbers, 8 bytes an attribute
+	texts   table // of the same sets, as texts
 
 	source, node, customer, meter, set, length []uint32
 	sequence, low, high, end, duration         []uint64
@@ -63,6 +64,7 @@ func (b *Builder) Reset(provider Provider, sequenced bool) {
 	b.strings.reset()
 	b.sources.reset()
 	b.sets.reset()
+	b.texts.reset()
 	b.source, b.node, b.customer, b.meter = b.source[:0], b.node[:0], b.customer[:0], b.meter[:0]
 	b.set, b.length, b.scale, b.ids = b.set[:0], b.length[:0], b.scale[:0], b.ids[:0]
 	b.sequence, b.low, b.high = b.sequence[:0], b.low[:0], b.high[:0]
@@ -195,19 +197,31 @@ func (b *Builder) sourceOf(u *RawUsage) uint32 {
 	return number
 }
 
+// setOf numbers an attribute set. Sets are looked up by their texts as a whole,
+// which costs one look-up where most events repeat one of a few sets.
 func (b *Builder) setOf(attributes []RawAttribute) uint32 {
 	if len(attributes) == 0 {
 		return 0
 	}
-	b.pairs = b.pairs[:0]
+	key := b.pairs[:0]
 	for _, a := range attributes {
-		b.pairs = binary.LittleEndian.AppendUint32(b.pairs, b.text(a.Name))
-		b.pairs = binary.LittleEndian.AppendUint32(b.pairs, b.text(a.Value))
+		// Lengths make the key unambiguous: a name has at most 64 bytes, a value 256.
+		key = append(key, byte(len(a.Name)), byte(len(a.Value)), byte(len(a.Value)>>8))
+		key = append(append(key, a.Name...), a.Value...)
 	}
-	number, fresh := b.sets.intern(b.pairs)
-	if fresh {
-		b.bound += 1 + 6*len(attributes)
+	b.pairs = key
+	number, fresh := b.texts.intern(key)
+	if !fresh {
+		return number + 1
 	}
+	pairs := key[:0]
+	for _, a := range attributes {
+		pairs = binary.LittleEndian.AppendUint32(pairs, b.text(a.Name))
+		pairs = binary.LittleEndian.AppendUint32(pairs, b.text(a.Value))
+	}
+	b.pairs = pairs
+	b.sets.intern(pairs)
+	b.bound += 1 + 6*len(attributes)
 	return number + 1
 }
 

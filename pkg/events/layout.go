@@ -49,6 +49,7 @@ type layouts struct {
 type spot struct {
 	place    place
 	from, to int
+	constant bool // of a layout: every event so far had this value
 }
 
 // layout is one learned event.
@@ -68,7 +69,7 @@ func (l *layouts) begin() { l.places, l.order = l.places[:0], l.order[:0] }
 
 func (l *layouts) note(p place, from, to int) {
 	if p != placeNone {
-		l.places = append(l.places, spot{p, from, to})
+		l.places = append(l.places, spot{place: p, from: from, to: to})
 	}
 }
 
@@ -95,7 +96,11 @@ func (l *layouts) learn(p *Parser, start int) {
 	k.event = append(k.event[:0], p.data[start:p.at]...)
 	k.spots = k.spots[:0]
 	for _, s := range l.places {
-		k.spots = append(k.spots, spot{s.place, s.from - start, s.to - start})
+		// A value with escapes is not the text that its bytes are.
+		value := p.data[s.from:s.to]
+		constant := s.place == placeSource || s.place == placeEpoch || s.place == placeMeter || s.place == placeAttribute
+		constant = constant && isPlain(value, '!') && bytes.IndexByte(value, '\\') < 0
+		k.spots = append(k.spots, spot{s.place, s.from - start, s.to - start, constant})
 	}
 	k.order = append(k.order[:0], l.order...)
 	k.names = k.names[:0]
@@ -141,7 +146,7 @@ func (k *layout) match(p *Parser) bool {
 		u.Sequenced = true
 	}
 	rest := p.data[p.at:]
-	from, attribute := 0, 0
+	from, attribute := 0, 0 // What is before from in the layout has matched.
 	for i := range k.spots {
 		s := &k.spots[i]
 		between := k.event[from:s.from]
@@ -151,7 +156,16 @@ func (k *layout) match(p *Parser) bool {
 		rest = rest[len(between):]
 		from = s.to
 		var value []byte
-		if s.place&placeNumber == 0 {
+		if s.constant {
+			// What was constant so far is compared together with the quote behind it.
+			if n := s.to - s.from; len(rest) > n && string(rest[:n+1]) == string(k.event[s.from:s.to+1]) {
+				value = rest[:n:n]
+			} else {
+				s.constant = false
+			}
+		}
+		if s.constant {
+		} else if s.place&placeNumber == 0 {
 			low := byte(' ')
 			if s.place >= placeNode && s.place <= placeMeter || s.place == placeSubject && k.bySubject {
 				low = '!'

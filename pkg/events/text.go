@@ -12,7 +12,7 @@ const ones = 0x0101010101010101
 // 0x7f or above. low is at most 0x7f. Only "is it zero" is exact: a byte may be
 // blamed for the borrow of a guilty one below it.
 func outside(w uint64, low byte) uint64 {
-	return (w - ones*uint64(low) | w | (w ^ ones*0x7f) - ones) & highBits
+	return ((w - ones*uint64(low)) | w | ((w ^ ones*0x7f) - ones)) & highBits
 }
 
 // isPlainText reports whether b is printable ASCII, spaces included: the text
