@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -43,11 +44,11 @@ const (
 // meta is the only key that is not of 16 bytes.
 var meta = []byte("meta")
 
-// Store is an open index. One goroutine writes; any may look up.
+// Store is an open index. One goroutine remembers; any may look up or sync.
 type Store struct {
 	db    *pebble.DB
 	batch *pebble.Batch
-	dirty bool // something was remembered since the last sync
+	dirty atomic.Bool // something was remembered since the last sync
 	bound []byte
 }
 
@@ -123,13 +124,13 @@ func (s *Store) watermark(position uint64, options *pebble.WriteOptions) error {
 // Sync makes everything remembered so far durable, as of this position.
 func (s *Store) Sync(position uint64) error {
 	options := pebble.NoSync
-	if s.dirty {
+	if s.dirty.Swap(false) {
 		options = pebble.Sync // The log of writes is one: it covers those before.
 	}
 	if err := s.watermark(position, options); err != nil {
+		s.dirty.Store(true)
 		return fmt.Errorf("syncing identities: %w", err)
 	}
-	s.dirty = false
 	return nil
 }
 
@@ -179,10 +180,10 @@ func (s *Store) Remember(keys [][16]byte, list []settlement.Identity) error {
 			return fmt.Errorf("remembering identities: %w", err)
 		}
 	}
-	s.dirty = true
 	if err := s.db.Apply(s.batch, pebble.NoSync); err != nil {
 		return fmt.Errorf("remembering identities: %w", err)
 	}
+	s.dirty.Store(true) // Only now: a sync meanwhile need not have covered it.
 	s.batch.Reset()
 	return nil
 }

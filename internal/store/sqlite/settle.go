@@ -2,19 +2,18 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/relay"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
-
-// ErrFenced means that another settler has taken the partition over.
-var ErrFenced = errors.New("another settler has taken over")
 
 // Settle is one partition's settler in the store: what it commits and reads
 // back. One goroutine commits; the reading methods may be called from any.
@@ -29,7 +28,7 @@ type Settle struct {
 }
 
 // Settle returns the settler's part of the store, taking it over from whoever
-// had it: an earlier settler's next commit fails with [ErrFenced]. The nonce
+// had it: an earlier settler's next commit fails with [settlement.ErrFenced]. The nonce
 // names this one; it is chosen at random by the caller.
 func (db *DB) Settle(ctx context.Context, partition int, stream string, created int64, nonce string) (*Settle, settlement.Cursor, error) {
 	w, err := db.Writer(ctx, fmt.Sprintf("settle-%d", partition))
@@ -81,7 +80,7 @@ func cursorOf(conn *sqlite.Conn, partition int) (c settlement.Cursor, err error)
 
 // Commit writes whole cuts, ascending, in one transaction with the cursor. from
 // is the position of the cursor that they follow. Where the cursor has moved
-// on, ErrFenced says that somebody else moved it; nil that this settler itself
+// on, settlement.ErrFenced says that somebody else moved it; nil that this settler itself
 // did, in a commit whose outcome it had not learned.
 //
 // The records come encoded beside the cuts: encoded[i][j] is cuts[i].Records[j].
@@ -109,9 +108,9 @@ func (s *Settle) Commit(ctx context.Context, from uint64, cuts []*settlement.Cut
 			case now.Epoch == s.epoch && now.Nonce == s.nonce && now.Position == last.Position && now.Hash == last.Hash:
 				return nil // The commit before, which failed, had succeeded.
 			case now.Epoch != s.epoch || now.Nonce != s.nonce:
-				return fmt.Errorf("partition %d: %w: it is owned by settler %d, this is settler %d", s.partition, ErrFenced, now.Epoch, s.epoch)
+				return fmt.Errorf("partition %d: %w: it is owned by settler %d, this is settler %d", s.partition, settlement.ErrFenced, now.Epoch, s.epoch)
 			}
-			return fmt.Errorf("partition %d: the cursor is at %d, not at %d: %w", s.partition, now.Position, from, ErrFenced)
+			return fmt.Errorf("partition %d: the cursor is at %d, not at %d: %w", s.partition, now.Position, from, settlement.ErrFenced)
 		}
 		for i, c := range cuts {
 			if err := s.cut(conn, c, encoded[i]); err != nil {
@@ -124,9 +123,18 @@ func (s *Settle) Commit(ctx context.Context, from uint64, cuts []*settlement.Cut
 		s.db.mu.Lock()
 		clear(s.sources) // Ids given in the transaction are undone.
 		s.db.mu.Unlock()
-		return fmt.Errorf("committing settlement: %w", err)
+		return fmt.Errorf("committing settlement: %w", interrupted(err))
 	}
 	return nil
+}
+
+// interrupted marks the errors that trying again may mend.
+func interrupted(err error) error {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultInterrupt, sqlite.ResultCantOpen:
+		return fmt.Errorf("%w: %w", settlement.ErrInterrupted, err)
+	}
+	return err
 }
 
 func (s *Settle) cut(conn *sqlite.Conn, c *settlement.Cut, encoded [][]byte) error {
@@ -377,9 +385,10 @@ func (s *Settle) Original(ctx context.Context, source settlement.Source, sequenc
 	return s.db.Original(ctx, source, sequence)
 }
 
-// Load calls with what the settler's core needs to go on from the cursor: what
-// waits, what is owed, and every balance of customers and nodes.
-func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []settlement.Outstanding, balances []Balance, err error) {
+// Load returns what the settler's core needs to go on from the cursor: what
+// waits, what is owed, and the balances of customers, nodes and the treasury.
+func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []settlement.Outstanding, balances *ledger.Balances, err error) {
+	balances = ledger.NewBalances()
 	err = s.db.Read(ctx, func(conn *sqlite.Conn) error {
 		if held, err = SuspenseOf(conn, ""); err != nil {
 			return err
@@ -392,7 +401,11 @@ func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []s
 			if err != nil {
 				return err
 			}
-			balances = append(balances, list...)
+			for _, b := range list {
+				if err := balances.AddRow(ledger.Place{Account: b.Account, Asset: b.Asset}, ledger.Balance{Debit: b.Debit, Credit: b.Credit}); err != nil {
+					return err
+				}
+			}
 		}
 		return nil
 	})
@@ -400,6 +413,25 @@ func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []s
 		return nil, nil, nil, fmt.Errorf("loading what is settled: %w", err)
 	}
 	return held, owed, balances, nil
+}
+
+// Outcomes is [DB.Outcomes] of the settler's partition.
+func (s *Settle) Outcomes(ctx context.Context, from, to uint64, each func(settlement.Outcome) error) error {
+	return s.db.Outcomes(ctx, s.partition, from, to, each)
+}
+
+// Void is [DB.VoidReason] of the settler's partition.
+func (s *Settle) Void(ctx context.Context, control uint64) (reason string, ok bool, err error) {
+	return s.db.VoidReason(ctx, s.partition, control)
+}
+
+// Rows returns journal rows as LEDGER has them, for the relay.
+func (s *Settle) Rows(ctx context.Context, from uint64, limit int) (rows []relay.Row, err error) {
+	err = s.Journal(ctx, from, limit, func(w Written) error {
+		rows = append(rows, relay.Row{Number: w.Number, Subject: eventlog.LedgerSubject(string(w.Book)), Data: w.Record})
+		return nil
+	})
+	return rows, err
 }
 
 // Spans returns the accepted sequences of a source, ascending; see dedup.Gaps

@@ -32,7 +32,8 @@ func (s *State) Batch(position uint64, segments []Decoded) (*settlement.Cut, err
 		}
 	}
 	s.open.outcomes = append(s.open.outcomes, s.open.runs.outcome(position))
-	if position%CutEvery == 0 {
+	s.open.events += uint64(s.open.runs.events)
+	if position%CutEvery == 0 || s.open.events >= CutEvents {
 		return s.cut(nil)
 	}
 	return nil, nil

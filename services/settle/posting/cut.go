@@ -128,11 +128,8 @@ func (s *State) cut(decisions []Decided) (*settlement.Cut, error) {
 func (s *State) collect() *settlement.Cut {
 	o := &s.open
 	out := &settlement.Cut{
-		Position: s.position, Control: s.control, Batches: o.batches,
+		Position: s.position, Control: s.control, Batches: o.batches, Events: o.events,
 		Outcomes: o.outcomes, Originals: o.originals, Voids: o.voids,
-	}
-	for i := range o.outcomes {
-		out.Events += uint64(o.outcomes[i].Events)
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.entries)) {
 		p := o.entries[name]

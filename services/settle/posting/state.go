@@ -52,6 +52,11 @@ import (
 // position is a multiple of it cuts. It is part of the rules.
 const CutEvery = 100
 
+// CutEvents is how many events there are between cuts at most, but for those of
+// one batch: it bounds what a cut holds where nothing can be added up. It is
+// part of the rules.
+const CutEvents = 1 << 19
+
 // Rules is the version of the rules in this package, which barriers carry.
 const Rules = 1
 
@@ -148,7 +153,7 @@ func New(partition int, originals Originals, identities Identities) *State {
 // Restore brings a new state to a committed cursor: first every decision up to
 // the cursor's control position with [State.Redo], then Restore with what was
 // committed. Balances are those of customers, nodes and the treasury.
-func (s *State) Restore(position uint64, waits []settlement.Suspense, owed []settlement.Outstanding, balances func(each func(ledger.Account, money.Asset, ledger.Balance) error) error) error {
+func (s *State) Restore(position uint64, waits []settlement.Suspense, owed []settlement.Outstanding, balances *ledger.Balances) error {
 	s.position = position
 	for _, l := range waits {
 		s.held[heldKey(l)] = &held{line: l}
@@ -156,39 +161,46 @@ func (s *State) Restore(position uint64, waits []settlement.Suspense, owed []set
 	for _, o := range owed {
 		s.account(o.Book, o.Customer, o.Asset).owed[o.Node] = o.Amount
 	}
-	err := balances(func(name ledger.Account, asset money.Asset, b ledger.Balance) error {
-		kind, id, part := name.Split()
-		net, err := b.Credit.Sub(b.Debit)
-		if err != nil {
-			return fmt.Errorf("balance of %s: %w", name, err)
+	for at, b := range balances.All() {
+		if err := s.restore(at, b); err != nil {
+			return fmt.Errorf("restoring the state at %d: balance of %s: %w", position, at.Account, err)
 		}
-		switch {
-		case kind == "customer" && part == "prepaid":
-			c, ok := s.directory.Customer(events.Customer(id))
-			if !ok {
-				return fmt.Errorf("balance of %s: the customer is not declared", name)
-			}
-			s.account(c.Book, c.Customer, asset).prepaid = net
-		case kind == "node" && part == "collected":
-			s.collected[place{events.Node(id), asset}] = net
-		case kind == "node" && part == "earned":
-			n, ok := s.directory.Node(events.Node(id))
-			if !ok {
-				return fmt.Errorf("balance of %s: the node is not declared", name)
-			}
-			total := s.chargedBy(n.Book)
-			if *total, err = total.Add(b.Credit); err != nil {
-				return fmt.Errorf("charges of book %s: %w", n.Book, err)
-			}
-		case kind == "treasury":
-			if s.deposited, err = s.deposited.Add(b.Debit); err != nil {
-				return fmt.Errorf("deposits: %w", err)
-			}
-		}
-		return nil
-	})
+	}
+	return nil
+}
+
+func (s *State) restore(at ledger.Place, b ledger.Balance) error {
+	kind, id, part := at.Account.Split()
+	net, err := b.Credit.Sub(b.Debit)
 	if err != nil {
-		return fmt.Errorf("restoring the state at %d: %w", position, err)
+		return err
+	}
+	switch {
+	case kind == "customer" && part == "prepaid":
+		c, ok := s.directory.Customer(events.Customer(id))
+		if !ok {
+			return fmt.Errorf("the customer is not declared")
+		}
+		if net.Sign() != 0 {
+			s.account(c.Book, c.Customer, at.Asset).prepaid = net
+		}
+	case kind == "node" && part == "collected":
+		if net.Sign() != 0 {
+			s.collected[place{events.Node(id), at.Asset}] = net
+		}
+	case kind == "node" && part == "earned":
+		n, ok := s.directory.Node(events.Node(id))
+		if !ok {
+			return fmt.Errorf("the node is not declared")
+		}
+		total := s.chargedBy(n.Book)
+		if *total, err = total.Add(b.Credit); err != nil {
+			return err
+		}
+	case kind == "treasury":
+		if s.deposited, err = s.deposited.Add(b.Debit); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -1,0 +1,147 @@
+package settle
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+// begin checks that the streams are those that the cursor knows, and brings the
+// state to where the cursor is. After a crash or not, it is the same.
+func (s *Settler) begin(ctx context.Context) error {
+	c := s.config.Cursor
+	usage := s.config.Usage
+	created := time.Time{}
+	if c.Position > 0 {
+		created = time.Unix(0, c.Created)
+		if c.Stream != usage.Name() {
+			return fmt.Errorf("the cursor is in stream %s, not in %s", c.Stream, usage.Name())
+		}
+	}
+	if err := usage.Verify(ctx, c.Position, c.Hash, created); err != nil {
+		return fmt.Errorf("checking %s at the cursor: %w", usage.Name(), err)
+	}
+	if err := s.redo(ctx, c.Control); err != nil {
+		return fmt.Errorf("folding decisions up to %d: %w", c.Control, err)
+	}
+	held, owed, balances, err := s.config.Store.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.state.Restore(c.Position, held, owed, balances); err != nil {
+		return err
+	}
+	watermark, err := s.config.IDs.Bind(ctx, usage.Name(), usage.Created().UnixNano())
+	if err != nil {
+		return err
+	}
+	if watermark < c.Position {
+		if err := s.rebuild(ctx, watermark, c.Position); err != nil {
+			return fmt.Errorf("rebuilding identities from %d to %d: %w", watermark, c.Position, err)
+		}
+	}
+	return nil
+}
+
+// redo folds the decisions up to the cursor, whose effects are in the store.
+func (s *Settler) redo(ctx context.Context, through uint64) error {
+	if through == 0 {
+		return nil
+	}
+	last, err := s.config.Control.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if last < through {
+		return fmt.Errorf("%s ends at %d", s.config.Control.Name(), last)
+	}
+	r, err := s.config.Control.Read(ctx, 1, "")
+	if err != nil {
+		return err
+	}
+	defer r.Stop()
+	s.directory.Lock()
+	defer s.directory.Unlock()
+	for at := uint64(0); at < through; {
+		m, err := r.Next(ctx)
+		if err != nil {
+			return err
+		}
+		at = m.Seq
+		if err := s.state.Redo(decided(m)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rebuild reads again which identities were accepted after the watermark: the
+// stream has the events, the store their outcomes.
+func (s *Settler) rebuild(ctx context.Context, watermark, through uint64) error {
+	r, err := s.config.Usage.Read(ctx, watermark+1, "")
+	if err != nil {
+		return err
+	}
+	defer r.Stop()
+	s.log.Info("rebuilding the index of identities", "partition", s.config.Partition, "from", watermark+1, "to", through)
+	m := &message{}
+	for at := watermark; at < through; {
+		raw, err := r.Next(ctx)
+		if err != nil {
+			return err
+		}
+		at = raw.Seq
+		m.decode(raw)
+		if m.err != nil || m.kind != events.Batch || !m.foreign() {
+			continue
+		}
+		err = s.config.Store.Outcomes(ctx, at, at, func(o settlement.Outcome) error { return s.remember(m, o) })
+		if err != nil {
+			return err
+		}
+	}
+	return s.config.IDs.Sync(through)
+}
+
+// foreign reports whether a segment has events that are not sequenced.
+func (m *message) foreign() bool {
+	for i := range m.segments {
+		if m.segments[i].Err == nil && !m.segments[i].Columns.Sequenced {
+			return true
+		}
+	}
+	return false
+}
+
+// remember puts the accepted events of a message back into the index.
+func (s *Settler) remember(m *message, o settlement.Outcome) error {
+	var keys [][16]byte
+	var ids []settlement.Identity
+	ordinal, run, left := 0, -1, 0
+	for i := range m.segments {
+		d := &m.segments[i]
+		if d.Err != nil {
+			continue
+		}
+		for j := range d.Columns.N {
+			for left == 0 && run+1 < len(o.Runs) {
+				run++
+				left = o.Runs[run].Events
+			}
+			if left == 0 {
+				return fmt.Errorf("position %d has more events than outcomes", m.position)
+			}
+			left--
+			taken := o.Runs[run].Outcome == events.Accepted || o.Runs[run].Outcome == events.Late
+			if taken && !d.Columns.Sequenced {
+				keys = append(keys, d.Columns.IdentityKey(j))
+				ids = append(ids, settlement.Identity{Position: m.position, Ordinal: uint32(ordinal), Fingerprint: d.Columns.Fingerprint(j)})
+			}
+			ordinal++
+		}
+	}
+	return s.config.IDs.Remember(keys, ids)
+}

@@ -1,0 +1,105 @@
+package settle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+// weight is what a cut takes of the room for uncommitted ones.
+func weight(c *settlement.Cut) int64 {
+	return int64(min(c.Events+uncommitted/perCommit/4, uncommitted))
+}
+
+// commit writes cuts as they come, those that have come by then in one
+// transaction, and tells how far it is.
+func (s *Settler) commit(ctx context.Context, cuts <-chan *settlement.Cut, committed chan<- uint64) error {
+	from := s.config.Cursor.Position
+	for {
+		var list []*settlement.Cut
+		select {
+		case next, ok := <-cuts:
+			if !ok {
+				return nil
+			}
+			list = append(list, next)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for more := true; more && len(list) < perCommit; {
+			select {
+			case next, ok := <-cuts:
+				if more = ok; ok {
+					list = append(list, next)
+				}
+			default:
+				more = false
+			}
+		}
+		last := list[len(list)-1]
+		encoded, err := encode(list)
+		if err != nil {
+			return err
+		}
+		// Beside the database and before it: what it says is known must be.
+		if err := s.config.IDs.Sync(last.Position); err != nil {
+			return err
+		}
+		if err := s.write(ctx, from, list, encoded); err != nil {
+			return err
+		}
+		from = last.Position
+		for _, c := range list {
+			s.room.Release(weight(c))
+		}
+		s.advance(last.Position, last.Control)
+		if s.config.Ledger != nil {
+			s.config.Ledger.Wake()
+		}
+		select {
+		case committed <- last.Position:
+		default: // The core has not looked for a while; the next one says more.
+		}
+	}
+}
+
+func encode(cuts []*settlement.Cut) ([][][]byte, error) {
+	encoded := make([][][]byte, len(cuts))
+	for i, c := range cuts {
+		encoded[i] = make([][]byte, len(c.Records))
+		for j := range c.Records {
+			var err error
+			if encoded[i][j], err = ledger.AppendRecord(nil, &c.Records[j]); err != nil {
+				return nil, fmt.Errorf("cut at %d: %w", c.Position, err)
+			}
+		}
+	}
+	return encoded, nil
+}
+
+// write commits, and waits where the store cannot just now. This is the one
+// place that tries again.
+func (s *Settler) write(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error {
+	for {
+		err := s.config.Store.Commit(ctx, from, cuts, encoded)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) {
+			return err
+		}
+		s.log.Warn("settlement waits for the store", "partition", s.config.Partition, "cause", err)
+		select {
+		case <-time.After(retry):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// interrupted tells the errors of a publish that trying again may mend.
+func interrupted(err error) bool {
+	return errors.Is(err, eventlog.ErrAmbiguous) || errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, eventlog.ErrFull)
+}

@@ -1,0 +1,355 @@
+// Package settle turns usage into money owed: it reads USAGE and CONTROL in
+// their one order, lets the pure core in posting decide, and commits what came
+// of it together with the position read.
+//
+// The method is one loop a partition. A goroutine reads and decodes messages
+// ahead of the core; the core is alone with its state; whole cuts go to a
+// goroutine that commits them, so that the next cut is computed while the last
+// one is being written; a relay carries the journal to LEDGER. A follower of
+// CONTROL publishes a barrier into USAGE for what it has seen, and an idle core
+// asks for a marker, so that usage never waits for more usage.
+//
+// # Invariants
+//
+//   - Exactly once: a message's effects and the cursor past it are one
+//     transaction. A restart begins at the cursor; there is no other recovery.
+//   - Fail closed: a stream that is not the one the cursor knows, a gap, a store
+//     that somebody else has taken over: the loop stops and says which.
+//   - Timing shows nowhere: what barriers and markers depend on is in the stream
+//     by the time the core sees it.
+//   - In replay nothing is published.
+package settle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/relay"
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/settle/posting"
+)
+
+// Store is where a settler commits. It was taken over when it was opened: the
+// commits of whoever had it before fail.
+//
+// Commit writes whole cuts, ascending, in one transaction with the cursor, which
+// stands at from; it is on disk when Commit returns nil. settlement.ErrFenced:
+// somebody else moved the cursor. settlement.ErrInterrupted: try again, with the
+// same cuts; if the first try had succeeded after all, the second says so by
+// nil. Records come encoded beside the cuts, as LEDGER is to have them.
+type Store interface {
+	Load(ctx context.Context) ([]settlement.Suspense, []settlement.Outstanding, *ledger.Balances, error)
+	Commit(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error
+	Void(ctx context.Context, control uint64) (reason string, ok bool, err error)
+	History
+}
+
+// History is what the store answers about what is committed.
+type History interface {
+	Spans(ctx context.Context, source settlement.Source) ([]settlement.Span, error)
+	Original(ctx context.Context, source settlement.Source, sequence uint64) (settlement.Original, bool, error)
+	Outcomes(ctx context.Context, from, to uint64, each func(settlement.Outcome) error) error
+}
+
+// Identities is the index of events that are not sequenced. Bind returns the
+// position up to which it is complete; Sync makes it durable up to one.
+type Identities interface {
+	posting.Identities
+	Bind(ctx context.Context, stream string, created int64) (watermark uint64, err error)
+	Sync(position uint64) error
+}
+
+// Config says what a settler works on.
+type Config struct {
+	Partition      int
+	Usage, Control *eventlog.Stream
+
+	Store  Store
+	Cursor settlement.Cursor // as the store gave it when it was taken over
+	IDs    Identities
+
+	// Ledger carries the journal to LEDGER; nil publishes nothing there.
+	Ledger *relay.Relay
+	// Until is the position in USAGE, one that cuts, after which Run returns
+	// nil: replay. With it, no barrier and no marker is published. 0 is never.
+	Until uint64
+
+	// Idle is how long usage waits for more before a marker cuts it; 0 means 20
+	// ms. Shorter costs a synced message and a commit each time; longer adds to
+	// the latency of a quiet system.
+	Idle   time.Duration
+	Logger *slog.Logger // nil: slog.Default
+}
+
+const (
+	idle = 20 * time.Millisecond
+	// perCommit is how many cuts one transaction may have: a system with many
+	// decisions and little usage syncs once for several.
+	perCommit = 16
+	// uncommitted bounds the cuts between core and store, by their events.
+	uncommitted = 1 << 20
+	// retry is the pause after an interrupted commit or publish.
+	retry = time.Second
+	// markerPatience is how long a marker may be under way before another one
+	// is asked for.
+	markerPatience = 5 * time.Second
+)
+
+// Settler is the loop. Make it with [New].
+type Settler struct {
+	config Config
+	log    *slog.Logger
+	state  *posting.State
+	reader *reader // of USAGE
+
+	history *originals
+
+	decisions *queue              // read from CONTROL, not in effect yet
+	marker    chan struct{}       // asks for a marker
+	room      *semaphore.Weighted // of uncommitted cuts
+
+	directory sync.RWMutex // guards the state's directory: Run writes, [Settler.Directory] reads
+
+	mu        sync.Mutex // guards what is below
+	settled   uint64     // last position of USAGE that is committed
+	effective uint64     // likewise of CONTROL
+	advanced  chan struct{}
+	stopped   error
+}
+
+// New returns a settler that does nothing until [Settler.Run].
+func New(config Config) *Settler {
+	s := &Settler{config: config, log: config.Logger, marker: make(chan struct{}, 1), room: semaphore.NewWeighted(uncommitted),
+		decisions: newQueue(), advanced: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.config.Idle == 0 {
+		s.config.Idle = idle
+	}
+	s.settled, s.effective = config.Cursor.Position, config.Cursor.Control
+	s.history = &originals{settler: s, cache: make(map[uint64]*message)}
+	s.state = posting.New(config.Partition, s.history, config.IDs)
+	return s
+}
+
+// errDone ends the goroutines of a replay that is complete.
+var errDone = errors.New("done")
+
+// Run settles until ctx ends, and then returns ctx's error, or until
+// Config.Until, and then returns nil, or until it cannot go on. It may be called
+// once; every goroutine of it has ended when it returns.
+func (s *Settler) Run(ctx context.Context) error {
+	err := s.run(ctx)
+	if errors.Is(err, errDone) {
+		err = nil
+	}
+	if err != nil {
+		err = fmt.Errorf("settling partition %d: %w", s.config.Partition, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped = err; err == nil {
+		s.stopped = fmt.Errorf("settling partition %d: ended", s.config.Partition)
+	}
+	close(s.advanced)
+	return err
+}
+
+func (s *Settler) run(ctx context.Context) error {
+	if s.config.Until > 0 && s.config.Cursor.Position >= s.config.Until {
+		return nil
+	}
+	s.history.ctx = ctx
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	s.history.ctx = ctx
+	cuts := make(chan *settlement.Cut, perCommit)
+	committed := make(chan uint64, 8)
+	s.reader = newReader(s.config.Usage)
+	group.Go(func() error { return s.reader.run(ctx, s.state.Position()+1) })
+	group.Go(func() error { return s.follow(ctx) })
+	group.Go(func() error { return s.commit(ctx, cuts, committed) })
+	group.Go(func() error {
+		defer close(cuts)
+		return s.settle(ctx, cuts, committed)
+	})
+	if s.config.Until == 0 {
+		group.Go(func() error { return s.mark(ctx) })
+	}
+	if s.config.Ledger != nil {
+		group.Go(func() error { return s.config.Ledger.Run(ctx) })
+	}
+	return group.Wait()
+}
+
+// settle is the core's own goroutine.
+func (s *Settler) settle(ctx context.Context, cuts chan<- *settlement.Cut, committed <-chan uint64) error {
+	var asked time.Time // when a marker was asked for that has not come
+	for {
+		wait := time.Duration(0) // for ever
+		if s.state.Uncut() && s.config.Until == 0 {
+			wait = s.config.Idle
+		}
+		m, err := s.reader.next(ctx, wait)
+		if err != nil {
+			return err
+		}
+		for drained := false; !drained; {
+			select {
+			case position := <-committed:
+				s.state.Committed(position)
+			default:
+				drained = true
+			}
+		}
+		if m == nil { // Idle.
+			if time.Since(asked) > markerPatience {
+				asked = time.Now()
+				select {
+				case s.marker <- struct{}{}:
+				default:
+				}
+			}
+			continue
+		}
+		cut, err := s.take(ctx, m)
+		s.reader.release(m)
+		if err != nil {
+			return err
+		}
+		if cut == nil {
+			continue
+		}
+		asked = time.Time{}
+		if err := s.room.Acquire(ctx, weight(cut)); err != nil {
+			return err
+		}
+		select {
+		case cuts <- cut:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if cut.Position == s.config.Until {
+			return s.drained(ctx)
+		}
+	}
+}
+
+// drained waits until everything of a replay is committed.
+func (s *Settler) drained(ctx context.Context) error {
+	if err := s.WaitSettled(ctx, s.config.Until); err != nil {
+		return err
+	}
+	return errDone
+}
+
+// take gives one message to the core.
+func (s *Settler) take(ctx context.Context, m *message) (cut *settlement.Cut, err error) {
+	s.history.current = m
+	defer func() { s.history.current = nil }()
+	switch {
+	case m.err != nil:
+		s.log.Error("message of USAGE is not ours", "position", m.position, "cause", m.err)
+		cut, err = s.state.Unreadable(m.position)
+	case m.kind == barrier:
+		decisions, e := s.decisions.upTo(ctx, s.state.Control(), m.control)
+		if e != nil {
+			return nil, e
+		}
+		s.directory.Lock()
+		cut, err = s.state.Barrier(m.position, max(m.control, s.state.Control()), decisions)
+		s.directory.Unlock()
+	case m.kind == marker:
+		cut, err = s.state.Marker(m.position)
+	default:
+		cut, err = s.state.Batch(m.position, m.segments)
+	}
+	if cut != nil {
+		cut.Hash = m.hash()
+	}
+	return cut, err
+}
+
+// Directory calls f with what is declared, as far as it is in effect. f must
+// neither keep nor change it.
+func (s *Settler) Directory(f func(*directory.Directory)) {
+	s.directory.RLock()
+	defer s.directory.RUnlock()
+	f(s.state.Directory())
+}
+
+// Effective returns the CONTROL position up to which decisions have taken
+// effect and are committed.
+func (s *Settler) Effective() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.effective
+}
+
+// Settled returns the USAGE position up to which messages are settled and
+// committed.
+func (s *Settler) Settled() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settled
+}
+
+// WaitEffective returns nil when the decision at this CONTROL position has taken
+// effect (or is void), otherwise ctx's error or that which stopped the settler.
+func (s *Settler) WaitEffective(ctx context.Context, control uint64) error {
+	return s.wait(ctx, func() bool { return s.effective >= control })
+}
+
+// WaitSettled returns nil when the message at this USAGE position is settled,
+// otherwise ctx's error or that which stopped the settler.
+func (s *Settler) WaitSettled(ctx context.Context, usage uint64) error {
+	return s.wait(ctx, func() bool { return s.settled >= usage })
+}
+
+func (s *Settler) wait(ctx context.Context, done func() bool) error {
+	for {
+		s.mu.Lock()
+		ok, stopped, advanced := done(), s.stopped, s.advanced
+		s.mu.Unlock()
+		if ok || stopped != nil {
+			if ok {
+				return nil
+			}
+			return stopped
+		}
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// VoidReason says why a decision that is effective by now had no effect; empty
+// where it had one.
+func (s *Settler) VoidReason(ctx context.Context, control uint64) (string, error) {
+	reason, _, err := s.config.Store.Void(ctx, control)
+	return reason, err
+}
+
+// advance tells those who wait.
+func (s *Settler) advance(usage, control uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled, s.effective = usage, control
+	close(s.advanced)
+	s.advanced = make(chan struct{})
+}
