@@ -15,6 +15,7 @@
 package distribution
 
 import (
+	"errors"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -152,6 +153,7 @@ type Step struct {
 	Settlements []Settlement
 	Records     []ledger.Record // of the journal, with their bytes
 	Encoded     [][]byte
+	Messages    []Message // for PAYOUT, in their order
 	Made        *Distribution
 	Shares      []Shares
 	Owed        []Owed
@@ -159,6 +161,20 @@ type Step struct {
 	Batch       *Batch
 	Changes     []Change
 	Voids       []Void
+}
+
+// Message is one message for PAYOUT: a record of the step, or bytes of its own.
+type Message struct {
+	Token  events.Token
+	Record int    // index into Records, where Data is nil
+	Data   []byte // of an [events.Paid]
+}
+
+// Outgoing is a message for PAYOUT as the store has it.
+type Outgoing struct {
+	Number uint64 // 1, 2, … without gaps
+	Token  events.Token
+	Data   []byte
 }
 
 // Shares are those of one pool of Made, ascending by holder.
@@ -188,3 +204,6 @@ type Change struct {
 	State        State
 	Reference    string
 }
+
+// ErrFenced means that another distributor has taken over: this one stops.
+var ErrFenced = errors.New("another distributor has taken over")

@@ -26,7 +26,7 @@ type Distribute struct {
 }
 
 // Distribute returns the distributor's part of the store, taking it over from
-// whoever had it: an earlier distributor's next commit fails with [ErrFenced].
+// whoever had it: an earlier distributor's next commit fails with [distribution.ErrFenced].
 // The nonce names this one; it is chosen at random by the caller.
 func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distribution.Cursor, error) {
 	var cursor distribution.Cursor
@@ -78,7 +78,7 @@ func mark(s *sqlite.Stmt, column int) (m distribution.Mark) {
 }
 
 // Commit writes a step in one transaction with the cursor, which it moves from
-// one pair of marks to the step's. Where the cursor is elsewhere, [ErrFenced]
+// one pair of marks to the step's. Where the cursor is elsewhere, [distribution.ErrFenced]
 // says that somebody else moved it; nil that this distributor itself did, in a
 // commit whose outcome it had not learned.
 func (d *Distribute) Commit(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error {
@@ -98,11 +98,11 @@ func (d *Distribute) Commit(ctx context.Context, control, read distribution.Mark
 			case err != nil:
 				return err
 			case now.Epoch != d.epoch || now.Nonce != d.nonce:
-				return fmt.Errorf("%w: distribution is owned by distributor %d, this is %d", ErrFenced, now.Epoch, d.epoch)
+				return fmt.Errorf("%w: distribution is owned by distributor %d, this is %d", distribution.ErrFenced, now.Epoch, d.epoch)
 			case now.Control == to.Control && now.Ledger == to.Ledger:
 				return nil // the commit before, whose answer was lost, had succeeded
 			}
-			return fmt.Errorf("%w: the cursor is at control %d and ledger %d, not at %d and %d", ErrFenced,
+			return fmt.Errorf("%w: the cursor is at control %d and ledger %d, not at %d and %d", distribution.ErrFenced,
 				now.Control.Position, now.Ledger.Position, control.Position, read.Position)
 		}
 		return d.write(conn, step)
@@ -119,7 +119,11 @@ func (d *Distribute) write(conn *sqlite.Conn, step *distribution.Step) error {
 		r := &step.Records[i]
 		rows[i] = Row{Cut: r.Cut, Book: r.Book, Part: r.Part, Record: step.Encoded[i], Posts: r.Entries}
 	}
-	if _, err := d.Append(conn, rows); err != nil {
+	last, err := d.Append(conn, rows)
+	if err != nil {
+		return err
+	}
+	if err := messages(conn, step.Messages, last-uint64(len(rows))+1); err != nil {
 		return err
 	}
 	for _, h := range step.Handovers {
@@ -168,6 +172,45 @@ func (d *Distribute) write(conn *sqlite.Conn, step *distribution.Step) error {
 		}
 	}
 	return nil
+}
+
+// messages writes what PAYOUT is to say; first is the journal number of the
+// step's first record.
+func messages(conn *sqlite.Conn, list []distribution.Message, first uint64) error {
+	put, err := conn.Prepare(`INSERT INTO payout_message (number, token, journal, data)
+		SELECT coalesce(max(number), 0) + 1, ?, ?, ? FROM payout_message`)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		put.BindText(1, string(m.Token))
+		if m.Data == nil {
+			put.BindInt64(2, int64(first)+int64(m.Record))
+			put.BindNull(3)
+		} else {
+			put.BindNull(2)
+			put.BindBytes(3, m.Data)
+		}
+		if err := run(put); err != nil {
+			return fmt.Errorf("writing a message for PAYOUT: %w", err)
+		}
+	}
+	return nil
+}
+
+// Messages returns at most limit messages for PAYOUT from a number on.
+func (d *Distribute) Messages(ctx context.Context, from uint64, limit int) (list []distribution.Outgoing, err error) {
+	err = d.db.Read(ctx, func(conn *sqlite.Conn) error {
+		return query(conn, `SELECT number, token, coalesce(data, record) FROM payout_message
+			LEFT JOIN journal ON journal.id = ?1 | payout_message.journal WHERE number >= ?2 ORDER BY number LIMIT ?3`, func(s *sqlite.Stmt) error {
+			list = append(list, distribution.Outgoing{Number: uint64(s.ColumnInt64(0)), Token: events.Token(s.ColumnText(1)), Data: blob(s, 2)})
+			return nil
+		}, d.id<<numberBits, int64(from), limit)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading messages for PAYOUT: %w", err)
+	}
+	return list, nil
 }
 
 func made(conn *sqlite.Conn, d *distribution.Distribution) error {

@@ -8,8 +8,8 @@ import (
 	"io"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
 const (

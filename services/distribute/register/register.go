@@ -49,7 +49,8 @@ type Register struct {
 	table      table
 	frozen     map[events.Holder]freeze
 	recovered  map[events.Holder]events.Holder
-	recoveries []Recovery // in the order of the stream
+	recoveries []Recovery            // in the order of the stream
+	ids        map[[16]byte]struct{} // of messages, and of movements that have their own
 	supply     money.Units
 	holders    int // with units above zero
 }

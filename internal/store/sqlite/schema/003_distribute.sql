@@ -105,3 +105,12 @@ CREATE TABLE distribute_void (
   partly  INTEGER NOT NULL,
   reason  TEXT    NOT NULL
 ) STRICT;
+
+-- What goes to PAYOUT, in its order: rows of the journal by their number, and
+-- messages that are nowhere else.
+CREATE TABLE payout_message (
+  number  INTEGER PRIMARY KEY,  -- 1, 2, … without gaps; writer.relayed counts these
+  token   TEXT    NOT NULL,
+  journal INTEGER,              -- journal row of the writer, or null
+  data    BLOB                  -- null where journal is not
+) STRICT;

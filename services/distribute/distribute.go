@@ -1,0 +1,449 @@
+// Package distribute turns collected revenue into payouts.
+//
+// It is one loop. It reads CONTROL in order and, for each decision that is its
+// own (a distribution declared, payouts submitted, payouts confirmed), lets the
+// pure packages below decide: register (who holds), waterfall and plan (who is
+// owed), payout (what may become of a payment). What follows is committed in
+// one transaction with the position read, and carried to PAYOUT by a relay.
+//
+// A distribution rests on LEDGER and REGISTER up to the positions that its
+// declaration names, and on nothing later: the loop waits until they are there.
+// Of LEDGER it keeps what it needs, as it comes: what reached the inboxes of
+// tokens, and which periods are settled. A register is folded when it is
+// needed, and kept.
+//
+// # Invariants
+//
+//   - Never more than funded: a distribution takes what reached the inbox up to
+//     its LEDGER position, less what earlier ones took.
+//   - Settled first: the token's book has settled the period at or before that
+//     position. Otherwise the declaration is void, with the reason, like
+//     every other that cannot be.
+//   - Screened twice: at the declaration, and again when payouts are submitted.
+//   - Once: a decision takes effect in the transaction that moves the cursor
+//     past it. Crash and normal start are the same path.
+package distribute
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/relay"
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// Store keeps what the distributor decides. Commit writes a step whole, on
+// disk when it returns nil, and moves the cursor from the two marks given to
+// the step's; an equal commit again is nil and writes nothing. It fails with
+// [distribution.ErrFenced] where somebody else has moved the cursor; after any
+// other error the outcome is unknown and the same commit is tried again. The
+// other methods see every step that was committed.
+type Store interface {
+	Commit(ctx context.Context, control, ledger distribution.Mark, step *distribution.Step) error
+	Inbox(ctx context.Context, token events.Token, through uint64) ([]distribution.Handover, error)
+	SettledAt(ctx context.Context, book events.Book, period events.Period) (uint64, error)
+	Distribution(ctx context.Context, id string) (distribution.Distribution, bool, error)
+	Entitlements(ctx context.Context, token events.Token, asset money.Asset, each func(distribution.Entitlement) error) error
+	EntitlementOf(ctx context.Context, token events.Token, asset money.Asset, holder events.Holder) (distribution.Entitlement, error)
+	Payouts(ctx context.Context, id string, state distribution.State, each func(distribution.Payout) error) error
+	PayoutOf(ctx context.Context, id, payout string) (distribution.Payout, bool, error)
+	Batch(ctx context.Context, name string) (distribution.Batch, bool, error)
+	Void(ctx context.Context, control uint64) (distribution.Void, bool, error)
+	Outbox
+}
+
+// Outbox is the messages for PAYOUT that were committed, and the watermark of
+// those that are known to be there: see [relay.Journal].
+type Outbox interface {
+	Name() string
+	Relayed(ctx context.Context) (number, position uint64, err error)
+	SetRelayed(ctx context.Context, number, position uint64) error
+	Messages(ctx context.Context, from uint64, limit int) ([]distribution.Outgoing, error)
+}
+
+// journal is an outbox as a relay wants it.
+type journal struct{ Outbox }
+
+func (j journal) Rows(ctx context.Context, from uint64, limit int) ([]relay.Row, error) {
+	messages, err := j.Messages(ctx, from, limit)
+	rows := make([]relay.Row, len(messages))
+	for i, m := range messages {
+		rows[i] = relay.Row{Number: m.Number, Subject: eventlog.PayoutSubject(string(m.Token)), Data: m.Data}
+	}
+	return rows, err
+}
+
+// Rail is the rail that payouts are planned for in rules version 1.
+const Rail events.Rail = "csv"
+
+// Config says what a distributor works on.
+type Config struct {
+	Control, Ledger, Register *eventlog.Stream
+
+	Store  Store
+	Cursor distribution.Cursor // as the store gave it when it was taken over
+
+	// Payout is where what was committed goes; nil publishes nothing, as replay
+	// wants it.
+	Payout *eventlog.Stream
+	// Until is the position in CONTROL after which Run returns nil; 0 is never.
+	Until uint64
+
+	Logger *slog.Logger // nil: slog.Default
+}
+
+const (
+	// pause is how long the loop waits for a decision before it looks at
+	// LEDGER: the most that a decision without effect here stays unconfirmed.
+	pause = 20 * time.Millisecond
+	// perLook bounds the LEDGER messages read between two looks at CONTROL.
+	perLook = 256
+	// perMark is how many of them may be read without moving the cursor: what a
+	// restart reads again.
+	perMark = 4096
+	// poll is how often a position that is not there yet is looked for.
+	poll = 100 * time.Millisecond
+	// retry is the pause after a commit whose outcome is unknown.
+	retry = time.Second
+)
+
+// Distributor is the loop. Make it with [New].
+type Distributor struct {
+	config    Config
+	log       *slog.Logger
+	directory *directory.Directory
+	changed   map[events.Token]uint64 // position in CONTROL of the last change of the token or its waterfall
+	registers map[events.Token]*fold
+	ledger    *eventlog.Reader
+	relay     *relay.Relay // nil where nothing is published
+
+	committed distribution.Cursor
+	step      *distribution.Step // not committed yet
+	control   []byte             // message at the step's CONTROL mark, to be hashed when it is committed
+	read      []byte             // likewise of LEDGER
+
+	mu       sync.Mutex    // guards what is below
+	done     uint64        // last position of CONTROL that is committed
+	followed uint64        // likewise of LEDGER
+	advanced chan struct{} // closed when done or followed grows
+	stopped  error
+}
+
+// New returns a distributor that does nothing until [Distributor.Run].
+func New(config Config) *Distributor {
+	d := &Distributor{
+		config: config, log: config.Logger, directory: directory.New(),
+		changed: map[events.Token]uint64{}, registers: map[events.Token]*fold{}, advanced: make(chan struct{}),
+		committed: config.Cursor,
+	}
+	if d.log == nil {
+		d.log = slog.Default()
+	}
+	if config.Payout != nil {
+		d.relay = relay.New(journal{config.Store}, config.Payout, d.log)
+	}
+	return d
+}
+
+// Run distributes until ctx ends, and then returns ctx's error, or until
+// Config.Until, and then returns nil, or until it cannot go on: a stream that
+// is not the one known, a store that another distributor has taken, a message
+// that cannot be read. It may be called once.
+func (d *Distributor) Run(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("distributing: %w", err)
+		}
+		d.mu.Lock()
+		d.stopped = err
+		if err == nil {
+			d.stopped = errors.New("distributing: ended")
+		}
+		close(d.advanced)
+		d.advanced = nil
+		d.mu.Unlock()
+	}()
+	if d.relay == nil {
+		return d.run(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	relayed := make(chan struct{})
+	go func() {
+		defer close(relayed)
+		cancel(d.relay.Run(ctx)) // returns when ctx ends, or when it cannot go on
+	}()
+	err = d.run(ctx)
+	cancel(nil)
+	<-relayed
+	if cause := context.Cause(ctx); errors.Is(err, context.Canceled) && cause != nil {
+		return cause
+	}
+	return err
+}
+
+func (d *Distributor) run(ctx context.Context) error {
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if d.ledger != nil {
+			d.ledger.Stop()
+		}
+	}()
+	control, err := d.config.Control.Read(ctx, d.committed.Control.Position+1, "")
+	if err != nil {
+		return err
+	}
+	defer control.Stop()
+	for until := d.config.Until; until == 0 || d.Done() < until; {
+		m, ok, err := control.NextTimeout(ctx, pause)
+		if err != nil {
+			return err
+		}
+		if ok && (until == 0 || m.Seq <= until) {
+			if err := d.decide(ctx, m); err != nil {
+				return fmt.Errorf("control position %d: %w", m.Seq, err)
+			}
+			if until == 0 || m.Seq < until {
+				continue // what has no effect is committed with what follows
+			}
+		}
+		if err := d.look(ctx); err != nil {
+			return err
+		}
+		if d.step.Control != d.committed.Control || d.due() {
+			if err := d.commit(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// begin checks that the streams are those that the cursor knows, and folds
+// CONTROL up to it.
+func (d *Distributor) begin(ctx context.Context) error {
+	c := d.committed
+	for _, s := range []struct {
+		stream *eventlog.Stream
+		mark   *distribution.Mark
+	}{{d.config.Control, &c.Control}, {d.config.Ledger, &c.Ledger}} {
+		created := time.Time{}
+		if s.mark.Created != 0 {
+			created = time.Unix(0, s.mark.Created)
+		}
+		if err := s.stream.Verify(ctx, s.mark.Position, s.mark.Hash, created); err != nil {
+			return fmt.Errorf("checking %s at the cursor: %w", s.stream.Name(), err)
+		}
+		s.mark.Created = s.stream.Created().UnixNano()
+	}
+	// A position, once read, is never read by another name: the marks are the
+	// step's from here on, with the streams' creation times.
+	d.step = &distribution.Step{Control: c.Control, Ledger: c.Ledger}
+	if err := d.replayControl(ctx, c.Control.Position); err != nil {
+		return err
+	}
+	d.publish()
+	var err error
+	d.ledger, err = d.config.Ledger.Read(ctx, c.Ledger.Position+1, "")
+	return err
+}
+
+// replayControl folds the decisions up to the cursor, whose effects are in the
+// store already.
+func (d *Distributor) replayControl(ctx context.Context, through uint64) error {
+	if through == 0 {
+		return nil
+	}
+	r, err := d.config.Control.Read(ctx, 1, "")
+	if err != nil {
+		return err
+	}
+	defer r.Stop()
+	for at := uint64(0); at < through; {
+		m, err := r.Next(ctx)
+		if err != nil {
+			return err
+		}
+		at = m.Seq
+		if _, _, err := d.apply(m); err != nil {
+			return fmt.Errorf("control position %d: %w", m.Seq, err)
+		}
+	}
+	return nil
+}
+
+// apply gives a decision its effect on the directory. void is why it has none.
+func (d *Distributor) apply(m eventlog.Message) (body events.Body, void, err error) {
+	decision, err := events.DecodeDecision(m.Data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if void = d.directory.Apply(m.Seq, decision); void != nil {
+		if errors.Is(void, directory.ErrOrder) {
+			return nil, nil, void
+		}
+		return decision.Body, void, nil
+	}
+	switch b := decision.Body.(type) {
+	case events.TokenDeclared:
+		d.changed[b.Token] = m.Seq
+	case events.WaterfallDeclared:
+		d.changed[b.Token] = m.Seq
+	}
+	return decision.Body, nil, nil
+}
+
+// decide takes one message of CONTROL, and commits where it had an effect.
+func (d *Distributor) decide(ctx context.Context, m eventlog.Message) error {
+	body, void, err := d.apply(m)
+	if err != nil {
+		return err
+	}
+	var effect func(context.Context, uint64) (*distribution.Step, error)
+	switch b := body.(type) {
+	case events.DistributionDeclared:
+		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.declared(ctx, at, b) }
+	case events.PayoutsSubmitted:
+		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.submitted(ctx, at, b) }
+	case events.PayoutsConfirmed:
+		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.confirmed(ctx, at, b) }
+	default:
+		d.pass(m)
+		return nil
+	}
+	if void != nil && errors.Is(void, directory.ErrRepeat) {
+		d.pass(m)
+		return nil
+	}
+	// The effect reads the store, which must have what came before.
+	if d.step.Control != d.committed.Control || d.step.Ledger != d.committed.Ledger {
+		if err := d.commit(ctx); err != nil {
+			return err
+		}
+	}
+	step := &distribution.Step{}
+	if void == nil {
+		step, err = effect(ctx, m.Seq)
+		var reason voidError
+		if errors.As(err, &reason) {
+			void, step = reason, &distribution.Step{}
+		} else if err != nil {
+			return err
+		}
+	}
+	if void != nil {
+		if b, ok := body.(events.DistributionDeclared); ok {
+			said := events.DistributionMade{Distribution: b.Distribution, Token: b.Token, Period: b.Period, Control: m.Seq, Void: void.Error()}
+			if err := say(step, b.Token, said); err != nil {
+				return err
+			}
+		}
+		step.Voids = append(step.Voids, distribution.Void{Control: m.Seq, Reason: void.Error()})
+		d.log.Warn("decision is void", "position", m.Seq, "kind", body.Kind(), "reason", void)
+	}
+	step.Control, step.Ledger = d.step.Control, d.step.Ledger // the effect may have read on in LEDGER
+	d.step = step
+	d.pass(m)
+	return d.commit(ctx)
+}
+
+// pass moves the step past a message of CONTROL.
+func (d *Distributor) pass(m eventlog.Message) {
+	d.step.Control.Position, d.control = m.Seq, m.Data
+	d.step.Control.Hash = [32]byte{} // set when it is committed
+}
+
+// commit writes the step, trying again while the outcome is unknown.
+func (d *Distributor) commit(ctx context.Context) error {
+	if d.control != nil {
+		d.step.Control.Hash = sha256.Sum256(d.control)
+	}
+	if d.read != nil {
+		d.step.Ledger.Hash = sha256.Sum256(d.read)
+	}
+	for {
+		err := d.config.Store.Commit(ctx, d.committed.Control, d.committed.Ledger, d.step)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, distribution.ErrFenced) || ctx.Err() != nil {
+			return err
+		}
+		d.log.Error("committing a distribution, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(retry):
+		}
+	}
+	if len(d.step.Messages) > 0 && d.relay != nil {
+		d.relay.Wake()
+	}
+	d.committed.Control, d.committed.Ledger = d.step.Control, d.step.Ledger
+	d.step = &distribution.Step{Control: d.step.Control, Ledger: d.step.Ledger}
+	d.control, d.read = nil, nil
+	d.publish()
+	return nil
+}
+
+// publish tells whoever waits how far the loop has come.
+func (d *Distributor) publish() {
+	d.mu.Lock()
+	d.done, d.followed = d.committed.Control.Position, d.committed.Ledger.Position
+	close(d.advanced)
+	d.advanced = make(chan struct{})
+	d.mu.Unlock()
+}
+
+// Done is the last position of CONTROL whose decision has taken effect here.
+func (d *Distributor) Done() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.done
+}
+
+// WaitDone waits until the decision at a position of CONTROL has taken effect.
+// It fails when ctx ends or the distributor stops before.
+func (d *Distributor) WaitDone(ctx context.Context, position uint64) error {
+	return d.wait(ctx, func() bool { return d.done >= position })
+}
+
+// wait waits until a condition on what mu guards holds.
+func (d *Distributor) wait(ctx context.Context, holds func() bool) error {
+	for {
+		d.mu.Lock()
+		ok, advanced, stopped := holds(), d.advanced, d.stopped
+		d.mu.Unlock()
+		switch {
+		case ok:
+			return nil
+		case stopped != nil:
+			return stopped
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the distributor: %w", ctx.Err())
+		case <-advanced:
+		}
+	}
+}
+
+// VoidReason returns why the decision at a position of CONTROL had no effect, or
+// not all of it, on distribution; empty where it had, or is none of ours.
+func (d *Distributor) VoidReason(ctx context.Context, position uint64) (string, error) {
+	v, ok, err := d.config.Store.Void(ctx, position)
+	if err != nil || !ok {
+		return "", err
+	}
+	return v.Reason, nil
+}

@@ -1,0 +1,229 @@
+package distribute
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/distribute/register"
+)
+
+// look reads what has come in LEDGER, without waiting.
+func (d *Distributor) look(ctx context.Context) error {
+	for range perLook {
+		m, ok, err := d.ledger.TryNext()
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", d.config.Ledger.Name(), err)
+		}
+		if !ok || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := d.settled(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// due reports whether what was read of LEDGER should be committed by itself.
+func (d *Distributor) due() bool {
+	return len(d.step.Handovers)+len(d.step.Settlements) > 0 ||
+		d.step.Ledger.Position-d.committed.Ledger.Position >= perMark
+}
+
+// follow reads LEDGER up to and including a position, and commits what it found.
+func (d *Distributor) follow(ctx context.Context, through uint64) error {
+	if err := d.await(ctx, d.config.Ledger, through); err != nil {
+		return err
+	}
+	for d.step.Ledger.Position < through {
+		m, err := d.ledger.Next(ctx)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", d.config.Ledger.Name(), err)
+		}
+		if err := d.settled(m); err != nil {
+			return err
+		}
+	}
+	if d.step.Ledger != d.committed.Ledger {
+		return d.commit(ctx)
+	}
+	return nil
+}
+
+// await waits until a stream has a position. A declaration that names one which
+// never comes holds the distributions behind it up: to call it void now would
+// make the outcome a matter of timing, and replay would find another.
+func (d *Distributor) await(ctx context.Context, s *eventlog.Stream, position uint64) error {
+	warned := false
+	for {
+		last, err := s.Last(ctx)
+		if err != nil && !errors.Is(err, eventlog.ErrUnavailable) {
+			return err
+		}
+		if err == nil && last >= position {
+			return nil
+		}
+		if !warned {
+			d.log.Warn("waiting for a position that a declaration names", "stream", s.Name(), "position", position, "last", last)
+			warned = true
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(poll):
+		}
+	}
+}
+
+// inboxPart is how the name of every token's inbox ends. A record without it in
+// its bytes credits none, and most records do not have it.
+var inboxPart = []byte(":inbox")
+
+// settled keeps what a record of LEDGER says about inboxes and periods.
+func (d *Distributor) settled(m eventlog.Message) error {
+	head, err := ledger.DecodeHeader(m.Data)
+	if err != nil {
+		return fmt.Errorf("%s position %d: %w", d.config.Ledger.Name(), m.Seq, err)
+	}
+	for _, period := range head.Settled {
+		d.step.Settlements = append(d.step.Settlements, distribution.Settlement{Book: head.Book, Period: period, Position: m.Seq})
+	}
+	if bytes.Contains(m.Data, inboxPart) {
+		if err := d.handovers(m); err != nil {
+			return fmt.Errorf("%s position %d: %w", d.config.Ledger.Name(), m.Seq, err)
+		}
+	}
+	d.step.Ledger.Position, d.read = m.Seq, m.Data
+	d.step.Ledger.Hash = [32]byte{} // set when it is committed
+	return nil
+}
+
+func (d *Distributor) handovers(m eventlog.Message) error {
+	r, err := ledger.DecodeRecord(m.Data)
+	if err != nil {
+		return err
+	}
+	first := len(d.step.Handovers)
+	for _, e := range r.Entries {
+		for _, p := range e.Postings {
+			for _, side := range [2]ledger.Account{p.Credit, p.Debit} {
+				kind, id, part := side.Split()
+				if kind != "token" || part != "inbox" {
+					continue
+				}
+				amount := p.Amount
+				if side == p.Debit { // taken back before it was distributed
+					if amount, err = amount.Neg(); err != nil {
+						return err
+					}
+				}
+				if err := d.handover(first, events.Token(id), p.Asset, m.Seq, amount); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// handover adds to the handover of this message, which begin at first.
+func (d *Distributor) handover(first int, token events.Token, asset money.Asset, position uint64, amount money.Amount) (err error) {
+	for i := first; i < len(d.step.Handovers); i++ {
+		if h := &d.step.Handovers[i]; h.Token == token && h.Asset == asset {
+			h.Amount, err = h.Amount.Add(amount)
+			return err
+		}
+	}
+	d.step.Handovers = append(d.step.Handovers, distribution.Handover{Token: token, Asset: asset, Position: position, Amount: amount})
+	return nil
+}
+
+// fold is a register as it is at a position of REGISTER.
+type fold struct {
+	register register.Register
+	position uint64
+}
+
+// registerAt returns the register of a token at a position: the one kept, read
+// on, or, where that has come further, a new one from the beginning.
+func (d *Distributor) registerAt(ctx context.Context, token events.Token, position uint64) (*register.Register, error) {
+	stream := d.config.Register
+	if err := d.await(ctx, stream, position); err != nil {
+		return nil, err
+	}
+	f := d.registers[token]
+	if f == nil || f.position > position {
+		f = &fold{}
+		// Reading by subject cannot see gaps, so they are looked for here.
+		if err := stream.Verify(ctx, 0, [32]byte{}, time.Time{}); err != nil {
+			return nil, fmt.Errorf("checking %s: %w", stream.Name(), err)
+		}
+	}
+	delete(d.registers, token) // until the fold has succeeded
+	if err := d.fold(ctx, f, token, position); err != nil {
+		return nil, fmt.Errorf("reading the register of %s: %w", token, err)
+	}
+	d.registers[token] = f
+	return &f.register, nil
+}
+
+func (d *Distributor) fold(ctx context.Context, f *fold, token events.Token, position uint64) error {
+	subject := eventlog.RegisterSubject(string(token))
+	last, err := d.config.Register.GetLastFor(ctx, subject)
+	if errors.Is(err, eventlog.ErrNotFound) {
+		last.Seq, err = 0, nil
+	}
+	if err != nil {
+		return err
+	}
+	if last.Seq > f.position && position > f.position {
+		r, err := d.config.Register.Read(ctx, f.position+1, subject)
+		if err != nil {
+			return err
+		}
+		defer r.Stop()
+		for {
+			m, err := r.Next(ctx)
+			if err != nil {
+				return err
+			}
+			if m.Seq > position {
+				break
+			}
+			if err := d.move(f, token, m); err != nil {
+				return fmt.Errorf("position %d: %w", m.Seq, err)
+			}
+			if m.Seq >= last.Seq {
+				break
+			}
+		}
+	}
+	f.position = max(f.position, position)
+	return nil
+}
+
+func (d *Distributor) move(f *fold, token events.Token, m eventlog.Message) error {
+	movements, err := events.DecodeMovements(m.Data)
+	if err != nil {
+		return err
+	}
+	if movements.Token != token {
+		return fmt.Errorf("movements of %s under the subject of %s", movements.Token, token)
+	}
+	voids, err := f.register.Apply(&movements)
+	if err != nil {
+		d.log.Info("movements have no effect", "token", token, "position", m.Seq, "reason", err)
+	}
+	for _, v := range voids {
+		d.log.Warn("movement is void", "token", token, "position", m.Seq, "movement", v.Movement, "reason", v.Reason)
+	}
+	return nil
+}
