@@ -452,7 +452,9 @@ func (c decCase) runText() (reason string, err error) {
 	case err != nil:
 		return "", err
 	}
-	// In attos; the expected exponent is no less than -18, or its zeros are dropped.
+	if e := want.exponent; got.Sign() != want.coefficient.Sign() || e < -100 || e > 40 && !got.IsZero() {
+		return "", fmt.Errorf("read as %v", got)
+	}
 	exact := new(big.Rat).SetFrac(bigOf(got), big.NewInt(one))
 	if exact.Cmp(want.rat()) != 0 {
 		return "", fmt.Errorf("read as %v", got)
