@@ -49,7 +49,11 @@ type layouts struct {
 type spot struct {
 	place    place
 	from, to int
-	constant bool // of a layout: every event so far had this value
+
+	// Of a layout only.
+	low      byte // the smallest byte of a plain value
+	number   bool // a number rather than a text
+	constant bool // every event so far had this value
 }
 
 // layout is one learned event.
@@ -100,7 +104,11 @@ func (l *layouts) learn(p *Parser, start int) {
 		value := p.data[s.from:s.to]
 		constant := s.place == placeSource || s.place == placeEpoch || s.place == placeMeter || s.place == placeAttribute
 		constant = constant && isPlain(value, '!') && bytes.IndexByte(value, '\\') < 0
-		k.spots = append(k.spots, spot{s.place, s.from - start, s.to - start, constant})
+		low := byte(' ')
+		if s.place >= placeNode && s.place <= placeMeter || s.place == placeSubject && p.seenData&(1<<dataCustomer) == 0 {
+			low = '!'
+		}
+		k.spots = append(k.spots, spot{s.place &^ placeNumber, s.from - start, s.to - start, low, s.place&placeNumber != 0, constant})
 	}
 	k.order = append(k.order[:0], l.order...)
 	k.names = k.names[:0]
@@ -145,64 +153,38 @@ func (k *layout) match(p *Parser) bool {
 	if k.sequenced {
 		u.Sequenced = true
 	}
-	rest := p.data[p.at:]
+	data, at := p.data, p.at
 	from, attribute := 0, 0 // What is before from in the layout has matched.
 	for i := range k.spots {
 		s := &k.spots[i]
-		between := k.event[from:s.from]
-		if len(rest) < len(between) || string(rest[:len(between)]) != string(between) {
+		n := s.from - from
+		if len(data)-at < n || string(data[at:at+n]) != string(k.event[from:s.from]) {
 			return false
 		}
-		rest = rest[len(between):]
+		at += n
 		from = s.to
-		var value []byte
-		if s.constant {
-			// What was constant so far is compared together with the quote behind it.
-			if n := s.to - s.from; len(rest) > n && string(rest[:n+1]) == string(k.event[s.from:s.to+1]) {
-				value = rest[:n:n]
-			} else {
-				s.constant = false
-			}
+		n = s.length(k, data[at:])
+		if n < 0 {
+			return false
 		}
-		if s.constant {
-		} else if s.place&placeNumber == 0 {
-			low := byte(' ')
-			if s.place >= placeNode && s.place <= placeMeter || s.place == placeSubject && k.bySubject {
-				low = '!'
-			}
-			n := plainEnd(rest, low)
-			if n < 0 {
-				return false
-			}
-			value = rest[:n:n]
-		} else {
-			n := 0
-			for n < len(rest) && (rest[n]-'0' <= 9 || rest[n] == '.') {
-				n++
-			}
-			// JSON has no leading zeros, though a text may.
-			if n == 0 || n > 1 && rest[0] == '0' && rest[1] != '.' {
-				return false
-			}
-			value = rest[:n:n]
-		}
-		rest = rest[len(value):]
+		value := data[at : at+n : at+n]
+		at += n
 		if s.place == placeAttribute {
-			at := k.order[attribute]
-			attributes[at] = RawAttribute{k.names[at].Name, value}
+			order := k.order[attribute]
+			attributes[order] = RawAttribute{k.names[order].Name, value}
 			attribute++
-			if len(value) > MaxText {
+			if n > MaxText {
 				return false
 			}
-		} else if !k.take(p, s.place&^placeNumber, value) {
+		} else if !k.take(p, s.place, value) {
 			return false
 		}
 	}
 	tail := k.event[from:]
-	if len(rest) < len(tail) || string(rest[:len(tail)]) != string(tail) {
+	if len(data)-at < len(tail) || string(data[at:at+len(tail)]) != string(tail) {
 		return false
 	}
-	p.at = len(p.data) - len(rest) + len(tail)
+	p.at = at + len(tail)
 	if k.byTime {
 		u.End = p.time
 	} else {
@@ -213,6 +195,30 @@ func (k *layout) match(p *Parser) bool {
 		u.Start = p.start
 	}
 	return u.Start <= u.End
+}
+
+// length returns how many bytes at the start of rest are this spot's value, or -1
+// where it is not as plain as a layout wants it.
+func (s *spot) length(k *layout, rest []byte) int {
+	if s.constant {
+		// What was constant so far is compared together with the quote behind it.
+		if n := s.to - s.from; len(rest) > n && string(rest[:n+1]) == string(k.event[s.from:s.to+1]) {
+			return n
+		}
+		s.constant = false
+	}
+	if !s.number {
+		return plainEnd(rest, s.low)
+	}
+	n := 0
+	for n < len(rest) && (rest[n]-'0' <= 9 || rest[n] == '.') {
+		n++
+	}
+	// JSON has no leading zeros, though a text may.
+	if n == 0 || n > 1 && rest[0] == '0' && rest[1] != '.' {
+		return -1
+	}
+	return n
 }
 
 // take puts one value where it belongs.

@@ -161,25 +161,25 @@ func TestFingerprintIsOfTheContentAlone(t *testing.T) {
 		"node and customer":  func(u *Usage) { u.Node, u.Customer = Node(u.Customer), Customer(u.Node) },
 		"names swapped over": func(u *Usage) { u.Attributes = []Attribute{{"eu", "region"}, {"model", "A100 80 GB"}} },
 	}
-	print := func(u Usage) uint64 {
+	fingerprint := func(u Usage) uint64 {
 		var c Columns
 		if err := c.Decode(pack(t, []Usage{u})); err != nil {
 			t.Fatal(err)
 		}
 		return c.Fingerprint(0)
 	}
-	seen := map[uint64]string{print(base): "the base"}
+	seen := map[uint64]string{fingerprint(base): "the base"}
 	for name, change := range changes {
 		u := base
 		change(&u)
-		if other, ok := seen[print(u)]; ok {
+		if other, ok := seen[fingerprint(u)]; ok {
 			t.Errorf("%s has the fingerprint of %s", name, other)
 		}
-		seen[print(u)] = name
+		seen[fingerprint(u)] = name
 	}
 	other := base
 	other.Source, other.ID = "elsewhere", "other"
-	if print(other) != print(base) {
+	if fingerprint(other) != fingerprint(base) {
 		t.Error("the fingerprint depends on the identity")
 	}
 	for _, pair := range [][2]string{{"a", "bc"}, {"ab", "c"}} {
