@@ -1,0 +1,71 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// Errors of authentication.
+var (
+	ErrUnauthenticated = errors.New("no known key")
+	ErrForbidden       = errors.New("the key's scope does not reach here")
+	ErrNoProvider      = errors.New("no such provider")
+)
+
+// Actor is who submits or asks.
+type Actor struct {
+	Name     events.Actor    // "provider:<key>", "operator:<key>"
+	Key      string          // name of the key
+	Scope    string          // "operator", "provider", "auditor"
+	Provider events.Provider // the scope's own one; empty for the others
+}
+
+// Authenticate finds the bearer of a token. The comparison takes the same time
+// for every token but the operator's own, whose hash is compared in constant
+// time: the look-up is by the token's SHA-256, of which an attacker cannot choose
+// a prefix.
+func (s *Service) Authenticate(token string) (Actor, error) {
+	sum := sha256.Sum256([]byte(token))
+	if s.config.OperatorSHA256 != [32]byte{} && subtle.ConstantTimeCompare(sum[:], s.config.OperatorSHA256[:]) == 1 {
+		return Actor{Name: "operator:local", Key: "local", Scope: "operator"}, nil
+	}
+	return s.actor(hex.EncodeToString(sum[:]))
+}
+
+// AuthenticateNKey finds the bearer of a public nkey whose signature was checked.
+func (s *Service) AuthenticateNKey(nkey string) (Actor, error) { return s.actor(nkey) }
+
+func (s *Service) actor(secret string) (Actor, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	key, ok := s.folded.Key(secret)
+	if !ok || secret == "" {
+		return Actor{}, ErrUnauthenticated
+	}
+	return Actor{Name: events.Actor(key.Scope + ":" + key.Key), Key: key.Key, Scope: key.Scope, Provider: key.Provider}, nil
+}
+
+// For returns the provider that an actor may submit usage for: its own, or for
+// an operator the one named. named is empty where none was named.
+func (s *Service) For(a Actor, named events.Provider) (events.Provider, error) {
+	switch a.Scope {
+	case "provider":
+		if named != "" && named != a.Provider {
+			return "", ErrForbidden
+		}
+		named = a.Provider
+	case "operator":
+	default:
+		return "", ErrForbidden
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if _, ok := s.folded.Provider(named); !ok {
+		return "", ErrNoProvider
+	}
+	return named, nil
+}

@@ -1,0 +1,148 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// follow folds CONTROL into the directory, each decision once it is in effect in
+// every partition: an event that is accepted because of it then comes after its
+// barrier, and settle knows the same names.
+func (s *Service) follow(ctx context.Context) error {
+	reader, err := s.config.Control.Read(ctx, 1, "")
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer reader.Stop()
+	for {
+		message, err := reader.Next(ctx)
+		if err == nil && s.config.Settler != nil {
+			err = s.config.Settler.WaitEffective(ctx, message.Seq)
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("following CONTROL: %w", err)
+		}
+		// What cannot be read is void like every other decision without a body.
+		decision, err := events.DecodeDecision(message.Data)
+		if err != nil {
+			decision = events.Decision{}
+		}
+		s.mu.Lock()
+		_ = s.folded.Apply(message.Seq, decision) // A void decision changes nothing.
+		close(s.changed)
+		s.changed = make(chan struct{})
+		s.mu.Unlock()
+	}
+}
+
+// Directory calls f with the directory as far as it is in effect here. f must
+// not keep it, nor take long.
+func (s *Service) Directory(f func(*directory.Directory)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	f(s.folded)
+}
+
+// WaitDirectory returns when decisions up to position k of CONTROL are known
+// here, or with the context's error.
+func (s *Service) WaitDirectory(ctx context.Context, k uint64) error {
+	for {
+		s.mu.RLock()
+		position, changed := s.folded.Position(), s.changed
+		s.mu.RUnlock()
+		if position >= k {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// gate says what one submission may hold. It implements [events.Gate].
+type gate struct {
+	service   *Service
+	provider  events.Provider
+	received  int64
+	fromEvent bool // each event is received at its own end, where its book allows it
+}
+
+// Node finds the book of a node that is the provider's and is accepted for here.
+func (g *gate) Node(name []byte) (events.Route, bool) {
+	g.service.mu.RLock()
+	defer g.service.mu.RUnlock()
+	node, ok := g.service.folded.Node(events.Node(name))
+	if !ok {
+		return events.Route{}, false
+	}
+	book, ok := g.service.folded.Book(node.Book)
+	if !ok || book.Provider != g.provider || g.service.publishers[book.Partition] == nil {
+		return events.Route{}, false
+	}
+	route := events.Route{Book: node.Book, Earliest: math.MinInt64, Latest: math.MaxInt64}
+	if g.fromEvent && book.ReceivedFromEvent {
+		return route, true
+	}
+	route.Latest = later(g.received, book.FutureSeconds)
+	if book.HorizonSeconds > 0 {
+		route.Earliest = later(g.received, -book.HorizonSeconds)
+	}
+	return route, true
+}
+
+// Customer reports whether the book has the customer.
+func (g *gate) Customer(book events.Book, name []byte) bool {
+	g.service.mu.RLock()
+	defer g.service.mu.RUnlock()
+	customer, ok := g.service.folded.Customer(events.Customer(name))
+	return ok && customer.Book == book
+}
+
+// Meter returns the largest quantity of one event of the meter.
+func (g *gate) Meter(book events.Book, name []byte) (money.Quantity, bool) {
+	g.service.mu.RLock()
+	defer g.service.mu.RUnlock()
+	meter, ok := g.service.folded.Meter(book, events.Meter(name))
+	return meter.Max, ok
+}
+
+// partition returns where a book's usage goes.
+func (s *Service) partition(name events.Book) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	book, _ := s.folded.Book(name)
+	return book.Partition
+}
+
+// later adds seconds to an instant and stops at the ends of time.
+func later(t, seconds int64) int64 {
+	if seconds > math.MaxInt64/int64(time.Second) {
+		return math.MaxInt64
+	}
+	if seconds < math.MinInt64/int64(time.Second) {
+		return math.MinInt64
+	}
+	d := seconds * int64(time.Second)
+	sum := t + d
+	switch {
+	case d > 0 && sum < t:
+		return math.MaxInt64
+	case d < 0 && sum > t:
+		return math.MinInt64
+	}
+	return sum
+}

@@ -1,0 +1,229 @@
+// Package ingest accepts usage: it checks every event that is submitted, stores
+// what is good in the streams, and answers after it is on disk.
+//
+// A submission's events are read once, checked against the directory, and packed
+// by book. The packed segments of submissions that come at the same time go into
+// one stream message: while one message is being synced, the next one fills.
+// What is wrong with an event is a value in the answer, with its field and its
+// reason, and is kept in REFUSED; the good events beside it are accepted.
+//
+// # Invariants
+//
+//   - Durable: an answer that counts events as accepted leaves after the stream
+//     has acknowledged the message that holds them, or after that message was
+//     read back from the stream.
+//   - Whole: every event of a submission is either in one of the positions of the
+//     answer's handle or among its refusals, and in one of them only.
+//   - Alike: an event is accepted or refused for the same reasons that settle
+//     would refuse it for, against decisions that are in effect there already.
+//   - Bounded: bodies and segments under way share one limit in bytes; beyond it
+//     a submission is told to come again.
+//   - Apart: a full or failing REFUSED changes no answer.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// Errors of a submission that say nothing about its events. After every one of
+// them the same submission may be sent again: what was stored already is then
+// found to be a duplicate.
+var (
+	// ErrOverloaded means that too much is under way, or that the stream cannot
+	// be reached: nothing was stored. Come again after a second or so.
+	ErrOverloaded = errors.New("overloaded")
+	// ErrFull means that free space is below the reserve: nothing was stored.
+	ErrFull = errors.New("no space left for usage")
+	// ErrUnknown means that no proof could be had whether the submission, or a
+	// part of it, is stored.
+	ErrUnknown = errors.New("outcome of storing unknown")
+)
+
+// Defaults of a [Config].
+const (
+	DefaultMaxBody     = 16 << 20
+	DefaultMaxPending  = 256 << 20
+	DefaultMaxInFlight = 2
+	DefaultQueueWait   = time.Second
+)
+
+// Config is what a [Service] needs.
+type Config struct {
+	// Usage has the stream of each partition that this process accepts for.
+	// Books of other partitions are unknown here.
+	Usage map[int]*eventlog.Stream
+	// Refused keeps refused submissions; nil keeps none.
+	Refused *eventlog.Stream
+	// Control is where the directory is read from.
+	Control *eventlog.Stream
+	// Settler says what is settled; nil only in tests without one, where
+	// decisions take effect at once and nothing can be waited for.
+	Settler Settler
+	// Store is where outcomes are looked up, and Identities where events without
+	// sequence are found; nil: none is known.
+	Store      Store
+	Identities Identities
+	// OperatorSHA256 is the SHA-256 of a token whose bearer is an operator
+	// without a key in the directory; zeros: there is none.
+	OperatorSHA256 [32]byte
+
+	// MaxBody is the largest body in bytes, before and after decompression; 0
+	// means DefaultMaxBody. Smaller than a provider's batches, and they are all
+	// refused as too_large.
+	MaxBody int
+	// MaxPending bounds the bytes of all bodies and segments under way; 0 means
+	// DefaultMaxPending. Below MaxBody large submissions never get in.
+	MaxPending int64
+	// MaxInFlight is how many messages of a partition are being stored at once;
+	// 0 means DefaultMaxInFlight. 1 leaves the disk idle while a message is
+	// packed, many make messages small.
+	MaxInFlight int
+	// QueueWait is how long a submission waits for room before it is told to
+	// come again; 0 means DefaultQueueWait.
+	QueueWait time.Duration
+	// Now stamps submissions; nil means time.Now.
+	Now func() time.Time
+	// Logger is told of what is wrong with the streams, never of what is wrong
+	// with a submission; nil means slog.Default.
+	Logger *slog.Logger
+}
+
+// Settler is what ingest asks about settlement. Its waits end early with the
+// context's error or with the one that stopped the settler.
+type Settler interface {
+	// WaitEffective returns when CONTROL is in effect up to position k in every
+	// partition.
+	WaitEffective(ctx context.Context, k uint64) error
+	// WaitSettled returns when a partition has settled USAGE up to a position.
+	WaitSettled(ctx context.Context, partition int, position uint64) error
+}
+
+// Service accepts submissions. Its methods may be called from any goroutine.
+type Service struct {
+	config     Config
+	publishers map[int]*publisher
+	keeper     *keeper
+	room       *semaphore.Weighted
+	works      sync.Pool    // of *work
+	received   atomic.Int64 // the latest stamp given
+
+	mu      sync.RWMutex // guards what follows
+	folded  *directory.Directory
+	changed chan struct{} // closed when folded changes
+}
+
+// New prepares a service; [Service.Run] makes it work.
+func New(config Config) (*Service, error) {
+	if len(config.Usage) == 0 || config.Control == nil {
+		return nil, errors.New("preparing ingest: it needs CONTROL and the stream of a partition")
+	}
+	if config.MaxBody == 0 {
+		config.MaxBody = DefaultMaxBody
+	}
+	if config.MaxPending == 0 {
+		config.MaxPending = DefaultMaxPending
+	}
+	if config.MaxInFlight == 0 {
+		config.MaxInFlight = DefaultMaxInFlight
+	}
+	if config.QueueWait == 0 {
+		config.QueueWait = DefaultQueueWait
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	s := &Service{
+		config:     config,
+		publishers: map[int]*publisher{},
+		room:       semaphore.NewWeighted(config.MaxPending),
+		folded:     directory.New(),
+		changed:    make(chan struct{}),
+	}
+	s.works.New = func() any { return new(work) }
+	for partition, stream := range config.Usage {
+		s.publishers[partition] = newPublisher(partition, stream, config.MaxInFlight, config.Logger)
+	}
+	s.keeper = newKeeper(config.Refused, config.Logger)
+	return s, nil
+}
+
+// Run follows CONTROL and stores what is submitted, until ctx ends or CONTROL
+// cannot be read any further. It then refuses what is still queued with
+// [ErrOverloaded] and returns when what is in flight is known. A service runs
+// once.
+func (s *Service) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var running sync.WaitGroup
+	for _, partition := range slices.Sorted(maps.Keys(s.publishers)) {
+		p := s.publishers[partition]
+		running.Go(func() { p.run(ctx) })
+	}
+	running.Go(func() { s.keeper.run(ctx) })
+	err := s.follow(ctx)
+	stop()
+	running.Wait()
+	if err != nil {
+		return fmt.Errorf("running ingest: %w", err)
+	}
+	return nil
+}
+
+// MaxBody is the largest body in bytes, before and after decompression.
+func (s *Service) MaxBody() int { return s.config.MaxBody }
+
+// stamp returns the time of receipt, in nanoseconds since 1970 UTC: later than
+// every one before, so that no two stream messages are alike.
+func (s *Service) stamp() int64 {
+	now := s.config.Now().UnixNano()
+	for {
+		last := s.received.Load()
+		next := max(now, last+1)
+		if s.received.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
+
+// Reserve takes room for n more bytes of a submission, waiting a little where
+// there is none; [ErrOverloaded] says that there still is none. Release gives it
+// back. more says that the submission has room already: it is then not made to
+// wait, so that submissions cannot wait for each other.
+func (s *Service) Reserve(ctx context.Context, n int, more bool) error {
+	if s.room.TryAcquire(int64(n)) {
+		return nil
+	}
+	if !more && int64(n) <= s.config.MaxPending {
+		ctx, cancel := context.WithTimeout(ctx, s.config.QueueWait)
+		defer cancel()
+		if s.room.Acquire(ctx, int64(n)) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %d bytes are under way", ErrOverloaded, s.config.MaxPending)
+}
+
+// Release gives back what Reserve took.
+func (s *Service) Release(n int) { s.room.Release(int64(n)) }
+
+// whole is a refusal of a submission as a whole.
+func whole(field string, reason events.Reason, format string, args ...any) events.Refusal {
+	return events.Refusal{Index: -1, Field: field, Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,280 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+// Store is where outcomes are looked up.
+type Store interface {
+	// Outcome says what became of the events of a message; false where its
+	// position is not settled or has no events.
+	Outcome(ctx context.Context, partition int, position uint64) (settlement.Outcome, bool, error)
+	// Original says where an accepted sequence is.
+	Original(ctx context.Context, source settlement.Source, sequence uint64) (settlement.Original, bool, error)
+}
+
+// Identities is where accepted events without sequence are found.
+type Identities interface {
+	Lookup(key [16]byte) (settlement.Identity, bool, error)
+}
+
+// Outcomes is what became of events that are in the stream.
+type Outcomes struct {
+	Settled    bool        `json:"settled"` // false: some of them are not settled yet, and not counted
+	Accepted   int         `json:"accepted"`
+	Late       int         `json:"late"`
+	Duplicate  int         `json:"duplicate"`
+	Refused    int         `json:"refused"`
+	Exceptions []Exception `json:"exceptions"` // all that are not simply accepted, at most MaxExceptions of them
+}
+
+// MaxExceptions is how many exceptions are listed.
+const MaxExceptions = 10_000
+
+// Exception is one event that was not simply accepted.
+type Exception struct {
+	Partition int           `json:"partition"`
+	Position  uint64        `json:"position"`
+	Ordinal   int           `json:"ordinal"`
+	Source    string        `json:"source,omitempty"`
+	ID        string        `json:"id,omitempty"` // or "epoch/sequence"
+	Outcome   string        `json:"outcome"`      // "late", "duplicate", "refused"
+	Reason    events.Reason `json:"reason,omitempty"`
+}
+
+// ErrNotFound means that no such event is known.
+var ErrNotFound = errors.New("no such event")
+
+var outcomeNames = [...]string{
+	events.Accepted: "accepted", events.Late: "late", events.Duplicate: "duplicate", events.Refused: "refused",
+}
+
+// Await waits at most so long for events to be settled and says what became of
+// them, as [Service.Outcomes] does; Settled says whether it was long enough.
+func (s *Service) Await(ctx context.Context, wait time.Duration, provider events.Provider, handles []Handle) (Outcomes, error) {
+	if wait > 0 && s.config.Settler != nil {
+		waiting, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		for _, h := range handles {
+			if s.config.Settler.WaitSettled(waiting, h.Partition, h.Position) != nil {
+				break // What is not settled is said to be so.
+			}
+		}
+	}
+	return s.Outcomes(ctx, provider, handles)
+}
+
+// Outcomes says what became of events. Where provider is given, only its own are
+// told; [ErrNotFound] where a handle is of no usage message of the stream.
+func (s *Service) Outcomes(ctx context.Context, provider events.Provider, handles []Handle) (Outcomes, error) {
+	total := Outcomes{Settled: true, Exceptions: []Exception{}}
+	for _, h := range handles {
+		if err := s.outcome(ctx, provider, h, &total); err != nil {
+			return Outcomes{}, fmt.Errorf("looking up outcomes at position %d: %w", h.Position, err)
+		}
+	}
+	return total, nil
+}
+
+func (s *Service) outcome(ctx context.Context, provider events.Provider, h Handle, total *Outcomes) error {
+	if s.config.Store == nil {
+		total.Settled = false
+		return nil
+	}
+	outcome, settled, err := s.config.Store.Outcome(ctx, h.Partition, h.Position)
+	if err != nil {
+		return err
+	}
+	var message *opened
+	if provider != "" || settled && isExceptional(outcome, h) {
+		if message, err = s.open(ctx, h.Partition, h.Position); err != nil {
+			return err
+		}
+		if provider != "" && !message.isOf(provider, h) {
+			return ErrNotFound
+		}
+	}
+	if !settled {
+		total.Settled = false
+		return nil
+	}
+	at := 0
+	for _, run := range outcome.Runs {
+		from, to := max(at, h.First), min(at+run.Events, h.First+h.Count)
+		at += run.Events
+		if from >= to {
+			continue
+		}
+		switch run.Outcome {
+		case events.Accepted:
+			total.Accepted += to - from
+			continue
+		case events.Late:
+			total.Late += to - from
+		case events.Duplicate:
+			total.Duplicate += to - from
+		case events.Refused:
+			total.Refused += to - from
+		}
+		for i := from; i < to && len(total.Exceptions) < MaxExceptions; i++ {
+			e := Exception{Partition: h.Partition, Position: h.Position, Ordinal: i, Outcome: outcomeNames[run.Outcome], Reason: run.Reason}
+			e.Source, e.ID = message.identity(i)
+			total.Exceptions = append(total.Exceptions, e)
+		}
+	}
+	return nil
+}
+
+func isExceptional(o settlement.Outcome, h Handle) bool {
+	at := 0
+	for _, run := range o.Runs {
+		if run.Outcome != events.Accepted && at < h.First+h.Count && at+run.Events > h.First {
+			return true
+		}
+		at += run.Events
+	}
+	return false
+}
+
+// opened is a usage message that was read back.
+type opened struct {
+	segments []events.Segment
+	columns  []events.Columns
+}
+
+func (s *Service) open(ctx context.Context, partition int, position uint64) (*opened, error) {
+	stream := s.config.Usage[partition]
+	if stream == nil {
+		return nil, ErrNotFound
+	}
+	stored, err := stream.Get(ctx, position)
+	if errors.Is(err, eventlog.ErrNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	var m events.Message
+	if _, err := m.Decode(stored.Data, nil); err != nil || m.Kind != events.Batch {
+		return nil, ErrNotFound
+	}
+	o := &opened{segments: m.Segments, columns: make([]events.Columns, len(m.Segments))}
+	for i := range m.Segments {
+		if err := o.columns[i].Decode(m.Segments[i].Packed); err != nil {
+			o.columns[i].N = 0
+		}
+	}
+	return o, nil
+}
+
+// isOf reports whether all events of a handle are the provider's.
+func (o *opened) isOf(provider events.Provider, h Handle) bool {
+	at := 0
+	for i := range o.columns {
+		c := &o.columns[i]
+		if at < h.First+h.Count && at+c.N > h.First && c.Provider != provider {
+			return false
+		}
+		at += c.N
+	}
+	return h.First >= 0 && h.Count > 0 && h.First+h.Count <= at
+}
+
+func (o *opened) identity(ordinal int) (source, id string) {
+	for i := range o.columns {
+		c := &o.columns[i]
+		if ordinal < c.N {
+			return string(c.Strings[c.Sources[c.Source[ordinal]].Name]), label(c, ordinal)
+		}
+		ordinal -= c.N
+	}
+	return "", ""
+}
+
+// label names an event of a segment: its id, or its epoch and sequence.
+func label(c *events.Columns, i int) string {
+	if !c.Sequenced {
+		return string(c.ID(i))
+	}
+	return strconv.FormatUint(c.Sources[c.Source[i]].Epoch, 10) + "/" + strconv.FormatUint(c.Sequence[i], 10)
+}
+
+// Identity is what an event is known by: Source with ID, or with Epoch and
+// Sequence where Sequenced.
+type Identity struct {
+	Source    string
+	ID        string
+	Epoch     uint64
+	Sequence  uint64
+	Sequenced bool
+}
+
+// Find returns where a provider's event was accepted; [ErrNotFound] where none
+// with this identity is settled and accepted. An event that was refused in
+// settlement is found by its handle only.
+func (s *Service) Find(ctx context.Context, provider events.Provider, id Identity) (Handle, error) {
+	if id.Sequenced {
+		return s.findSequence(ctx, provider, id)
+	}
+	if s.config.Identities == nil {
+		return Handle{}, ErrNotFound
+	}
+	at, ok, err := s.config.Identities.Lookup(events.IdentityKey(provider, id.Source, id.ID))
+	if err != nil {
+		return Handle{}, fmt.Errorf("looking up an identity: %w", err)
+	}
+	if !ok {
+		return Handle{}, ErrNotFound
+	}
+	// The index is one for all partitions that this process settles: try each.
+	for partition := range s.config.Usage {
+		message, err := s.open(ctx, partition, at.Position)
+		if err != nil {
+			continue
+		}
+		if source, found := message.identity(int(at.Ordinal)); source == id.Source && found == id.ID {
+			return Handle{partition, at.Position, int(at.Ordinal), 1}, nil
+		}
+	}
+	return Handle{}, ErrNotFound
+}
+
+func (s *Service) findSequence(ctx context.Context, provider events.Provider, id Identity) (Handle, error) {
+	if s.config.Store == nil {
+		return Handle{}, ErrNotFound
+	}
+	source := settlement.Source{Provider: provider, Source: id.Source, Epoch: id.Epoch}
+	original, ok, err := s.config.Store.Original(ctx, source, id.Sequence)
+	if err != nil {
+		return Handle{}, fmt.Errorf("looking up a sequence: %w", err)
+	}
+	if !ok {
+		return Handle{}, ErrNotFound
+	}
+	for partition := range s.config.Usage {
+		message, err := s.open(ctx, partition, original.Position)
+		if err != nil || original.Segment >= len(message.columns) {
+			continue
+		}
+		first := 0
+		for i := range original.Segment {
+			first += message.columns[i].N
+		}
+		c := &message.columns[original.Segment]
+		for i := range c.N {
+			from := c.Sources[c.Source[i]]
+			if c.Sequenced && c.Provider == provider && c.Sequence[i] == id.Sequence && from.Epoch == id.Epoch && string(c.Strings[from.Name]) == id.Source {
+				return Handle{partition, original.Position, first + i, 1}, nil
+			}
+		}
+	}
+	return Handle{}, ErrNotFound
+}

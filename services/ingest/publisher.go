@@ -1,0 +1,289 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// Limits of what is put together in one message; a single segment may exceed
+// targetBytes.
+const (
+	targetBytes  = 512 << 10 // of packed segments, before compression
+	targetEvents = 10_000
+
+	maxAttempts = 4
+	retryWait   = 500 * time.Millisecond
+)
+
+// part is one segment on its way to a stream.
+type part struct {
+	partition int
+	events    int
+	segment   events.Segment
+	ticket    *ticket
+
+	// Written by the publisher before the ticket is counted down.
+	position uint64
+	first    int // ordinal of the first event in the message
+	err      error
+}
+
+// ticket waits for the parts of one submission.
+type ticket struct {
+	left atomic.Int64
+	done chan struct{}
+}
+
+func (t *ticket) count() {
+	if t.left.Add(-1) == 0 {
+		close(t.done)
+	}
+}
+
+// store publishes parts and returns when all of them are known to be stored, or
+// with the first error.
+func (s *Service) store(parts []part) error {
+	t := &ticket{done: make(chan struct{})}
+	t.left.Store(int64(len(parts)))
+	for i := range parts {
+		p := &parts[i]
+		p.ticket = t
+		// The book was found by the gate, so it has a publisher.
+		s.publishers[p.partition].add(p)
+	}
+	<-t.done
+	for i := range parts {
+		if parts[i].err != nil {
+			return parts[i].err
+		}
+	}
+	return nil
+}
+
+// publisher puts the parts of one partition into messages and stores them.
+type publisher struct {
+	stream  *eventlog.Stream
+	subject string
+	logger  *slog.Logger
+	wake    chan struct{}
+	slots   chan *slot
+	nonce   string        // of this process, so that message ids are its own
+	count   atomic.Uint64 // of messages
+	// floor is a position before which nothing of ours is in doubt.
+	floor atomic.Uint64
+
+	mu     sync.Mutex // guards what follows
+	queue  []*part
+	closed bool
+}
+
+// slot is what storing one message needs, reused.
+type slot struct {
+	parts   []*part
+	message events.Message
+	data    []byte
+}
+
+func newPublisher(partition int, stream *eventlog.Stream, inFlight int, logger *slog.Logger) *publisher {
+	p := &publisher{
+		stream:  stream,
+		subject: eventlog.UsageSubject(uint32(partition)),
+		logger:  logger,
+		wake:    make(chan struct{}, 1),
+		slots:   make(chan *slot, inFlight),
+		nonce:   rand.Text(),
+	}
+	for range inFlight {
+		p.slots <- new(slot)
+	}
+	return p
+}
+
+func (p *publisher) add(one *part) {
+	p.mu.Lock()
+	closed := p.closed
+	if !closed {
+		p.queue = append(p.queue, one)
+	}
+	p.mu.Unlock()
+	if closed {
+		one.err = fmt.Errorf("%w: stopping", ErrOverloaded)
+		one.ticket.count()
+		return
+	}
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run stores what is queued until ctx ends. While all slots are taken the queue
+// fills, and the next message takes as much of it as fits.
+func (p *publisher) run(ctx context.Context) {
+	var storing sync.WaitGroup
+	for p.next(ctx, &storing) {
+	}
+	p.mu.Lock()
+	p.closed = true
+	rest := p.queue
+	p.queue = nil
+	p.mu.Unlock()
+	for _, one := range rest {
+		one.err = fmt.Errorf("%w: stopping", ErrOverloaded)
+		one.ticket.count()
+	}
+	storing.Wait()
+}
+
+func (p *publisher) next(ctx context.Context, storing *sync.WaitGroup) bool {
+	select {
+	case <-p.wake:
+	case <-ctx.Done():
+		return false
+	}
+	for {
+		var free *slot
+		select {
+		case free = <-p.slots:
+		case <-ctx.Done():
+			return false
+		}
+		if !p.take(free) {
+			p.slots <- free
+			return true
+		}
+		storing.Go(func() {
+			p.publish(ctx, free)
+			p.slots <- free
+		})
+	}
+}
+
+// take moves parts from the queue to a slot; false where there are none.
+func (p *publisher) take(s *slot) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size, count, n := 0, 0, 0
+	for _, one := range p.queue {
+		size += len(one.segment.Packed)
+		count += one.events
+		if n > 0 && (size > targetBytes || count > targetEvents) || n == events.MaxSegments {
+			break
+		}
+		n++
+	}
+	s.parts = append(s.parts[:0], p.queue[:n]...)
+	rest := copy(p.queue, p.queue[n:])
+	clear(p.queue[rest:])
+	p.queue = p.queue[:rest]
+	return n > 0
+}
+
+// publish stores the parts of a slot as one message and tells their tickets.
+func (p *publisher) publish(ctx context.Context, s *slot) {
+	segments := s.message.Segments[:0]
+	for _, one := range s.parts {
+		segments = append(segments, one.segment)
+	}
+	s.message = events.Message{Kind: events.Batch, Segments: segments}
+	s.data = events.AppendMessage(s.data[:0], &s.message)
+	position, err := p.store(ctx, s.data)
+	first := 0
+	for _, one := range s.parts {
+		one.position, one.first, one.err = position, first, err
+		first += one.events
+		one.ticket.count()
+	}
+	clear(s.parts)
+	clear(segments)
+}
+
+// store returns the position of a message that is on disk.
+//
+// Where the outcome of a publish is unknown, the end of the stream is read back:
+// the message is there, or it is published again under the condition that the
+// stream still ends where it was read to. One connection's messages reach the
+// stream in order, so a first one that was only slow lands before the condition
+// is checked.
+func (p *publisher) store(ctx context.Context, data []byte) (uint64, error) {
+	// A message that was sent must be followed to its end, stopping or not.
+	ctx = context.WithoutCancel(ctx)
+	options := eventlog.PublishOptions{MsgID: p.nonce + "-" + strconv.FormatUint(p.count.Add(1), 10)}
+	floor := p.floor.Load()
+	doubt := false
+	for attempt := 1; ; attempt++ {
+		position, err := p.stream.Publish(ctx, p.subject, data, options)
+		if err == nil {
+			p.reached(position)
+			return position, nil
+		}
+		switch {
+		case errors.Is(err, eventlog.ErrAmbiguous):
+			doubt = true
+		case errors.Is(err, eventlog.ErrWrongLastSequence):
+		case doubt:
+		case errors.Is(err, eventlog.ErrFull):
+			return 0, fmt.Errorf("%w: %w", ErrFull, err)
+		case errors.Is(err, eventlog.ErrUnavailable):
+			return 0, fmt.Errorf("%w: %w", ErrOverloaded, err)
+		default:
+			return 0, err
+		}
+		p.logger.Warn("storing usage", "attempt", attempt, "error", err)
+		if attempt == maxAttempts {
+			return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		position, last, found, err := p.find(ctx, data, floor)
+		switch {
+		case found:
+			p.reached(position)
+			return position, nil
+		case err != nil:
+			if attempt == maxAttempts-1 {
+				return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
+			}
+			time.Sleep(retryWait)
+			continue
+		}
+		options.ExpectLastSeq = &last
+	}
+}
+
+// find looks for a message among those after floor. last is where the stream
+// ended.
+func (p *publisher) find(ctx context.Context, data []byte, floor uint64) (position, last uint64, found bool, err error) {
+	if last, err = p.stream.Last(ctx); err != nil {
+		return 0, 0, false, err
+	}
+	for position = floor + 1; position <= last; position++ {
+		message, err := p.stream.Get(ctx, position)
+		if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
+			return 0, 0, false, err
+		}
+		if err == nil && bytes.Equal(message.Data, data) {
+			return position, last, true, nil
+		}
+	}
+	return 0, last, false, nil
+}
+
+// reached raises the floor.
+func (p *publisher) reached(position uint64) {
+	for {
+		floor := p.floor.Load()
+		if position <= floor || p.floor.CompareAndSwap(floor, position) {
+			return
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package ingest
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// Form is how a body is written.
+type Form uint8
+
+// The forms, with their media types.
+const (
+	Batch  Form = 1 + iota // application/cloudevents-batch+json, application/json
+	Single                 // application/cloudevents+json
+	Binary                 // JSON, with the attributes in headers named ce-…
+	Lines                  // application/x-ndjson
+	Packed                 // application/vnd.aliquot.packed
+)
+
+// Submission is what somebody sends: some events of one provider.
+type Submission struct {
+	Actor    Actor
+	Provider events.Provider
+	Form     Form
+	Media    string              // as it was said, to be shown
+	Header   map[string][]string // of Binary
+	// Body is decompressed. Packed, it is segments of packed.proto, each after
+	// its length as an unsigned varint. It may be reused once Submit returns.
+	Body []byte
+	// ReceivedFromEvent takes each event as received at its own end, in books
+	// that allow it.
+	ReceivedFromEvent bool
+	// Wait is how long the answer may wait for the outcomes; 0: not at all.
+	Wait time.Duration
+}
+
+// Handle says where accepted events are: Count of them, from the one with
+// ordinal First in the message at Position on, in the order of the submission.
+type Handle struct {
+	Partition int    `json:"partition"`
+	Position  uint64 `json:"position"`
+	First     int    `json:"first"`
+	Count     int    `json:"count"`
+}
+
+// Answer is what became of a submission. Accepted means stored for settlement:
+// duplicates and late events among them are found when they are settled.
+type Answer struct {
+	Accepted int              `json:"accepted"`
+	Refused  int              `json:"refused"` // events; 0 beside a refusal of the submission as a whole
+	Handle   []Handle         `json:"handle"`
+	Refusals []events.Refusal `json:"refusals"`
+	Outcomes *Outcomes        `json:"outcomes,omitempty"` // where they were waited for
+}
+
+// work is what reading a submission needs, reused from one to the next.
+type work struct {
+	parser    events.Parser
+	collector events.Collector
+	columns   events.Columns
+	raw       events.RawUsage
+	verifier  verifier
+	gate      gate
+	packed    []byte
+	parts     []part
+	refusals  []events.Refusal
+}
+
+// maxKeptPacked is the largest buffer that is kept for the next submission.
+const maxKeptPacked = 4 << 20
+
+// Submit reads a submission, stores its good events and answers after they are
+// on disk. Faults of the submission are in the answer; an error says that it
+// cannot be known that everything is stored: [ErrOverloaded], [ErrFull],
+// [ErrUnknown]. ctx bounds the wait for outcomes only: what is queued is stored
+// whether or not anybody still listens.
+func (s *Service) Submit(ctx context.Context, b Submission) (Answer, error) {
+	w := s.works.Get().(*work)
+	defer func() {
+		clear(w.parts)
+		w.parts = w.parts[:0]
+		if cap(w.packed) <= maxKeptPacked {
+			s.works.Put(w)
+		}
+	}()
+	received := s.stamp()
+	answer := s.read(w, &b, received)
+	if len(answer.Refusals) > 0 {
+		s.keep(&b, received, answer.Refusals)
+	}
+	if len(w.parts) == 0 {
+		return answer, nil
+	}
+	if err := s.store(w.parts); err != nil {
+		return Answer{}, err
+	}
+	for i := range w.parts {
+		p := &w.parts[i]
+		answer.Accepted += p.events
+		answer.Handle = append(answer.Handle, Handle{p.partition, p.position, p.first, p.events})
+	}
+	if b.Wait > 0 {
+		if outcomes, err := s.Await(ctx, b.Wait, "", answer.Handle); err == nil {
+			answer.Outcomes = &outcomes
+		}
+	}
+	return answer, nil
+}
+
+// Keep notes a submission that was refused before its body could be read whole,
+// and answers it.
+func (s *Service) Keep(b Submission, refusal events.Refusal) Answer {
+	refusals := []events.Refusal{refusal}
+	s.keep(&b, s.stamp(), refusals)
+	return Answer{Handle: []Handle{}, Refusals: refusals}
+}
+
+func (s *Service) keep(b *Submission, received int64, refusals []events.Refusal) {
+	s.keeper.add(events.NewRefused(b.Provider, b.Actor.Name, time.Unix(0, received), b.Media, b.Body, refusals))
+}
+
+// read fills w.parts with what is to be stored. The parts' bytes are w's or the
+// body's.
+func (s *Service) read(w *work, b *Submission, received int64) Answer {
+	answer := Answer{Handle: []Handle{}, Refusals: []events.Refusal{}}
+	w.gate = gate{s, b.Provider, received, b.ReceivedFromEvent}
+	w.collector.Reset(b.Provider, &w.gate)
+	w.packed = w.packed[:0]
+	w.refusals = w.refusals[:0]
+
+	var refused *events.Refusal
+	if b.Form == Packed {
+		refused = s.readPacked(w, b, received)
+	} else {
+		refused = w.readEvents(b)
+	}
+	if refused != nil {
+		clear(w.parts)
+		w.parts = w.parts[:0]
+		answer.Refusals = append(answer.Refusals, *refused)
+		return answer
+	}
+	answer.Refused = len(w.refusals)
+	answer.Refusals = append(answer.Refusals, w.refusals...)
+	for p := range w.collector.Parts() {
+		from := len(w.packed)
+		w.packed = p.Builder.AppendTo(w.packed)
+		// A growing buffer moves, but what was taken from it before stays.
+		w.add(s, b, received, p.Book, p.Builder.Len(), w.packed[from:len(w.packed):len(w.packed)])
+	}
+	return answer
+}
+
+func (w *work) add(s *Service, b *Submission, received int64, book events.Book, n int, packed []byte) {
+	w.parts = append(w.parts, part{
+		partition: s.partition(book),
+		events:    n,
+		segment: events.Segment{
+			Book: book, Received: received, ReceivedFromEvent: b.ReceivedFromEvent, Key: b.Actor.Key, Packed: packed,
+		},
+	})
+}
+
+func (w *work) readEvents(b *Submission) *events.Refusal {
+	var parsed events.Parsed
+	var refused *events.Refusal
+	switch b.Form {
+	case Single:
+		parsed, refused = w.parser.Single(b.Body, &w.collector)
+	case Binary:
+		parsed, refused = w.parser.Binary(b.Header, b.Body, &w.collector)
+	case Lines:
+		parsed, refused = w.parser.Lines(b.Body, &w.collector)
+	default:
+		parsed, refused = w.parser.Batch(b.Body, &w.collector)
+	}
+	w.refusals = append(w.refusals, parsed.Refusals...)
+	return refused
+}
+
+// readPacked takes segments. One whose events are all good and of one book is
+// passed on verbatim; the good events of others are packed anew.
+func (s *Service) readPacked(w *work, b *Submission, received int64) *events.Refusal {
+	index, at := 0, 0
+	for segments := 0; at < len(b.Body); segments++ {
+		size, width := binary.Uvarint(b.Body[at:])
+		if width <= 0 || size > uint64(len(b.Body)-at-width) {
+			r := whole("segment", events.Malformed, "at byte %d: %d bytes follow, not the length of a segment and the segment", at, len(b.Body)-at)
+			return &r
+		}
+		if segments == events.MaxSegments {
+			r := whole("segment", events.TooLarge, "more than %d segments", events.MaxSegments)
+			return &r
+		}
+		at += width
+		packed := b.Body[at : at+int(size) : at+int(size)]
+		at += int(size)
+		if size > events.MaxPacked {
+			r := whole("segment", events.TooLarge, "segment %d has %d bytes, more than %d", segments, size, events.MaxPacked)
+			return &r
+		}
+		c := &w.columns
+		if err := c.Decode(packed); err != nil {
+			r := malformed(segments, err)
+			return &r
+		}
+		if c.Provider != b.Provider {
+			r := whole("provider", events.Unauthorized, "segment %d is of provider %q", segments, c.Provider)
+			return &r
+		}
+		if book, ok := w.verifier.verify(c, &w.gate); ok {
+			w.add(s, b, received, book, c.N, packed)
+		} else {
+			w.collect(c, index)
+		}
+		index += c.N
+	}
+	return nil
+}
