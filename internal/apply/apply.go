@@ -37,10 +37,10 @@ import (
 const (
 	// MaxFile is the largest YAML file in bytes. Longer lists stand in a file of
 	// their own, as CSV.
-	MaxFile = 16 << 20
+	MaxFile = 8 << 20
 
-	maxValues   = 4_000_000 // YAML values looked at, each alias counted anew
 	maxProblems = 100
+	spareValues = 100_000 // see parser.values
 )
 
 // Open opens a file that a document names with from.
@@ -79,9 +79,13 @@ func Beside(path string) Open {
 
 // ParseWith is [Parse] with the files that documents name.
 func ParseWith(name string, data []byte, open Open) ([]events.Body, error) {
-	p := parser{file: name, open: open, first: map[string]place{}}
+	// A value takes two bytes of a file or more, so only aliases exceed this.
+	p := parser{file: name, open: open, first: map[string]place{}, values: len(data) + spareValues}
 	documents := p.documents(data)
 	for _, document := range documents {
+		if p.full() {
+			break
+		}
 		p.document(document)
 	}
 	if len(p.problems) > 0 {
@@ -142,7 +146,7 @@ type parser struct {
 	bodies   []events.Body
 	problems Problems
 	first    map[string]place // where each thing was declared
-	values   int              // looked at so far
+	values   int              // may still be looked at, each alias counted anew
 
 	at map[string]*yaml.Node // of the current document: the value of each field
 }
@@ -226,6 +230,9 @@ func (p *parser) report(file string, line, column int, field, detail string) {
 		p.problems = append(p.problems, Problem{File: file, Line: max(line, 1), Column: max(column, 1), Field: field, Detail: detail})
 	}
 }
+
+// full reports whether enough was found: the rest would help nobody.
+func (p *parser) full() bool { return len(p.problems) >= maxProblems || p.values < 0 }
 
 func (p *parser) problem(n *yaml.Node, field, format string, values ...any) {
 	p.report(p.file, n.Line, n.Column, field, fmt.Sprintf(format, values...))

@@ -158,19 +158,18 @@ func (p *parser) node(n *yaml.Node) {
 func (p *parser) nodes(n *yaml.Node) {
 	f := p.mapping(n, "", "kind", "book", "attributes", "nodes", "from", "columns")
 	book, common := events.Book(f.text("book")), f.attributes("attributes")
-	for i, item := range f.items("nodes") {
-		path := fmt.Sprintf("nodes[%d]", i)
+	f.each("nodes", func(item *yaml.Node, path string) {
 		if item.Kind == yaml.ScalarNode {
 			name, _ := p.scalar(item, path)
 			p.at[path+".node"] = item
 			p.declare(item, path+".", events.NodeDeclared{Node: events.Node(name), Book: book, Attributes: maps.Clone(common)})
-			continue
+			return
 		}
 		one := p.mapping(item, path+".", "node", "attributes")
 		p.declare(item, path+".", events.NodeDeclared{
 			Node: events.Node(one.text("node")), Book: book, Attributes: merge(common, one.attributes("attributes")),
 		})
-	}
+	})
 	if !f.source("nodes") {
 		return
 	}
@@ -206,8 +205,7 @@ func (p *parser) customer(n *yaml.Node) {
 func (p *parser) customers(n *yaml.Node) {
 	f := p.mapping(n, "", "kind", "book", "plan", "customers", "from", "columns")
 	book, plan := events.Book(f.text("book")), f.text("plan")
-	for i, item := range f.items("customers") {
-		path := fmt.Sprintf("customers[%d]", i)
+	f.each("customers", func(item *yaml.Node, path string) {
 		b := events.CustomerDeclared{Book: book, Plan: plan}
 		if item.Kind == yaml.ScalarNode {
 			name, _ := p.scalar(item, path)
@@ -221,7 +219,7 @@ func (p *parser) customers(n *yaml.Node) {
 			}
 		}
 		p.declare(item, path+".", b)
-	}
+	})
 	if !f.source("customers") {
 		return
 	}

@@ -58,10 +58,10 @@ func contains(list []string, s string) bool {
 // resolve follows an alias, and returns nil once too many values were looked
 // at: a few lines of aliases can stand for any number of values.
 func (p *parser) resolve(n *yaml.Node) *yaml.Node {
-	p.values++
-	if p.values > maxValues {
-		if p.values == maxValues+1 {
-			p.problem(n, "", "the file stands for more than %d values", maxValues)
+	p.values--
+	if p.values < 0 {
+		if p.values == -1 {
+			p.problem(n, "", "the aliases of the file stand for too many values")
 		}
 		return nil
 	}
@@ -271,6 +271,21 @@ func (f *fields) items(name string) []*yaml.Node {
 		list = append(list, value)
 	}
 	return list
+}
+
+// each calls read for every item of a list that stands for a body of its own,
+// until there are problems enough. The places of the fields of one item are
+// forgotten with the next.
+func (f *fields) each(name string, read func(item *yaml.Node, path string)) {
+	items, at := f.items(name), f.p.at
+	for i, item := range items {
+		if f.p.full() {
+			break
+		}
+		f.p.at = map[string]*yaml.Node{}
+		read(item, fmt.Sprintf("%s%s[%d]", f.path, name, i))
+	}
+	f.p.at = at
 }
 
 // texts returns a list of scalars.
