@@ -1,0 +1,244 @@
+package registerfile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// published opens a file of published data, or skips.
+func published(t testing.TB, name string) *os.File {
+	t.Helper()
+	root := os.Getenv("ALIQUOT_DATA")
+	if root == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+				break
+			}
+			dir = filepath.Dir(dir)
+		}
+		root = filepath.Join(dir, "..", "shared", "data")
+	}
+	f, err := os.Open(filepath.Join(root, name))
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skipf("published data absent: %s", name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+func read(text string) (string, Summary, error) {
+	var b strings.Builder
+	sum, err := ReadHoldings(strings.NewReader(text), func(h events.Holder, u money.Units) error {
+		fmt.Fprintf(&b, "%s=%v ", h, u)
+		return nil
+	})
+	return strings.TrimSpace(b.String()), sum, err
+}
+
+func TestReadHoldings(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"the plain form", "holder,units\nann,3\nben,4\n", "ann=3 ben=4"},
+		{"columns in any order and case, others left alone", "Index, Amount_Wei ,Account,note\n0,7,ann,\"a, b\"\n", "ann=7"},
+		{"an EVM address in any case", "address,balance\n0xDCBEFFBECCE100CCE9E4B153C4E15CB885643193,1\n", "0xdcbeffbecce100cce9e4b153c4e15cb885643193=1"},
+		{"a byte order mark and carriage returns", "\uFEFFwallet,amount\r\nann,1\r\n", "ann=1"},
+		{"no units, no holder", "holder,units\nann,0\nben,1\n", "ben=1"},
+		{"units of 128 bits", "holder,units\nann,340282366920938463463374607431768211455\n", "ann=340282366920938463463374607431768211455"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got, _, err := read(c.text); err != nil || got != c.want {
+				t.Fatalf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestReadHoldingsNamesLineAndField(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"an empty file", "", "line 1: the file is empty"},
+		{"no header", "ann,3\n", "line 1: no column is called holder"},
+		{"no units", "holder,name\n", "line 1: no column is called units"},
+		{"two columns that could be the units", "holder,amount,units\n", `line 1: columns "amount" and "units" could both be the units`},
+		{"nobody", "holder,units\n", "line 2: "},
+		{"only holders of nothing", "holder,units\nann,0\n", "line 2: "},
+		{"a decimal", "holder,units\nann,1.5\n", "line 2: units: "},
+		{"a negative number", "holder,units\nann,1\nben,-5\n", "line 3: units: "},
+		{"a float", "holder,units\nann,2.5e-07\n", "line 2: units: "},
+		{"more than 128 bits", "holder,units\nann,340282366920938463463374607431768211456\n", "line 2: units: "},
+		{"a supply of more than 128 bits", "holder,units\nann,340282366920938463463374607431768211455\nben,1\n", "line 3: units: the supply"},
+		{"a nameless holder", "holder,units\n,1\n", "line 2: holder: name is empty"},
+		{"a NUL in a name", "holder,units\na\x00b,1\n", "line 2: holder: "},
+		{"a name that is not UTF-8", "holder,units\na\xffb,1\n", "line 2: holder: "},
+		{"a name of 10 KB", "holder,units\n" + strings.Repeat("a", 10_240) + ",1\n", "line 2: holder: "},
+		{"a missing field", "holder,units\nann\n", "line 2: 1 fields instead of 2"},
+		{"an open quote", "holder,units\n\"ann,1\n", "line 2"},
+		// Fails when duplicates are compared as they are written.
+		{"one wallet written in two ways", "holder,units\n0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193,1\n0xdcbeffbecce100cce9e4b153c4e15cb885643193,2\n", "line 3: holder: 0xdcbeffbecce100cce9e4b153c4e15cb885643193 is on line 2 already"},
+		{"several problems at once", "holder,units\nann,x\nben,y\n", "line 3: units: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, _, err := read(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestProblemsAreBounded(t *testing.T) {
+	_, _, err := read("holder,units\n" + strings.Repeat("ann,x\n", 1000))
+	if n := strings.Count(err.Error(), "line "); n != maxProblems {
+		t.Fatalf("%d problems are named, want %d", n, maxProblems)
+	}
+}
+
+func TestImportIsTheSameTwice(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("holder,units\n")
+	for i := range 3_000 {
+		fmt.Fprintf(&text, "holder-%04d-%s,%d\n", i, strings.Repeat("x", 110), i+1)
+	}
+	head := events.Movements{Token: "acme", Actor: "operator:ada", At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	var ids []string
+	total := 0
+	for range 2 {
+		sum, err := Import(strings.NewReader(text.String()), head, func(m events.Movements) error {
+			if _, err := events.AppendMovements(nil, &m); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, m.ID)
+			total += len(m.Movements)
+			return nil
+		})
+		if err != nil || sum.Holders != 3_000 || sum.Supply != money.UnitsOf(3000*3001/2) {
+			t.Fatalf("%+v, %v", sum, err)
+		}
+	}
+	if half := len(ids) / 2; total != 6_000 || half != 3 || !slices.Equal(ids[:half], ids[half:]) {
+		t.Fatalf("%d movements in %v", total, ids)
+	}
+}
+
+func TestNothingIsSaidOfAFileWithAnError(t *testing.T) {
+	text := "holder,units\n" + strings.Repeat("", 0)
+	for i := range 5_000 {
+		text += fmt.Sprintf("h%d,1\n", i)
+	}
+	text += "last,x\n"
+	_, err := Import(strings.NewReader(text), events.Movements{Token: "acme"}, func(events.Movements) error {
+		t.Fatal("a message of a file that has an error")
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "line 5002: units") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// The published list: 252,803 holders, 149,999,999.975656 UNI.
+func TestTheUNIList(t *testing.T) {
+	f := published(t, "5-holders/uniswap-uni-claims-252803.csv")
+	messages, largest := 0, 0
+	sum, err := Import(f, events.Movements{Token: "uni", Actor: "operator:ada", At: time.Unix(0, 0).UTC()}, func(m events.Movements) error {
+		data, err := events.AppendMovements(nil, &m)
+		messages, largest = messages+1, max(largest, len(data))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum.Holders != 252_803 || sum.Supply.String() != "149999999975656000000000000" {
+		t.Fatalf("%+v", sum)
+	}
+	t.Logf("%d messages, the largest of %d bytes", messages, largest)
+}
+
+func TestReadList(t *testing.T) {
+	got, err := ReadList(strings.NewReader("# sanctions\n\n0xDCBEFFBECCE100CCE9E4B153C4E15CB885643193\r\nben\nann\nben\n"))
+	if want := []events.Holder{"0xdcbeffbecce100cce9e4b153c4e15cb885643193", "ann", "ben"}; err != nil || !slices.Equal(got, want) {
+		t.Fatalf("%v, %v; want %v", got, err, want)
+	}
+	if _, err := ReadList(strings.NewReader("ann\nb en\nc\x00d\n")); err == nil || !strings.Contains(err.Error(), "line 2: holder") || !strings.Contains(err.Error(), "line 3: holder") {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := ReadList(strings.NewReader(strings.Repeat("x", 100_000))); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestPublishedListsAndTheirDecisions(t *testing.T) {
+	list, err := ReadList(published(t, "7-compliance/ofac-2024-09-27-ETH.txt"))
+	if err != nil || !slices.Contains(list, "0xdcbeffbecce100cce9e4b153c4e15cb885643193") {
+		t.Fatalf("%d holders, %v", len(list), err)
+	}
+	for _, holders := range [][]events.Holder{list, nil, many(30_000)} {
+		parts := Decisions("ofac", holders)
+		count := 0
+		for i, p := range parts {
+			count += len(p.Holders)
+			if p.Part != i || p.Parts != len(parts) {
+				t.Fatalf("part %d of %d at %d of %d", p.Part, p.Parts, i, len(parts))
+			}
+			if _, err := events.AppendDecision(nil, events.Decision{ID: "x", Actor: "operator:ada", At: time.Unix(0, 0), Body: p}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if count != len(holders) {
+			t.Fatalf("%d of %d holders", count, len(holders))
+		}
+	}
+}
+
+// many makes names that JSON writes as long as can be.
+func many(n int) []events.Holder {
+	list := make([]events.Holder, n)
+	for i := range list {
+		list[i] = events.Holder(fmt.Sprintf("%s%07d", strings.Repeat("<", 100), i))
+	}
+	return list
+}
+
+// Whatever is read is one holder a name, with units, and sums to the supply.
+func FuzzReadHoldings(f *testing.F) {
+	for _, seed := range []string{"holder,units\nann,3\n", "index,account,amount_wei\n0,0xAb,1\n", "units,holder\n\"1\",\"a\"\"b\"\n", "\uFEFFwallet,balance\na,1\na,1\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var supply money.Units
+		seen := map[events.Holder]bool{}
+		sum, err := ReadHoldings(strings.NewReader(string(data)), func(h events.Holder, u money.Units) error {
+			if seen[h] || u.IsZero() || events.CheckName(string(h)) != nil || events.CanonicalHolder(string(h)) != h {
+				t.Fatalf("%q with %v units", h, u)
+			}
+			seen[h] = true
+			supply, _ = supply.Add(u)
+			return nil
+		})
+		if err == nil && (sum.Supply != supply || sum.Holders != len(seen) || len(seen) == 0) {
+			t.Fatalf("%+v, but %d holders of %v", sum, len(seen), supply)
+		}
+	})
+}
+
+func FuzzReadList(f *testing.F) {
+	f.Add([]byte("# x\nann\nben\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, err := ReadList(strings.NewReader(string(data)))
+		if err == nil && !slices.IsSorted(list) {
+			t.Fatal("not ascending")
+		}
+	})
+}
