@@ -171,7 +171,7 @@ func TestRowsBecomeEvents(t *testing.T) {
 			"{\"node\": \"a\", \"usage\": {\"seconds\": 0.1000}, \"at\": \"2026-01-01T00:00:00Z\", \"list\": [1, {\"x\": 2}]}\n\n{\"usage\": {\"seconds\": \"2\"}, \"node\": true, \"at\": \"2026-01-01T00:00:00Z\"}\n", `
 1: 1 a/acme gpu.seconds 0.1 [2026-01-01T00:00:00, 2026-01-01T00:00:00)
 3: 2 true/acme gpu.seconds 2 [2026-01-01T00:00:00, 2026-01-01T00:00:00)`},
-		{"JSON that cannot be", with("format: jsonl"), "{\"node\": \"a\"\n[]\n{\"node\":\"a\",\"node\":\"b\"}\n{\"a\":{\"b\":1},\"a.b\":2}\n{} {}\n{\"node\":\"a\",\"seconds\":null,\"at\":\"2026-01-01T00:00:00Z\"}\n{\"\xff\":1}\n" + strings.Repeat(`{"a":`, 20) + "\n", `
+		{"JSON that cannot be", with("format: jsonl"), "{\"node\": \"a\"\n[]\n{\"node\":\"a\",\"node\":\"b\"}\n{\"a\":{\"b\":1},\"a.b\":2}\n{} {}\n{\"node\":\"a\",\"seconds\":null,\"at\":\"2026-01-01T00:00:00Z\"}\n{\"\xff\":1}\n" + strings.Repeat(`{"a":`, 20) + "\n{\"a\":{\"b\":1},\"a\":{\"c\":2}}\n", `
 1:  malformed: not JSON: the line ends too early
 2:  malformed: should be one JSON object
 3:  malformed: member "node" is given twice
@@ -179,7 +179,8 @@ func TestRowsBecomeEvents(t *testing.T) {
 5:  malformed: something follows the JSON object
 6: quantity missing: is empty
 7:  bad_text: is not UTF-8
-8:  malformed: objects are nested deeper than 16`},
+8:  malformed: objects are nested deeper than 16
+9:  malformed: member "a" is given twice`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := transcript(t, c.document, "test.csv", c.file); got != strings.TrimPrefix(c.want, "\n")+"\n" {
