@@ -104,8 +104,9 @@ func whole(n uint64) money.Amount {
 	return a
 }
 
-// mostWindow is the largest heartbeat and the largest margin, in seconds: about 31 years.
-const mostWindow = 1_000_000_000
+// mostWindow is the largest heartbeat and the largest margin, in seconds: 100
+// years, so that both together fit 63 bits of nanoseconds.
+const mostWindow = 100 * 366 * 86_400
 
 // SetPolicy declares or replaces the policy of a pair. It fails, changing
 // nothing, on a pair that is not of the form ASSET/CURRENCY, on values below
@@ -272,7 +273,7 @@ func checkName(s string) error {
 }
 
 func nanoseconds(t time.Time) (int64, bool) {
-	if s := t.Unix(); s < 0 || s >= math.MaxInt64/int64(time.Second) {
+	if t.Before(time.Unix(0, 0)) || t.After(time.Unix(0, math.MaxInt64)) {
 		return 0, false
 	}
 	return t.UnixNano(), true

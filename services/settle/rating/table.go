@@ -170,7 +170,7 @@ func nanoseconds(t time.Time) (int64, bool) {
 	if t.IsZero() {
 		return 0, true
 	}
-	if s := t.Unix(); s < 0 || s >= math.MaxInt64/int64(time.Second) {
+	if t.Before(time.Unix(0, 0)) || t.After(time.Unix(0, math.MaxInt64)) {
 		return 0, false
 	}
 	return t.UnixNano(), true
