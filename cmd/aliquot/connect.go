@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/internal/daemon"
+)
+
+// server is the API that a command asks, wherever it runs.
+type server struct {
+	url   string
+	token string
+	as    string
+	close func() error
+}
+
+// connect finds the API: by URL, by the folder's running process, or by
+// starting the services on the folder for the length of this command.
+func (r *root) connect(ctx context.Context) (*server, error) {
+	if r.URL != "" {
+		if r.Token == "" {
+			return nil, errors.New("--url needs --token (or ALIQUOT_TOKEN)")
+		}
+		return &server{url: strings.TrimSuffix(r.URL, "/"), token: r.Token, as: r.As, close: func() error { return nil }}, nil
+	}
+	if url, token, ok := daemon.Running(ctx, r.Data); ok {
+		if r.Token != "" {
+			token = r.Token
+		}
+		return &server{url: url, token: token, as: r.As, close: func() error { return nil }}, nil
+	}
+	d, err := daemon.Open(ctx, daemon.Config{Dir: r.Data, Listen: "127.0.0.1:0", Logger: quietLogger()})
+	if err != nil {
+		return nil, err
+	}
+	token := r.Token
+	if token == "" {
+		token = d.Token()
+	}
+	return &server{url: d.URL(), token: token, as: r.As, close: d.Close}, nil
+}
+
+// quietLogger tells only what stops a command.
+func quietLogger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+// problem is an answer of RFC 9457.
+type problem struct {
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Message  string `json:"message"`
+		Location string `json:"location"`
+	} `json:"errors"`
+}
+
+// call sends one request with a JSON body and decodes the JSON answer into out.
+func (s *server) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	kind := ""
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body, kind = bytes.NewReader(data), "application/json"
+	}
+	return s.send(ctx, method, path, kind, body, out)
+}
+
+// send sends one request with any body.
+func (s *server) send(ctx context.Context, method, path, kind string, body io.Reader, out any) error {
+	request, err := http.NewRequestWithContext(ctx, method, s.url+path, body)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+s.token)
+	request.Header.Set(api.AsHeader, s.as)
+	if kind != "" {
+		request.Header.Set("Content-Type", kind)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode >= 400 {
+		return answered(response)
+	}
+	if to, ok := out.(io.Writer); ok {
+		_, err := io.Copy(to, response.Body)
+		return err
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(response.Body).Decode(out); err != nil {
+		return fmt.Errorf("reading the answer of %s: %w", path, err)
+	}
+	return nil
+}
+
+// answered turns an answer that refuses into an error with all it says.
+func answered(response *http.Response) error {
+	data, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	var p problem
+	if json.Unmarshal(data, &p) != nil || p.Detail == "" && p.Title == "" {
+		return fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(data)))
+	}
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	for _, e := range p.Errors {
+		text += "\n  " + strings.TrimSpace(e.Location+" "+e.Message)
+	}
+	return errors.New(text)
+}
+
+// print shows a value as JSON, or as text by the given function.
+func (r *root) print(value any, text func(w io.Writer)) error {
+	if r.JSON {
+		e := json.NewEncoder(os.Stdout)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(value)
+	}
+	text(os.Stdout)
+	return nil
+}
+
+// ask connects, asks one thing and disconnects.
+func (r *root) ask(ctx context.Context, method, path string, in, out any) (err error) {
+	s, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return s.call(ctx, method, path, in, out)
+}

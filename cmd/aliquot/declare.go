@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+type applyCommand struct {
+	File []string `short:"f" required:"" help:"YAML file; - is standard input. May be given several times." placeholder:"FILE"`
+}
+
+func (c *applyCommand) Run(ctx context.Context, r *root) (err error) {
+	s, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	total := api.Applied{Void: []api.Decided{}}
+	for _, name := range c.File {
+		data, err := readFile(name)
+		if err != nil {
+			return err
+		}
+		done, err := s.apply(ctx, name, data)
+		if err != nil {
+			return err
+		}
+		total.Applied += done.Applied
+		total.Unchanged += done.Unchanged
+		total.Void = append(total.Void, done.Void...)
+	}
+	return r.applied(total)
+}
+
+// apply declares what one YAML file says.
+func (s *server) apply(ctx context.Context, name string, data []byte) (api.Applied, error) {
+	var done api.Applied
+	err := s.send(ctx, http.MethodPost, "/v1/apply?file="+url.QueryEscape(filepath.Base(name)), "application/yaml", bytes.NewReader(data), &done)
+	return done, err
+}
+
+// applied prints what became of declarations; a void one makes the command fail.
+func (r *root) applied(done api.Applied) error {
+	err := r.print(done, func(w io.Writer) {
+		fmt.Fprintf(w, "%d applied, %d unchanged, %d void\n", done.Applied, done.Unchanged, len(done.Void))
+		for _, v := range done.Void {
+			fmt.Fprintf(w, "  CONTROL %d %s: %s\n", v.Position, v.Kind, v.Reason)
+		}
+	})
+	if err == nil && len(done.Void) > 0 {
+		return errFalse
+	}
+	return err
+}
+
+// decided prints what became of one decision.
+func (r *root) decided(done api.Decided) error {
+	return r.print(done, func(w io.Writer) {
+		if done.Effect == "unchanged" {
+			fmt.Fprintf(w, "%s: nothing new\n", done.Kind)
+			return
+		}
+		fmt.Fprintf(w, "%s: in effect, CONTROL position %d\n", done.Kind, done.Position)
+	})
+}
+
+func readFile(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(os.Stdin)
+	}
+	return os.ReadFile(name)
+}
+
+type depositCommand struct {
+	Book        string `required:"" help:"Book of the customer."`
+	Customer    string `help:"Who paid." xor:"who" required:""`
+	Outstanding bool   `help:"Every customer paid what it owes, up to the next minor unit." xor:"who" required:""`
+	Asset       string `help:"Such as USDC." default:"USDC"`
+	Amount      string `help:"Amount in whole minor units, such as 250.00."`
+	Reference   string `required:"" help:"The payer's or the bank's reference; the same one again is the same deposit."`
+}
+
+func (c *depositCommand) Run(ctx context.Context, r *root) error {
+	if c.Outstanding {
+		var done api.Applied
+		in := map[string]string{"book": c.Book, "reference": c.Reference}
+		if err := r.ask(ctx, http.MethodPost, "/v1/deposits/outstanding", in, &done); err != nil {
+			return err
+		}
+		return r.applied(done)
+	}
+	var done api.Decided
+	in := map[string]string{"book": c.Book, "customer": c.Customer, "asset": c.Asset, "amount": c.Amount, "reference": c.Reference}
+	if err := r.ask(ctx, http.MethodPost, "/v1/deposits", in, &done); err != nil {
+		return err
+	}
+	return r.decided(done)
+}
+
+type collectCommand struct {
+	Book     string `required:"" help:"Book to collect in."`
+	Customer string `help:"Only this customer."`
+}
+
+func (c *collectCommand) Run(ctx context.Context, r *root) error {
+	var done api.Decided
+	in := events.CollectionRequested{Book: events.Book(c.Book), Customer: events.Customer(c.Customer)}
+	if err := r.ask(ctx, http.MethodPost, "/v1/collections", in, &done); err != nil {
+		return err
+	}
+	return r.decided(done)
+}
+
+type periodCommand struct {
+	Close struct {
+		Book   string `arg:"" help:"Book."`
+		Period string `arg:"" help:"Last period to close, such as 2026-11 or 2026-11-22."`
+	} `cmd:"" help:"Close a book's periods up to and including one, collect, and hand collected revenue over."`
+}
+
+func (c *periodCommand) Run(ctx context.Context, r *root) error {
+	var done api.Closed
+	in := events.PeriodClosed{Book: events.Book(c.Close.Book), Period: events.Period(c.Close.Period)}
+	if err := r.ask(ctx, http.MethodPost, "/v1/periods/close", in, &done); err != nil {
+		return err
+	}
+	return r.print(done, func(w io.Writer) {
+		fmt.Fprintf(w, "%s closed up to %s: CONTROL position %d, LEDGER position %d\n", c.Close.Book, c.Close.Period, done.Position, done.LedgerPosition)
+	})
+}
+
+type keyCommand struct {
+	Create struct {
+		Key      string `arg:"" help:"Public name of the key: the person's or the program's."`
+		Scope    string `enum:"operator,provider,auditor" required:"" help:"operator, provider or auditor."`
+		Provider string `help:"Whose usage the key may send."`
+	} `cmd:"" help:"Make a key; its secret is shown once."`
+	Revoke struct {
+		Key string `arg:"" help:"Public name of the key."`
+	} `cmd:"" help:"Revoke a key."`
+}
+
+func (c *keyCommand) Run(ctx context.Context, r *root) error {
+	if c.Revoke.Key != "" {
+		var done api.Decided
+		if err := r.ask(ctx, http.MethodDelete, "/v1/keys/"+url.PathEscape(c.Revoke.Key), nil, &done); err != nil {
+			return err
+		}
+		return r.decided(done)
+	}
+	var made api.Key
+	in := map[string]string{"key": c.Create.Key, "scope": c.Create.Scope}
+	if c.Create.Provider != "" {
+		in["provider"] = c.Create.Provider
+	}
+	if err := r.ask(ctx, http.MethodPost, "/v1/keys", in, &made); err != nil {
+		return err
+	}
+	return r.print(made, func(w io.Writer) { fmt.Fprintf(w, "%s\n", made.Secret) })
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(r *root) error {
+	return r.print(map[string]string{"version": api.Version}, func(w io.Writer) { fmt.Fprintln(w, "aliquot", api.Version) })
+}
+
+type statusCommand struct{}
+
+func (statusCommand) Run(ctx context.Context, r *root) error {
+	var status api.Status
+	if err := r.ask(ctx, http.MethodGet, "/v1/status", nil, &status); err != nil {
+		return err
+	}
+	return r.print(status, func(w io.Writer) {
+		health := "healthy"
+		if !status.Healthy {
+			health = "not healthy: " + status.Reason
+		}
+		fmt.Fprintf(w, "%s\nCONTROL   %d, in effect up to %d\n", health, status.Control, status.Effective)
+		for _, p := range status.Partition {
+			fmt.Fprintf(w, "USAGE-%d   %d, settled up to %d\n", p.Partition, p.Last, p.Settled)
+		}
+		fmt.Fprintf(w, "free      %d MiB\n", status.FreeBytes>>20)
+	})
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+)
+
+type registerCommand struct {
+	Import struct {
+		File  string `arg:"" help:"CSV file with a holder (or account, address) and a units (or amount) column." type:"existingfile"`
+		Token string `required:"" help:"Token that is held."`
+	} `cmd:"" help:"Issue a token's units to the holders of a CSV file."`
+}
+
+func (c *registerCommand) Run(ctx context.Context, r *root) error {
+	return r.upload(ctx, "/v1/registers/"+url.PathEscape(c.Import.Token)+"/import", c.Import.File)
+}
+
+type holdsCommand struct {
+	Import struct {
+		File string `arg:"" help:"Text file with one holder a line." type:"existingfile"`
+		List string `required:"" help:"Name of the list, such as ofac-sdn."`
+	} `cmd:"" help:"Replace a screening list."`
+}
+
+func (c *holdsCommand) Run(ctx context.Context, r *root) error {
+	return r.upload(ctx, "/v1/holds/"+url.PathEscape(c.Import.List), c.Import.File)
+}
+
+// upload sends a file and prints what it did.
+func (r *root) upload(ctx context.Context, path, name string) (err error) {
+	s, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	done, err := s.upload(ctx, path, name)
+	if err != nil {
+		return err
+	}
+	return r.print(done, func(w io.Writer) {
+		fmt.Fprintf(w, "%d holders", done.Holders)
+		if done.Units != "" {
+			fmt.Fprintf(w, ", %s units", done.Units)
+		}
+		fmt.Fprintf(w, ", up to %s position %d\n", done.Stream, done.Position)
+	})
+}
+
+func (s *server) upload(ctx context.Context, path, name string) (api.Imported, error) {
+	var done api.Imported
+	file, err := os.Open(name)
+	if err != nil {
+		return done, err
+	}
+	defer func() { _ = file.Close() }()
+	err = s.send(ctx, http.MethodPost, path+"?file="+url.QueryEscape(filepath.Base(name)), "text/csv", file, &done)
+	return done, err
+}
+
+type distributionCommand struct {
+	Declare distributionDeclare `cmd:"" help:"Distribute what a token's inbox holds to its holders."`
+	List    distributionList    `cmd:"" help:"List distributions."`
+}
+
+type distributionDeclare struct {
+	Token      string `required:"" help:"Token."`
+	Period     string `required:"" help:"Settled period that it is for."`
+	RecordDate string `help:"Holdings at this instant (RFC 3339); now by default." placeholder:"TIME"`
+}
+
+func (c *distributionDeclare) Run(ctx context.Context, r *root) error {
+	in := api.Declare{Token: c.Token, Period: c.Period, RecordDate: c.RecordDate}
+	var made api.Distribution
+	if err := r.ask(ctx, http.MethodPost, "/v1/distributions", in, &made); err != nil {
+		return err
+	}
+	return r.print(made, func(w io.Writer) { printDistributions(w, []api.Distribution{made}) })
+}
+
+type distributionList struct{}
+
+func (distributionList) Run(ctx context.Context, r *root) error {
+	var all []api.Distribution
+	if err := r.ask(ctx, http.MethodGet, "/v1/distributions", nil, &all); err != nil {
+		return err
+	}
+	return r.print(all, func(w io.Writer) { printDistributions(w, all) })
+}
+
+func printDistributions(w io.Writer, all []api.Distribution) {
+	t := newTable(w, "DISTRIBUTION", "TOKEN", "PERIOD", "ASSET", "REVENUE", "FEE", "POOL", "HOLDERS", "PLANNED", "HELD")
+	for _, d := range all {
+		t.row(d.Distribution, d.Token, d.Period, d.Asset, d.Revenue, d.Fee, d.Pool, d.Holders, d.Planned, d.Held)
+	}
+	t.end()
+}
+
+type payoutCommand struct {
+	Export  payoutExport  `cmd:"" help:"Submit a distribution's planned payouts to a rail as one file."`
+	Confirm payoutConfirm `cmd:"" help:"Record the rail's answer to a file of payouts."`
+}
+
+type payoutExport struct {
+	Distribution string `required:"" help:"Distribution."`
+	Output       string `short:"o" default:"-" help:"File to write; - is standard output."`
+}
+
+func (c *payoutExport) Run(ctx context.Context, r *root) (err error) {
+	s, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	var made api.Batch
+	if err := s.call(ctx, http.MethodPost, "/v1/payouts/export", map[string]string{"distribution": c.Distribution}, &made); err != nil {
+		return err
+	}
+	out := io.Writer(os.Stdout)
+	if c.Output != "-" {
+		file, err := os.Create(c.Output)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		out = file
+	} else if r.JSON {
+		return r.print(made, nil)
+	}
+	if err := s.send(ctx, http.MethodGet, "/v1/payouts/batches/"+url.PathEscape(made.Batch), "", nil, out); err != nil {
+		return err
+	}
+	if c.Output == "-" {
+		return nil
+	}
+	return r.print(made, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %d payouts, %s %s, in %s\n", made.Batch, made.Payouts, made.Amount, made.Asset, c.Output)
+	})
+}
+
+type payoutConfirm struct {
+	File  string `arg:"" help:"CSV file with payout_id, state (confirmed, failed, returned) and reference." type:"existingfile"`
+	Batch string `required:"" help:"Batch that the answer is for."`
+}
+
+func (c *payoutConfirm) Run(ctx context.Context, r *root) (err error) {
+	s, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	file, err := os.Open(c.File)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	var done api.Applied
+	path := "/v1/payouts/batches/" + url.PathEscape(c.Batch) + "/confirm?file=" + url.QueryEscape(filepath.Base(c.File))
+	if err := s.send(ctx, http.MethodPost, path, "text/csv", file, &done); err != nil {
+		return err
+	}
+	return r.applied(done)
+}

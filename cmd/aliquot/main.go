@@ -1,0 +1,78 @@
+// Command aliquot turns compute usage into money and money into payouts, and
+// can prove every cent of it.
+//
+// One binary holds every service: `aliquot up` runs them all in one process on
+// one folder. Every other command asks the HTTP API: of the server named by
+// --url, of the `aliquot up` that holds the folder, or, when nothing runs, of
+// the same services started for the length of the command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// root is the command line. Names and defaults here are the only configuration;
+// the environment variables are named beside them.
+type root struct {
+	Data  string `help:"Folder with the streams and the ledger." default:"aliquot-data" env:"ALIQUOT_DIR" type:"path"`
+	URL   string `help:"Address of a running aliquot, instead of the folder." env:"ALIQUOT_URL" placeholder:"http://HOST:PORT"`
+	Token string `help:"Bearer token; the folder's own operator token by default." env:"ALIQUOT_TOKEN" placeholder:"TOKEN"`
+	As    string `help:"Name of the person who decides, recorded with each decision." env:"ALIQUOT_AS" placeholder:"NAME"`
+	JSON  bool   `help:"Print one JSON value instead of text." name:"json"`
+	Quiet bool   `help:"No progress." short:"q"`
+
+	Up           upCommand           `cmd:"" help:"Run every service in one process."`
+	Demo         demoCommand         `cmd:"" help:"See a whole day of usage become payouts, generated or from your own files."`
+	Apply        applyCommand        `cmd:"" help:"Declare providers, books, nodes, customers, meters, cards, tokens and waterfalls from YAML."`
+	Usage        usageCommand        `cmd:"" help:"Send usage, or ask what became of it."`
+	Quotes       quotesCommand       `cmd:"" help:"Record observed stablecoin rates."`
+	Suspense     suspenseCommand     `cmd:"" help:"See and release what waits for a price."`
+	Register     registerCommand     `cmd:"" help:"Import who holds a token."`
+	Holds        holdsCommand        `cmd:"" help:"Import screening lists: their holders are held, not paid."`
+	Deposit      depositCommand      `cmd:"" help:"Record that a customer's money has arrived."`
+	Collect      collectCommand      `cmd:"" help:"Let prepaid money cover what is owed."`
+	Period       periodCommand       `cmd:"" help:"Close periods."`
+	Distribution distributionCommand `cmd:"" help:"Declare and list distributions."`
+	Payout       payoutCommand       `cmd:"" help:"Export and confirm payouts."`
+	Balances     balancesCommand     `cmd:"" help:"List the balances of accounts."`
+	Statement    statementCommand    `cmd:"" help:"Print the statement of a provider, a customer or a holder."`
+	Check        checkCommand        `cmd:"" help:"Verify every invariant; exit 1 and the first difference when one is false."`
+	Replay       replayCommand       `cmd:"" help:"Derive everything again from the streams and compare; exit 1 and the first difference."`
+	Explain      explainCommand      `cmd:"" help:"Show where a usage event, an entry, a distribution or a payout comes from and goes to."`
+	Key          keyCommand          `cmd:"" help:"Make and revoke keys."`
+	Status       statusCommand       `cmd:"" help:"Show how far every loop has come."`
+	Bench        benchCommand        `cmd:"" help:"Measure the real path on this machine."`
+	Openapi      openapiCommand      `cmd:"" help:"Print the description of the HTTP API."`
+	Version      versionCommand      `cmd:"" help:"Print the version."`
+}
+
+// errFalse ends a command whose answer is no: exit 1, nothing more to say.
+var errFalse = errors.New("the answer is no")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var line root
+	parsed := kong.Parse(&line,
+		kong.Name("aliquot"),
+		kong.Description("Compute usage into money, and money into payouts, exactly."),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&line),
+	)
+	switch err := parsed.Run(); {
+	case err == nil:
+	case errors.Is(err, errFalse):
+		os.Exit(1)
+	default:
+		fmt.Fprintln(os.Stderr, "aliquot:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+)
+
+type balancesCommand struct {
+	Prefix string `arg:"" optional:"" help:"Only accounts whose name begins so, such as customer: or node:gpu-7."`
+}
+
+func (c *balancesCommand) Run(ctx context.Context, r *root) error {
+	var all []api.Balance
+	if err := r.ask(ctx, http.MethodGet, "/v1/balances?prefix="+url.QueryEscape(c.Prefix), nil, &all); err != nil {
+		return err
+	}
+	return r.print(all, func(w io.Writer) {
+		t := newTable(w, "ACCOUNT", "ASSET", "DEBIT", "CREDIT", "NET")
+		for _, b := range all {
+			t.row(b.Account, b.Asset, b.Debit, b.Credit, b.Net)
+		}
+		t.end()
+	})
+}
+
+type openapiCommand struct {
+	Output string `short:"o" default:"-" help:"File to write; - is standard output."`
+}
+
+func (c *openapiCommand) Run() error {
+	description, err := api.New(api.Config{}).OpenAPI()
+	if err != nil {
+		return err
+	}
+	if c.Output == "-" {
+		_, err := fmt.Println(string(description))
+		return err
+	}
+	return os.WriteFile(c.Output, description, 0o644)
+}

@@ -1,0 +1,125 @@
+// Package api is the HTTP face of aliquot: what every command of the binary,
+// and every program of a user, asks for and decides with.
+//
+// A write is a decision: it is appended to CONTROL with its actor, and the
+// answer leaves only when the decision has taken effect everywhere or has been
+// found void, so that a caller may build on it at once. A read is one snapshot
+// of the store. The OpenAPI description is generated from the types here.
+//
+// # Invariants
+//
+//   - Nothing is written but through CONTROL, REGISTER and the usage stream.
+//   - Every decision names an authenticated actor.
+//   - The same request again (same reference, same declaration) decides nothing new.
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store/ids"
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// Version is the version of the API and of the binary.
+const Version = "0.1.0"
+
+// Engine is what the running services offer to the API. Its waits return
+// early with the context's error, or with the error that stopped a service.
+type Engine interface {
+	// WaitEffective returns when CONTROL is in effect up to position k in every
+	// partition and, for decisions that distribute acts on, there too.
+	WaitEffective(ctx context.Context, k uint64) error
+	// WaitSettled returns when partition p has settled USAGE up to position pos.
+	WaitSettled(ctx context.Context, p int, pos uint64) error
+	// WaitPublished returns when everything settled so far is in LEDGER.
+	WaitPublished(ctx context.Context) error
+	// Void says why the decision at CONTROL position k had no effect; empty if it had.
+	Void(ctx context.Context, k uint64) (string, error)
+	// Declaration returns a distribution's declaration that rests on everything
+	// there is now; it waits until the period, which must be closed, is settled.
+	Declaration(ctx context.Context, id string, token events.TokenDeclared, period events.Period, recordDate time.Time) (events.DistributionDeclared, error)
+	// Directory calls f with the directory as far as it is in effect. f must not keep it.
+	Directory(f func(*directory.Directory))
+	// Status is the state of every loop.
+	Status(ctx context.Context) (Status, error)
+}
+
+// Config is what a [Server] needs.
+type Config struct {
+	Engine   Engine
+	Control  *eventlog.Stream
+	Register *eventlog.Stream
+	Ledger   *eventlog.Stream
+	Usage    *eventlog.Stream
+	Payout   *eventlog.Stream
+	Store    *sqlite.DB
+	IDs      *ids.Store       // foreign identities, for explain
+	Streams  *eventlog.Log    // for replay
+	Ingest   http.Handler     // POST /v1/events and what belongs to it
+	Now      func() time.Time // stamps decisions
+	// OperatorSHA256 is the SHA-256 of the folder's own operator token.
+	OperatorSHA256 [32]byte
+}
+
+// Server answers the API's requests.
+type Server struct {
+	Config
+	mux *http.ServeMux
+	api huma.API
+}
+
+// New returns the API of an engine.
+func New(config Config) *Server {
+	s := &Server{Config: config, mux: http.NewServeMux()}
+	settings := huma.DefaultConfig("aliquot", Version)
+	settings.Info.Description = "Compute usage into money, and money into payouts, exactly."
+	settings.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer"},
+	}
+	settings.Security = []map[string][]string{{"bearer": {}}}
+	settings.CreateHooks = nil // no $schema member in answers
+	s.api = humago.New(s.mux, settings)
+	s.api.UseMiddleware(s.authenticate)
+	s.health()
+	s.declarations()
+	s.moneyIn()
+	s.quotes()
+	s.registers()
+	s.distributions()
+	s.payouts()
+	s.reads()
+	if config.Ingest != nil {
+		s.mux.Handle("/v1/events", config.Ingest)
+		s.mux.Handle("/v1/usage/", config.Ingest)
+	}
+	return s
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// OpenAPI returns the description of the API as YAML.
+func (s *Server) OpenAPI() ([]byte, error) { return s.api.OpenAPI().YAML() }
+
+// register adds one operation. Operations that only read are open to auditors.
+func register[I, O any](s *Server, method, path, id, summary string, do func(context.Context, *I) (*O, error)) {
+	huma.Register(s.api, huma.Operation{
+		OperationID:     id,
+		Method:          method,
+		Path:            path,
+		Summary:         summary,
+		MaxBodyBytes:    256 << 20,
+		BodyReadTimeout: 10 * time.Minute,
+	}, do)
+}
+
+// answer wraps a body as huma wants it.
+type answer[T any] struct{ Body T }

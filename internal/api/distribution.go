@@ -1,0 +1,264 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/distribute/rails"
+)
+
+// Declare asks for a distribution.
+type Declare struct {
+	Token      string `json:"token"`
+	Period     string `json:"period" doc:"Settled period that it is for."`
+	RecordDate string `json:"record_date,omitempty" doc:"Holdings at this instant, RFC 3339; now by default."`
+}
+
+// Distribution is one pool of a distribution: one asset.
+type Distribution struct {
+	Distribution string       `json:"distribution"`
+	Token        events.Token `json:"token"`
+	Period       string       `json:"period"`
+	RecordDate   time.Time    `json:"record_date"`
+	Asset        money.Asset  `json:"asset"`
+	Revenue      money.Amount `json:"revenue" doc:"What was in the inbox."`
+	Fee          money.Amount `json:"fee"`
+	Pool         money.Amount `json:"pool" doc:"Sum of the shares."`
+	Holders      int          `json:"holders"`
+	Supply       money.Units  `json:"supply"`
+	Payouts      int          `json:"payouts"`
+	Planned      money.Amount `json:"planned" doc:"Sum of the payouts as planned."`
+	Held         money.Amount `json:"held" doc:"Shares of listed holders."`
+	Control      uint64       `json:"control_position"`
+	Ledger       uint64       `json:"ledger_position"`
+	Register     uint64       `json:"register_position"`
+}
+
+// Batch is what was handed to a rail at once.
+type Batch struct {
+	Batch        string       `json:"batch"`
+	Rail         events.Rail  `json:"rail"`
+	Distribution string       `json:"distribution"`
+	Payouts      int          `json:"payouts"`
+	Asset        money.Asset  `json:"asset,omitempty"`
+	Amount       money.Amount `json:"amount"`
+}
+
+func (s *Server) distributions() {
+	register(s, http.MethodPost, "/v1/distributions", "declare-distribution", "Distribute what a token's inbox holds to its holders",
+		func(ctx context.Context, in *struct{ Body Declare }) (*answer[Distribution], error) {
+			return s.declareDistribution(ctx, in.Body)
+		})
+	register(s, http.MethodGet, "/v1/distributions", "list-distributions", "List distributions",
+		func(ctx context.Context, in *struct {
+			Token events.Token `query:"token"`
+		}) (*answer[[]Distribution], error) {
+			all, err := s.Store.Distributions(ctx, in.Token)
+			if err != nil {
+				return nil, err
+			}
+			out := []Distribution{}
+			for _, d := range all {
+				out = append(out, pools(d)...)
+			}
+			return &answer[[]Distribution]{out}, nil
+		})
+}
+
+// pools spells a distribution out, one value an asset.
+func pools(d distribution.Distribution) []Distribution {
+	out := make([]Distribution, 0, len(d.Pools))
+	for _, p := range d.Pools {
+		out = append(out, Distribution{
+			Distribution: d.ID, Token: d.Token, Period: string(d.Period), RecordDate: d.RecordDate, Asset: p.Asset,
+			Revenue: p.Inbox, Fee: p.Fee, Pool: p.Pool, Holders: d.Holders, Supply: d.Supply,
+			Payouts: p.Payouts, Planned: p.Planned, Held: p.Held,
+			Control: d.Control, Ledger: d.Ledger, Register: d.Register,
+		})
+	}
+	return out
+}
+
+// declareDistribution records a declaration that names every position it rests
+// on. Its id is the token and the period, numbered from the second one on.
+func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[Distribution], error) {
+	token := events.Token(in.Token)
+	at := s.Now().UTC()
+	if in.RecordDate != "" {
+		t, err := time.Parse(time.RFC3339Nano, in.RecordDate)
+		if err != nil {
+			return nil, huma.Error422UnprocessableEntity("record_date: not RFC 3339: " + in.RecordDate)
+		}
+		at = t.UTC()
+	}
+	var declared events.TokenDeclared
+	known, closed := false, false
+	var id string
+	s.Engine.Directory(func(d *directory.Directory) {
+		if declared, known = d.Token(token); !known {
+			return
+		}
+		book, _ := d.Book(declared.Book)
+		_, until, err := events.Calendar(book.Calendar).Parse(events.Period(in.Period))
+		closed = err == nil && until <= d.ClosedThrough(declared.Book)
+		id = fmt.Sprintf("%s:%s", token, in.Period)
+		for n := 2; ; n++ {
+			if _, taken := d.Distribution(id); !taken {
+				break
+			}
+			id = fmt.Sprintf("%s:%s:%d", token, in.Period, n)
+		}
+	})
+	switch {
+	case !known:
+		return nil, huma.Error404NotFound(fmt.Sprintf("token %q is not declared", token))
+	case !closed:
+		return nil, huma.Error409Conflict(fmt.Sprintf("period %q of book %q is not closed", in.Period, declared.Book))
+	}
+	body, err := s.Engine.Declaration(ctx, id, declared, events.Period(in.Period), at)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if body.RegisterSeq, err = s.recordPosition(ctx, token, at); err != nil {
+		return nil, unavailable(err)
+	}
+	if _, err := s.decideOne(ctx, "", body); err != nil {
+		return nil, err
+	}
+	d, ok, err := s.Store.Distribution(ctx, body.Distribution)
+	if err != nil {
+		return nil, err
+	}
+	if made := pools(d); ok && len(made) > 0 {
+		return &answer[Distribution]{made[0]}, nil
+	}
+	return nil, huma.Error409Conflict("nothing was distributed: the inbox is empty")
+}
+
+func (s *Server) payouts() {
+	register(s, http.MethodPost, "/v1/payouts/export", "export-payouts", "Submit a distribution's planned payouts to the CSV rail as one batch",
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Distribution string `json:"distribution"`
+			}
+		}) (*answer[Batch], error) {
+			return s.submit(ctx, in.Body.Distribution)
+		})
+	register(s, http.MethodGet, "/v1/payouts/batches", "list-batches", "List batches of payouts",
+		func(ctx context.Context, in *struct {
+			Distribution string `query:"distribution"`
+		}) (*answer[[]Batch], error) {
+			all, err := s.Store.Batches(ctx, in.Distribution)
+			if err != nil {
+				return nil, err
+			}
+			out := []Batch{}
+			for _, b := range all {
+				_, one, err := s.batch(ctx, b)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, one)
+			}
+			return &answer[[]Batch]{out}, nil
+		})
+	register(s, http.MethodGet, "/v1/payouts/batches/{batch}", "read-batch", "The file of a batch, as CSV",
+		func(ctx context.Context, in *struct {
+			Batch string `path:"batch"`
+		}) (*csvFile, error) {
+			b, ok, err := s.Store.Batch(ctx, in.Batch)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				return nil, huma.Error404NotFound(fmt.Sprintf("batch %q does not exist", in.Batch))
+			}
+			file, _, err := s.batch(ctx, b)
+			if err != nil {
+				return nil, err
+			}
+			var out bytes.Buffer
+			if err := rails.WriteBatch(&out, file); err != nil {
+				return nil, err
+			}
+			return &csvFile{ContentType: "text/csv", Body: out.Bytes()}, nil
+		})
+	register(s, http.MethodPost, "/v1/payouts/batches/{batch}/confirm", "confirm-payouts", "Record the rail's answer: CSV with payout_id, state, reference",
+		func(ctx context.Context, in *struct {
+			Batch   string `path:"batch"`
+			File    string `query:"file"`
+			RawBody []byte `contentType:"text/csv"`
+		}) (*answer[Applied], error) {
+			b, ok, err := s.Store.Batch(ctx, in.Batch)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				return nil, huma.Error404NotFound(fmt.Sprintf("batch %q does not exist", in.Batch))
+			}
+			outcomes, err := rails.ReadConfirmations(bytes.NewReader(in.RawBody))
+			if err != nil {
+				return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", in.File, err))
+			}
+			var proposals []proposal
+			for _, c := range rails.Confirmations(in.Batch, b.Rail, outcomes) {
+				proposals = append(proposals, proposal{body: c})
+			}
+			return s.decided(ctx, proposals)
+		})
+}
+
+// csvFile is an answer that is a file.
+type csvFile struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+// submit decides that a distribution's planned payouts are handed over. Asked
+// again, it answers with the batch that was.
+func (s *Server) submit(ctx context.Context, id string) (*answer[Batch], error) {
+	name := id + ":csv"
+	if _, err := s.decideOne(ctx, "submit:"+name, events.PayoutsSubmitted{Batch: name, Rail: rails.CSV{}.Name(), Distribution: id}); err != nil {
+		return nil, err
+	}
+	b, ok, err := s.Store.Batch(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, huma.Error404NotFound(fmt.Sprintf("distribution %q has no planned payouts", id))
+	}
+	_, made, err := s.batch(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[Batch]{made}, nil
+}
+
+// batch reads what was handed over: every payout of the distribution that was
+// not withheld.
+func (s *Server) batch(ctx context.Context, b distribution.Batch) (rails.Batch, Batch, error) {
+	file := rails.Batch{Name: b.Name, Distribution: b.Distribution}
+	sum := Batch{Batch: b.Name, Rail: b.Rail, Distribution: b.Distribution}
+	err := s.Store.Payouts(ctx, b.Distribution, "", func(p distribution.Payout) error {
+		if p.State == distribution.Withheld || p.State == distribution.Planned {
+			return nil
+		}
+		file.Payouts = append(file.Payouts, rails.Payout{ID: p.ID, Holder: p.Holder, Asset: p.Asset, Amount: p.Amount})
+		sum.Payouts++
+		sum.Asset = p.Asset
+		var err error
+		sum.Amount, err = sum.Amount.Add(p.Amount)
+		return err
+	})
+	return file, sum, err
+}

@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Status is the state of every loop, with positions in the streams.
+type Status struct {
+	Healthy   bool            `json:"healthy"`
+	Reason    string          `json:"reason,omitempty" doc:"Why it is not healthy."`
+	Version   string          `json:"version"`
+	Control   uint64          `json:"control" doc:"Last position of CONTROL."`
+	Effective uint64          `json:"effective" doc:"CONTROL is in effect up to here."`
+	Partition []PartitionLoop `json:"partitions"`
+	FreeBytes uint64          `json:"free_bytes" doc:"Free space under the streams."`
+}
+
+// PartitionLoop is how far one partition has come.
+type PartitionLoop struct {
+	Partition int    `json:"partition"`
+	Last      uint64 `json:"last" doc:"Last position of USAGE."`
+	Settled   uint64 `json:"settled" doc:"Settled up to here."`
+}
+
+func (s *Server) health() {
+	register(s, http.MethodGet, "/livez", "livez", "The process answers",
+		func(context.Context, *struct{}) (*answer[string], error) { return &answer[string]{"ok"}, nil })
+	register(s, http.MethodGet, "/readyz", "readyz", "The process can accept and settle",
+		func(ctx context.Context, _ *struct{}) (*answer[Status], error) {
+			status, err := s.Engine.Status(ctx)
+			if err != nil {
+				return nil, huma.Error503ServiceUnavailable(err.Error())
+			}
+			if !status.Healthy {
+				return nil, huma.Error503ServiceUnavailable(status.Reason)
+			}
+			return &answer[Status]{status}, nil
+		})
+	register(s, http.MethodGet, "/v1/status", "status", "State of every loop",
+		func(ctx context.Context, _ *struct{}) (*answer[Status], error) {
+			status, err := s.Engine.Status(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &answer[Status]{status}, nil
+		})
+	register(s, http.MethodPost, "/v1/settled", "wait-settled", "Wait until all usage accepted so far is settled",
+		func(ctx context.Context, _ *struct{}) (*answer[Status], error) {
+			status, err := s.Engine.Status(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range status.Partition {
+				if err := s.Engine.WaitSettled(ctx, p.Partition, p.Last); err != nil {
+					return nil, unavailable(err)
+				}
+			}
+			if status, err = s.Engine.Status(ctx); err != nil {
+				return nil, err
+			}
+			return &answer[Status]{status}, nil
+		})
+}

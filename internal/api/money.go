@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// Closed says what closing a period did.
+type Closed struct {
+	Decided
+	LedgerPosition uint64 `json:"ledger_position" doc:"LEDGER holds the closing up to here."`
+}
+
+func (s *Server) moneyIn() {
+	register(s, http.MethodPost, "/v1/deposits", "deposit", "Record that a customer's money has arrived, and collect what it covers",
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Book      events.Book     `json:"book"`
+				Customer  events.Customer `json:"customer"`
+				Asset     money.Asset     `json:"asset"`
+				Amount    money.Amount    `json:"amount"`
+				Reference string          `json:"reference" minLength:"1" doc:"The payer's or the bank's reference: the same one again is the same deposit."`
+			}
+		}) (*answer[Decided], error) {
+			b := in.Body
+			return s.decideOne(ctx, fmt.Sprintf("deposit:%s:%s:%s", b.Book, b.Customer, b.Reference), events.DepositRecorded{
+				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference,
+			})
+		})
+	register(s, http.MethodPost, "/v1/deposits/outstanding", "deposit-outstanding", "Record that every customer of a book paid what it owes, up to the next minor unit",
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Book      events.Book `json:"book"`
+				Reference string      `json:"reference" minLength:"1"`
+			}
+		}) (*answer[Applied], error) {
+			proposals, err := s.settleUp(ctx, in.Body.Book, in.Body.Reference)
+			if err != nil {
+				return nil, err
+			}
+			return s.decided(ctx, proposals)
+		})
+	register(s, http.MethodPost, "/v1/collections", "collect", "Let prepaid money cover what is owed",
+		func(ctx context.Context, in *struct {
+			Body events.CollectionRequested
+		}) (*answer[Decided], error) {
+			return s.decideOne(ctx, "", in.Body)
+		})
+	register(s, http.MethodPost, "/v1/periods/close", "close-period", "Close a book's periods up to and including one",
+		func(ctx context.Context, in *struct {
+			Body events.PeriodClosed
+		}) (*answer[Closed], error) {
+			done, err := s.decideOne(ctx, fmt.Sprintf("close:%s:%s", in.Body.Book, in.Body.Period), in.Body)
+			if err != nil {
+				return nil, err
+			}
+			if err := s.Engine.WaitPublished(ctx); err != nil {
+				return nil, unavailable(err)
+			}
+			last, err := s.Ledger.Last(ctx)
+			if err != nil {
+				return nil, unavailable(err)
+			}
+			return &answer[Closed]{Closed{Decided: done.Body, LedgerPosition: last}}, nil
+		})
+}
+
+// settleUp proposes one deposit for each customer and asset that is owed.
+func (s *Server) settleUp(ctx context.Context, book events.Book, reference string) ([]proposal, error) {
+	owed, err := s.Store.Outstanding(ctx, book, "")
+	if err != nil {
+		return nil, err
+	}
+	var proposals []proposal
+	for i := 0; i < len(owed); {
+		first, sum := owed[i], money.Amount{}
+		for ; i < len(owed) && owed[i].Customer == first.Customer && owed[i].Asset == first.Asset; i++ {
+			if sum, err = sum.Add(owed[i].Amount); err != nil {
+				return nil, fmt.Errorf("adding what %s owes: %w", first.Customer, err)
+			}
+		}
+		pay, _, err := sum.CeilMinor(first.Asset)
+		if err != nil {
+			return nil, fmt.Errorf("rounding what %s owes up: %w", first.Customer, err)
+		}
+		if pay.IsZero() {
+			continue
+		}
+		proposals = append(proposals, proposal{
+			id: fmt.Sprintf("deposit:%s:%s:%s", book, first.Customer, reference),
+			body: events.DepositRecorded{
+				Book: book, Customer: first.Customer, Asset: first.Asset, Amount: pay,
+				Reference: reference,
+			},
+		})
+	}
+	return proposals, nil
+}

@@ -1,0 +1,62 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// roundsPerDecision keeps a decision far below the stream's message limit.
+const roundsPerDecision = 2000
+
+func (s *Server) quotes() {
+	register(s, http.MethodPost, "/v1/quotes", "observe-quotes", "Record rounds of one source of a pair, ascending in time",
+		func(ctx context.Context, in *struct {
+			Body events.QuotesObserved
+		}) (*answer[Applied], error) {
+			var proposals []proposal
+			for rounds := in.Body.Rounds; len(rounds) > 0; {
+				n := min(len(rounds), roundsPerDecision)
+				part := events.QuotesObserved{Pair: in.Body.Pair, Source: in.Body.Source, Rounds: rounds[:n]}
+				first, last := rounds[0], rounds[n-1]
+				proposals = append(proposals, proposal{
+					id:   fmt.Sprintf("quotes:%s:%s:%s:%s", part.Pair, part.Source, first.Round, last.Round),
+					body: part,
+				})
+				rounds = rounds[n:]
+			}
+			return s.decided(ctx, proposals)
+		})
+	register(s, http.MethodPost, "/v1/suspense/release", "release-suspense", "Price what waits for a pair at a named round",
+		func(ctx context.Context, in *struct {
+			Body events.SuspenseReleased
+		}) (*answer[Decided], error) {
+			return s.decideOne(ctx, "", in.Body)
+		})
+}
+
+// decided records proposals and counts what became of them.
+func (s *Server) decided(ctx context.Context, proposals []proposal) (*answer[Applied], error) {
+	results, err := s.decide(ctx, proposals...)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[Applied]{count(results)}, nil
+}
+
+func count(results []Decided) Applied {
+	out := Applied{Void: []Decided{}}
+	for _, r := range results {
+		switch r.Effect {
+		case "applied":
+			out.Applied++
+		case "unchanged":
+			out.Unchanged++
+		default:
+			out.Void = append(out.Void, r)
+		}
+	}
+	return out
+}

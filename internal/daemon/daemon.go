@@ -1,0 +1,383 @@
+// Package daemon puts every service together in one process, on one folder:
+//
+//	streams/         JetStream
+//	ledger.db        SQLite: the journal and everything derived
+//	ids/             the index of events without sequence, rebuildable
+//	operator.token   bearer token of the folder's own operator
+//	running.json     where the process that holds the folder answers
+//
+// # Invariants
+//
+//   - One process holds a folder.
+//   - Start and recovery are the same: the services verify the streams against
+//     their cursors and go on from there.
+//   - A service that stops takes the process with it: nothing goes on half.
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/relay"
+	"github.com/aliquot-engine/aliquot/internal/store/ids"
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/services/distribute"
+	"github.com/aliquot-engine/aliquot/services/ingest"
+	"github.com/aliquot-engine/aliquot/services/ingest/httpapi"
+	"github.com/aliquot-engine/aliquot/services/settle"
+)
+
+// Config is everything that can be set about the process. What changes figures
+// is not here: it is in CONTROL.
+type Config struct {
+	// Dir is the folder; it is created if absent.
+	Dir string
+	// Listen is host:port of the HTTP API; port 0 chooses one, see [Daemon.URL].
+	Listen string
+	// NATSListen is host:port for providers that publish over NATS with an nkey;
+	// empty: none.
+	NATSListen string
+	// ReserveBytes is the free space below which usage is refused; 0 means the
+	// event log's default. Too small, and a full disk makes the streams
+	// unwritable until a restart.
+	ReserveBytes int64
+	// LazySync acknowledges before the disk has it: only to measure what syncing
+	// costs. A power cut then loses accepted usage.
+	LazySync bool
+	// Logger is told what operators must know; nil: slog.Default.
+	Logger *slog.Logger
+}
+
+// Validate reports every problem at once.
+func (c Config) Validate() error {
+	var problems []error
+	if c.Dir == "" {
+		problems = append(problems, errors.New("dir: a folder is needed"))
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		problems = append(problems, fmt.Errorf("listen: %w", err))
+	}
+	if c.NATSListen != "" {
+		if _, _, err := net.SplitHostPort(c.NATSListen); err != nil {
+			problems = append(problems, fmt.Errorf("nats-listen: %w", err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// stopPatience is how long requests under way may take when the process stops.
+const stopPatience = 15 * time.Second
+
+// Daemon is the running process's services.
+type Daemon struct {
+	config   Config
+	log      *eventlog.Log
+	store    *sqlite.DB
+	ids      *ids.Store
+	streams  streams
+	settler  *settle.Settler
+	settled  *sqlite.Settle
+	payer    *distribute.Distributor
+	ingest   *ingest.Service
+	token    string
+	server   *http.Server
+	listener net.Listener
+
+	group  *errgroup.Group
+	stop   context.CancelFunc
+	failed chan error
+	once   sync.Once
+	closed error
+}
+
+type streams struct {
+	usage, refused, control, register, ledger, payout *eventlog.Stream
+}
+
+// partition is the one that a process has by itself.
+const partition = 0
+
+// Open starts every service and returns when they accept requests. Its errors
+// are one line that names what is wrong.
+func Open(ctx context.Context, config Config) (*Daemon, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	d := &Daemon{config: config, failed: make(chan error, 1)}
+	if err := d.open(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Daemon) open(ctx context.Context) (err error) {
+	if err := os.MkdirAll(d.config.Dir, 0o700); err != nil {
+		return fmt.Errorf("opening the folder: %w", err)
+	}
+	d.log, err = eventlog.Open(ctx, eventlog.Config{
+		Dir: filepath.Join(d.config.Dir, "streams"), LazySync: d.config.LazySync, Listen: d.config.NATSListen,
+		Auth: d.grant, ReserveBytes: d.config.ReserveBytes, Logger: d.config.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.openStreams(ctx); err != nil {
+		return err
+	}
+	if d.store, err = sqlite.Open(filepath.Join(d.config.Dir, "ledger.db")); err != nil {
+		return err
+	}
+	if d.ids, err = ids.Open(filepath.Join(d.config.Dir, "ids")); err != nil {
+		return err
+	}
+	if d.token, err = operatorToken(d.TokenFile()); err != nil {
+		return err
+	}
+	// The services outlive the context that opened them.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d.stop = stop
+	d.group, background = errgroup.WithContext(background)
+	if err := d.openSettle(ctx); err != nil {
+		return err
+	}
+	if err := d.openDistribute(ctx); err != nil {
+		return err
+	}
+	if err := d.openIngest(); err != nil {
+		return err
+	}
+	d.run(background, "settle", d.settler.Run)
+	d.run(background, "distribute", d.payer.Run)
+	d.run(background, "ingest", d.ingest.Run)
+	if d.config.NATSListen != "" {
+		d.run(background, "ingest over NATS", d.overNATS)
+	}
+	if err := d.caughtUp(ctx); err != nil {
+		return err
+	}
+	return d.serve(background)
+}
+
+// caughtUp waits until every service has read the decisions that there are, so
+// that the first request finds everything declared in effect.
+func (d *Daemon) caughtUp(ctx context.Context) error {
+	last, err := d.streams.control.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.WaitEffective(ctx, last); err != nil {
+		select {
+		case failure := <-d.failed:
+			return failure
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Daemon) openStreams(ctx context.Context) (err error) {
+	open := func(to **eventlog.Stream, by func(context.Context) (*eventlog.Stream, error)) {
+		if err == nil {
+			*to, err = by(ctx)
+		}
+	}
+	open(&d.streams.usage, func(ctx context.Context) (*eventlog.Stream, error) { return d.log.Usage(ctx, partition, 0) })
+	open(&d.streams.refused, d.log.Refused)
+	open(&d.streams.control, d.log.Control)
+	open(&d.streams.register, d.log.Register)
+	open(&d.streams.ledger, d.log.Ledger)
+	open(&d.streams.payout, d.log.Payout)
+	return err
+}
+
+func (d *Daemon) openSettle(ctx context.Context) error {
+	store, cursor, err := d.store.Settle(ctx, partition, d.streams.usage.Name(), d.streams.usage.Created().UnixNano(), nonce())
+	if err != nil {
+		return err
+	}
+	d.settled = store
+	d.settler = settle.New(settle.Config{
+		Partition: partition, Usage: d.streams.usage, Control: d.streams.control,
+		Store: store, Cursor: cursor, IDs: d.ids,
+		Ledger: relay.New(store, d.streams.ledger, d.config.Logger), Logger: d.config.Logger,
+	})
+	return nil
+}
+
+func (d *Daemon) openDistribute(ctx context.Context) error {
+	store, cursor, err := d.store.Distribute(ctx, nonce())
+	if err != nil {
+		return err
+	}
+	d.payer = distribute.New(distribute.Config{
+		Control: d.streams.control, Ledger: d.streams.ledger, Register: d.streams.register,
+		Store: store, Cursor: cursor, Payout: d.streams.payout, Logger: d.config.Logger,
+	})
+	return nil
+}
+
+func (d *Daemon) openIngest() (err error) {
+	d.ingest, err = ingest.New(ingest.Config{
+		Usage: map[int]*eventlog.Stream{partition: d.streams.usage}, Refused: d.streams.refused, Control: d.streams.control,
+		Settler: waits{d}, Store: d.store, Identities: d.ids,
+		OperatorSHA256: sha256.Sum256([]byte(d.token)), Logger: d.config.Logger,
+	})
+	return err
+}
+
+// run starts one loop; when it ends by itself, everything ends.
+func (d *Daemon) run(ctx context.Context, name string, loop func(context.Context) error) {
+	d.group.Go(func() error {
+		err := loop(ctx)
+		if ctx.Err() != nil {
+			return nil // asked to stop, or another loop has failed and said why
+		}
+		if err == nil {
+			err = errors.New("ended")
+		}
+		err = fmt.Errorf("%s stopped: %w", name, err)
+		d.config.Logger.Error("a service stopped", "service", name, "cause", err)
+		select {
+		case d.failed <- err:
+		default:
+		}
+		return err
+	})
+}
+
+func (d *Daemon) serve(ctx context.Context) error {
+	server := api.New(api.Config{
+		Engine: d, Control: d.streams.control, Register: d.streams.register, Ledger: d.streams.ledger,
+		Usage: d.streams.usage, Payout: d.streams.payout, Store: d.store, IDs: d.ids, Streams: d.log,
+		Ingest: httpapi.New(d.ingest), Now: time.Now, OperatorSHA256: sha256.Sum256([]byte(d.token)),
+	})
+	listener, err := net.Listen("tcp", d.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listening for HTTP: %w", err)
+	}
+	d.listener = listener
+	d.server = &http.Server{
+		Handler:           server,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(d.config.Logger.Handler(), slog.LevelWarn),
+	}
+	d.group.Go(func() error {
+		if err := d.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving HTTP: %w", err)
+		}
+		return nil
+	})
+	data, err := json.Marshal(address{URL: d.URL(), PID: os.Getpid()})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(d.config.Dir, addressFile), data, 0o600); err != nil {
+		return fmt.Errorf("saying where the API is: %w", err)
+	}
+	return nil
+}
+
+// URL is where the HTTP API answers.
+func (d *Daemon) URL() string {
+	host, port, _ := net.SplitHostPort(d.listener.Addr().String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// NATSAddr is where NATS clients connect; empty where none may.
+func (d *Daemon) NATSAddr() string { return d.log.Addr() }
+
+// Token is the bearer token of the folder's own operator.
+func (d *Daemon) Token() string { return d.token }
+
+// TokenFile is where it stands.
+func (d *Daemon) TokenFile() string { return filepath.Join(d.config.Dir, tokenFile) }
+
+// Failed gives the error of the service that stopped by itself.
+func (d *Daemon) Failed() <-chan error { return d.failed }
+
+// Close stops accepting, lets requests under way finish, stops the services and
+// closes the streams and the store. What was accepted and is not settled yet is
+// settled after the next start. It may be called again.
+func (d *Daemon) Close() error {
+	d.once.Do(func() { d.closed = d.close() })
+	return d.closed
+}
+
+func (d *Daemon) close() error {
+	var problems []error
+	if d.server != nil {
+		_ = os.Remove(filepath.Join(d.config.Dir, addressFile))
+		ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+		if err := d.server.Shutdown(ctx); err != nil {
+			problems = append(problems, fmt.Errorf("stopping the API: %w", err), d.server.Close())
+		}
+		cancel()
+	} else if d.listener != nil {
+		problems = append(problems, d.listener.Close())
+	}
+	if d.stop != nil {
+		d.stop()
+		_ = d.group.Wait() // its error was given to Failed when it came
+	}
+	if d.ids != nil {
+		problems = append(problems, d.ids.Close())
+	}
+	if d.store != nil {
+		problems = append(problems, d.store.Close())
+	}
+	if d.log != nil {
+		problems = append(problems, d.log.Close())
+	}
+	return errors.Join(problems...)
+}
+
+// nonce names one take-over of a cursor.
+func nonce() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// operatorToken reads the folder's token, and makes one the first time.
+func operatorToken(file string) (string, error) {
+	data, err := os.ReadFile(file)
+	if err == nil {
+		if token := strings.TrimSpace(string(data)); token != "" {
+			return token, nil
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("reading the operator token: %w", err)
+	}
+	token := "alq_" + nonce() + nonce()
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("writing the operator token: %w", err)
+	}
+	return token, nil
+}

@@ -1,0 +1,120 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// waits is what ingest asks of settlement: decisions are in effect for it when
+// they are for the settler.
+type waits struct{ d *Daemon }
+
+func (w waits) WaitEffective(ctx context.Context, k uint64) error {
+	return w.d.settler.WaitEffective(ctx, k)
+}
+
+func (w waits) WaitSettled(ctx context.Context, p int, position uint64) error {
+	return w.d.WaitSettled(ctx, p, position)
+}
+
+// WaitEffective returns when every service acts on CONTROL up to position k.
+func (d *Daemon) WaitEffective(ctx context.Context, k uint64) error {
+	if k == 0 {
+		return nil
+	}
+	if err := d.settler.WaitEffective(ctx, k); err != nil {
+		return err
+	}
+	if err := d.payer.WaitDone(ctx, k); err != nil {
+		return err
+	}
+	return d.ingest.WaitDirectory(ctx, k)
+}
+
+// WaitSettled returns when a partition has settled USAGE up to a position. What
+// is still uncut is cut by an idle marker soon after.
+func (d *Daemon) WaitSettled(ctx context.Context, p int, position uint64) error {
+	if p != partition {
+		return fmt.Errorf("partition %d is not here", p)
+	}
+	return d.settler.WaitSettled(ctx, position)
+}
+
+// publishPoll is how often the relay's watermark is looked at.
+const publishPoll = 5 * time.Millisecond
+
+// WaitPublished returns when every journal row that is committed now is in LEDGER.
+func (d *Daemon) WaitPublished(ctx context.Context) error {
+	last, err := d.settled.Last(ctx)
+	if err != nil {
+		return err
+	}
+	ticker := time.NewTicker(publishPoll)
+	defer ticker.Stop()
+	for {
+		number, _, err := d.settled.Relayed(ctx)
+		if err != nil || number >= last {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Void says why the decision at a position had no effect.
+func (d *Daemon) Void(ctx context.Context, k uint64) (string, error) {
+	reason, err := d.settler.VoidReason(ctx, k)
+	if err != nil || reason != "" {
+		return reason, err
+	}
+	return d.payer.VoidReason(ctx, k)
+}
+
+// Directory calls f with what is declared, as far as it is in effect.
+func (d *Daemon) Directory(f func(*directory.Directory)) { d.ingest.Directory(f) }
+
+// Declaration returns a declaration of a distribution that rests on everything
+// there is now; it waits until the period is settled.
+func (d *Daemon) Declaration(ctx context.Context, id string, token events.TokenDeclared, period events.Period, recordDate time.Time) (events.DistributionDeclared, error) {
+	return d.payer.Declaration(ctx, id, token, period, recordDate)
+}
+
+// Status is the state of every loop.
+func (d *Daemon) Status(ctx context.Context) (api.Status, error) {
+	status := api.Status{Healthy: true, Version: api.Version, Effective: d.settler.Effective()}
+	var err error
+	if status.Control, err = d.streams.control.Last(ctx); err != nil {
+		return status, err
+	}
+	last, err := d.streams.usage.Last(ctx)
+	if err != nil {
+		return status, err
+	}
+	status.Partition = []api.PartitionLoop{{Partition: partition, Last: last, Settled: d.settler.Settled()}}
+	if status.FreeBytes, err = d.log.Free(); err != nil && !errors.Is(err, eventlog.ErrRemote) {
+		return status, err
+	}
+	if err := d.log.Healthy(); err != nil {
+		status.Healthy, status.Reason = false, err.Error()
+	}
+	return status, nil
+}
+
+// grant says where the holder of an nkey may publish: a provider to its own
+// subject, nobody else anywhere.
+func (d *Daemon) grant(nkey string) (eventlog.Grant, error) {
+	if d.ingest == nil {
+		return eventlog.Grant{}, errors.New("not ready")
+	}
+	return natsGrant(d.ingest, nkey)
+}
