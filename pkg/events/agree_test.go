@@ -23,7 +23,7 @@ func event(r *rand.Rand) string {
 	data := [][2]string{
 		{"node", fmt.Sprintf(`"n%d"`, r.IntN(3))}, {"customer", fmt.Sprintf(`"c%d"`, r.IntN(3))}, {"meter", []string{`"m"`, `"gpu.seconds"`}[r.IntN(2)]},
 		{"quantity", []string{`"1.5"`, `2`, `"3"`, `0.25`, `"12345678901234567890.5"`}[r.IntN(5)]},
-		{"start", `"2026-11-22T11:59:59Z"`}, {"end", fmt.Sprintf(`"2026-11-22T12:00:%02dZ"`, r.IntN(60))},
+		{"start", fmt.Sprintf(`"2026-11-22T12:00:%02dZ"`, r.IntN(30))}, {"end", fmt.Sprintf(`"2026-11-22T12:00:%02dZ"`, 20+r.IntN(40))},
 		{"attributes", []string{`{"model":"H100","region":"eu"}`, `{"region":"us","model":"A100"}`, `{}`}[r.IntN(3)]},
 	}
 	if r.IntN(3) > 0 {
@@ -31,7 +31,7 @@ func event(r *rand.Rand) string {
 	}
 	data = disturb(r, data, "replaces", "nodes")
 	members := [][2]string{
-		{"specversion", `"1.0"`}, {"type", `"aliquot.usage"`}, {"id", fmt.Sprintf(`"e%d"`, r.IntN(1000))}, {"source", []string{`"//s"`, `"//t"`}[r.IntN(2)]},
+		{"specversion", `"1.0"`}, {"type", `"aliquot.usage"`}, {"id", fmt.Sprintf(`"e%d"`, r.IntN(1000))}, {"source", []string{`"//s"`, `"//t"`, `"a\\b"`}[r.IntN(3)]},
 		{"subject", `"sub"`}, {"time", `"2026-11-22T12:00:00Z"`}, {"data", write(r, data)},
 	}
 	if r.IntN(2) == 0 {

@@ -8,13 +8,9 @@ import (
 
 // parseDecimal reads digits with at most one point between them, 19 digits and
 // 18 places at most: the quantities that are common. ok is false for everything
-// else, which [RawUsage.setQuantity] reads with package money. strict refuses
-// what JSON's grammar of numbers refuses as well: leading zeros.
-func parseDecimal(b []byte, strict bool) (mantissa uint64, scale uint8, ok bool) {
+// else, which [RawUsage.setQuantity] reads with package money.
+func parseDecimal(b []byte) (mantissa uint64, scale uint8, ok bool) {
 	if len(b) == 0 || len(b) > 20 {
-		return 0, 0, false
-	}
-	if strict && b[0] == '0' && len(b) > 1 && b[1] != '.' {
 		return 0, 0, false
 	}
 	for i, c := range b {
@@ -47,7 +43,7 @@ func parseFraction(b []byte, whole int, mantissa uint64) (uint64, uint8, bool) {
 // setQuantity reads a decimal exactly as [money.ParseQuantity] does, and refuses
 // what is below zero. It returns no reason where it succeeds.
 func (r *RawUsage) setQuantity(b []byte) (reason Reason, detail string) {
-	if mantissa, scale, ok := parseDecimal(b, false); ok {
+	if mantissa, scale, ok := parseDecimal(b); ok {
 		r.QuantityHigh, r.QuantityLow, r.Scale = 0, mantissa, scale
 		return "", ""
 	}

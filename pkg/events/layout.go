@@ -251,7 +251,7 @@ func (k *layout) take(p *Parser, where place, value []byte) (ok bool) {
 	case placeEpoch:
 		u.Epoch, ok = parseInteger(value)
 	case placeQuantity:
-		u.QuantityLow, u.Scale, ok = parseDecimal(value, false)
+		u.QuantityLow, u.Scale, ok = parseDecimal(value)
 	case placeTime:
 		p.time, ok = p.clock.parse(value)
 	case placeStart:

@@ -17,7 +17,7 @@ type keep struct{ events []Usage }
 
 func (k *keep) Add(u *RawUsage) *Fault {
 	if f := u.Check(); f != nil {
-		return f
+		panic(fmt.Sprintf("the parser hands on what Check refuses: %+v", f))
 	}
 	k.events = append(k.events, u.spell())
 	return nil
@@ -276,8 +276,8 @@ func TestSubmissionsAreRefusedAsAWhole(t *testing.T) {
 		"a byte order mark":      {"\ufeff[]", WrongType, 1},
 		"NUL":                    {"\x00", WrongType, 1},
 		"a raw line end in text": {"[\n" + strings.Replace(good, "e1", "e\n1", 1) + "]", Malformed, 2},
-		"a number with zeros":    {"[" + strings.Replace(good, `"1.5"`, "01", 1) + "]", Malformed, 1},
-		"a number with no digit": {"[" + good + "," + strings.Replace(good, `"1.5"`, "1.", 1) + "]", Malformed, 1},
+		"a number with zeros":    {"[" + strings.Replace(good, `"1.5"`, "1", 1) + "," + strings.Replace(good, `"1.5"`, "01", 1) + "]", Malformed, 1},
+		"a number with no digit": {"[" + strings.Replace(good, `"1.5"`, "1", 1) + "," + strings.Replace(good, `"1.5"`, "1.", 1) + "]", Malformed, 1},
 		"a plus":                 {"[+1]", Malformed, 1},
 		"nesting":                {strings.Repeat("[", 100_000), Malformed, 1},
 		"deep data":              {"[" + strings.Repeat("[", 16) + strings.Repeat("]", 16) + "]", Malformed, 1},

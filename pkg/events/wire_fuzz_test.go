@@ -245,13 +245,17 @@ func FuzzClock(f *testing.F) {
 	for _, s := range []string{
 		"2026-11-22T12:00:00Z", "1970-01-01T00:00:00Z", "1969-12-31T23:59:59.999999999Z", "1969-12-31T23:30:00-00:30",
 		"2262-04-11T23:47:16.854775807Z", "2262-04-11T23:47:16.854775808Z", "2024-02-29T00:00:00.5+23:59", "2100-02-29T00:00:00Z",
-		"2000-02-29T24:00:00Z", "2026-11-22t12:00:00z", "2026-11-22T12:00:00,5Z", "2026-11-22T12:00:00.Z", "0000-01-01T00:00:00Z",
+		"2000-02-29T24:00:00Z", "2026-11-22t12:00:00z", "2026-11-22T12:00:00,5Z", "2026-11-22T12:00:00.Z", "0000-01-01T00:00:00Z", strings.Repeat("\x00", 10) + "T00:00:00Z",
 	} {
 		f.Add(s)
 	}
 	var c clock
 	f.Fuzz(func(t *testing.T, s string) {
 		got, ok := c.parse([]byte(s))
+		var fresh clock
+		if again, same := fresh.parse([]byte(s)); again != got || same != ok {
+			t.Fatalf("%q is %d %v, and %d %v to a clock that remembers a date", s, again, same, got, ok)
+		}
 		var want time.Time
 		// Package time is more lenient: commas, hours of one digit, any offset.
 		wanted := rfc3339.MatchString(s) && want.UnmarshalText([]byte(s)) == nil &&
@@ -287,9 +291,6 @@ func FuzzQuantity(f *testing.F) {
 			if err != nil || got != want {
 				t.Fatalf("%q is %v %v, want %v", s, got, err, want)
 			}
-		}
-		if _, _, ok := parseDecimal([]byte(s), true); ok && !json.Valid([]byte(s)) {
-			t.Fatalf("%q is no JSON number", s)
 		}
 	})
 }
