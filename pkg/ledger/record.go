@@ -62,7 +62,11 @@ func IsRecord(data []byte) bool { return len(data) > 0 && data[0] == recordMagic
 // valid, an entry is of another book, a name has more than 1,024 bytes, or Part
 // is none of Parts. It does not look at the size: that is for [Split].
 func AppendRecord(dst []byte, r *Record) ([]byte, error) {
-	e := encoder{b: dst, seen: make(map[string]uint64, 64)}
+	postings := 0
+	for i := range r.Entries {
+		postings += len(r.Entries[i].Postings)
+	}
+	e := encoder{b: dst, seen: make(map[string]uint64, postings+16)}
 	if r.Partition < 0 || r.Part < 0 || r.Part >= r.Parts {
 		return dst, fmt.Errorf("encoding record at cut %d: part %d of %d in partition %d", r.Cut, r.Part, r.Parts, r.Partition)
 	}
@@ -90,7 +94,13 @@ func AppendRecord(dst []byte, r *Record) ([]byte, error) {
 type encoder struct {
 	b    []byte
 	seen map[string]uint64
-	long bool // a string was longer than maxString
+	last [6]reference // of each field of a posting: most repeat the one before
+	long bool         // a string was longer than maxString
+}
+
+type reference struct {
+	text   string
+	number uint64
 }
 
 func (e *encoder) header(r *Record) {
@@ -117,13 +127,13 @@ func (e *encoder) entry(entry *Entry, postings int) {
 }
 
 func (e *encoder) posting(p *Posting) {
-	e.string(string(p.Debit))
-	e.string(string(p.Credit))
-	e.string(string(p.Asset))
+	e.again(0, string(p.Debit))
+	e.again(1, string(p.Credit))
+	e.again(2, string(p.Asset))
 	e.wide(p.Amount.Limbs())
-	e.string(p.Card)
-	e.string(p.Quote)
-	e.string(string(p.Meter))
+	e.again(3, p.Card)
+	e.again(4, p.Quote)
+	e.again(5, string(p.Meter))
 	e.wide(p.Quantity.Limbs())
 	e.number(p.Events)
 }
@@ -140,7 +150,7 @@ func (e *encoder) wide(hi int64, lo uint64) {
 	e.number(lo)
 }
 
-func (e *encoder) string(s string) {
+func (e *encoder) string(s string) uint64 {
 	k, ok := e.seen[s]
 	if !ok {
 		k = uint64(len(e.seen))
@@ -149,9 +159,20 @@ func (e *encoder) string(s string) {
 		e.number(uint64(len(s)))
 		e.b = append(e.b, s...)
 		e.long = e.long || len(s) > maxString
-		return
+		return k
 	}
 	e.number(k)
+	return k
+}
+
+// again is string for a field that often has the value of the posting before.
+func (e *encoder) again(field int, s string) {
+	last := &e.last[field]
+	if len(s) > 0 && s == last.text { // An empty text is what last begins with.
+		e.number(last.number)
+		return
+	}
+	last.text, last.number = s, e.string(s)
 }
 
 var errShort = errors.New("ends too early")
