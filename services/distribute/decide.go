@@ -234,22 +234,27 @@ func (d *Distributor) confirmed(ctx context.Context, at uint64, b events.Payouts
 	if err != nil {
 		return nil, err
 	}
+	names := make([]string, len(b.Results))
+	for i, result := range b.Results {
+		names[i] = result.Payout
+	}
+	payouts := make(map[string]distribution.Payout, len(names))
+	err = d.config.Store.PayoutsOf(ctx, made.ID, names, func(p distribution.Payout) error {
+		payouts[p.ID] = p
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	step := &distribution.Step{}
 	t := turn{d: d, made: &made, step: step}
 	var results []events.PayoutOutcome
 	var refused []string
-	now := map[string]distribution.State{}
 	for _, result := range b.Results {
-		p, ok, err := d.config.Store.PayoutOf(ctx, made.ID, result.Payout)
-		if err != nil {
-			return nil, err
-		}
+		p, ok := payouts[result.Payout]
 		if !ok {
 			refused = append(refused, fmt.Sprintf("payout %s is not of batch %s", result.Payout, b.Batch))
 			continue
-		}
-		if state, changed := now[p.ID]; changed {
-			p.State = state
 		}
 		to := distribution.State(result.State)
 		changes, err := payout.Step(p.State, to)
@@ -260,11 +265,12 @@ func (d *Distributor) confirmed(ctx context.Context, at uint64, b events.Payouts
 		if !changes {
 			continue
 		}
-		now[p.ID] = to
 		results = append(results, result)
 		if err := t.change(ctx, p, to, result.Reference); err != nil {
 			return nil, err
 		}
+		p.State = to // for a second line about the same payout
+		payouts[p.ID] = p
 	}
 	if len(refused) > 0 {
 		reason := fmt.Sprintf("%d of %d lines have no effect: %s", len(refused), len(b.Results), strings.Join(refused[:min(len(refused), 5)], "; "))

@@ -55,7 +55,7 @@ type Store interface {
 	Entitlements(ctx context.Context, token events.Token, asset money.Asset, each func(distribution.Entitlement) error) error
 	EntitlementOf(ctx context.Context, token events.Token, asset money.Asset, holder events.Holder) (distribution.Entitlement, error)
 	Payouts(ctx context.Context, id string, state distribution.State, each func(distribution.Payout) error) error
-	PayoutOf(ctx context.Context, id, payout string) (distribution.Payout, bool, error)
+	PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error
 	Batch(ctx context.Context, name string) (distribution.Batch, bool, error)
 	Void(ctx context.Context, control uint64) (distribution.Void, bool, error)
 	Outbox

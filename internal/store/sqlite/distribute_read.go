@@ -178,6 +178,40 @@ func (db *DB) PayoutOf(ctx context.Context, id, payout string) (p distribution.P
 	return p, ok, nil
 }
 
+// PayoutsOf calls each for those of the named payouts that a distribution has,
+// in the order of the names.
+func (db *DB) PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error {
+	err := db.Read(ctx, func(conn *sqlite.Conn) error {
+		control, _, err := controlOf(conn, id)
+		if err != nil {
+			return err
+		}
+		find, err := conn.Prepare("SELECT " + payoutColumns + " FROM payout WHERE distribution = ? AND id = ?")
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			find.BindInt64(1, control)
+			find.BindText(2, name)
+			row, err := find.Step()
+			if err == nil && row {
+				err = each(payoutOf(find))
+			}
+			if e := find.Reset(); err == nil {
+				err = e
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading payouts of %s: %w", id, err)
+	}
+	return nil
+}
+
 // FindPayout looks for a payout in every distribution.
 func (db *DB) FindPayout(ctx context.Context, payout string) (p distribution.Payout, of string, ok bool, err error) {
 	err = db.Read(ctx, func(conn *sqlite.Conn) error {
@@ -336,8 +370,6 @@ func (db *DB) DistributeVoid(ctx context.Context, control uint64) (v distributio
 	return v, ok, nil
 }
 
-// Inherited on purpose by the distributor's part: it reads what it commits.
-
 // Distribution is [DB.Distribution].
 func (d *Distribute) Distribution(ctx context.Context, id string) (distribution.Distribution, bool, error) {
 	return d.db.Distribution(ctx, id)
@@ -358,9 +390,9 @@ func (d *Distribute) Payouts(ctx context.Context, id string, state distribution.
 	return d.db.Payouts(ctx, id, state, each)
 }
 
-// PayoutOf is [DB.PayoutOf].
-func (d *Distribute) PayoutOf(ctx context.Context, id, payout string) (distribution.Payout, bool, error) {
-	return d.db.PayoutOf(ctx, id, payout)
+// PayoutsOf is [DB.PayoutsOf].
+func (d *Distribute) PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error {
+	return d.db.PayoutsOf(ctx, id, names, each)
 }
 
 // Batch is [DB.Batch].

@@ -1,0 +1,154 @@
+package distribute_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/registerfile"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/distribute"
+	"github.com/aliquot-engine/aliquot/services/distribute/rails"
+)
+
+// published opens a file of published data, or skips.
+func published(t testing.TB, name string) *os.File {
+	t.Helper()
+	root := os.Getenv("ALIQUOT_DATA")
+	if root == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+				break
+			}
+			dir = filepath.Dir(dir)
+		}
+		root = filepath.Join(dir, "..", "shared", "data")
+	}
+	f, err := os.Open(filepath.Join(root, name))
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skipf("published data absent: %s", name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// The published list of 252,803 holders as a register, and the published
+// sanctions list: a million is shared to the last atto, one holder is held, and
+// everybody else whose share reaches a minor unit is paid.
+//
+// Fails when: shares are rounded each by itself (the sum is off), the list is
+// compared in the case it is written in (nobody is held), or the held holder's
+// share goes to the others.
+func TestAMillionOverTheUNIList(t *testing.T) {
+	const sanctioned = events.Holder("0xdcbeffbecce100cce9e4b153c4e15cb885643193")
+	file := published(t, "5-holders/uniswap-uni-claims-252803.csv")
+	list, err := registerfile.ReadList(published(t, "7-compliance/ofac-2024-09-27-ETH.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStreams(t)
+	s.basics("0", 0)
+	for _, part := range registerfile.Decisions("ofac-eth", list) {
+		s.decide(part)
+	}
+	imported, err := registerfile.Import(file, events.Movements{Token: "acme", Actor: "operator:ada", At: start}, func(m events.Movements) error {
+		data, err := events.AppendMovements(nil, &m)
+		s.publish(s.register, eventlog.RegisterSubject("acme"), data, err)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.decide(events.PeriodClosed{Book: "acme-eu", Period: "2026-01"})
+	s.settle("acme-eu", "acme", "2026-01", map[money.Asset]string{"USDC": "1000000"})
+	db := openStore(t)
+	r := s.run(db, "uni", 0, nil)
+	declaration := s.declare("uni", "acme", "2026-01")
+	began := time.Now()
+	at := s.decide(declaration)
+	r.wait(t, at)
+	t.Logf("%d holders distributed to in %v", imported.Holders, time.Since(began))
+	if reason, err := r.VoidReason(t.Context(), at); err != nil || reason != "" {
+		t.Fatalf("void: %s, %v", reason, err)
+	}
+	checkBooks(t, db)
+
+	d, ok, err := db.Distribution(t.Context(), "uni")
+	if err != nil || !ok || d.Holders != 252_803 || d.Supply != imported.Supply {
+		t.Fatalf("%+v, %v, %v", d, ok, err)
+	}
+	if got := d.Pools[0]; got.Pool != amount(t, "1000000") {
+		t.Errorf("the pool is %v", got.Pool)
+	}
+	var sum money.Amount
+	held, unpaid := 0, 0
+	if err := db.Shares(t.Context(), "uni", "USDC", func(share distribution.Share) (err error) {
+		sum, err = sum.Add(share.Amount)
+		whole, _, e := share.Amount.FloorMinor("USDC")
+		if whole.IsZero() {
+			unpaid++
+		}
+		if !share.Held.IsZero() {
+			held++
+			if share.Holder != sanctioned || share.Held != share.Amount {
+				t.Errorf("%s: %v of %v is held", share.Holder, share.Held, share.Amount)
+			}
+		}
+		return errors.Join(err, e)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if sum != amount(t, "1000000") || held != 1 {
+		t.Errorf("shares of %v, %d held", sum, held)
+	}
+	if want := 252_803 - 1 - unpaid; d.Pools[0].Payouts != want {
+		t.Errorf("%d payouts, want %d: everybody but one held and %d below a minor unit", d.Pools[0].Payouts, want, unpaid)
+	}
+
+	// Handed over, exported twice, confirmed twice.
+	began = time.Now()
+	r.wait(t, s.decide(events.PayoutsSubmitted{Batch: "uni-1", Rail: "csv", Distribution: "uni"}))
+	t.Logf("submitted in %v", time.Since(began))
+	rail := rails.CSV{Dir: t.TempDir()}
+	place, count, err := distribute.Export(t.Context(), db, rail, "uni-1")
+	if err != nil || count != d.Pools[0].Payouts {
+		t.Fatalf("%d payouts exported, %v", count, err)
+	}
+	var outcomes []events.PayoutOutcome
+	if err := db.Payouts(t.Context(), "uni", distribution.Submitted, func(p distribution.Payout) error {
+		outcomes = append(outcomes, events.PayoutOutcome{Payout: p.ID, State: "confirmed", Reference: "r"})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	began = time.Now()
+	last := uint64(0)
+	for _, part := range rails.Confirmations("uni-1", "csv", outcomes[:len(outcomes)/4]) {
+		last = s.decide(part)
+		last = s.decide(part)
+	}
+	r.wait(t, last)
+	t.Logf("a quarter confirmed twice in %v", time.Since(began))
+	again, _, err := distribute.Export(t.Context(), db, rail, "uni-1")
+	if err != nil || again != place {
+		t.Errorf("exported again to %s, %v", again, err)
+	}
+	checkBooks(t, db)
+	totals, err := db.PayoutTotals(context.Background(), "uni")
+	if err != nil || len(totals) != 2 || totals[0].State != distribution.Submitted || totals[1].State != distribution.Confirmed || totals[1].Count != len(outcomes)/4 {
+		t.Errorf("%+v, %v", totals, err)
+	}
+}
