@@ -103,6 +103,7 @@ type Daemon struct {
 	group  *errgroup.Group
 	stop   context.CancelFunc
 	failed chan error
+	ready  chan struct{} // closed when ingest knows what is declared
 	once   sync.Once
 	closed error
 }
@@ -123,7 +124,7 @@ func Open(ctx context.Context, config Config) (*Daemon, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	d := &Daemon{config: config, failed: make(chan error, 1)}
+	d := &Daemon{config: config, failed: make(chan error, 1), ready: make(chan struct{})}
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -175,6 +176,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.caughtUp(ctx); err != nil {
 		return err
 	}
+	close(d.ready)
 	return d.serve(background)
 }
 

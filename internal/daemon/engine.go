@@ -109,12 +109,3 @@ func (d *Daemon) Status(ctx context.Context) (api.Status, error) {
 	}
 	return status, nil
 }
-
-// grant says where the holder of an nkey may publish: a provider to its own
-// subject, nobody else anywhere.
-func (d *Daemon) grant(nkey string) (eventlog.Grant, error) {
-	if d.ingest == nil {
-		return eventlog.Grant{}, errors.New("not ready")
-	}
-	return natsGrant(d.ingest, nkey)
-}
