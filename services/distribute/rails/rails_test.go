@@ -1,0 +1,196 @@
+package rails
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+func amount(t testing.TB, s string) money.Amount {
+	t.Helper()
+	a, err := money.ParseAmount(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func batch(t testing.TB) Batch {
+	return Batch{Name: "b1", Distribution: "d1", Payouts: []Payout{
+		{ID: "po-1", Holder: "ann", Asset: "USDC", Amount: amount(t, "12.34")},
+		{ID: "po-2", Holder: `b,"e"n`, Asset: "JPY", Amount: amount(t, "5")},
+		{ID: "po-3", Holder: "cas", Asset: "USDC", Amount: amount(t, "0.000001")},
+	}}
+}
+
+// conformance is what every rail must pass.
+func conformance(t *testing.T, open func() Rail) {
+	t.Helper()
+	b := batch(t)
+	place, err := open().Submit(t.Context(), b)
+	if err != nil || place == "" {
+		t.Fatalf("%q, %v", place, err)
+	}
+	// Fails when a rail overwrites what it has.
+	again, err := open().Submit(t.Context(), b)
+	if err != nil || again != place {
+		t.Fatalf("the same batch again: %q, %v", again, err)
+	}
+	other := batch(t)
+	other.Payouts[0].Amount = amount(t, "12.35")
+	if _, err := open().Submit(t.Context(), other); !errors.Is(err, ErrDiffers) {
+		t.Fatalf("another batch of the name: %v, want %v", err, ErrDiffers)
+	}
+	other.Name = "b2"
+	if _, err := open().Submit(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*Batch){
+		"no payouts":             func(b *Batch) { b.Payouts = nil },
+		"a payout twice":         func(b *Batch) { b.Payouts[1].ID = b.Payouts[0].ID },
+		"payouts out of order":   func(b *Batch) { b.Payouts[0], b.Payouts[1] = b.Payouts[1], b.Payouts[0] },
+		"an amount of zero":      func(b *Batch) { b.Payouts[0].Amount = money.Amount{} },
+		"less than a minor unit": func(b *Batch) { b.Payouts[0].Amount = amount(t, "0.0000001") },
+		"an unknown asset":       func(b *Batch) { b.Payouts[0].Asset = "WAT" },
+		"a batch without a name": func(b *Batch) { b.Name = "" },
+	} {
+		bad := batch(t)
+		bad.Name = "bad"
+		spoil(&bad)
+		if _, err := open().Submit(t.Context(), bad); err == nil {
+			t.Errorf("%s: was taken", name)
+		}
+	}
+}
+
+func TestCSVIsARail(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	conformance(t, func() Rail { return CSV{Dir: dir} })
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("%d files in the folder, %v: drafts must not stay", len(entries), err)
+	}
+}
+
+func TestCSVBytes(t *testing.T) {
+	var b bytes.Buffer
+	if err := WriteBatch(&b, batch(t)); err != nil {
+		t.Fatal(err)
+	}
+	// Fails when amounts lose the zeros of their minor unit, or get a point where there is none.
+	want := "payout_id,holder,asset,amount,distribution,batch\n" +
+		"po-1,ann,USDC,12.340000,d1,b1\n" +
+		"po-2,\"b,\"\"e\"\"n\",JPY,5,d1,b1\n" +
+		"po-3,cas,USDC,0.000001,d1,b1\n"
+	if b.String() != want {
+		t.Fatalf("got\n%swant\n%s", b.String(), want)
+	}
+}
+
+func TestFileNamesStayInTheFolder(t *testing.T) {
+	seen := map[string]string{}
+	for _, name := range []string{"b1", "../b1", "..", ".b1", "a/b", "a%2Fb", "ä"} {
+		file := fileName(name)
+		if strings.ContainsAny(file, `/\`) || file[0] == '.' {
+			t.Errorf("batch %q becomes file %q", name, file)
+		}
+		if other, twice := seen[file]; twice {
+			t.Errorf("batches %q and %q are one file", name, other)
+		}
+		seen[file] = name
+	}
+}
+
+func TestReadConfirmations(t *testing.T) {
+	text := "\uFEFFBank, State ,payout_id,Reference\r\nx,Confirmed,po-1,tx 1\r\nx,failed, po-2 ,\r\nx,RETURNED,po-3,\"a,b\"\r\n"
+	got, err := ReadConfirmations(strings.NewReader(text))
+	want := []events.PayoutOutcome{{Payout: "po-1", State: "confirmed", Reference: "tx 1"}, {Payout: "po-2", State: "failed"}, {Payout: "po-3", State: "returned", Reference: "a,b"}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if got, err := ReadConfirmations(strings.NewReader("state,payout_id\nconfirmed,po-1\n")); err != nil || len(got) != 1 {
+		t.Fatalf("%v, %v", got, err)
+	}
+}
+
+func TestReadConfirmationsNamesLineAndField(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"an empty file", "", "line 1: the file is empty"},
+		{"no state", "payout_id,reference\n", "line 1: column state is missing"},
+		{"no payout", "state\n", "line 1: column payout_id is missing"},
+		{"a column twice", "payout_id,state,state\n", "line 1: column state is there twice"},
+		{"no lines", "payout_id,state\n", "line 2: "},
+		{"an unknown state", "payout_id,state\npo-1,paid\n", `line 2: state: "paid" is not confirmed`},
+		{"a state that only we may give", "payout_id,state\npo-1,submitted\n", "line 2: state: "},
+		{"no id", "payout_id,state\n,confirmed\n", "line 2: payout_id: "},
+		{"a payout twice", "payout_id,state\npo-1,confirmed\npo-1,failed\n", "line 3: payout_id: po-1 is on line 2 already"},
+		{"a missing field", "payout_id,state\npo-1\n", "line 2: 1 fields instead of 2"},
+		{"an open quote", "payout_id,state\n\"po-1,confirmed\n", "line 2"},
+		{"a reference of 10 KB", "payout_id,state,reference\npo-1,failed," + strings.Repeat("x", 10_240) + "\n", "line 2: reference: "},
+		{"a NUL", "payout_id,state\npo\x00,failed\n", "line 2: payout_id: "},
+		{"several at once", "payout_id,state\npo-1,x\npo-2,y\n", "line 3: state: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := ReadConfirmations(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestConfirmationsFitTheirDecisions(t *testing.T) {
+	outcomes := make([]events.PayoutOutcome, 10_000)
+	for i := range outcomes {
+		outcomes[i] = events.PayoutOutcome{Payout: fmt.Sprintf("po-%032d", i), State: "confirmed", Reference: strings.Repeat("<", i%257)}
+	}
+	count := 0
+	for i, part := range Confirmations("b1", "csv", outcomes) {
+		if part.Part != i {
+			t.Fatalf("part %d at %d", part.Part, i)
+		}
+		count += len(part.Results)
+		if _, err := events.AppendDecision(nil, events.Decision{ID: "x", Actor: "operator:ada", At: time.Unix(0, 0), Body: part}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if count != len(outcomes) || Confirmations("b1", "csv", nil) != nil {
+		t.Fatalf("%d of %d outcomes", count, len(outcomes))
+	}
+}
+
+// What is read is valid, once a payout, and reads the same when it is written
+// as plainly as can be.
+func FuzzReadConfirmations(f *testing.F) {
+	f.Add([]byte("payout_id,state,reference\npo-1,confirmed,x\n"))
+	f.Add([]byte("\uFEFFstate,payout_id\r\nFAILED,\"po\"\"1\"\r\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, err := ReadConfirmations(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		seen := map[string]bool{}
+		for _, part := range Confirmations("b", "csv", list) {
+			if err := part.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range part.Results {
+				if seen[o.Payout] {
+					t.Fatalf("%s twice", o.Payout)
+				}
+				seen[o.Payout] = true
+			}
+		}
+		if len(seen) != len(list) || len(list) == 0 {
+			t.Fatalf("%d of %d", len(seen), len(list))
+		}
+	})
+}
