@@ -118,7 +118,9 @@ type Service struct {
 	publishers map[int]*publisher
 	keeper     *keeper
 	room       *semaphore.Weighted
-	works      sync.Pool    // of *work
+	works      sync.Pool // of *work
+	bodies     sync.Pool // of *Body
+	codings    codings
 	received   atomic.Int64 // the latest stamp given
 
 	mu      sync.RWMutex // guards what follows
@@ -169,6 +171,11 @@ func New(config Config) (*Service, error) {
 // [ErrOverloaded] and returns when what is in flight is known. A service runs
 // once.
 func (s *Service) Run(ctx context.Context) error {
+	for _, partition := range slices.Sorted(maps.Keys(s.publishers)) {
+		if err := s.publishers[partition].begin(ctx); err != nil {
+			return fmt.Errorf("running ingest: %w", err)
+		}
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var running sync.WaitGroup
@@ -186,9 +193,6 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// MaxBody is the largest body in bytes, before and after decompression.
-func (s *Service) MaxBody() int { return s.config.MaxBody }
-
 // stamp returns the time of receipt, in nanoseconds since 1970 UTC: later than
 // every one before, so that no two stream messages are alike.
 func (s *Service) stamp() int64 {
@@ -201,27 +205,6 @@ func (s *Service) stamp() int64 {
 		}
 	}
 }
-
-// Reserve takes room for n more bytes of a submission, waiting a little where
-// there is none; [ErrOverloaded] says that there still is none. Release gives it
-// back. more says that the submission has room already: it is then not made to
-// wait, so that submissions cannot wait for each other.
-func (s *Service) Reserve(ctx context.Context, n int, more bool) error {
-	if s.room.TryAcquire(int64(n)) {
-		return nil
-	}
-	if !more && int64(n) <= s.config.MaxPending {
-		ctx, cancel := context.WithTimeout(ctx, s.config.QueueWait)
-		defer cancel()
-		if s.room.Acquire(ctx, int64(n)) == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: %d bytes are under way", ErrOverloaded, s.config.MaxPending)
-}
-
-// Release gives back what Reserve took.
-func (s *Service) Release(n int) { s.room.Release(int64(n)) }
 
 // whole is a refusal of a submission as a whole.
 func whole(field string, reason events.Reason, format string, args ...any) events.Refusal {

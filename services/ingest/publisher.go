@@ -22,8 +22,8 @@ const (
 	targetBytes  = 512 << 10 // of packed segments, before compression
 	targetEvents = 10_000
 
-	maxAttempts = 4
-	retryWait   = 500 * time.Millisecond
+	maxAttempts = 5
+	retryWait   = time.Second
 )
 
 // part is one segment on its way to a stream.
@@ -73,11 +73,12 @@ func (s *Service) store(parts []part) error {
 
 // publisher puts the parts of one partition into messages and stores them.
 type publisher struct {
-	stream  *eventlog.Stream
+	stream  stream
 	subject string
 	logger  *slog.Logger
 	wake    chan struct{}
 	slots   chan *slot
+	pause   time.Duration // between attempts to read the stream back
 	nonce   string        // of this process, so that message ids are its own
 	count   atomic.Uint64 // of messages
 	// floor is a position before which nothing of ours is in doubt.
@@ -95,19 +96,37 @@ type slot struct {
 	data    []byte
 }
 
-func newPublisher(partition int, stream *eventlog.Stream, inFlight int, logger *slog.Logger) *publisher {
+// stream is what a publisher asks of an [eventlog.Stream], whose errors it tells
+// apart.
+type stream interface {
+	Publish(ctx context.Context, subject string, data []byte, options eventlog.PublishOptions) (uint64, error)
+	Last(ctx context.Context) (uint64, error)
+	Get(ctx context.Context, position uint64) (eventlog.Message, error)
+}
+
+func newPublisher(partition int, stream stream, inFlight int, logger *slog.Logger) *publisher {
 	p := &publisher{
 		stream:  stream,
 		subject: eventlog.UsageSubject(uint32(partition)),
 		logger:  logger,
 		wake:    make(chan struct{}, 1),
 		slots:   make(chan *slot, inFlight),
+		pause:   retryWait,
 		nonce:   rand.Text(),
 	}
 	for range inFlight {
 		p.slots <- new(slot)
 	}
 	return p
+}
+
+// begin learns where the stream ends.
+func (p *publisher) begin(ctx context.Context) error {
+	last, err := p.stream.Last(ctx)
+	if err == nil {
+		p.reached(last)
+	}
+	return err
 }
 
 func (p *publisher) add(one *part) {
@@ -221,42 +240,48 @@ func (p *publisher) store(ctx context.Context, data []byte) (uint64, error) {
 	ctx = context.WithoutCancel(ctx)
 	options := eventlog.PublishOptions{MsgID: p.nonce + "-" + strconv.FormatUint(p.count.Add(1), 10)}
 	floor := p.floor.Load()
-	doubt := false
+	doubt := false // whether it may be stored already
 	for attempt := 1; ; attempt++ {
 		position, err := p.stream.Publish(ctx, p.subject, data, options)
-		if err == nil {
+		switch {
+		case err == nil:
 			p.reached(position)
 			return position, nil
-		}
-		switch {
 		case errors.Is(err, eventlog.ErrAmbiguous):
 			doubt = true
-		case errors.Is(err, eventlog.ErrWrongLastSequence):
 		case doubt:
+			// Refused this time, but not the first.
 		case errors.Is(err, eventlog.ErrFull):
 			return 0, fmt.Errorf("%w: %w", ErrFull, err)
-		case errors.Is(err, eventlog.ErrUnavailable):
-			return 0, fmt.Errorf("%w: %w", ErrOverloaded, err)
 		default:
-			return 0, err
+			return 0, fmt.Errorf("%w: %w", ErrOverloaded, err)
 		}
 		p.logger.Warn("storing usage", "attempt", attempt, "error", err)
-		if attempt == maxAttempts {
-			return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
-		}
-		position, last, found, err := p.find(ctx, data, floor)
+		position, last, found, unread := p.search(ctx, data, floor)
 		switch {
 		case found:
 			p.reached(position)
 			return position, nil
-		case err != nil:
-			if attempt == maxAttempts-1 {
-				return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
-			}
-			time.Sleep(retryWait)
-			continue
+		case unread != nil:
+			return 0, fmt.Errorf("%w: %w: %w", ErrUnknown, err, unread)
+		case attempt == maxAttempts:
+			return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		if !errors.Is(err, eventlog.ErrAmbiguous) && !errors.Is(err, eventlog.ErrWrongLastSequence) {
+			time.Sleep(p.pause)
 		}
 		options.ExpectLastSeq = &last
+	}
+}
+
+// search is find, repeated while the stream cannot be read.
+func (p *publisher) search(ctx context.Context, data []byte, floor uint64) (position, last uint64, found bool, err error) {
+	for attempt := 1; ; attempt++ {
+		position, last, found, err = p.find(ctx, data, floor)
+		if err == nil || attempt == maxAttempts {
+			return position, last, found, err
+		}
+		time.Sleep(p.pause)
 	}
 }
 

@@ -16,12 +16,9 @@ package httpapi
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -45,16 +42,12 @@ const (
 
 type handler struct {
 	service *ingest.Service
-	buffers sync.Pool // of *buffer
-	gzips   sync.Pool // of *gzip.Reader
-	zstds   sync.Pool // of *zstd.Decoder
 }
 
 // New returns the handler of POST /v1/events and GET /v1/usage/outcomes. The
 // server around it limits headers and idle connections.
 func New(service *ingest.Service) http.Handler {
 	h := &handler{service: service}
-	h.buffers.New = func() any { return new(buffer) }
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/events", h.submit)
 	mux.HandleFunc("GET /v1/usage/outcomes", h.outcomes)
@@ -64,39 +57,37 @@ func New(service *ingest.Service) http.Handler {
 func (h *handler) submit(w http.ResponseWriter, r *http.Request) {
 	submission, p := h.admit(r)
 	if p != nil {
-		p.write(w)
+		refuse(w, p)
 		return
 	}
-	b := h.buffers.Get().(*buffer)
-	defer h.put(b)
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // Not every server can.
-	refused, err := h.read(r, b)
+	body, refused, err := h.service.ReadBody(r.Context(), r.Body, r.ContentLength, r.Header.Get("Content-Encoding"))
+	defer body.Release()
 	_ = control.SetReadDeadline(time.Time{})
 	if err != nil {
-		interrupted(err).write(w)
+		refuse(w, ingest.Interrupted(err))
 		return
 	}
-	submission.Body = b.data
+	submission.Body = body.Bytes()
+	submission.Media = r.Header.Get("Content-Type")
 	if refused != nil {
-		// What is left of the body is not worth reading.
-		w.Header().Set("Connection", "close")
-		h.answer(w, h.service.Keep(submission, *refused))
+		w.Header().Set("Connection", "close") // The rest of the body is not worth reading.
+	} else {
+		submission.Form, submission.Media, refused = ingest.FormOf(submission.Media, hasAttributes(r.Header), submission.Body)
+	}
+	var answer ingest.Answer
+	if refused != nil {
+		answer = h.service.Keep(submission, *refused)
+	} else if answer, err = h.service.Submit(r.Context(), submission); err != nil {
+		refuse(w, ingest.Interrupted(err))
 		return
 	}
-	if submission.Form == ingest.Batch && isObject(b.data) && submission.Media != batchMedia {
-		submission.Form = ingest.Single
-	}
-	answer, err := h.service.Submit(r.Context(), submission)
-	if err != nil {
-		interrupted(err).write(w)
-		return
-	}
-	h.answer(w, answer)
+	write(w, answer.Encode)
 }
 
-// admit reads the headers.
-func (h *handler) admit(r *http.Request) (ingest.Submission, *problem) {
+// admit reads the headers that say who submits for whom, and how.
+func (h *handler) admit(r *http.Request) (ingest.Submission, *ingest.Problem) {
 	actor, p := h.authenticate(r)
 	if p != nil {
 		return ingest.Submission{}, p
@@ -104,92 +95,50 @@ func (h *handler) admit(r *http.Request) (ingest.Submission, *problem) {
 	provider, err := h.service.For(actor, events.Provider(r.Header.Get(ProviderHeader)))
 	switch {
 	case errors.Is(err, ingest.ErrNoProvider):
-		return ingest.Submission{}, fault(http.StatusForbidden, events.Unauthorized, ProviderHeader, "names no declared provider: an operator says for whom it submits")
+		return ingest.Submission{}, ingest.NewProblem(http.StatusForbidden, events.Unauthorized, ProviderHeader, "names no declared provider: an operator says for whom it submits")
 	case err != nil:
-		return ingest.Submission{}, fault(http.StatusForbidden, events.Unauthorized, "Authorization", "this key may not submit usage for that provider")
+		return ingest.Submission{}, ingest.NewProblem(http.StatusForbidden, events.Unauthorized, "Authorization", "this key may not submit usage for that provider")
 	}
-	form, media, p := formOf(r.Header)
-	if p != nil {
-		return ingest.Submission{}, p
-	}
-	submission := ingest.Submission{Actor: actor, Provider: provider, Form: form, Media: media, Header: r.Header}
-	switch received := r.Header.Get(ReceivedHeader); received {
+	submission := ingest.Submission{Actor: actor, Provider: provider, Header: r.Header}
+	switch r.Header.Get(ReceivedHeader) {
 	case "", "now":
 	case "event":
 		submission.ReceivedFromEvent = true
 	default:
-		return ingest.Submission{}, fault(http.StatusBadRequest, events.Malformed, ReceivedHeader, `is neither "event" nor "now"`)
+		return ingest.Submission{}, ingest.NewProblem(http.StatusBadRequest, events.Malformed, ReceivedHeader, `is neither "event" nor "now"`)
 	}
 	submission.Wait, p = waitOf(r)
 	return submission, p
 }
 
-func (h *handler) authenticate(r *http.Request) (ingest.Actor, *problem) {
+func (h *handler) authenticate(r *http.Request) (ingest.Actor, *ingest.Problem) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token = strings.TrimSpace(token); strings.EqualFold(scheme, "bearer") && token != "" {
 		if actor, err := h.service.Authenticate(token); err == nil {
 			return actor, nil
 		}
 	}
-	p := fault(http.StatusUnauthorized, events.Unauthorized, "Authorization", "a bearer token is needed: Authorization: Bearer <token>")
-	p.authenticate = true
-	return ingest.Actor{}, p
+	return ingest.Actor{}, ingest.NewProblem(http.StatusUnauthorized, events.Unauthorized, "Authorization", "a bearer token is needed: Authorization: Bearer <token>")
 }
 
-const (
-	batchMedia  = "application/cloudevents-batch+json"
-	singleMedia = "application/cloudevents+json"
-	packedMedia = "application/vnd.aliquot.packed"
-)
-
-// formOf reads Content-Type, whose media types and parameters have no case.
-func formOf(header http.Header) (ingest.Form, string, *problem) {
-	said := header.Get("Content-Type")
-	media, parameters, err := mime.ParseMediaType(said)
-	if err != nil && said != "" {
-		return 0, said, fault(http.StatusUnsupportedMediaType, events.Unsupported, "Content-Type", "is no media type")
-	}
-	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
-		return 0, media, fault(http.StatusUnsupportedMediaType, events.Unsupported, "Content-Type", "charset is not UTF-8")
-	}
-	isBinary := false
+// hasAttributes reports whether the headers hold a CloudEvent's attributes: the
+// body is then its data.
+func hasAttributes(header http.Header) bool {
 	for _, name := range [...]string{"Ce-Specversion", "Ce-Type", "Ce-Id", "Ce-Source"} {
-		isBinary = isBinary || len(header[name]) > 0
-	}
-	switch {
-	case media == batchMedia:
-		return ingest.Batch, media, nil
-	case media == singleMedia:
-		return ingest.Single, media, nil
-	case media == packedMedia:
-		return ingest.Packed, media, nil
-	case media == "application/x-ndjson" || media == "application/ndjson" || media == "application/jsonl":
-		return ingest.Lines, media, nil
-	case isBinary && (media == "application/json" || strings.HasSuffix(media, "+json")):
-		return ingest.Binary, media, nil
-	case media == "application/json":
-		return ingest.Batch, media, nil
-	}
-	return 0, media, fault(http.StatusUnsupportedMediaType, events.Unsupported, "Content-Type",
-		"is none of "+batchMedia+", "+singleMedia+", application/json, application/x-ndjson, "+packedMedia)
-}
-
-// isObject reports whether JSON begins as an object.
-func isObject(body []byte) bool {
-	for _, c := range body {
-		switch c {
-		case ' ', '\t', '\r', '\n':
-			continue
+		if len(header[name]) > 0 {
+			return true
 		}
-		return c == '{'
 	}
 	return false
 }
 
 // waitOf reads "Prefer: wait=SECONDS" (RFC 7240) or ?wait=SECONDS.
-func waitOf(r *http.Request) (time.Duration, *problem) {
-	said, field := r.URL.Query().Get("wait"), "wait"
-	for _, line := range r.Header.Values("Prefer") {
+func waitOf(r *http.Request) (time.Duration, *ingest.Problem) {
+	said, field := "", "wait"
+	if r.URL.RawQuery != "" {
+		said = r.URL.Query().Get("wait")
+	}
+	for _, line := range r.Header["Prefer"] {
 		for preference := range strings.FieldsFuncSeq(line, func(c rune) bool { return c == ',' || c == ';' }) {
 			name, value, _ := strings.Cut(preference, "=")
 			if strings.EqualFold(strings.TrimSpace(name), "wait") && said == "" {
@@ -202,93 +151,36 @@ func waitOf(r *http.Request) (time.Duration, *problem) {
 	}
 	seconds, err := strconv.ParseUint(said, 10, 32)
 	if err != nil {
-		return 0, fault(http.StatusBadRequest, events.BadNumber, field, "wait is not a number of seconds")
+		return 0, ingest.NewProblem(http.StatusBadRequest, events.BadNumber, field, "wait is not a number of seconds")
 	}
 	return min(time.Duration(seconds)*time.Second, maxWait), nil
 }
 
-// answer writes what became of a submission: 202 where something was accepted (200 once it is settled),
-// 422 where every event was refused, 200 where there was none, and problem
-// details where the submission as a whole was refused.
-func (h *handler) answer(w http.ResponseWriter, answer ingest.Answer) {
-	if len(answer.Refusals) == 1 && answer.Refusals[0].Index < 0 {
-		refusal := answer.Refusals[0]
-		p := fault(statusOf(refusal.Reason), refusal.Reason, refusal.Field, refusal.Detail)
-		p.Refusals = answer.Refusals
-		p.write(w)
-		return
-	}
-	status := http.StatusAccepted
-	switch {
-	case answer.Accepted == 0 && answer.Refused == 0:
-		status = http.StatusOK
-	case answer.Accepted == 0:
-		status = http.StatusUnprocessableEntity
-	case answer.Outcomes != nil && answer.Outcomes.Settled:
-		status = http.StatusOK
-	}
-	write(w, status, "application/json", answer)
-}
-
-func statusOf(reason events.Reason) int {
-	switch reason {
-	case events.TooLarge:
-		return http.StatusRequestEntityTooLarge
-	case events.Unauthorized:
-		return http.StatusForbidden
-	case events.Unsupported:
-		return http.StatusUnsupportedMediaType
-	}
-	return http.StatusBadRequest
-}
-
-// problem is an RFC 9457 problem.
-type problem struct {
-	Title    string           `json:"title"`
-	Status   int              `json:"status"`
-	Detail   string           `json:"detail,omitempty"`
-	Field    string           `json:"field,omitempty"`
-	Reason   events.Reason    `json:"reason,omitempty"`
-	Refusals []events.Refusal `json:"refusals,omitempty"`
-
-	authenticate, retry bool
-}
-
-func fault(status int, reason events.Reason, field, detail string) *problem {
-	return &problem{Title: http.StatusText(status), Status: status, Detail: detail, Field: field, Reason: reason}
-}
-
-// interrupted says that the same request may be sent again.
-func interrupted(err error) *problem {
-	status := http.StatusServiceUnavailable
-	detail := "nothing is lost: send the same request again"
-	if errors.Is(err, ingest.ErrFull) {
-		status = http.StatusInsufficientStorage
-		detail = "no space is left for usage: nothing was stored"
-	}
-	p := fault(status, "", "", detail)
-	p.retry = true
-	return p
-}
-
-func (p *problem) write(w http.ResponseWriter) {
-	if p.authenticate {
+func refuse(w http.ResponseWriter, p *ingest.Problem) {
+	switch p.Status {
+	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
-	}
-	if p.retry {
+	case http.StatusServiceUnavailable, http.StatusInsufficientStorage:
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	write(w, p.Status, "application/problem+json", p)
+	write(w, p.Encode)
 }
 
-func write(w http.ResponseWriter, status int, media string, value any) {
-	data, err := json.Marshal(value)
-	if err != nil { // No type here can fail.
-		http.Error(w, fmt.Sprintf("encoding the answer: %v", err), http.StatusInternalServerError)
-		return
-	}
+func write(w http.ResponseWriter, encode func() (int, string, []byte)) {
+	status, media, body := encode()
 	w.Header().Set("Content-Type", media)
-	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(data) // Whoever went away can ask for the outcomes.
+	_, _ = w.Write(body) // Whoever went away can ask for the outcomes.
+}
+
+// asJSON encodes what cannot fail to be encoded.
+func asJSON(value any) func() (int, string, []byte) {
+	return func() (int, string, []byte) {
+		body, err := json.Marshal(value)
+		if err != nil {
+			return http.StatusInternalServerError, "application/json", nil
+		}
+		return http.StatusOK, "application/json", body
+	}
 }

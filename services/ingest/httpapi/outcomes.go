@@ -21,44 +21,44 @@ import (
 func (h *handler) outcomes(w http.ResponseWriter, r *http.Request) {
 	actor, p := h.authenticate(r)
 	if p != nil {
-		p.write(w)
+		refuse(w, p)
 		return
 	}
 	wait, p := waitOf(r)
 	if p != nil {
-		p.write(w)
+		refuse(w, p)
 		return
 	}
 	query := r.URL.Query()
 	provider := actor.Provider
 	if named := events.Provider(query.Get("provider")); named != "" {
 		if provider != "" && named != provider {
-			fault(http.StatusForbidden, events.Unauthorized, "provider", "is not the key's").write(w)
+			refuse(w, ingest.NewProblem(http.StatusForbidden, events.Unauthorized, "provider", "is not the key's"))
 			return
 		}
 		provider = named
 	}
 	handle, p := h.handleOf(r, query, provider)
 	if p != nil {
-		p.write(w)
+		refuse(w, p)
 		return
 	}
 	outcomes, err := h.service.Await(r.Context(), wait, provider, []ingest.Handle{handle})
 	switch {
 	case errors.Is(err, ingest.ErrNotFound):
-		fault(http.StatusNotFound, "", "", "no usage of this provider is there").write(w)
+		refuse(w, ingest.NewProblem(http.StatusNotFound, "", "", "no usage of this provider is there"))
 	case err != nil:
-		interrupted(err).write(w)
+		refuse(w, ingest.Interrupted(err))
 	default:
-		write(w, http.StatusOK, "application/json", struct {
+		write(w, asJSON(struct {
 			Handle ingest.Handle `json:"handle"`
 			ingest.Outcomes
-		}{handle, outcomes})
+		}{handle, outcomes}))
 	}
 }
 
-func (h *handler) handleOf(r *http.Request, query url.Values, provider events.Provider) (ingest.Handle, *problem) {
-	var failed *problem
+func (h *handler) handleOf(r *http.Request, query url.Values, provider events.Provider) (ingest.Handle, *ingest.Problem) {
+	var failed *ingest.Problem
 	number := func(name string, absent uint64) uint64 {
 		said := query.Get(name)
 		if said == "" {
@@ -66,7 +66,7 @@ func (h *handler) handleOf(r *http.Request, query url.Values, provider events.Pr
 		}
 		n, err := strconv.ParseUint(said, 10, 64)
 		if err != nil {
-			failed = fault(http.StatusBadRequest, events.BadNumber, name, "is not a whole number")
+			failed = ingest.NewProblem(http.StatusBadRequest, events.BadNumber, name, "is not a whole number")
 		}
 		return n
 	}
@@ -85,16 +85,16 @@ func (h *handler) handleOf(r *http.Request, query url.Values, provider events.Pr
 	case failed != nil:
 		return ingest.Handle{}, failed
 	case identity.Source == "" || identity.ID == "" && !identity.Sequenced:
-		return ingest.Handle{}, fault(http.StatusBadRequest, events.Missing, "position", "ask by position, by source and id, or by source, epoch and sequence")
+		return ingest.Handle{}, ingest.NewProblem(http.StatusBadRequest, events.Missing, "position", "ask by position, by source and id, or by source, epoch and sequence")
 	case provider == "":
-		return ingest.Handle{}, fault(http.StatusBadRequest, events.Missing, "provider", "whose event it is")
+		return ingest.Handle{}, ingest.NewProblem(http.StatusBadRequest, events.Missing, "provider", "whose event it is")
 	}
 	handle, err := h.service.Find(r.Context(), provider, identity)
 	if errors.Is(err, ingest.ErrNotFound) {
-		return handle, fault(http.StatusNotFound, "", "", "no accepted event with this identity is settled")
+		return handle, ingest.NewProblem(http.StatusNotFound, "", "", "no accepted event with this identity is settled")
 	}
 	if err != nil {
-		return handle, interrupted(err)
+		return handle, ingest.Interrupted(err)
 	}
 	return handle, nil
 }

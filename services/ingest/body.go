@@ -1,0 +1,282 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+const (
+	firstBytes = 64 << 10
+	maxKept    = 2 << 20 // of a buffer that is kept for the next body
+	maxWindow  = 8 << 20 // of zstd; RFC 8878 asks decoders for no more
+)
+
+// Body is one body, decompressed. What it takes is reserved of the service's
+// room until Release.
+type Body struct {
+	service  *Service
+	data     []byte
+	reserved int
+}
+
+// Bytes returns what was read, until Release.
+func (b *Body) Bytes() []byte { return b.data }
+
+// Release gives the body's memory back. Nothing may use its bytes afterwards.
+func (b *Body) Release() {
+	s := b.service
+	s.room.Release(int64(b.reserved))
+	b.reserved = 0
+	if cap(b.data) <= maxKept {
+		b.data = b.data[:0]
+		s.bodies.Put(b)
+	}
+}
+
+// codings are the decompressors, reused.
+type codings struct {
+	gzips sync.Pool // of *gzip.Reader
+	zstds sync.Pool // of *zstd.Decoder
+}
+
+// ReadBody reads and decompresses a body of length bytes, or -1 where that is
+// not known. Coding is that of Content-Encoding: empty, identity, gzip or zstd.
+//
+// A refusal is the body's fault: the body then holds what was read of it. An
+// error is [ErrOverloaded], or that of from. In every case the body must be
+// released.
+func (s *Service) ReadBody(ctx context.Context, from io.Reader, length int64, coding string) (*Body, *events.Refusal, error) {
+	b, ok := s.bodies.Get().(*Body)
+	if !ok {
+		b = &Body{service: s}
+	}
+	b.data = b.data[:0]
+	limit := s.config.MaxBody
+	compressed := &bounded{from: from, left: int64(limit)}
+	if length > int64(limit) {
+		compressed.left, limit = firstBytes, firstBytes // Enough to know it by.
+	}
+	var source io.Reader = compressed
+	coding = strings.ToLower(strings.TrimSpace(coding))
+	want := firstBytes
+	switch coding {
+	case "", "identity":
+		if length >= 0 && length <= int64(limit) {
+			want = int(length) + 1 // One more, to see the end in one go.
+		}
+	case "gzip", "x-gzip":
+		z, err := s.codings.gzip(compressed)
+		if z != nil {
+			defer s.codings.gzips.Put(z)
+		}
+		if err != nil {
+			return b, s.unreadable(compressed, coding, err), compressed.err
+		}
+		source = z
+	case "zstd":
+		z, err := s.codings.zstd(compressed, s.config.MaxBody)
+		if z != nil {
+			defer func() {
+				_ = z.Reset(nil) // Lets go of the body; nothing can fail.
+				s.codings.zstds.Put(z)
+			}()
+		}
+		if err != nil {
+			return b, s.unreadable(compressed, coding, err), compressed.err
+		}
+		source = z
+	default:
+		refusal := whole("Content-Encoding", events.Unsupported, "is none of identity, gzip, zstd")
+		return b, &refusal, nil
+	}
+	for {
+		if err := b.grow(ctx, want); err != nil {
+			return b, nil, err
+		}
+		n, err := source.Read(b.data[len(b.data):cap(b.data)])
+		b.data = b.data[:len(b.data)+n]
+		switch {
+		case len(b.data) > limit:
+			b.data = b.data[:limit]
+			return b, s.tooLarge(), nil
+		case errors.Is(err, io.EOF):
+			return b, nil, nil
+		case compressed.err != nil:
+			return b, nil, fmt.Errorf("reading a body: %w", compressed.err)
+		case err != nil:
+			return b, s.unreadable(compressed, coding, err), nil
+		}
+		want = 2 * len(b.data)
+	}
+}
+
+// grow makes room for at least one byte more, and for n in all where n is within
+// the limit.
+func (b *Body) grow(ctx context.Context, n int) error {
+	size := cap(b.data)
+	if len(b.data) == size || size < firstBytes || len(b.data) == 0 && n > size {
+		size = min(max(n, len(b.data)+1, firstBytes), b.service.config.MaxBody+1)
+	}
+	if size > b.reserved {
+		if err := b.service.reserve(ctx, size-b.reserved, b.reserved > 0); err != nil {
+			return err
+		}
+		b.reserved = size
+	}
+	if cap(b.data) < size {
+		b.data = append(make([]byte, 0, size), b.data...)
+	}
+	return nil
+}
+
+// reserve takes room for n more bytes of a body, waiting a little where there is
+// none. A body that has room already does not wait, so that bodies cannot wait
+// for each other.
+func (s *Service) reserve(ctx context.Context, n int, more bool) error {
+	if s.room.TryAcquire(int64(n)) {
+		return nil
+	}
+	if !more && int64(n) <= s.config.MaxPending {
+		ctx, cancel := context.WithTimeout(ctx, s.config.QueueWait)
+		defer cancel()
+		if s.room.Acquire(ctx, int64(n)) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %d bytes are under way", ErrOverloaded, s.config.MaxPending)
+}
+
+func (s *Service) tooLarge() *events.Refusal {
+	refusal := whole("body", events.TooLarge, "more than %d bytes", s.config.MaxBody)
+	return &refusal
+}
+
+// unreadable sorts what decompressing failed with.
+func (s *Service) unreadable(compressed *bounded, coding string, err error) *events.Refusal {
+	if compressed.beyond || errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return s.tooLarge()
+	}
+	if coding == "" || coding == "identity" {
+		coding = "body"
+	}
+	refusal := whole("body", events.Malformed, "%s: %v", coding, err)
+	return &refusal
+}
+
+func (c *codings) gzip(from io.Reader) (*gzip.Reader, error) {
+	z, ok := c.gzips.Get().(*gzip.Reader)
+	if !ok {
+		z = new(gzip.Reader)
+	}
+	return z, z.Reset(from)
+}
+
+func (c *codings) zstd(from io.Reader, limit int) (*zstd.Decoder, error) {
+	if z, ok := c.zstds.Get().(*zstd.Decoder); ok {
+		return z, z.Reset(from)
+	}
+	return zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(uint64(limit)+1))
+}
+
+// bounded reads at most left bytes and says whether there was more. err is what
+// reading failed with, as opposed to decompressing.
+type bounded struct {
+	from   io.Reader
+	left   int64
+	beyond bool
+	err    error
+}
+
+var errBeyond = errors.New("longer than its limit")
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if b.left > 0 {
+		if int64(len(p)) > b.left {
+			p = p[:b.left]
+		}
+		n, err := b.from.Read(p)
+		b.left -= int64(n)
+		return n, b.note(err)
+	}
+	var one [1]byte
+	n, err := b.from.Read(one[:])
+	if n > 0 {
+		b.beyond = true
+		return 0, errBeyond
+	}
+	return 0, b.note(err)
+}
+
+func (b *bounded) note(err error) error {
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err = err
+	}
+	return err
+}
+
+// Media types of what is submitted.
+const (
+	BatchMedia  = "application/cloudevents-batch+json"
+	SingleMedia = "application/cloudevents+json"
+	LinesMedia  = "application/x-ndjson"
+	PackedMedia = "application/vnd.aliquot.packed"
+)
+
+// FormOf reads a Content-Type, whose media types and parameters have no case.
+// application/json is an event where attributes say that it is the data of one,
+// or where it is an object; otherwise a batch.
+func FormOf(contentType string, attributes bool, body []byte) (Form, string, *events.Refusal) {
+	media, parameters, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		refusal := whole("Content-Type", events.Unsupported, "is no media type")
+		return 0, contentType, &refusal
+	}
+	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
+		refusal := whole("Content-Type", events.Unsupported, "charset is not UTF-8")
+		return 0, media, &refusal
+	}
+	switch {
+	case media == BatchMedia:
+		return Batch, media, nil
+	case media == SingleMedia:
+		return Single, media, nil
+	case media == PackedMedia:
+		return Packed, media, nil
+	case media == LinesMedia || media == "application/ndjson" || media == "application/jsonl":
+		return Lines, media, nil
+	case attributes && (media == "application/json" || strings.HasSuffix(media, "+json")):
+		return Binary, media, nil
+	case media == "application/json" && isObject(body):
+		return Single, media, nil
+	case media == "application/json":
+		return Batch, media, nil
+	}
+	refusal := whole("Content-Type", events.Unsupported, "is none of %s, %s, application/json, %s, %s", BatchMedia, SingleMedia, LinesMedia, PackedMedia)
+	return 0, media, &refusal
+}
+
+// isObject reports whether JSON begins as an object.
+func isObject(body []byte) bool {
+	for _, c := range body {
+		switch c {
+		case ' ', '\t', '\r', '\n':
+			continue
+		}
+		return c == '{'
+	}
+	return false
+}

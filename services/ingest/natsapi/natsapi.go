@@ -1,0 +1,219 @@
+// Package natsapi accepts usage over NATS.
+//
+// A provider publishes what it would send over HTTP to in.<provider>, as a
+// request: the answer is the same JSON, and comes after the accepted events are
+// on disk. A request that is not answered is sent again; duplicates are found.
+// Content-Type is PackedMedia where the message has none; Content-Encoding,
+// Aliquot-Received and the ce-… attributes mean what they mean over HTTP. The
+// answer's header Aliquot-Status is the HTTP status.
+//
+// Who may publish to which subject is decided when a client connects, by
+// [Grant]: the subject then says who submits.
+//
+// # Invariants
+//
+//   - A provider's key can publish to its own in.<provider> and to nothing else,
+//     and can listen to its own inbox, _INBOX_<provider>.>, alone.
+//   - An answer that counts events as accepted leaves after they are on disk.
+//   - A bounded number of messages is worked on at a time.
+package natsapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/services/ingest"
+)
+
+const (
+	prefix  = "in."
+	queue   = "ingest"
+	workers = 64
+
+	// What waits for a worker; the client library drops what is beyond, and
+	// whoever sent it gets no answer.
+	pendingMessages = 10_000
+	pendingBytes    = 64 << 20
+
+	// StatusHeader of an answer is the HTTP status.
+	StatusHeader = "Aliquot-Status"
+)
+
+// Subject is where a provider submits.
+func Subject(provider events.Provider) string {
+	return prefix + eventlog.SubjectToken(string(provider))
+}
+
+// InboxPrefix is where a provider's client must receive its answers:
+// nats.CustomInboxPrefix.
+func InboxPrefix(provider events.Provider) string {
+	return "_INBOX_" + eventlog.SubjectToken(string(provider))
+}
+
+// Grant says what the holder of an nkey may do on the server, for
+// eventlog.Config.Auth. Only providers' keys may do anything.
+func Grant(service *ingest.Service, nkey string) (eventlog.Grant, error) {
+	actor, err := service.AuthenticateNKey(nkey)
+	if err != nil {
+		return eventlog.Grant{}, fmt.Errorf("admitting an nkey: %w", err)
+	}
+	if actor.Scope != "provider" {
+		return eventlog.Grant{}, fmt.Errorf("admitting an nkey: %w", ingest.ErrForbidden)
+	}
+	return eventlog.Grant{
+		Name:      string(actor.Name),
+		Publish:   []string{Subject(actor.Provider)},
+		Subscribe: []string{InboxPrefix(actor.Provider) + ".>"},
+	}, nil
+}
+
+// Serve answers requests until ctx ends, and returns when those under way are
+// answered. Several processes may serve one cluster: each request is one's.
+func Serve(ctx context.Context, conn *nats.Conn, service *ingest.Service) error {
+	s := &server{service: service}
+	slots := make(chan struct{}, workers)
+	subscription, err := conn.QueueSubscribe(prefix+"*", queue, func(message *nats.Msg) {
+		select {
+		case slots <- struct{}{}: // While all are taken, requests wait in the subscription.
+		case <-ctx.Done():
+			return // Not answered, so it will be sent again.
+		}
+		go func() {
+			s.answer(ctx, message)
+			<-slots
+		}()
+	})
+	if err == nil {
+		err = subscription.SetPendingLimits(pendingMessages, pendingBytes)
+	}
+	if err != nil {
+		return fmt.Errorf("serving usage over NATS: %w", err)
+	}
+	<-ctx.Done()
+	err = subscription.Unsubscribe()
+	for range workers {
+		slots <- struct{}{}
+	}
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("serving usage over NATS: %w", err)
+	}
+	return nil
+}
+
+type server struct {
+	service *ingest.Service
+
+	mu       sync.Mutex // guards what follows
+	position uint64     // of the directory that actors was made from
+	actors   map[events.Provider]ingest.Actor
+}
+
+func (s *server) answer(ctx context.Context, message *nats.Msg) {
+	status, media, body := s.submit(ctx, message)
+	if message.Reply == "" {
+		return
+	}
+	answer := nats.NewMsg(message.Reply)
+	answer.Header.Set("Content-Type", media)
+	answer.Header.Set(StatusHeader, strconv.Itoa(status))
+	answer.Data = body
+	if len(body)+256 > eventlog.MaxMessageBytes {
+		// Thousands of refusals: the provider finds them in its list.
+		_, media, answer.Data = ingest.NewProblem(status, events.TooLarge, "", "the answer does not fit a message: send fewer events at a time").Encode()
+		answer.Header.Set("Content-Type", media)
+	}
+	_ = message.RespondMsg(answer) // Whoever gets no answer asks again.
+}
+
+func (s *server) submit(ctx context.Context, message *nats.Msg) (status int, media string, answer []byte) {
+	provider, err := eventlog.ParseSubjectToken(strings.TrimPrefix(message.Subject, prefix))
+	if err != nil {
+		return ingest.NewProblem(403, events.Unauthorized, "subject", "names no provider").Encode()
+	}
+	actor, ok := s.actor(events.Provider(provider))
+	if !ok {
+		return ingest.NewProblem(403, events.Unauthorized, "subject", "the provider has no nkey").Encode()
+	}
+	submission := ingest.Submission{
+		Actor:    actor,
+		Provider: actor.Provider,
+		Header:   message.Header,
+		Media:    header(message.Header, "Content-Type"),
+	}
+	switch header(message.Header, "Aliquot-Received") {
+	case "", "now":
+	case "event":
+		submission.ReceivedFromEvent = true
+	default:
+		return ingest.NewProblem(400, events.Malformed, "Aliquot-Received", `is neither "event" nor "now"`).Encode()
+	}
+	if submission.Media == "" {
+		submission.Media = ingest.PackedMedia
+	}
+	body, refused, err := s.service.ReadBody(ctx, bytes.NewReader(message.Data), int64(len(message.Data)), header(message.Header, "Content-Encoding"))
+	defer body.Release()
+	if err != nil {
+		return ingest.Interrupted(err).Encode()
+	}
+	submission.Body = body.Bytes()
+	if refused == nil {
+		attributes := header(message.Header, "ce-specversion") != "" || header(message.Header, "ce-type") != ""
+		submission.Form, submission.Media, refused = ingest.FormOf(submission.Media, attributes, submission.Body)
+	}
+	var a ingest.Answer
+	if refused != nil {
+		a = s.service.Keep(submission, *refused)
+	} else if a, err = s.service.Submit(ctx, submission); err != nil {
+		return ingest.Interrupted(err).Encode()
+	}
+	return a.Encode()
+}
+
+// actor returns who submits for a provider: its nkey's name where it has one,
+// itself where it has several. A client that was admitted earlier is refused
+// once the provider has none that is not revoked.
+func (s *server) actor(provider events.Provider) (ingest.Actor, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.service.Directory(func(d *directory.Directory) {
+		if s.actors != nil && d.Position() == s.position {
+			return
+		}
+		s.position, s.actors = d.Position(), map[events.Provider]ingest.Actor{}
+		for _, k := range d.Keys() {
+			if k.NKey == "" || k.Scope != "provider" {
+				continue
+			}
+			actor := ingest.Actor{Name: events.Actor("provider:" + k.Key), Key: k.Key, Scope: k.Scope, Provider: k.Provider}
+			if _, several := s.actors[k.Provider]; several {
+				actor.Name, actor.Key = events.Actor("provider:"+k.Provider), ""
+			}
+			s.actors[k.Provider] = actor
+		}
+	})
+	actor, ok := s.actors[provider]
+	return actor, ok
+}
+
+// header finds a header whose name is written in any case, as NATS keeps it.
+func header(h nats.Header, name string) string {
+	if value := h.Get(name); value != "" {
+		return value
+	}
+	for key, values := range h {
+		if strings.EqualFold(key, name) && len(values) > 0 {
+			return values[0]
+		}
+	}
+	return ""
+}
