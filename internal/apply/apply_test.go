@@ -492,8 +492,8 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		bodies, err := Parse("f.yaml", data)
 		if err != nil {
-			problems, ok := err.(Problems)
-			if !ok || len(problems) == 0 || bodies != nil {
+			var problems Problems
+			if !errors.As(err, &problems) || len(problems) == 0 || bodies != nil {
 				t.Fatalf("%d bodies and %T", len(bodies), err)
 			}
 			return

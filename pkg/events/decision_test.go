@@ -3,6 +3,7 @@ package events
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -199,7 +200,10 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"a customer with a long plan", CustomerDeclared{Customer: "c", Book: "b", Plan: long}, []string{"plan"}},
 	} {
 		err := c.body.Validate()
-		problems, _ := err.(Problems)
+		var problems Problems
+		if !errors.As(err, &problems) {
+			t.Errorf("%s: got %v", c.why, err)
+		}
 		var got []string
 		for _, p := range problems {
 			got = append(got, p.Field)

@@ -2,6 +2,7 @@ package events
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,8 +28,8 @@ func (d Decision) Validate() error {
 		return p.orNil()
 	}
 	if err := d.Body.Validate(); err != nil {
-		found, ok := err.(Problems)
-		if !ok {
+		var found Problems
+		if !errors.As(err, &found) {
 			found = Problems{{Field: d.Body.Kind(), Detail: err.Error()}}
 		}
 		p = append(p, found...)

@@ -97,7 +97,8 @@ func TestMovementsThatMeanNothingAreRefused(t *testing.T) {
 	}
 	var many Movements
 	many.Movements = make([]Movement, 1_000)
-	if problems := many.Validate().(Problems); len(problems) > 40 {
+	var problems Problems
+	if !errors.As(many.Validate(), &problems) || len(problems) > 40 {
 		t.Errorf("%d problems are named", len(problems))
 	}
 }
