@@ -1,0 +1,161 @@
+package sqlite
+
+import (
+	"bytes"
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// Relation is one part of the store that is a function of the streams, as rows
+// that can be compared between two stores: names instead of the numbers that a
+// store gives them, ascending by Key columns.
+type Relation struct {
+	Name  string
+	Key   int // how many of the columns identify a row
+	query string
+}
+
+// Relations returns every part of the store that is a function of the streams
+// up to the cursors, in the order in which a difference is best looked for: what
+// else follows from comes first. Of what the distributor has read of LEDGER,
+// only what is at or before the position ledger counts, because how far it has
+// read is a matter of time.
+func Relations(ledger uint64) []Relation {
+	journal := func(writer string) string {
+		return fmt.Sprintf(`SELECT id & %d AS number, cut, book, part, record FROM journal WHERE id
+			BETWEEN (SELECT id FROM writer WHERE name GLOB '%s') << %d AND ((SELECT id FROM writer WHERE name GLOB '%s') + 1 << %d) - 1 ORDER BY id`,
+			int64(1<<numberBits-1), writer, numberBits, writer, numberBits)
+	}
+	return []Relation{
+		{"cursor", 1, "SELECT partition, position, hash, control, batches FROM cursor ORDER BY 1"},
+		{"outcome", 2, "SELECT partition, position, events, runs FROM outcome ORDER BY 1, 2"},
+		{"void", 2, "SELECT partition, control, reason FROM void ORDER BY 1, 2"},
+		{"journal of settle", 1, journal("settle-*")},
+		{"tally", 5, "SELECT book, node, period, outcome, reason, events FROM tally ORDER BY 1, 2, 3, 4, 5"},
+		{"suspense", 8, "SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per FROM suspense ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"},
+		{"outstanding", 4, "SELECT book, customer, asset, node, amount FROM outstanding ORDER BY 1, 2, 3, 4"},
+		{"span", 4, "SELECT provider, source.source, epoch, first, last FROM source JOIN span ON span.source = source.id ORDER BY 1, 2, 3, 4"},
+		{"original", 4, "SELECT provider, source.source, epoch, first, last, position, segment FROM source JOIN original ON original.source = source.id ORDER BY 1, 2, 3, 4"},
+		{"distribute cursor", 0, "SELECT control, control_hash FROM distribute_cursor"},
+		{"handover", 3, fmt.Sprintf("SELECT token, asset, position, amount FROM handover WHERE position <= %d ORDER BY 1, 2, 3", ledger)},
+		{"settled period", 2, fmt.Sprintf("SELECT book, period, position FROM settled_period WHERE position <= %d ORDER BY 1, 2", ledger)},
+		{"distribute void", 1, "SELECT control, partly, reason FROM distribute_void ORDER BY 1"},
+		{"distribution", 1, "SELECT control, id, token, book, period, ledger, register, record_date, rail, holders, supply FROM distribution ORDER BY 1"},
+		{"pool", 2, "SELECT distribution, asset, inbox, basis_points, fee, pool, held, payouts, planned FROM pool ORDER BY 1, 2"},
+		{"share", 3, "SELECT distribution, asset, holder, units, frozen, amount, held FROM share ORDER BY 1, 2, 3"},
+		{"journal of distribute", 1, journal(DistributeWriter)},
+		{"entitlement", 3, "SELECT token, asset, holder, payable, held FROM entitlement ORDER BY 1, 2, 3"},
+		{"payout", 2, "SELECT distribution, id, asset, holder, amount, state, reference FROM payout ORDER BY 1, 2"},
+		{"batch", 1, "SELECT name, rail, distribution, control FROM batch ORDER BY 1"},
+		{"message for PAYOUT", 1, "SELECT number, token, journal, data FROM payout_message ORDER BY 1"},
+		{"balance", 3, `SELECT account.name AS account, writer.name AS writer, asset, debit, credit
+			FROM account CROSS JOIN writer CROSS JOIN balance WHERE balance.writer = writer.id AND balance.account = account.id ORDER BY 1, 2, 3`},
+	}
+}
+
+// Field is one value of a row: an int64, a string, a []byte or nil.
+type Field struct {
+	Name  string
+	Value any
+}
+
+// Unequal is the first row in which two stores differ; Here or There is empty
+// where one of them does not have it.
+type Unequal struct {
+	Here, There []Field
+}
+
+// Compare walks a relation in two stores side by side and returns the first
+// difference; equal is true where there is none. rows is how many are equal.
+func (s *Snapshot) Compare(other *Snapshot, relation Relation) (first Unequal, rows uint64, equal bool, err error) {
+	here, err := s.conn.Prepare(relation.query)
+	if err != nil {
+		return first, 0, false, fmt.Errorf("comparing %s: %w", relation.Name, err)
+	}
+	defer func() { _ = here.Reset() }()
+	there, err := other.conn.Prepare(relation.query)
+	if err != nil {
+		return first, 0, false, fmt.Errorf("comparing %s: %w", relation.Name, err)
+	}
+	defer func() { _ = there.Reset() }()
+	for {
+		a, err := here.Step()
+		if err != nil {
+			return first, rows, false, fmt.Errorf("comparing %s: %w", relation.Name, err)
+		}
+		b, err := there.Step()
+		if err != nil {
+			return first, rows, false, fmt.Errorf("comparing %s: %w", relation.Name, err)
+		}
+		if !a && !b {
+			return first, rows, true, nil
+		}
+		x, y := fields(here, a), fields(there, b)
+		at := differs(x, y)
+		if at < 0 {
+			rows++
+			continue
+		}
+		// Where the keys differ, the lesser row is the one that the other store
+		// does not have.
+		if a && b && at < relation.Key {
+			if less(x[at].Value, y[at].Value) {
+				y = nil
+			} else {
+				x = nil
+			}
+		}
+		return Unequal{x, y}, rows, false, nil
+	}
+}
+
+func fields(s *sqlite.Stmt, there bool) []Field {
+	if !there {
+		return nil
+	}
+	list := make([]Field, s.ColumnCount())
+	for i := range list {
+		list[i].Name = s.ColumnName(i)
+		switch s.ColumnType(i) {
+		case sqlite.TypeInteger:
+			list[i].Value = s.ColumnInt64(i)
+		case sqlite.TypeText:
+			list[i].Value = s.ColumnText(i)
+		case sqlite.TypeBlob:
+			list[i].Value = blob(s, i)
+		}
+	}
+	return list
+}
+
+// differs returns the index of the first field that differs, or -1.
+func differs(a, b []Field) int {
+	if len(a) != len(b) {
+		return 0
+	}
+	for i := range a {
+		x, isBytes := a[i].Value.([]byte)
+		y, areBytes := b[i].Value.([]byte)
+		if isBytes && areBytes {
+			if !bytes.Equal(x, y) {
+				return i
+			}
+		} else if isBytes != areBytes || a[i].Value != b[i].Value {
+			return i
+		}
+	}
+	return -1
+}
+
+func less(a, b any) bool {
+	switch x := a.(type) {
+	case int64:
+		y, ok := b.(int64)
+		return ok && x < y
+	case string:
+		y, ok := b.(string)
+		return ok && x < y
+	}
+	return false
+}
