@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/internal/apply"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
@@ -27,11 +28,7 @@ func (c *applyCommand) Run(ctx context.Context, r *root) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	total := api.Applied{Void: []api.Decided{}}
 	for _, name := range c.File {
-		data, err := readFile(name)
-		if err != nil {
-			return err
-		}
-		done, err := s.apply(ctx, name, data)
+		done, err := s.applyFile(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -42,7 +39,28 @@ func (c *applyCommand) Run(ctx context.Context, r *root) (err error) {
 	return r.applied(total)
 }
 
-// apply declares what one YAML file says.
+// applyFile declares what a file says, and the files that it names: it is read
+// here, because the server opens no files of its clients.
+func (s *server) applyFile(ctx context.Context, name string) (api.Applied, error) {
+	if name == "-" {
+		data, err := io.ReadAll(os.Stdin)
+		if err != nil {
+			return api.Applied{}, err
+		}
+		return s.apply(ctx, "standard input", data)
+	}
+	bodies, err := apply.ParseFile(name)
+	if err != nil {
+		return api.Applied{}, err
+	}
+	data, err := apply.Format(bodies)
+	if err != nil {
+		return api.Applied{}, err
+	}
+	return s.apply(ctx, name, data)
+}
+
+// apply declares what one YAML text says.
 func (s *server) apply(ctx context.Context, name string, data []byte) (api.Applied, error) {
 	var done api.Applied
 	err := s.send(ctx, http.MethodPost, "/v1/apply?file="+url.QueryEscape(filepath.Base(name)), "application/yaml", bytes.NewReader(data), &done)
@@ -72,13 +90,6 @@ func (r *root) decided(done api.Decided) error {
 		}
 		fmt.Fprintf(w, "%s: in effect, CONTROL position %d\n", done.Kind, done.Position)
 	})
-}
-
-func readFile(name string) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(os.Stdin)
-	}
-	return os.ReadFile(name)
 }
 
 type depositCommand struct {
