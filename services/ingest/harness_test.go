@@ -161,9 +161,9 @@ func (b *bench) declare(bodies ...events.Body) {
 	}
 }
 
-// answer is an [ingest.Answer] or a problem.
+// answer is an [events.Answer] or a problem.
 type answer struct {
-	ingest.Answer
+	events.Answer
 	Title  string        `json:"title"`
 	Detail string        `json:"detail"`
 	Field  string        `json:"field"`

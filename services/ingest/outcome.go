@@ -26,30 +26,6 @@ type Identities interface {
 	Lookup(key [16]byte) (settlement.Identity, bool, error)
 }
 
-// Outcomes is what became of events that are in the stream.
-type Outcomes struct {
-	Settled    bool        `json:"settled"` // false: some of them are not settled yet, and not counted
-	Accepted   int         `json:"accepted"`
-	Late       int         `json:"late"`
-	Duplicate  int         `json:"duplicate"`
-	Refused    int         `json:"refused"`
-	Exceptions []Exception `json:"exceptions"` // all that are not simply accepted, at most MaxExceptions of them
-}
-
-// MaxExceptions is how many exceptions are listed.
-const MaxExceptions = 10_000
-
-// Exception is one event that was not simply accepted.
-type Exception struct {
-	Partition int           `json:"partition"`
-	Position  uint64        `json:"position"`
-	Ordinal   int           `json:"ordinal"`
-	Source    string        `json:"source,omitempty"`
-	ID        string        `json:"id,omitempty"` // or "epoch/sequence"
-	Outcome   string        `json:"outcome"`      // "late", "duplicate", "refused"
-	Reason    events.Reason `json:"reason,omitempty"`
-}
-
 // ErrNotFound means that no such event is known.
 var ErrNotFound = errors.New("no such event")
 
@@ -59,7 +35,7 @@ var outcomeNames = [...]string{
 
 // Await waits at most so long for events to be settled and says what became of
 // them, as [Service.Outcomes] does; Settled says whether it was long enough.
-func (s *Service) Await(ctx context.Context, wait time.Duration, provider events.Provider, handles []Handle) (Outcomes, error) {
+func (s *Service) Await(ctx context.Context, wait time.Duration, provider events.Provider, handles []events.Handle) (events.Outcomes, error) {
 	if wait > 0 && s.config.Settler != nil {
 		waiting, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
@@ -74,17 +50,17 @@ func (s *Service) Await(ctx context.Context, wait time.Duration, provider events
 
 // Outcomes says what became of events. Where provider is given, only its own are
 // told; [ErrNotFound] where a handle is of no usage message of the stream.
-func (s *Service) Outcomes(ctx context.Context, provider events.Provider, handles []Handle) (Outcomes, error) {
-	total := Outcomes{Settled: true, Exceptions: []Exception{}}
+func (s *Service) Outcomes(ctx context.Context, provider events.Provider, handles []events.Handle) (events.Outcomes, error) {
+	total := events.Outcomes{Settled: true, Exceptions: []events.Exception{}}
 	for _, h := range handles {
 		if err := s.outcome(ctx, provider, h, &total); err != nil {
-			return Outcomes{}, fmt.Errorf("looking up outcomes at position %d: %w", h.Position, err)
+			return events.Outcomes{}, fmt.Errorf("looking up outcomes at position %d: %w", h.Position, err)
 		}
 	}
 	return total, nil
 }
 
-func (s *Service) outcome(ctx context.Context, provider events.Provider, h Handle, total *Outcomes) error {
+func (s *Service) outcome(ctx context.Context, provider events.Provider, h events.Handle, total *events.Outcomes) error {
 	if s.config.Store == nil {
 		total.Settled = false
 		return nil
@@ -124,8 +100,8 @@ func (s *Service) outcome(ctx context.Context, provider events.Provider, h Handl
 		case events.Refused:
 			total.Refused += to - from
 		}
-		for i := from; i < to && len(total.Exceptions) < MaxExceptions; i++ {
-			e := Exception{Partition: h.Partition, Position: h.Position, Ordinal: i, Outcome: outcomeNames[run.Outcome], Reason: run.Reason}
+		for i := from; i < to && len(total.Exceptions) < events.MaxEvents; i++ {
+			e := events.Exception{Partition: h.Partition, Position: h.Position, Ordinal: i, Outcome: outcomeNames[run.Outcome], Reason: run.Reason}
 			e.Source, e.ID = message.identity(i)
 			total.Exceptions = append(total.Exceptions, e)
 		}
@@ -133,7 +109,7 @@ func (s *Service) outcome(ctx context.Context, provider events.Provider, h Handl
 	return nil
 }
 
-func isExceptional(o settlement.Outcome, h Handle) bool {
+func isExceptional(o settlement.Outcome, h events.Handle) bool {
 	at := 0
 	for _, run := range o.Runs {
 		if run.Outcome != events.Accepted && at < h.First+h.Count && at+run.Events > h.First {
@@ -176,7 +152,7 @@ func (s *Service) open(ctx context.Context, partition int, position uint64) (*op
 }
 
 // isOf reports whether all events of a handle are the provider's.
-func (o *opened) isOf(provider events.Provider, h Handle) bool {
+func (o *opened) isOf(provider events.Provider, h events.Handle) bool {
 	at := 0
 	for i := range o.columns {
 		c := &o.columns[i]
@@ -220,19 +196,19 @@ type Identity struct {
 // Find returns where a provider's event was accepted; [ErrNotFound] where none
 // with this identity is settled and accepted. An event that was refused in
 // settlement is found by its handle only.
-func (s *Service) Find(ctx context.Context, provider events.Provider, id Identity) (Handle, error) {
+func (s *Service) Find(ctx context.Context, provider events.Provider, id Identity) (events.Handle, error) {
 	if id.Sequenced {
 		return s.findSequence(ctx, provider, id)
 	}
 	if s.config.Identities == nil {
-		return Handle{}, ErrNotFound
+		return events.Handle{}, ErrNotFound
 	}
 	at, ok, err := s.config.Identities.Lookup(events.IdentityKey(provider, id.Source, id.ID))
 	if err != nil {
-		return Handle{}, fmt.Errorf("looking up an identity: %w", err)
+		return events.Handle{}, fmt.Errorf("looking up an identity: %w", err)
 	}
 	if !ok {
-		return Handle{}, ErrNotFound
+		return events.Handle{}, ErrNotFound
 	}
 	// The index is one for all partitions that this process settles: try each.
 	for partition := range s.config.Usage {
@@ -241,23 +217,23 @@ func (s *Service) Find(ctx context.Context, provider events.Provider, id Identit
 			continue
 		}
 		if source, found := message.identity(int(at.Ordinal)); source == id.Source && found == id.ID {
-			return Handle{partition, at.Position, int(at.Ordinal), 1}, nil
+			return events.Handle{partition, at.Position, int(at.Ordinal), 1}, nil
 		}
 	}
-	return Handle{}, ErrNotFound
+	return events.Handle{}, ErrNotFound
 }
 
-func (s *Service) findSequence(ctx context.Context, provider events.Provider, id Identity) (Handle, error) {
+func (s *Service) findSequence(ctx context.Context, provider events.Provider, id Identity) (events.Handle, error) {
 	if s.config.Store == nil {
-		return Handle{}, ErrNotFound
+		return events.Handle{}, ErrNotFound
 	}
 	source := settlement.Source{Provider: provider, Source: id.Source, Epoch: id.Epoch}
 	original, ok, err := s.config.Store.Original(ctx, source, id.Sequence)
 	if err != nil {
-		return Handle{}, fmt.Errorf("looking up a sequence: %w", err)
+		return events.Handle{}, fmt.Errorf("looking up a sequence: %w", err)
 	}
 	if !ok {
-		return Handle{}, ErrNotFound
+		return events.Handle{}, ErrNotFound
 	}
 	for partition := range s.config.Usage {
 		message, err := s.open(ctx, partition, original.Position)
@@ -272,9 +248,9 @@ func (s *Service) findSequence(ctx context.Context, provider events.Provider, id
 		for i := range c.N {
 			from := c.Sources[c.Source[i]]
 			if c.Sequenced && c.Provider == provider && c.Sequence[i] == id.Sequence && from.Epoch == id.Epoch && string(c.Strings[from.Name]) == id.Source {
-				return Handle{partition, original.Position, first + i, 1}, nil
+				return events.Handle{partition, original.Position, first + i, 1}, nil
 			}
 		}
 	}
-	return Handle{}, ErrNotFound
+	return events.Handle{}, ErrNotFound
 }

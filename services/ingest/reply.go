@@ -54,7 +54,7 @@ func (p *Problem) Encode() (status int, media string, body []byte) {
 // Encode returns an answer as JSON with its HTTP status: 202 where something was
 // stored, 200 once that is settled or where there was nothing, 422 where every
 // event was refused, and a [Problem] where the submission as a whole was.
-func (a *Answer) Encode() (status int, media string, body []byte) {
+func Encode(a *events.Answer) (status int, media string, body []byte) {
 	if len(a.Refusals) == 1 && a.Refusals[0].Index < 0 {
 		refusal := a.Refusals[0]
 		p := NewProblem(statusOf(refusal), refusal.Reason, refusal.Field, refusal.Detail)

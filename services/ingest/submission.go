@@ -37,25 +37,6 @@ type Submission struct {
 	Wait time.Duration
 }
 
-// Handle says where accepted events are: Count of them, from the one with
-// ordinal First in the message at Position on, in the order of the submission.
-type Handle struct {
-	Partition int    `json:"partition"`
-	Position  uint64 `json:"position"`
-	First     int    `json:"first"`
-	Count     int    `json:"count"`
-}
-
-// Answer is what became of a submission. Accepted means stored for settlement:
-// duplicates and late events among them are found when they are settled.
-type Answer struct {
-	Accepted int              `json:"accepted"`
-	Refused  int              `json:"refused"` // events; 0 beside a refusal of the submission as a whole
-	Handle   []Handle         `json:"handle"`
-	Refusals []events.Refusal `json:"refusals"`
-	Outcomes *Outcomes        `json:"outcomes,omitempty"` // where they were waited for
-}
-
 // work is what reading a submission needs, reused from one to the next.
 type work struct {
 	parser    events.Parser
@@ -77,7 +58,7 @@ const maxKeptPacked = 4 << 20
 // cannot be known that everything is stored: [ErrOverloaded], [ErrFull],
 // [ErrUnknown]. ctx bounds the wait for outcomes only: what is queued is stored
 // whether or not anybody still listens.
-func (s *Service) Submit(ctx context.Context, b Submission) (Answer, error) {
+func (s *Service) Submit(ctx context.Context, b Submission) (events.Answer, error) {
 	w := s.works.Get().(*work)
 	defer func() {
 		clear(w.parts)
@@ -95,12 +76,12 @@ func (s *Service) Submit(ctx context.Context, b Submission) (Answer, error) {
 		return answer, nil
 	}
 	if err := s.store(w.parts); err != nil {
-		return Answer{}, err
+		return events.Answer{}, err
 	}
 	for i := range w.parts {
 		p := &w.parts[i]
 		answer.Accepted += p.events
-		answer.Handle = append(answer.Handle, Handle{p.partition, p.position, p.first, p.events})
+		answer.Handle = append(answer.Handle, events.Handle{p.partition, p.position, p.first, p.events})
 	}
 	if b.Wait > 0 {
 		if outcomes, err := s.Await(ctx, b.Wait, "", answer.Handle); err == nil {
@@ -112,10 +93,10 @@ func (s *Service) Submit(ctx context.Context, b Submission) (Answer, error) {
 
 // Keep notes a submission that was refused before its body could be read whole,
 // and answers it.
-func (s *Service) Keep(b Submission, refusal events.Refusal) Answer {
+func (s *Service) Keep(b Submission, refusal events.Refusal) events.Answer {
 	refusals := []events.Refusal{refusal}
 	s.keep(&b, s.stamp(), refusals)
-	return Answer{Handle: []Handle{}, Refusals: refusals}
+	return events.Answer{Handle: []events.Handle{}, Refusals: refusals}
 }
 
 func (s *Service) keep(b *Submission, received int64, refusals []events.Refusal) {
@@ -124,8 +105,8 @@ func (s *Service) keep(b *Submission, received int64, refusals []events.Refusal)
 
 // read fills w.parts with what is to be stored. The parts' bytes are w's or the
 // body's.
-func (s *Service) read(w *work, b *Submission, received int64) Answer {
-	answer := Answer{Handle: []Handle{}, Refusals: []events.Refusal{}}
+func (s *Service) read(w *work, b *Submission, received int64) events.Answer {
+	answer := events.Answer{Handle: []events.Handle{}, Refusals: []events.Refusal{}}
 	w.gate = gate{s, b.Provider, received, b.ReceivedFromEvent}
 	w.collector.Reset(b.Provider, &w.gate)
 	w.packed = w.packed[:0]

@@ -76,14 +76,14 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request) {
 	} else {
 		submission.Form, submission.Media, refused = ingest.FormOf(submission.Media, hasAttributes(r.Header), submission.Body)
 	}
-	var answer ingest.Answer
+	var answer events.Answer
 	if refused != nil {
 		answer = h.service.Keep(submission, *refused)
 	} else if answer, err = h.service.Submit(r.Context(), submission); err != nil {
 		refuse(w, ingest.Interrupted(err))
 		return
 	}
-	write(w, answer.Encode)
+	write(w, func() (int, string, []byte) { return ingest.Encode(&answer) })
 }
 
 // admit reads the headers that say who submits for whom, and how.

@@ -43,7 +43,7 @@ func (h *handler) outcomes(w http.ResponseWriter, r *http.Request) {
 		refuse(w, p)
 		return
 	}
-	outcomes, err := h.service.Await(r.Context(), wait, provider, []ingest.Handle{handle})
+	outcomes, err := h.service.Await(r.Context(), wait, provider, []events.Handle{handle})
 	switch {
 	case errors.Is(err, ingest.ErrNotFound):
 		refuse(w, ingest.NewProblem(http.StatusNotFound, "", "", "no usage of this provider is there"))
@@ -51,13 +51,13 @@ func (h *handler) outcomes(w http.ResponseWriter, r *http.Request) {
 		refuse(w, ingest.Interrupted(err))
 	default:
 		write(w, asJSON(struct {
-			Handle ingest.Handle `json:"handle"`
-			ingest.Outcomes
+			Handle events.Handle `json:"handle"`
+			events.Outcomes
 		}{handle, outcomes}))
 	}
 }
 
-func (h *handler) handleOf(r *http.Request, query url.Values, provider events.Provider) (ingest.Handle, *ingest.Problem) {
+func (h *handler) handleOf(r *http.Request, query url.Values, provider events.Provider) (events.Handle, *ingest.Problem) {
 	var failed *ingest.Problem
 	number := func(name string, absent uint64) uint64 {
 		said := query.Get(name)
@@ -71,7 +71,7 @@ func (h *handler) handleOf(r *http.Request, query url.Values, provider events.Pr
 		return n
 	}
 	if query.Has("position") {
-		handle := ingest.Handle{
+		handle := events.Handle{
 			Partition: int(number("partition", 0)), Position: number("position", 0),
 			First: int(min(number("first", 0), events.MaxBody)), Count: int(min(number("count", 1), events.MaxBody)),
 		}
@@ -83,11 +83,11 @@ func (h *handler) handleOf(r *http.Request, query url.Values, provider events.Pr
 	}
 	switch {
 	case failed != nil:
-		return ingest.Handle{}, failed
+		return events.Handle{}, failed
 	case identity.Source == "" || identity.ID == "" && !identity.Sequenced:
-		return ingest.Handle{}, ingest.NewProblem(http.StatusBadRequest, events.Missing, "position", "ask by position, by source and id, or by source, epoch and sequence")
+		return events.Handle{}, ingest.NewProblem(http.StatusBadRequest, events.Missing, "position", "ask by position, by source and id, or by source, epoch and sequence")
 	case provider == "":
-		return ingest.Handle{}, ingest.NewProblem(http.StatusBadRequest, events.Missing, "provider", "whose event it is")
+		return events.Handle{}, ingest.NewProblem(http.StatusBadRequest, events.Missing, "provider", "whose event it is")
 	}
 	handle, err := h.service.Find(r.Context(), provider, identity)
 	if errors.Is(err, ingest.ErrNotFound) {

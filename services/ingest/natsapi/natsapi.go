@@ -170,13 +170,13 @@ func (s *server) submit(ctx context.Context, message *nats.Msg) (status int, med
 		attributes := header(message.Header, "ce-specversion") != "" || header(message.Header, "ce-type") != ""
 		submission.Form, submission.Media, refused = ingest.FormOf(submission.Media, attributes, submission.Body)
 	}
-	var a ingest.Answer
+	var a events.Answer
 	if refused != nil {
 		a = s.service.Keep(submission, *refused)
 	} else if a, err = s.service.Submit(ctx, submission); err != nil {
 		return ingest.Interrupted(err).Encode()
 	}
-	return a.Encode()
+	return ingest.Encode(&a)
 }
 
 // actor returns who submits for a provider: its nkey's name where it has one,

@@ -1,0 +1,387 @@
+// Package client emits usage: it numbers events, puts them into batches, and
+// sends each batch until the engine says that it is on disk.
+//
+// A batch is encoded once and the same bytes are sent again after every failure
+// that may pass, so that however often the network fails, the engine finds the
+// events to be those it has. Batches are packed columns, or CloudEvents as JSON.
+//
+// # Invariants
+//
+//   - What Send counts as accepted is on the engine's disk.
+//   - A repetition has the same bytes as the first attempt.
+//   - Every event given to Send is in its result, accepted or refused.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// Format is how a batch is written.
+type Format uint8
+
+// The formats. Packed costs the engine about a third of JSON.
+const (
+	Packed Format = iota
+	JSON
+)
+
+// Coding is how a batch is compressed.
+type Coding uint8
+
+// The codings. Packed batches are small as they are.
+const (
+	Plain Coding = iota
+	Zstd
+	Gzip
+)
+
+// Defaults of a [Config].
+const (
+	DefaultBatch     = 1_000
+	DefaultFirstWait = 100 * time.Millisecond
+	DefaultLastWait  = 10 * time.Second
+	DefaultTimeout   = 60 * time.Second
+)
+
+// Config says where and how to send.
+type Config struct {
+	URL      string          // of the engine, such as "http://127.0.0.1:8320"
+	Token    string          // bearer token of a provider's or an operator's key
+	Provider events.Provider // whose usage it is
+
+	Format Format
+	Coding Coding
+	// Source and Epoch number the events given to Add that have no identity of
+	// their own. An epoch is begun whenever the place in the one before was
+	// lost; 0 means a new one, by the clock.
+	Source string
+	Epoch  uint64
+	// Sequence is the number of the first such event.
+	Sequence uint64
+	// Batch is how many events Add collects before they are sent, at most
+	// events.MaxEvents; 0 means DefaultBatch. Small batches cost a request and
+	// a look at the disk each.
+	Batch int
+	// ReceivedFromEvent takes each event as received at its own end, in books
+	// that allow it: for imports.
+	ReceivedFromEvent bool
+	// Wait is how long each answer may wait for the events to be settled, in
+	// whole seconds; 0: not at all.
+	Wait time.Duration
+
+	// Patience bounds how long one batch is tried; 0: until the context ends.
+	Patience time.Duration
+	// FirstWait and LastWait bound the pauses between attempts, which double.
+	FirstWait, LastWait time.Duration
+	// HTTP does the requests; nil means one with a time-out of DefaultTimeout
+	// beside Wait.
+	HTTP *http.Client
+}
+
+// Result is what became of the events of a batch. Indices of refusals are those
+// of the events given to Send.
+type Result struct {
+	events.Answer
+	Attempts int
+}
+
+// ProblemError is what the engine says where a batch as a whole came to nothing,
+// and sending it again will not help.
+type ProblemError struct {
+	Status   int              `json:"status"` // of HTTP
+	Title    string           `json:"title"`
+	Detail   string           `json:"detail"`
+	Field    string           `json:"field"`
+	Reason   events.Reason    `json:"reason"`
+	Refusals []events.Refusal `json:"refusals"`
+}
+
+func (e *ProblemError) Error() string {
+	text := strconv.Itoa(e.Status) + " " + e.Title
+	if e.Field != "" {
+		text += ": " + e.Field
+	}
+	if e.Detail != "" {
+		text += ": " + e.Detail
+	}
+	return text
+}
+
+// Client sends usage of one provider. Send may be called from any goroutine, and
+// calling it from several keeps the engine busy; Add and Flush from one.
+type Client struct {
+	config   Config
+	target   string
+	encoders sync.Pool // of *encoder
+	zstd     *zstd.Encoder
+
+	batch    []events.Usage
+	sequence uint64
+}
+
+// New checks a configuration and returns its client.
+func New(config Config) (*Client, error) {
+	base, err := url.Parse(config.URL)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("preparing client: %w", err)
+	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
+		return nil, fmt.Errorf("preparing client: %q is no URL of http or https", config.URL)
+	case config.Token == "":
+		return nil, errors.New("preparing client: a token is needed")
+	case config.Provider == "" && config.Format == Packed:
+		return nil, errors.New("preparing client: packed usage names its provider")
+	case config.Batch < 0 || config.Batch > events.MaxEvents:
+		return nil, fmt.Errorf("preparing client: a batch of %d is not between 1 and %d", config.Batch, events.MaxEvents)
+	}
+	if config.Batch == 0 {
+		config.Batch = DefaultBatch
+	}
+	if config.FirstWait <= 0 {
+		config.FirstWait = DefaultFirstWait
+	}
+	if config.LastWait <= 0 {
+		config.LastWait = DefaultLastWait
+	}
+	if config.Epoch == 0 {
+		config.Epoch = uint64(time.Now().UnixNano())
+	}
+	if config.HTTP == nil {
+		transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, Proxy: http.ProxyFromEnvironment}
+		config.HTTP = &http.Client{Transport: transport, Timeout: DefaultTimeout + config.Wait}
+	}
+	c := &Client{config: config, target: base.JoinPath("v1/events").String(), sequence: config.Sequence}
+	c.encoders.New = func() any { return new(encoder) }
+	if config.Coding == Zstd {
+		if c.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest)); err != nil {
+			return nil, fmt.Errorf("preparing client: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// Add collects an event, numbering it where it has neither id nor sequence, and
+// sends the batch once it is full: ok then says that there is a result. On an
+// error the batch is kept, and the next Add or Flush sends it again.
+func (c *Client) Add(ctx context.Context, u events.Usage) (result Result, ok bool, err error) {
+	if len(c.batch) >= c.config.Batch { // Kept by an earlier error.
+		if result, err = c.Flush(ctx); err != nil {
+			return Result{}, false, err
+		}
+		ok = true
+	}
+	if u.ID == "" && !u.Sequenced {
+		u.Source, u.Epoch, u.Sequence, u.Sequenced = c.config.Source, c.config.Epoch, c.sequence, true
+		c.sequence++
+	}
+	c.batch = append(c.batch, u)
+	if len(c.batch) < c.config.Batch || ok {
+		return result, ok, nil
+	}
+	result, err = c.Flush(ctx)
+	return result, err == nil, err
+}
+
+// Flush sends what Add has collected.
+func (c *Client) Flush(ctx context.Context) (Result, error) {
+	if len(c.batch) == 0 {
+		return Result{}, nil
+	}
+	result, err := c.Send(ctx, c.batch)
+	if err != nil {
+		return Result{}, err
+	}
+	clear(c.batch)
+	c.batch = c.batch[:0]
+	return result, nil
+}
+
+// Next is the sequence that the next event without identity gets from Add.
+func (c *Client) Next() uint64 { return c.sequence }
+
+// Send sends events as one batch, at most events.MaxEvents, and returns when all
+// that are good are on the engine's disk. Events that no batch can hold, such as
+// those without a node, are refused here, for the reason that the engine would
+// give. An error is a [*ProblemError], or says why patience or ctx ended; the
+// same events can then be sent again.
+func (c *Client) Send(ctx context.Context, list []events.Usage) (Result, error) {
+	e := c.encoders.Get().(*encoder)
+	defer c.encoders.Put(e)
+	if err := e.encode(&c.config, c.zstd, list); err != nil {
+		return Result{}, fmt.Errorf("sending usage: %w", err)
+	}
+	result := Result{Answer: events.Answer{Handle: []events.Handle{}, Refusals: []events.Refusal{}}}
+	if len(e.sent) > 0 {
+		var err error
+		if result, err = c.retry(ctx, e); err != nil {
+			return Result{}, fmt.Errorf("sending usage: %w", err)
+		}
+	}
+	e.merge(&result)
+	return result, nil
+}
+
+// retry posts a batch until there is an answer that will not change.
+func (c *Client) retry(ctx context.Context, e *encoder) (Result, error) {
+	if c.config.Patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.config.Patience)
+		defer cancel()
+	}
+	pause := c.config.FirstWait
+	for attempt := 1; ; attempt++ {
+		answer, after, err := c.post(ctx, e)
+		if err == nil {
+			return Result{answer, attempt}, nil
+		}
+		var problem *ProblemError
+		if errors.As(err, &problem) && !passing(problem.Status) {
+			return Result{}, err
+		}
+		// Half of the pause is by chance, so that many clients do not come at once.
+		wait := max(pause/2+rand.N(pause/2+1), after)
+		pause = min(2*pause, c.config.LastWait)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return Result{}, fmt.Errorf("after %d attempts: %w: %w", attempt, ctx.Err(), err)
+		}
+	}
+}
+
+// passing reports whether the same request may succeed later.
+func passing(status int) bool {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout, http.StatusInsufficientStorage, http.StatusRequestTimeout:
+		return true
+	}
+	return status >= 500 && status != http.StatusNotImplemented
+}
+
+const maxAnswer = 64 << 20 // bytes; 10,000 refusals with long texts are 10 MB
+
+func (c *Client) post(ctx context.Context, e *encoder) (answer events.Answer, after time.Duration, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.target, bytes.NewReader(e.body))
+	if err != nil {
+		return answer, 0, err
+	}
+	h := request.Header
+	h.Set("Authorization", "Bearer "+c.config.Token)
+	h.Set("Content-Type", e.media)
+	if e.coding != "" {
+		h.Set("Content-Encoding", e.coding)
+	}
+	if c.config.Provider != "" {
+		h.Set("Aliquot-Provider", string(c.config.Provider))
+	}
+	if c.config.ReceivedFromEvent {
+		h.Set("Aliquot-Received", "event")
+	}
+	if c.config.Wait >= time.Second {
+		h.Set("Prefer", "wait="+strconv.Itoa(int(c.config.Wait/time.Second)))
+	}
+	status, header, body, err := c.do(request)
+	if err != nil {
+		return answer, 0, err
+	}
+	if seconds, err := strconv.Atoi(header.Get("Retry-After")); err == nil && seconds > 0 {
+		after = min(time.Duration(seconds)*time.Second, c.config.LastWait)
+	}
+	switch status {
+	case http.StatusOK, http.StatusAccepted, http.StatusUnprocessableEntity:
+		if err := json.Unmarshal(body, &answer); err != nil {
+			// Cut off on its way: the batch is stored, and sending it again harmless.
+			return answer, after, fmt.Errorf("reading the answer: %w", err)
+		}
+		return answer, 0, nil
+	}
+	return answer, after, problemOf(status, body)
+}
+
+func (c *Client) do(request *http.Request) (status int, header http.Header, body []byte, err error) {
+	response, err := c.config.HTTP.Do(request)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer response.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return response.StatusCode, response.Header, body, err
+}
+
+func problemOf(status int, body []byte) *ProblemError {
+	problem := &ProblemError{}
+	if json.Unmarshal(body, problem) != nil || problem.Title == "" {
+		problem.Title = http.StatusText(status)
+		problem.Detail = strings.ToValidUTF8(string(body[:min(len(body), 200)]), "\uFFFD")
+	}
+	problem.Status = status
+	return problem
+}
+
+// Outcomes asks what became of accepted events, waiting so long for them to be
+// settled, in whole seconds.
+func (c *Client) Outcomes(ctx context.Context, h events.Handle, wait time.Duration) (events.Outcomes, error) {
+	query := url.Values{}
+	query.Set("partition", strconv.Itoa(h.Partition))
+	query.Set("position", strconv.FormatUint(h.Position, 10))
+	query.Set("first", strconv.Itoa(h.First))
+	query.Set("count", strconv.Itoa(h.Count))
+	query.Set("wait", strconv.Itoa(int(wait/time.Second)))
+	target := strings.TrimSuffix(c.target, "events") + "usage/outcomes?" + query.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return events.Outcomes{}, fmt.Errorf("asking for outcomes: %w", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+c.config.Token)
+	status, _, body, err := c.do(request)
+	if err == nil && status != http.StatusOK {
+		err = problemOf(status, body)
+	}
+	var outcomes events.Outcomes
+	if err == nil {
+		err = json.Unmarshal(body, &outcomes)
+	}
+	if err != nil {
+		return events.Outcomes{}, fmt.Errorf("asking for outcomes: %w", err)
+	}
+	return outcomes, nil
+}
+
+// compress returns body in a coding.
+func compress(coding Coding, encoder *zstd.Encoder, body, dst []byte) ([]byte, string, error) {
+	switch coding {
+	case Zstd:
+		return encoder.EncodeAll(body, dst[:0]), "zstd", nil
+	case Gzip:
+		out := bytes.NewBuffer(dst[:0])
+		z := gzip.NewWriter(out)
+		if _, err := z.Write(body); err != nil {
+			return nil, "", err
+		}
+		if err := z.Close(); err != nil {
+			return nil, "", err
+		}
+		return out.Bytes(), "gzip", nil
+	}
+	return body, "", nil
+}
