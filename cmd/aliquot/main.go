@@ -23,7 +23,7 @@ import (
 type root struct {
 	Data  string `help:"Folder with the streams and the ledger." default:"aliquot-data" env:"ALIQUOT_DIR" type:"path"`
 	URL   string `help:"Address of a running aliquot, instead of the folder." env:"ALIQUOT_URL" placeholder:"http://HOST:PORT"`
-	Token string `help:"Bearer token; the folder's own operator token by default." env:"ALIQUOT_TOKEN" placeholder:"TOKEN"`
+	Token string `help:"Bearer token; the folder's own operator token by default." name:"bearer" env:"ALIQUOT_BEARER" placeholder:"SECRET"`
 	As    string `help:"Name of the person who decides, recorded with each decision." env:"ALIQUOT_AS" placeholder:"NAME"`
 	JSON  bool   `help:"Print one JSON value instead of text." name:"json"`
 	Quiet bool   `help:"No progress." short:"q"`
