@@ -34,7 +34,7 @@ func Relations(ledger uint64) []Relation {
 		{"journal of settle", 1, journal("settle-*")},
 		{"tally", 5, "SELECT book, node, period, outcome, reason, events FROM tally ORDER BY 1, 2, 3, 4, 5"},
 		{"suspense", 8, "SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per FROM suspense ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"},
-		{"outstanding", 4, "SELECT book, customer, asset, node, amount FROM outstanding ORDER BY 1, 2, 3, 4"},
+		{"outstanding", 4, "SELECT book, customer, asset, node, amount FROM owed ORDER BY 1, 2, 3, 4"},
 		{"span", 4, "SELECT provider, source.source, epoch, first, last FROM source JOIN span ON span.source = source.id ORDER BY 1, 2, 3, 4"},
 		{"original", 4, "SELECT provider, source.source, epoch, first, last, position, segment FROM source JOIN original ON original.source = source.id ORDER BY 1, 2, 3, 4"},
 		{"distribute cursor", 0, "SELECT control, control_hash FROM distribute_cursor"},

@@ -161,7 +161,7 @@ func (s *Settle) cut(conn *sqlite.Conn, c *settlement.Cut, encoded [][]byte) err
 	if err := suspense(conn, c.Suspense); err != nil {
 		return err
 	}
-	if err := outstanding(conn, c.Outstanding); err != nil {
+	if err := s.outstanding(conn, c.Outstanding); err != nil {
 		return err
 	}
 	for _, v := range c.Voids {
@@ -338,37 +338,6 @@ func suspense(conn *sqlite.Conn, list []settlement.Suspense) error {
 		}
 		if err := run(to); err != nil {
 			return fmt.Errorf("writing suspense: %w", err)
-		}
-	}
-	return nil
-}
-
-func outstanding(conn *sqlite.Conn, list []settlement.Outstanding) error {
-	put, err := conn.Prepare(`INSERT INTO outstanding (book, customer, asset, node, amount) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET amount = excluded.amount`)
-	if err != nil {
-		return err
-	}
-	remove, err := conn.Prepare("DELETE FROM outstanding WHERE book = ? AND customer = ? AND asset = ? AND node = ?")
-	if err != nil {
-		return err
-	}
-	for i := range list {
-		l := &list[i]
-		to := put
-		if l.Amount.IsZero() {
-			to = remove
-		}
-		to.BindText(1, string(l.Book))
-		to.BindText(2, string(l.Customer))
-		to.BindText(3, string(l.Asset))
-		to.BindText(4, string(l.Node))
-		if !l.Amount.IsZero() {
-			b := l.Amount.Bytes()
-			to.BindBytes(5, b[:])
-		}
-		if err := run(to); err != nil {
-			return fmt.Errorf("writing what is owed: %w", err)
 		}
 	}
 	return nil
@@ -560,30 +529,6 @@ func quantity(s *sqlite.Stmt, column int) money.Quantity {
 	var b [16]byte
 	s.ColumnBytes(column, b[:])
 	return money.QuantityFromBytes(b)
-}
-
-// Outstanding returns what a customer (every customer: "") of a book (every
-// book: "") owes, ascending by its key.
-func (db *DB) Outstanding(ctx context.Context, book events.Book, customer events.Customer) (list []settlement.Outstanding, err error) {
-	err = db.Read(ctx, func(conn *sqlite.Conn) error {
-		list, err = OutstandingOf(conn, book, customer)
-		return err
-	})
-	return list, err
-}
-
-// OutstandingOf is [DB.Outstanding] within a [DB.Read] that reads more.
-func OutstandingOf(conn *sqlite.Conn, book events.Book, customer events.Customer) (list []settlement.Outstanding, err error) {
-	err = query(conn, `SELECT book, customer, asset, node, amount FROM outstanding
-		WHERE (?1 = '' OR book = ?1) AND (?2 = '' OR customer = ?2) ORDER BY book, customer, asset, node`,
-		func(s *sqlite.Stmt) error {
-			list = append(list, settlement.Outstanding{
-				Book: events.Book(s.ColumnText(0)), Customer: events.Customer(s.ColumnText(1)), Asset: money.Asset(s.ColumnText(2)),
-				Node: events.Node(s.ColumnText(3)), Amount: amount(s, 4),
-			})
-			return nil
-		}, string(book), string(customer))
-	return list, err
 }
 
 // VoidReason returns why a decision had no effect in a partition; ok is false

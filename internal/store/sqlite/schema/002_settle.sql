@@ -78,15 +78,29 @@ CREATE TABLE suspense (
   PRIMARY KEY (book, node, customer, meter, card, rule, pair, period)
 ) STRICT, WITHOUT ROWID;
 
--- Charges not yet collected.
+-- Charges not yet collected, 64 nodes a row: id is the account of the
+-- customer's receivable × 2^32 + the account of the node's earnings / 64, both
+-- as numbered in account; lines is, for each node that something is owed for,
+-- the rest of that division plus one as a byte, and the amount, ascending. A row
+-- a node would be forty times as many rows in a commit.
 CREATE TABLE outstanding (
-  book     TEXT NOT NULL,
-  customer TEXT NOT NULL,
-  asset    TEXT NOT NULL,
-  node     TEXT NOT NULL,
-  amount   BLOB NOT NULL,
-  PRIMARY KEY (book, customer, asset, node)
-) STRICT, WITHOUT ROWID;
+  id    INTEGER PRIMARY KEY,
+  book  TEXT NOT NULL,
+  asset TEXT NOT NULL,
+  lines BLOB NOT NULL
+) STRICT;
+
+-- The same, a row a node, by names.
+CREATE VIEW owed AS
+WITH RECURSIVE line(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM line WHERE i < 63)
+SELECT o.book AS book,
+  substr(c.name, 10, length(c.name) - 20) AS customer,
+  o.asset AS asset,
+  substr(n.name, 6, length(n.name) - 12) AS node,
+  substr(o.lines, line.i * 17 + 2, 16) AS amount
+FROM outstanding AS o CROSS JOIN account AS c CROSS JOIN line CROSS JOIN account AS n
+WHERE c.id = (o.id >> 32) AND line.i * 17 < length(o.lines)
+AND n.id = (((o.id & 4294967295) << 6) | (unicode(CAST(substr(o.lines, line.i * 17 + 1, 1) AS TEXT)) - 1));
 
 -- Decisions without effect.
 CREATE TABLE void (

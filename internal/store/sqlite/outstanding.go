@@ -1,0 +1,180 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+const (
+	nodeBits  = 6  // 64 nodes share a row
+	lineBytes = 17 // which node, and the amount
+)
+
+// owing is a line to be written, by the numbers of its accounts.
+type owing struct {
+	row  int64
+	node byte
+	at   *settlement.Outstanding
+}
+
+func (s *Settle) outstanding(conn *sqlite.Conn, list []settlement.Outstanding) error {
+	if len(list) == 0 {
+		return nil
+	}
+	lines := make([]owing, len(list))
+	for i := range list {
+		customer, err := s.db.account(conn, ledger.CustomerReceivable(list[i].Customer))
+		if err != nil {
+			return err
+		}
+		node, err := s.db.account(conn, ledger.NodeEarned(list[i].Node))
+		if err != nil {
+			return err
+		}
+		if customer >= 1<<31 || node >= 1<<(32+nodeBits) {
+			return fmt.Errorf("writing what is owed: accounts %d and %d: too many accounts", customer, node)
+		}
+		lines[i] = owing{customer<<32 | node>>nodeBits, byte(node&(1<<nodeBits-1)) + 1, &list[i]}
+	}
+	slices.SortFunc(lines, func(a, b owing) int {
+		return cmp.Or(cmp.Compare(a.row, b.row), cmp.Compare(a.node, b.node))
+	})
+	var old, merged []byte
+	for from := 0; from < len(lines); {
+		to := from
+		for to < len(lines) && lines[to].row == lines[from].row {
+			to++
+		}
+		var err error
+		if old, err = owedRow(conn, old[:0], lines[from].row); err != nil {
+			return err
+		}
+		merged = mergeOwed(merged[:0], old, lines[from:to])
+		if err := putOwed(conn, &lines[from], merged); err != nil {
+			return err
+		}
+		from = to
+	}
+	return nil
+}
+
+func owedRow(conn *sqlite.Conn, into []byte, id int64) ([]byte, error) {
+	get, err := conn.Prepare("SELECT lines FROM outstanding WHERE id = ?")
+	if err != nil {
+		return nil, err
+	}
+	get.BindInt64(1, id)
+	row, err := get.Step()
+	if err != nil {
+		return nil, fmt.Errorf("reading what is owed: %w", err)
+	}
+	if row {
+		into = slices.Grow(into, get.ColumnLen(0))[:get.ColumnLen(0)]
+		get.ColumnBytes(0, into)
+	}
+	return into, get.Reset()
+}
+
+// mergeOwed appends to dst the lines of a row with the new ones in the place of
+// the old, both ascending; those of zero are left out.
+func mergeOwed(dst, old []byte, lines []owing) []byte {
+	for len(old) >= lineBytes || len(lines) > 0 {
+		if len(lines) == 0 || len(old) >= lineBytes && old[0] < lines[0].node {
+			dst, old = append(dst, old[:lineBytes]...), old[lineBytes:]
+			continue
+		}
+		if len(old) >= lineBytes && old[0] == lines[0].node {
+			old = old[lineBytes:]
+		}
+		if amount := lines[0].at.Amount; !amount.IsZero() {
+			b := amount.Bytes()
+			dst = append(dst, lines[0].node)
+			dst = append(dst, b[:]...)
+		}
+		lines = lines[1:]
+	}
+	return dst
+}
+
+func putOwed(conn *sqlite.Conn, l *owing, merged []byte) error {
+	text := "INSERT INTO outstanding (id, book, asset, lines) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET lines = excluded.lines"
+	if len(merged) == 0 {
+		text = "DELETE FROM outstanding WHERE id = ?"
+	}
+	put, err := conn.Prepare(text)
+	if err != nil {
+		return err
+	}
+	put.BindInt64(1, l.row)
+	if len(merged) > 0 {
+		put.BindText(2, string(l.at.Book))
+		put.BindText(3, string(l.at.Asset))
+		put.BindBytes(4, merged)
+	}
+	if err := run(put); err != nil {
+		return fmt.Errorf("writing what is owed: %w", err)
+	}
+	return nil
+}
+
+// Outstanding returns what a customer (every customer: "") of a book (every
+// book: "") owes, ascending by its key.
+func (db *DB) Outstanding(ctx context.Context, book events.Book, customer events.Customer) (list []settlement.Outstanding, err error) {
+	err = db.Read(ctx, func(conn *sqlite.Conn) error {
+		list, err = OutstandingOf(conn, book, customer)
+		return err
+	})
+	return list, err
+}
+
+// OutstandingOf is [DB.Outstanding] within a [DB.Read] that reads more.
+func OutstandingOf(conn *sqlite.Conn, book events.Book, customer events.Customer) (list []settlement.Outstanding, err error) {
+	nodes := make(map[int64]events.Node)
+	name := func(id int64) (events.Node, error) {
+		if n, ok := nodes[id]; ok {
+			return n, nil
+		}
+		err := query(conn, "SELECT name FROM account WHERE id = ?", func(s *sqlite.Stmt) error {
+			_, node, _ := ledger.Account(s.ColumnText(0)).Split()
+			nodes[id] = events.Node(node)
+			return nil
+		}, id)
+		return nodes[id], err
+	}
+	account, from := "", "outstanding CROSS JOIN account WHERE account.id = outstanding.id >> 32"
+	if customer != "" {
+		account = string(ledger.CustomerReceivable(customer))
+		from = "account CROSS JOIN outstanding WHERE account.name = ?2 AND outstanding.id BETWEEN account.id << 32 AND (account.id << 32) + 4294967295"
+	}
+	err = query(conn, `SELECT account.name, outstanding.book, outstanding.asset, outstanding.lines, outstanding.id FROM `+from+`
+		AND (?2 = '' OR account.name = ?2) AND (?1 = '' OR outstanding.book = ?1)`,
+		func(s *sqlite.Stmt) error {
+			_, who, _ := ledger.Account(s.ColumnText(0)).Split()
+			for lines := blob(s, 3); len(lines) >= lineBytes; lines = lines[lineBytes:] {
+				node, err := name(s.ColumnInt64(4)&(1<<32-1)<<nodeBits | int64(lines[0]-1))
+				if err != nil {
+					return err
+				}
+				list = append(list, settlement.Outstanding{
+					Book: events.Book(s.ColumnText(1)), Customer: events.Customer(who), Asset: money.Asset(s.ColumnText(2)),
+					Node: node, Amount: money.AmountFromBytes([16]byte(lines[1:lineBytes])),
+				})
+			}
+			return nil
+		}, string(book), account)
+	slices.SortFunc(list, func(a, b settlement.Outstanding) int {
+		return cmp.Or(strings.Compare(string(a.Book), string(b.Book)), strings.Compare(string(a.Customer), string(b.Customer)),
+			strings.Compare(string(a.Asset), string(b.Asset)), strings.Compare(string(a.Node), string(b.Node)))
+	})
+	return list, err
+}

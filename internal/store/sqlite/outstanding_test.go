@@ -1,0 +1,89 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+// Fails when mergeOwed drops a line that did not change, keeps one of zero, or
+// takes the node of another row.
+func TestWhatIsOwedIsWhatWasWrittenLast(t *testing.T) {
+	ctx := context.Background()
+	db := open(t, filepath.Join(t.TempDir(), "a.db"))
+	s, _, err := db.Settle(ctx, 0, "USAGE-0-0", 1, "me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	type key struct {
+		customer events.Customer
+		node     events.Node
+	}
+	want := map[key]money.Amount{}
+	for range 30 {
+		var list []settlement.Outstanding
+		seen := map[key]bool{}
+		for range 200 {
+			k := key{events.Customer(fmt.Sprintf("c%d", random.IntN(4))), events.Node(fmt.Sprintf("n:%d", random.IntN(150)))}
+			if seen[k] {
+				continue
+			}
+			seen[k] = true
+			amount := money.Atto(int64(random.IntN(3)))
+			want[k] = amount
+			list = append(list, settlement.Outstanding{Book: "b", Customer: k.customer, Asset: "USDC", Node: k.node, Amount: amount})
+		}
+		if err := db.Write(ctx, func(conn *sqlite.Conn) error { return s.outstanding(conn, list) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(list []settlement.Outstanding, customer events.Customer) {
+		t.Helper()
+		n := 0
+		for k, amount := range want {
+			if !amount.IsZero() && (customer == "" || k.customer == customer) {
+				n++
+			}
+		}
+		if len(list) != n {
+			t.Errorf("%d lines, want %d", len(list), n)
+		}
+		for _, o := range list {
+			if want[key{o.Customer, o.Node}] != o.Amount || o.Amount.IsZero() || o.Book != "b" || o.Asset != "USDC" {
+				t.Errorf("line %v, want %v", o, want[key{o.Customer, o.Node}])
+			}
+		}
+	}
+	all, err := db.Outstanding(ctx, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(all, "")
+	one, err := db.Outstanding(ctx, "b", "c2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(one, "c2")
+	// The view says the same.
+	var viewed []settlement.Outstanding
+	err = db.Read(ctx, func(conn *sqlite.Conn) error {
+		return query(conn, "SELECT book, customer, asset, node, amount FROM owed ORDER BY 1, 2, 3, 4", func(s *sqlite.Stmt) error {
+			viewed = append(viewed, settlement.Outstanding{Book: events.Book(s.ColumnText(0)), Customer: events.Customer(s.ColumnText(1)),
+				Asset: money.Asset(s.ColumnText(2)), Node: events.Node(s.ColumnText(3)), Amount: amount(s, 4)})
+			return nil
+		})
+	})
+	if err != nil || !slices.Equal(viewed, all) {
+		t.Errorf("the view has %d lines, %v", len(viewed), err)
+	}
+}
