@@ -89,6 +89,7 @@ func New(config Config) *Server {
 	s.api = humago.New(s.mux, settings)
 	s.api.UseMiddleware(s.authenticate)
 	s.health()
+	s.books()
 	s.declarations()
 	s.moneyIn()
 	s.quotes()
