@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/relay"
@@ -291,5 +293,38 @@ func TestADeclarationWaitsForItsPositions(t *testing.T) {
 	r.wait(t, at)
 	if reason, err := r.VoidReason(t.Context(), at); err != nil || reason != "" {
 		t.Fatalf("void: %q, %v", reason, err)
+	}
+}
+
+// What LEDGER says after the position that a declaration names has no part in
+// it, also where the distributor has read it already.
+//
+// Fails when the inbox or the settled periods are taken as they are now.
+func TestADeclarationRestsOnNothingLater(t *testing.T) {
+	s := newStreams(t)
+	s.basics("0", 0)
+	s.move("acme", events.Movement{Kind: events.Issued, To: "ann", Units: money.UnitsOf(1)})
+	for _, month := range []events.Period{"2026-01", "2026-02"} {
+		s.decide(events.PeriodClosed{Book: "acme-eu", Period: month})
+		s.settle("acme-eu", "acme", month, map[money.Asset]string{"USDC": "1"})
+	}
+	db := openStore(t)
+	r := s.run(db, "n", 0, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b, err := r.Declaration(ctx, "early", events.TokenDeclared{Token: "acme", Book: "acme-eu"}, "2026-02", start)
+	if err != nil || b.LedgerSeq != 2 {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	b.LedgerSeq = 1
+	at := s.decide(b)
+	r.wait(t, at)
+	if reason, err := r.VoidReason(t.Context(), at); err != nil || !strings.Contains(reason, "2026-02 of book acme-eu is not settled at ledger position 1") {
+		t.Errorf("void: %q, %v", reason, err)
+	}
+	b.Distribution, b.Period, b.ControlSeq = "january", "2026-01", at
+	r.wait(t, s.decide(b))
+	if d, ok, err := db.Distribution(t.Context(), "january"); err != nil || !ok || d.Pools[0].Inbox != amount(t, "1") {
+		t.Errorf("%+v, %v, %v", d, ok, err)
 	}
 }

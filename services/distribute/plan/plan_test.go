@@ -181,6 +181,10 @@ func check(t *testing.T, in Input, p *Plan) {
 	var shares money.Amount
 	for i, s := range p.Shares {
 		shares = sum(shares, s.Amount)
+		// Fails when a share is made payable first and held afterwards.
+		if Screen(in.Recoveries, in.Listed)(s.Holder) && s.Held != s.Amount {
+			t.Errorf("%s is screened out, and %v of %v is held", s.Holder, s.Held, s.Amount)
+		}
 		if s.Held.Cmp(s.Amount) > 0 || s.Held.Sign() < 0 || s.Holder != in.Holdings[i].Holder {
 			t.Errorf("%s: %v of %v held", s.Holder, s.Held, s.Amount)
 		}
