@@ -239,7 +239,7 @@ func checkComment(p pkg, report reporter) {
 			comments = append(comments, f.tree.Doc.Text())
 		}
 	}
-	at, name := p.files[0].tree.Package, p.files[0].tree.Name.Name
+	at, name := p.files[0].tree.Package, strings.TrimSuffix(p.files[0].tree.Name.Name, "_test")
 	switch {
 	case len(comments) == 0 && onlyTests && p.dir != ".":
 		// A package of tests alone is documented by its tests' names.
