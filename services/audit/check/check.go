@@ -1,0 +1,136 @@
+// Package check says whether every invariant of the ledger holds at one moment.
+//
+// The method is one snapshot of the store: the journal is folded once, row by
+// row, and what comes of it is compared with the balances, with what settle
+// keeps beside the ledger (tallies, outstanding charges, suspense, sequences)
+// and with what distribute keeps (distributions, shares, entitlements,
+// payouts). Deep, the usage stream is read as well, and its events counted
+// against their outcomes.
+//
+// # Invariants
+//
+//   - Read only: a check writes nothing, anywhere.
+//   - One cut: everything is of one commit; what goes on meanwhile is not seen.
+//   - Stable: the same checks in the same order under the same names, always.
+//   - Named: a check that is false says the first difference, with both sides.
+//   - Bounded: memory grows with accounts and with what is owed, not with the
+//     journal or the stream.
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+// Check is one invariant and whether it holds.
+type Check struct {
+	Name   string `json:"name" doc:"Stable."`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty" doc:"Where it does not hold: the first difference, with both sides."`
+}
+
+// All reports whether every check holds.
+func All(list []Check) bool {
+	for _, c := range list {
+		if !c.OK {
+			return false
+		}
+	}
+	return true
+}
+
+// Run checks a store, and the cursor against the usage stream; nil leaves that
+// out. Deep reads the whole stream up to the cursor. An error means that
+// something could not be read, not that an invariant is false.
+func Run(ctx context.Context, db *sqlite.DB, usage *eventlog.Stream, deep bool) (list []Check, err error) {
+	err = db.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+		b := &books{snapshot: snapshot}
+		if err := b.read(); err != nil {
+			return err
+		}
+		for _, c := range b.checks(ctx, usage, deep) {
+			detail, err := c.find()
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			list = append(list, Check{Name: c.name, OK: detail == "", Detail: detail})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("checking the store: %w", err)
+	}
+	return list, nil
+}
+
+// one is a check to be made. find returns the first difference, or nothing.
+type one struct {
+	name string
+	find func() (string, error)
+}
+
+func (b *books) checks(ctx context.Context, usage *eventlog.Stream, deep bool) []one {
+	list := []one{
+		{"journal_complete", b.journalComplete},
+		{"balances_equal_journal", b.balancesEqualJournal},
+		{"debits_equal_credits", b.debitsEqualCredits},
+		{"accounts_have_one_writer", b.oneWriter},
+		{"no_negative_balances", b.noNegativeBalances},
+		{"charges_equal_earned", b.chargesEqualEarned},
+		{"charged_events_within_accepted", b.chargedEventsWithinAccepted},
+		{"outstanding_equals_receivables", b.outstandingEqualsReceivables},
+		{"deposits_equal_collected_and_prepaid", b.depositsEqualCollectedAndPrepaid},
+		{"collected_equals_fees_providers_pools_and_undistributed", b.collectedAccounted},
+		{"tallies_equal_outcomes", b.talliesEqualOutcomes},
+		{"sequences_accepted_once", b.sequencesAcceptedOnce},
+		{"inboxes_equal_handovers_and_distributions", b.inboxesAgree},
+		{"pools_equal_shares", b.poolsEqualShares},
+		{"payouts_equal_plans", b.payoutsEqualPlans},
+		{"shares_equal_payouts_payable_and_held", b.sharesAccounted},
+		{"payouts_equal_accounts", b.payoutsEqualAccounts},
+	}
+	if usage != nil {
+		list = append(list, one{"cursor_within_stream", func() (string, error) { return b.cursorWithinStream(ctx, usage) }})
+		if deep {
+			list = append(list, one{"outcomes_equal_usage", func() (string, error) { return b.outcomesEqualUsage(ctx, usage) }})
+		}
+	}
+	return list
+}
+
+// cursorOf returns the cursor that is in a stream.
+func (b *books) cursorOf(usage *eventlog.Stream) (settlement.Cursor, error) {
+	cursors, err := b.snapshot.Cursors()
+	if err != nil {
+		return settlement.Cursor{}, err
+	}
+	for _, c := range cursors {
+		if c.Stream == usage.Name() {
+			return c, nil
+		}
+	}
+	return settlement.Cursor{}, nil
+}
+
+// cursorWithinStream: the stream is the one that the cursor knows, and has the
+// message that it remembers.
+func (b *books) cursorWithinStream(ctx context.Context, usage *eventlog.Stream) (string, error) {
+	c, err := b.cursorOf(usage)
+	if err != nil || c.Position == 0 {
+		return "", err
+	}
+	err = usage.Verify(ctx, c.Position, c.Hash, time.Unix(0, c.Created))
+	for _, broken := range []error{eventlog.ErrRewound, eventlog.ErrAltered, eventlog.ErrOtherStream, eventlog.ErrGap, eventlog.ErrNotFound} {
+		if errors.Is(err, broken) {
+			return err.Error(), nil
+		}
+	}
+	return "", err
+}
+

@@ -1,0 +1,261 @@
+package check
+
+import (
+	"fmt"
+
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// books is what one pass over the journal and the balances gives.
+type books struct {
+	snapshot *sqlite.Snapshot
+
+	broken  string // first row of the journal that is not as it must be
+	unequal string // first balance that is not the fold
+	total   *ledger.Balances
+
+	charged   sums[money.Asset] // by usage and releases
+	owed      sums[debt]        // charged less collected
+	handed    sums[place]       // to inboxes, by settle
+	collected sums[money.Asset]
+	billed    map[nodePeriod]uint64 // events in postings
+}
+
+type nodePeriod struct {
+	book   events.Book
+	node   string
+	period events.Period
+}
+
+func (n nodePeriod) String() string {
+	return fmt.Sprintf("book %s, node %q, period %s", n.book, n.node, n.period)
+}
+
+// read folds the journal, writer by writer.
+func (b *books) read() error {
+	b.total = ledger.NewBalances()
+	b.charged, b.owed, b.handed, b.collected = sums[money.Asset]{}, sums[debt]{}, sums[place]{}, sums[money.Asset]{}
+	b.billed = map[nodePeriod]uint64{}
+	writers, err := b.snapshot.Writers()
+	if err != nil {
+		return err
+	}
+	for _, w := range writers {
+		fold := ledger.NewBalances()
+		if err := b.readWriter(w, fold); err != nil {
+			return err
+		}
+		if err := b.balances(w, fold); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walk is where the pass over one writer's rows is.
+type walk struct {
+	number   uint64
+	last     ledger.Record // without its entries
+	customer string        // whom the collection being read is from
+}
+
+func (b *books) readWriter(w sqlite.WriterState, fold *ledger.Balances) error {
+	at := &walk{}
+	err := b.snapshot.Journal(w, 0, func(row sqlite.Written) error {
+		r, err := ledger.DecodeRecord(row.Record)
+		if err != nil {
+			b.breaks("%s row %d: %v", w.Name, row.Number, err)
+			at.number = row.Number
+			return nil
+		}
+		b.follows(w, at, row, &r)
+		if err := fold.AddRecord(&r); err != nil {
+			b.breaks("%s row %d: %v", w.Name, row.Number, err)
+		}
+		for i := range r.Entries {
+			if err := b.entry(at, &r.Entries[i]); err != nil {
+				return err
+			}
+		}
+		at.number = row.Number
+		at.last = r
+		at.last.Entries = nil
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if at.last.Part+1 < at.last.Parts {
+		b.breaks("%s row %d: it is part %d of %d, and the next is missing", w.Name, at.number, at.last.Part+1, at.last.Parts)
+	}
+	return nil
+}
+
+func (b *books) breaks(format string, args ...any) {
+	if b.broken == "" {
+		b.broken = fmt.Sprintf(format, args...)
+	}
+}
+
+// follows checks that a row is the one after the last, and what its columns
+// say it is.
+func (b *books) follows(w sqlite.WriterState, at *walk, row sqlite.Written, r *ledger.Record) {
+	if row.Number != at.number+1 {
+		b.breaks("%s: row %d follows row %d", w.Name, row.Number, at.number)
+	}
+	if r.Cut != row.Cut || r.Book != row.Book || r.Part != row.Part {
+		b.breaks("%s row %d: its columns say cut %d, book %s, part %d, its record cut %d, book %s, part %d",
+			w.Name, row.Number, row.Cut, row.Book, row.Part, r.Cut, r.Book, r.Part)
+	}
+	if r.Cut < at.last.Cut {
+		b.breaks("%s row %d: cut %d follows cut %d", w.Name, row.Number, r.Cut, at.last.Cut)
+	}
+	continues := r.Part > 0
+	complete := at.last.Part+1 >= at.last.Parts
+	switch {
+	case continues && (r.Cut != at.last.Cut || r.Book != at.last.Book || r.Part != at.last.Part+1 || r.Parts != at.last.Parts):
+		b.breaks("%s row %d: part %d of %d of cut %d does not follow part %d of %d of cut %d",
+			w.Name, row.Number, r.Part+1, r.Parts, r.Cut, at.last.Part+1, at.last.Parts, at.last.Cut)
+	case !continues && !complete:
+		b.breaks("%s row %d: cut %d ends at part %d of %d", w.Name, row.Number, at.last.Cut, at.last.Part+1, at.last.Parts)
+	}
+	for i := range r.Entries {
+		if r.Entries[i].Book != r.Book {
+			b.breaks("%s row %d: an entry of book %s in a record of book %s", w.Name, row.Number, r.Entries[i].Book, r.Book)
+		}
+	}
+}
+
+// entry adds an entry to the sums that other checks compare.
+func (b *books) entry(at *walk, e *ledger.Entry) error {
+	for i := range e.Postings {
+		p := &e.Postings[i]
+		var err error
+		switch e.Kind {
+		case "usage", "release":
+			err = b.charge(e, p)
+		case "collection":
+			err = b.collection(at, e, p)
+		case "handover":
+			if is(p.Credit, "token", "inbox") {
+				err = b.handed.add(place{p.Credit, p.Asset}, p.Amount)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *books) charge(e *ledger.Entry, p *ledger.Posting) error {
+	_, customer, owes := p.Debit.Split()
+	_, node, earns := p.Credit.Split()
+	if owes != "receivable" || earns != "earned" {
+		b.breaks("an entry of %s posts from %s to %s, not from what a node earned to what a customer owes", e.Kind, p.Credit, p.Debit)
+		return nil
+	}
+	b.billed[nodePeriod{e.Book, node, e.Origin}] += p.Events
+	if err := b.charged.add(p.Asset, p.Amount); err != nil {
+		return err
+	}
+	return b.owed.add(debt{string(e.Book), customer, node, p.Asset}, p.Amount)
+}
+
+// collection takes what is collected off what is owed. An entry begins with its
+// customer's posting; its parts follow each other.
+func (b *books) collection(at *walk, e *ledger.Entry, p *ledger.Posting) error {
+	if is(p.Debit, "customer", "prepaid") {
+		_, at.customer, _ = p.Debit.Split()
+		return nil
+	}
+	if !is(p.Credit, "node", "collected") {
+		return nil
+	}
+	_, node, _ := p.Credit.Split()
+	if err := b.collected.add(p.Asset, p.Amount); err != nil {
+		return err
+	}
+	k := debt{string(e.Book), at.customer, node, p.Asset}
+	if err := b.owed.sub(k, p.Amount); err != nil {
+		return err
+	}
+	if b.owed[k].IsZero() {
+		delete(b.owed, k) // what is paid takes no memory
+	}
+	return nil
+}
+
+// balances compares a writer's balances with the fold of its rows.
+func (b *books) balances(w sqlite.WriterState, fold *ledger.Balances) error {
+	stored := ledger.NewBalances()
+	err := b.snapshot.BalanceRows(w, func(row sqlite.Balance) error {
+		at, balance := ledger.Place{Account: row.Account, Asset: row.Asset}, ledger.Balance{Debit: row.Debit, Credit: row.Credit}
+		if err := stored.AddRow(at, balance); err != nil {
+			b.breaks("%s: %v", w.Name, err)
+			return nil
+		}
+		return b.total.AddRow(at, balance)
+	})
+	if err != nil {
+		return err
+	}
+	if at, equal := stored.Difference(fold); !equal && b.unequal == "" {
+		here, there := stored.Of(at.Account, at.Asset), fold.Of(at.Account, at.Asset)
+		b.unequal = fmt.Sprintf("%s in %s by %s: the balance is debit %v, credit %v, the journal sums to debit %v, credit %v",
+			at.Account, at.Asset, w.Name, here.Debit, here.Credit, there.Debit, there.Credit)
+	}
+	return nil
+}
+
+// journalComplete: every writer's rows are there, one after the other, whole.
+func (b *books) journalComplete() (string, error) { return b.broken, nil }
+
+// balancesEqualJournal: every balance is the sum of its writer's postings.
+func (b *books) balancesEqualJournal() (string, error) { return b.unequal, nil }
+
+// debitsEqualCredits: per asset, over all accounts.
+func (b *books) debitsEqualCredits() (string, error) {
+	if err := b.total.CheckBalanced(); err != nil {
+		return err.Error(), nil
+	}
+	return "", nil
+}
+
+// oneWriter: only a token's inbox is posted to by settle and distribute, and
+// only what lies outside the books by several partitions.
+func (b *books) oneWriter() (string, error) {
+	shared, err := b.snapshot.SharedAccounts()
+	if err != nil {
+		return "", err
+	}
+	for _, a := range shared {
+		switch kind, _, part := a.Split(); {
+		case part == "inbox", kind == "treasury", kind == "provider":
+		default:
+			return fmt.Sprintf("%s has more than one writer", a), nil
+		}
+	}
+	return "", nil
+}
+
+// noNegativeBalances: no account may owe what it should have, and nothing
+// stays in a pool.
+func (b *books) noNegativeBalances() (string, error) {
+	for at, balance := range b.total.All() {
+		left, err := net(at, balance)
+		if err != nil {
+			return "", err
+		}
+		if left.Sign() < 0 {
+			return fmt.Sprintf("%s in %s is %v, below zero", at.Account, at.Asset, left), nil
+		}
+		if is(at.Account, "token", "pool") && !left.IsZero() {
+			return fmt.Sprintf("%s in %s is %v: a pool is divided whole", at.Account, at.Asset, left), nil
+		}
+	}
+	return "", nil
+}

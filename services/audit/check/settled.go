@@ -1,0 +1,436 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+// sum adds one side of the accounts of a kind and part, per asset.
+func (b *books) sum(kind, part string, side func(ledger.Balance) (money.Amount, error)) (sums[money.Asset], error) {
+	s := sums[money.Asset]{}
+	for at, balance := range b.total.All() {
+		if k, _, p := at.Account.Split(); k != kind || p != part {
+			continue
+		}
+		a, err := side(balance)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.add(at.Asset, a); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func debit(b ledger.Balance) (money.Amount, error)  { return b.Debit, nil }
+func credit(b ledger.Balance) (money.Amount, error) { return b.Credit, nil }
+func rest(b ledger.Balance) (money.Amount, error)   { return b.Credit.Sub(b.Debit) }
+
+// chargesEqualEarned: what usage and releases charged is what nodes earned and
+// what customers were asked for.
+func (b *books) chargesEqualEarned() (string, error) {
+	earned, err := b.sum("node", "earned", credit)
+	if err != nil {
+		return "", err
+	}
+	asked, err := b.sum("customer", "receivable", debit)
+	if err != nil {
+		return "", err
+	}
+	charged := side[money.Asset]{"charged", b.charged}
+	if d := difference(charged, side[money.Asset]{"earned", earned}); d != "" {
+		return d, nil
+	}
+	return difference(charged, side[money.Asset]{"receivable", asked}), nil
+}
+
+// chargedEventsWithinAccepted: no more events are charged or wait than were
+// accepted, per node and period. Fewer may be: a charge of zero posts nothing.
+func (b *books) chargedEventsWithinAccepted() (string, error) {
+	tallies, err := b.snapshot.Tallies("")
+	if err != nil {
+		return "", err
+	}
+	accepted := map[nodePeriod]uint64{}
+	for _, t := range tallies {
+		if t.Outcome == events.Accepted || t.Outcome == events.Late {
+			accepted[nodePeriod{t.Book, string(t.Node), t.Period}] += t.Events
+		}
+	}
+	lines, err := b.snapshot.Suspense("")
+	if err != nil {
+		return "", err
+	}
+	used := map[nodePeriod]uint64{}
+	for k, n := range b.billed {
+		used[k] += n
+	}
+	for _, l := range lines {
+		if l.Events == 0 || l.Quantity.Sign() < 0 {
+			return fmt.Sprintf("book %s, node %s, customer %s, meter %s: %d events wait with a quantity of %v", l.Book, l.Node, l.Customer, l.Meter, l.Events, l.Quantity), nil
+		}
+		used[nodePeriod{l.Book, string(l.Node), l.Period}] += l.Events
+	}
+	first := ""
+	// map order: the least text wins.
+	for k, n := range used {
+		if n > accepted[k] {
+			if text := fmt.Sprintf("%s: %d events are charged or wait, %d were accepted", k, n, accepted[k]); first == "" || text < first {
+				first = text
+			}
+		}
+	}
+	return first, nil
+}
+
+// outstandingEqualsReceivables: per customer and node, what is outstanding is
+// what was charged less what was collected; per customer it is the receivable,
+// per node what is earned and not collected.
+func (b *books) outstandingEqualsReceivables() (string, error) {
+	list, err := b.snapshot.Outstanding("", "")
+	if err != nil {
+		return "", err
+	}
+	stored, customers, nodes := sums[debt]{}, sums[place]{}, sums[place]{}
+	for _, o := range list {
+		err := errors.Join(
+			stored.add(debt{string(o.Book), string(o.Customer), string(o.Node), o.Asset}, o.Amount),
+			customers.add(place{ledger.CustomerReceivable(o.Customer), o.Asset}, o.Amount),
+			nodes.add(place{ledger.NodeEarned(o.Node), o.Asset}, o.Amount))
+		if err != nil {
+			return "", err
+		}
+	}
+	if d := difference(side[debt]{"charged less collected", b.owed}, side[debt]{"outstanding", stored}); d != "" {
+		return d, nil
+	}
+	receivable, earned := sums[place]{}, sums[place]{}
+	for at, balance := range b.total.All() {
+		to := receivable
+		switch {
+		case is(at.Account, "customer", "receivable"):
+		case is(at.Account, "node", "earned"):
+			to = earned
+		default:
+			continue
+		}
+		left, err := net(at, balance)
+		if err != nil {
+			return "", err
+		}
+		if err := to.add(place(at), left); err != nil {
+			return "", err
+		}
+	}
+	if d := difference(side[place]{"balance", receivable}, side[place]{"outstanding", customers}); d != "" {
+		return d, nil
+	}
+	return difference(side[place]{"balance", earned}, side[place]{"outstanding", nodes}), nil
+}
+
+// depositsEqualCollectedAndPrepaid: customers' money is either still theirs or
+// has covered a charge.
+func (b *books) depositsEqualCollectedAndPrepaid() (string, error) {
+	deposits, err := b.sum("treasury", "", debit)
+	if err != nil {
+		return "", err
+	}
+	kept, err := b.sum("customer", "prepaid", rest)
+	if err != nil {
+		return "", err
+	}
+	covered, err := b.sum("customer", "receivable", credit)
+	if err != nil {
+		return "", err
+	}
+	if d := difference(side[money.Asset]{"receivables covered", covered}, side[money.Asset]{"collected for nodes", b.collected}); d != "" {
+		return d, nil
+	}
+	for asset, a := range covered {
+		if err := kept.add(asset, a); err != nil {
+			return "", err
+		}
+	}
+	return difference(side[money.Asset]{"deposited", deposits}, side[money.Asset]{"collected and prepaid", kept}), nil
+}
+
+// collectedAccounted: what was collected is with the platform, with providers,
+// in pools that were divided, or on its way there.
+func (b *books) collectedAccounted() (string, error) {
+	collected, err := b.sum("node", "collected", credit)
+	if err != nil {
+		return "", err
+	}
+	lies := sums[money.Asset]{}
+	for _, of := range []struct {
+		kind, part string
+		side       func(ledger.Balance) (money.Amount, error)
+	}{
+		{"platform", "fees", rest}, {"provider", "payable", rest}, {"token", "pool", credit},
+		{"node", "collected", rest}, {"token", "inbox", rest},
+	} {
+		part, err := b.sum(of.kind, of.part, of.side)
+		if err != nil {
+			return "", err
+		}
+		for asset, a := range part {
+			if err := lies.add(asset, a); err != nil {
+				return "", err
+			}
+		}
+	}
+	return difference(side[money.Asset]{"collected", collected}, side[money.Asset]{"fees, providers, pools and undistributed", lies}), nil
+}
+
+// verdict is an outcome and its reason.
+type verdict struct {
+	outcome events.Outcome
+	reason  events.Reason
+}
+
+func (v verdict) String() string {
+	names := [...]string{"?", "accepted", "late", "duplicate", "refused"}
+	if int(v.outcome) >= len(names) {
+		return fmt.Sprint("outcome ", int(v.outcome))
+	}
+	if v.reason == "" {
+		return names[v.outcome]
+	}
+	return names[v.outcome] + ": " + string(v.reason)
+}
+
+// talliesEqualOutcomes: the events of all tallies are the events of all
+// outcomes, for each outcome and reason.
+func (b *books) talliesEqualOutcomes() (string, error) {
+	tallied, kept := map[verdict]uint64{}, map[verdict]uint64{}
+	tallies, err := b.snapshot.Tallies("")
+	if err != nil {
+		return "", err
+	}
+	for _, t := range tallies {
+		tallied[verdict{t.Outcome, t.Reason}] += t.Events
+	}
+	cursors, err := b.snapshot.Cursors()
+	if err != nil {
+		return "", err
+	}
+	broken := ""
+	for _, c := range cursors {
+		batches := uint64(0)
+		err := b.snapshot.Outcomes(c.Partition, func(o settlement.Outcome) error {
+			batches++
+			n := 0
+			for _, r := range o.Runs {
+				n += r.Events
+				if r.Events > 0 {
+					kept[verdict{r.Outcome, r.Reason}] += uint64(r.Events)
+				}
+			}
+			if (n != o.Events || o.Position > c.Position) && broken == "" {
+				broken = fmt.Sprintf("position %d has %d outcomes of %d events; partition %d is settled up to %d", o.Position, n, o.Events, c.Partition, c.Position)
+			}
+			return nil
+		})
+		if err != nil {
+			return "", err
+		}
+		if batches != c.Batches && broken == "" {
+			broken = fmt.Sprintf("partition %d has outcomes of %d messages, and has settled %d", c.Partition, batches, c.Batches)
+		}
+	}
+	if broken != "" {
+		return broken, nil
+	}
+	first := ""
+	// map order: the least text wins, in both loops.
+	for _, m := range []map[verdict]uint64{tallied, kept} {
+		for v := range m {
+			if tallied[v] != kept[v] {
+				if text := fmt.Sprintf("%s: the tallies sum to %d events, the outcomes to %d", v, tallied[v], kept[v]); first == "" || text < first {
+					first = text
+				}
+			}
+		}
+	}
+	return first, nil
+}
+
+// sequencesAcceptedOnce: the ranges that were accepted of a source do not
+// overlap, and together are the sequences that count as accepted.
+func (b *books) sequencesAcceptedOnce() (string, error) {
+	sources, err := b.snapshot.Sources("")
+	if err != nil {
+		return "", err
+	}
+	for _, s := range sources {
+		name := fmt.Sprintf("source %s of %s, epoch %d", s.Source.Source, s.Provider, s.Epoch)
+		var joined []settlement.Span
+		broken := ""
+		err := b.snapshot.Originals(s, func(o settlement.Original) error {
+			n := len(joined)
+			switch {
+			case o.Span.Last < o.Span.First:
+				broken = fmt.Sprintf("%s: range %d to %d at position %d", name, o.Span.First, o.Span.Last, o.Position)
+			case n > 0 && o.Span.First <= joined[n-1].Last:
+				broken = fmt.Sprintf("%s: sequence %d was accepted again at position %d", name, o.Span.First, o.Position)
+			case n > 0 && o.Span.First == joined[n-1].Last+1:
+				joined[n-1].Last = o.Span.Last
+			default:
+				joined = append(joined, o.Span)
+			}
+			return nil
+		})
+		if err != nil || broken != "" {
+			return broken, err
+		}
+		i := 0
+		err = b.snapshot.Spans(s, func(span settlement.Span) error {
+			if broken == "" && (i >= len(joined) || joined[i] != span) {
+				broken = fmt.Sprintf("%s: sequences %d to %d count as accepted, and were not accepted as such", name, span.First, span.Last)
+			}
+			i++
+			return nil
+		})
+		if err == nil && broken == "" && i < len(joined) {
+			broken = fmt.Sprintf("%s: sequences %d to %d were accepted and do not count as such", name, joined[i].First, joined[i].Last)
+		}
+		if err != nil || broken != "" {
+			return broken, err
+		}
+	}
+	return "", nil
+}
+
+// outcomesEqualUsage reads the stream: every event of every batch has one
+// outcome, and no node has more outcomes than events.
+func (b *books) outcomesEqualUsage(ctx context.Context, usage *eventlog.Stream) (string, error) {
+	c, err := b.cursorOf(usage)
+	if err != nil || c.Position == 0 {
+		return "", err
+	}
+	last, err := usage.Last(ctx)
+	if err != nil {
+		return "", err
+	}
+	if last < c.Position {
+		return fmt.Sprintf("%s ends at %d, settled is %d", usage.Name(), last, c.Position), nil
+	}
+	r, err := usage.Read(ctx, 1, "")
+	if err != nil {
+		return "", err
+	}
+	defer r.Stop()
+	count := &counter{events: map[nodePeriod]uint64{}}
+	at, broken := uint64(0), ""
+	// to reads on to a batch's position, and returns its events.
+	to := func(position uint64) (n int, err error) {
+		for at < position {
+			m, err := r.Next(ctx)
+			if err != nil {
+				return 0, err
+			}
+			at = m.Seq
+			batch, events := count.message(m.Data)
+			if at == position {
+				return events, nil
+			}
+			if batch && broken == "" {
+				broken = fmt.Sprintf("position %d has a batch of %d events and no outcome", at, events)
+			}
+		}
+		return 0, nil
+	}
+	err = b.snapshot.Outcomes(c.Partition, func(o settlement.Outcome) error {
+		n, err := to(o.Position)
+		if err == nil && n != o.Events && broken == "" {
+			broken = fmt.Sprintf("position %d has %d events and outcomes of %d", o.Position, n, o.Events)
+		}
+		return err
+	})
+	if err == nil && at < c.Position {
+		if _, err = to(c.Position); err == nil && count.batch && broken == "" {
+			broken = fmt.Sprintf("position %d has a batch and no outcome", at)
+		}
+	}
+	if err != nil || broken != "" {
+		return broken, err
+	}
+	return count.compare(b.snapshot)
+}
+
+// counter counts the events of messages.
+type counter struct {
+	events  map[nodePeriod]uint64 // by book and node; no period
+	total   uint64
+	batch   bool // the last message was one
+	decoded events.Message
+	scratch []byte
+	columns events.Columns
+	nodes   []uint64
+}
+
+func (c *counter) compare(snapshot *sqlite.Snapshot) (string, error) {
+	tallies, err := snapshot.Tallies("")
+	if err != nil {
+		return "", err
+	}
+	total := uint64(0)
+	tallied := map[nodePeriod]uint64{}
+	for _, t := range tallies {
+		total += t.Events
+		if t.Node != "" {
+			tallied[nodePeriod{t.Book, string(t.Node), ""}] += t.Events
+		}
+	}
+	if total != c.total {
+		return fmt.Sprintf("the stream has %d events, the tallies %d", c.total, total), nil
+	}
+	first := ""
+	// map order: the least text wins.
+	for k, n := range tallied {
+		if n > c.events[k] {
+			if text := fmt.Sprintf("book %s, node %s: the stream has %d events, the tallies %d", k.book, k.node, c.events[k], n); first == "" || text < first {
+				first = text
+			}
+		}
+	}
+	return first, nil
+}
+
+// message counts one message; what cannot be read has no events, as for the
+// settler.
+func (c *counter) message(data []byte) (batch bool, n int) {
+	var err error
+	c.scratch, err = c.decoded.Decode(data, c.scratch)
+	c.batch = err != nil || c.decoded.Kind == events.Batch
+	if err != nil {
+		return true, 0
+	}
+	for i := range c.decoded.Segments {
+		s := &c.decoded.Segments[i]
+		if c.columns.Decode(s.Packed) != nil {
+			continue
+		}
+		n += c.columns.N
+		c.nodes = append(c.nodes[:0], make([]uint64, len(c.columns.Strings))...)
+		for _, node := range c.columns.Node[:c.columns.N] {
+			c.nodes[node]++
+		}
+		for k, count := range c.nodes {
+			if count > 0 {
+				c.events[nodePeriod{s.Book, string(c.columns.Strings[k]), ""}] += count
+			}
+		}
+	}
+	c.total += uint64(n)
+	return c.batch, n
+}

@@ -1,0 +1,92 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// sums are amounts by what they are of.
+type sums[K comparable] map[K]money.Amount
+
+func (s sums[K]) add(k K, a money.Amount) error {
+	sum, err := s[k].Add(a)
+	if err != nil {
+		return fmt.Errorf("adding up %v: %w", k, err)
+	}
+	s[k] = sum
+	return nil
+}
+
+func (s sums[K]) sub(k K, a money.Amount) error {
+	sum, err := s[k].Sub(a)
+	if err != nil {
+		return fmt.Errorf("adding up %v: %w", k, err)
+	}
+	s[k] = sum
+	return nil
+}
+
+// side is one of two things that should be equal, and what it is.
+type side[K comparable] struct {
+	name string
+	sums sums[K]
+}
+
+// difference returns the first key, in the order of its text, whose sums
+// differ; nothing where there is none. What has no sum has a sum of zero.
+func difference[K comparable](left, right side[K]) string {
+	var first string
+	var at K
+	consider := func(k K) {
+		if left.sums[k] == right.sums[k] {
+			return
+		}
+		if text := fmt.Sprint(k); first == "" || text < first {
+			first, at = text, k
+		}
+	}
+	// map order: the least text wins, in both loops.
+	for k := range left.sums {
+		consider(k)
+	}
+	for k := range right.sums {
+		consider(k)
+	}
+	if first == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s %v, %s %v", first, left.name, left.sums[at], right.name, right.sums[at])
+}
+
+// debt is what a customer owes for a node.
+type debt struct {
+	book, customer, node string
+	asset                money.Asset
+}
+
+func (d debt) String() string {
+	return fmt.Sprintf("book %s, customer %s, node %s, %s", d.book, d.customer, d.node, d.asset)
+}
+
+// place is an account in an asset, as text.
+type place ledger.Place
+
+func (p place) String() string { return fmt.Sprintf("%s in %s", p.Account, p.Asset) }
+
+// net is what an account has more on its usual side: debit for what is owed to
+// us or lies outside, credit for everything else.
+func net(at ledger.Place, b ledger.Balance) (money.Amount, error) {
+	kind, _, part := at.Account.Split()
+	if kind == "treasury" || part == "receivable" {
+		return b.Debit.Sub(b.Credit)
+	}
+	return b.Credit.Sub(b.Debit)
+}
+
+// is reports whether an account is of a kind and part.
+func is(a ledger.Account, kind, part string) bool {
+	return strings.HasPrefix(string(a), kind+":") && strings.HasSuffix(string(a), ":"+part)
+}
