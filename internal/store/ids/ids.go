@@ -1,27 +1,33 @@
 // Package ids remembers the identities of events that are not sequenced, with
-// no window: a log-structured index on disk behind a bounded cache.
+// no window: a log-structured index on disk behind a filter in memory.
 //
 // The method: a key of 128 bits leads to where the event was accepted and to
-// the fingerprint of its content. The index stands beside the database and is
-// synced before it commits; a watermark says up to which position of the stream
-// it is complete. What it has from later positions comes from a run that did
+// the fingerprint of its content. Most keys asked for are new, and a filter says
+// so without the disk; what was remembered since the last sync is in a map, and
+// is written in the order of its keys, which is several times faster than as it
+// came. The index stands beside the database and is synced before it commits; a
+// watermark says up to which position of the stream it is complete. What it has from later positions comes from a run that did
 // not commit, and whoever asks compares positions (settlement.Identity.Before).
 //
 // # Invariants
 //
 //   - Complete: every identity accepted at or before the watermark is there.
 //   - Rebuildable: what is lost is read again from the stream, from the watermark.
-//   - Bounded: memory is the cache and the write buffers, whatever the number
-//     of identities.
+//   - Bounded: memory is the filter, the cache, the write buffers and what was
+//     remembered since the last sync, whatever the number of identities.
 package ids
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
+	"maps"
+	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -44,12 +50,16 @@ const (
 // meta is the only key that is not of 16 bytes.
 var meta = []byte("meta")
 
-// Store is an open index. One goroutine remembers; any may look up or sync.
+// Store is an open index. Its methods may be called from any goroutine; those
+// that write, from one at a time each.
 type Store struct {
 	db    *pebble.DB
-	batch *pebble.Batch
-	dirty atomic.Bool // something was remembered since the last sync
-	bound []byte
+	bound []byte // what the watermark is of
+
+	mu      sync.RWMutex // guards what is below
+	filter  filter
+	recent  map[[16]byte]settlement.Identity // since the last sync began
+	writing map[[16]byte]settlement.Identity // by a sync under way
 }
 
 // Open opens or creates the index in a folder. It fails where another process
@@ -72,7 +82,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the index of identities in %s: %w", dir, err)
 	}
-	return &Store{db: db, batch: db.NewBatch()}, nil
+	return &Store{db: db, recent: make(map[[16]byte]settlement.Identity)}, nil
 }
 
 // silent drops what Pebble says in passing; its errors are returned anyway.
@@ -84,10 +94,10 @@ func (silent) Errorf(string, ...any) {}
 // Fatalf is called where Pebble cannot go on and expects the process to end.
 func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// Close syncs what was remembered and closes the index.
+// Close closes the index. What was remembered since the last sync is given up:
+// nothing that is committed rests on it.
 func (s *Store) Close() error {
-	err := errors.Join(s.batch.Close(), s.db.Flush(), s.db.Close())
-	if err != nil {
+	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("closing the index of identities: %w", err)
 	}
 	return nil
@@ -95,49 +105,110 @@ func (s *Store) Close() error {
 
 // Bind says which stream the index is of and returns its watermark in it. An
 // index of another stream is emptied.
-func (s *Store) Bind(_ context.Context, stream string, created int64) (watermark uint64, err error) {
+func (s *Store) Bind(ctx context.Context, stream string, created int64) (watermark uint64, err error) {
 	s.bound = binary.BigEndian.AppendUint64(nil, uint64(created))
 	s.bound = append(s.bound, stream...)
 	value, found, err := s.get(meta)
 	if err != nil {
 		return 0, fmt.Errorf("reading the watermark of the identities: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.filter = filter{}
+	clear(s.recent)
 	if found && len(value) >= 8 && string(value[8:]) == string(s.bound) {
-		return binary.BigEndian.Uint64(value), nil
+		return binary.BigEndian.Uint64(value), s.fill(ctx)
 	}
 	// No key sorts after 17 bytes of 0xff.
-	end := make([]byte, 17)
-	for i := range end {
-		end[i] = 0xff
-	}
+	end := bytes.Repeat([]byte{0xff}, 17)
 	if err := s.db.DeleteRange([]byte{0}, end, pebble.Sync); err != nil {
 		return 0, fmt.Errorf("emptying the index of another stream's identities: %w", err)
 	}
-	return 0, s.watermark(0, pebble.Sync)
+	if err := s.db.Set(meta, s.watermark(0), pebble.Sync); err != nil {
+		return 0, fmt.Errorf("setting the watermark of the identities: %w", err)
+	}
+	return 0, nil
 }
 
-func (s *Store) watermark(position uint64, options *pebble.WriteOptions) error {
-	value := binary.BigEndian.AppendUint64(nil, position)
-	return s.db.Set(meta, append(value, s.bound...), options)
+// fill tells the filter of every identity there is: some seconds for ten
+// million of them.
+func (s *Store) fill(ctx context.Context) error {
+	it, err := s.db.NewIterWithContext(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("reading the identities: %w", err)
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		if key := it.Key(); len(key) == 16 {
+			s.filter.add((*[16]byte)(key))
+		}
+	}
+	if err := it.Close(); err != nil {
+		return fmt.Errorf("reading the identities: %w", err)
+	}
+	return ctx.Err()
+}
+
+func (s *Store) watermark(position uint64) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, position), s.bound...)
 }
 
 // Sync makes everything remembered so far durable, as of this position.
 func (s *Store) Sync(position uint64) error {
-	options := pebble.NoSync
-	if s.dirty.Swap(false) {
-		options = pebble.Sync // The log of writes is one: it covers those before.
+	s.mu.Lock()
+	// A sync that failed has left what it was writing: it goes first.
+	if s.writing == nil {
+		s.writing, s.recent = s.recent, make(map[[16]byte]settlement.Identity)
+	} else {
+		maps.Copy(s.writing, s.recent)
+		clear(s.recent)
 	}
-	if err := s.watermark(position, options); err != nil {
-		s.dirty.Store(true)
+	writing := s.writing
+	s.mu.Unlock()
+
+	batch := s.db.NewBatchWithSize(len(writing)*(16+valueBytes+4) + 256)
+	defer func() { _ = batch.Close() }()
+	keys := make([][16]byte, 0, len(writing))
+	for k := range writing {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b [16]byte) int {
+		return cmp.Or(cmp.Compare(binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(b[:])), bytes.Compare(a[8:], b[8:]))
+	})
+	var value [valueBytes]byte
+	for i := range keys {
+		id := writing[keys[i]]
+		binary.BigEndian.PutUint64(value[:], id.Position)
+		binary.BigEndian.PutUint32(value[8:], id.Ordinal)
+		binary.BigEndian.PutUint64(value[12:], id.Fingerprint)
+		if err := batch.Set(keys[i][:], value[:], nil); err != nil {
+			return fmt.Errorf("syncing identities: %w", err)
+		}
+	}
+	if err := batch.Set(meta, s.watermark(position), nil); err != nil {
 		return fmt.Errorf("syncing identities: %w", err)
 	}
+	options := pebble.Sync
+	if len(keys) == 0 {
+		options = pebble.NoSync // A watermark that is lost is only too low.
+	}
+	if err := s.db.Apply(batch, options); err != nil {
+		return fmt.Errorf("syncing identities: %w", err)
+	}
+	s.mu.Lock()
+	s.writing = nil
+	s.mu.Unlock()
 	return nil
 }
 
 // Seen sets found[i] to what is remembered of keys[i]; others stay as they are.
 func (s *Store) Seen(keys [][16]byte, found []settlement.Identity) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	for i := range keys {
-		id, ok, err := s.Lookup(keys[i])
+		if !s.filter.may(&keys[i]) {
+			continue
+		}
+		id, ok, err := s.lookup(keys[i])
 		if err != nil {
 			return err
 		}
@@ -150,6 +221,18 @@ func (s *Store) Seen(keys [][16]byte, found []settlement.Identity) error {
 
 // Lookup returns what is remembered of one key.
 func (s *Store) Lookup(key [16]byte) (id settlement.Identity, ok bool, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.lookup(key)
+}
+
+func (s *Store) lookup(key [16]byte) (id settlement.Identity, ok bool, err error) {
+	if id, ok := s.recent[key]; ok {
+		return id, true, nil
+	}
+	if id, ok := s.writing[key]; ok {
+		return id, true, nil
+	}
 	value, closer, err := s.db.Get(key[:])
 	if errors.Is(err, pebble.ErrNotFound) {
 		return id, false, nil
@@ -171,20 +254,12 @@ func (s *Store) Lookup(key [16]byte) (id settlement.Identity, ok bool, err error
 // Remember keeps an identity for each key, replacing what was there. It can be
 // looked up at once, and is durable after the next [Store.Sync].
 func (s *Store) Remember(keys [][16]byte, list []settlement.Identity) error {
-	var value [valueBytes]byte
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range keys {
-		binary.BigEndian.PutUint64(value[:], list[i].Position)
-		binary.BigEndian.PutUint32(value[8:], list[i].Ordinal)
-		binary.BigEndian.PutUint64(value[12:], list[i].Fingerprint)
-		if err := s.batch.Set(keys[i][:], value[:], nil); err != nil {
-			return fmt.Errorf("remembering identities: %w", err)
-		}
+		s.recent[keys[i]] = list[i]
+		s.filter.add(&keys[i])
 	}
-	if err := s.db.Apply(s.batch, pebble.NoSync); err != nil {
-		return fmt.Errorf("remembering identities: %w", err)
-	}
-	s.dirty.Store(true) // Only now: a sync meanwhile need not have covered it.
-	s.batch.Reset()
 	return nil
 }
 

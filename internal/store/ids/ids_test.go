@@ -2,15 +2,16 @@ package ids
 
 import (
 	"context"
-	"encoding/binary"
+	"crypto/sha256"
+	"fmt"
 	"testing"
 
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 func key(n int) (k [16]byte) {
-	binary.BigEndian.PutUint64(k[:], uint64(n)*0x9e3779b97f4a7c15)
-	return k
+	h := sha256.Sum256(fmt.Append(nil, n))
+	return [16]byte(h[:])
 }
 
 func TestIdentitiesSurviveReopeningWithTheirWatermark(t *testing.T) {
@@ -86,6 +87,11 @@ func BenchmarkSeenAndRemember(b *testing.B) {
 		}
 		if err := s.Remember(keys, list); err != nil {
 			b.Fatal(err)
+		}
+		if next%(500*n) == 0 {
+			if err := s.Sync(1); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/id")

@@ -184,6 +184,11 @@ func (db *DB) Read(ctx context.Context, f func(*sqlite.Conn) error) (err error) 
 			}
 		}
 	}()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("reading the store: %w", ctx.Err()) // Rather than that it was interrupted.
+		}
+	}()
 	end := sqlitex.Transaction(conn)
 	defer end(&err)
 	return f(conn)

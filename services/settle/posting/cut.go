@@ -273,8 +273,10 @@ func (s *State) compareLines(a, b *line) int {
 	if a.meter != b.meter {
 		return strings.Compare(string(s.meter[a.meter].name), string(s.meter[b.meter].name))
 	}
-	if c := strings.Compare(a.price.Card, b.price.Card); c != 0 {
-		return c
+	if a.price != b.price { // Both are there: a line without one is never open.
+		if c := strings.Compare(a.price.Card, b.price.Card); c != 0 {
+			return c
+		}
 	}
 	return strings.Compare(a.quote, b.quote)
 }

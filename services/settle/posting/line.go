@@ -37,6 +37,8 @@ type caches struct {
 	meter    []meter
 	set      [][]events.Attribute
 
+	prices map[priceKey]*rating.Line
+
 	table []slot // open addressing, a power of two
 	lines []line
 	used  int // slots taken
@@ -88,21 +90,25 @@ type slot struct {
 }
 
 // line is how one combination is priced for ends from lo to hi, both included,
-// and what was charged so since the last cut.
+// and what was charged so since the last cut. It is what every event touches,
+// at random among many, so it has two cache lines and no more.
 type line struct {
-	lo, hi int64
-	at     int32 // its own index
-	next   int32 // of the same combination, for other ends; -1: none
-	kind   lineKind
-	late   bool
-	open   bool // in State.open.lines
-
+	lo, hi   int64
+	price    *rating.Line
+	events   uint64
 	rate     money.Rate
 	amount   money.Amount
 	quantity money.Quantity
-	events   uint64
+	at       int32 // its own index
+	next     int32 // of the same combination, for other ends; -1: none
+	kind     lineKind
+	late     bool
+	open     bool // in State.open.lines
+	*about
+}
 
-	price    rating.Line
+// about is what a line is asked for once a cut.
+type about struct {
 	held     *held
 	node     uint32
 	customer uint32
@@ -111,6 +117,14 @@ type line struct {
 	pair     events.Pair
 	period   events.Period
 	origin   events.Period
+}
+
+// priceKey names a price that lines share.
+type priceKey struct {
+	book        events.Book
+	card        string
+	rule        int
+	from, until int64
 }
 
 type lineKind uint8
@@ -129,6 +143,8 @@ func (c *caches) reset() {
 	c.meters = make(map[meterKey]uint32)
 	c.sets = make(map[string]uint32)
 	c.node, c.customer, c.meter, c.set = c.node[:0], c.customer[:0], c.meter[:0], c.set[:0]
+	c.prices = make(map[priceKey]*rating.Line)
+	clear(c.lines)
 	c.lines = c.lines[:0]
 	c.used = 0
 	if c.table == nil {
@@ -292,7 +308,7 @@ func (s *State) line(b *book, node, customer, meter, set uint32, end int64) *lin
 		}
 	}
 	index := int32(len(s.lines))
-	s.lines = append(s.lines, line{at: index, next: at.first, node: node, customer: customer, meter: meter})
+	s.lines = append(s.lines, line{at: index, next: at.first, about: &about{node: node, customer: customer, meter: meter}})
 	at.first = index
 	l := &s.lines[index]
 	s.price(l, b, set, end)
@@ -334,7 +350,11 @@ func (s *State) price(l *line, b *book, set uint32, end int64) {
 		l.kind = noRate
 		return
 	}
-	l.price = found
+	key := priceKey{b.BookDeclared.Book, found.Card, found.Rule, found.From, found.Until}
+	if l.price = s.prices[key]; l.price == nil {
+		l.price = &found
+		s.prices[key] = l.price
+	}
 	verdict := s.quotes.For(b.Asset, found.Currency, end)
 	l.within(verdict.From, verdict.Until)
 	if verdict.Held {
