@@ -49,7 +49,21 @@ func open(t testing.TB, streams eventlog.Config, change func(*ingest.Config)) *b
 	if streams.Dir == "" {
 		streams.Dir = t.TempDir()
 	}
-	b := &bench{t: t}
+	log, err := eventlog.Open(ctx, streams)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	b := serve(t, log, change)
+	b.declare(declared()...)
+	return b
+}
+
+// serve runs an ingest on an open log.
+func serve(t testing.TB, log *eventlog.Log, change func(*ingest.Config)) *bench {
+	t.Helper()
+	ctx := t.Context()
+	b := &bench{t: t, log: log}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -57,14 +71,11 @@ func open(t testing.TB, streams eventlog.Config, change func(*ingest.Config)) *b
 		}
 	}
 	var err error
-	b.log, err = eventlog.Open(ctx, streams)
+	b.usage, err = log.Usage(ctx, 0, 0)
 	must(err)
-	t.Cleanup(func() { _ = b.log.Close() })
-	b.usage, err = b.log.Usage(ctx, 0, 0)
+	b.refused, err = log.Refused(ctx)
 	must(err)
-	b.refused, err = b.log.Refused(ctx)
-	must(err)
-	b.control, err = b.log.Control(ctx)
+	b.control, err = log.Control(ctx)
 	must(err)
 	config := ingest.Config{
 		Usage: map[int]*eventlog.Stream{0: b.usage}, Refused: b.refused, Control: b.control,
@@ -88,7 +99,6 @@ func open(t testing.TB, streams eventlog.Config, change func(*ingest.Config)) *b
 	t.Cleanup(b.stop)
 	b.server = httptest.NewServer(httpapi.New(b.service))
 	t.Cleanup(b.server.Close)
-	b.declare(declared()...)
 	return b
 }
 

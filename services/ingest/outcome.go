@@ -217,7 +217,7 @@ func (s *Service) Find(ctx context.Context, provider events.Provider, id Identit
 			continue
 		}
 		if source, found := message.identity(int(at.Ordinal)); source == id.Source && found == id.ID {
-			return events.Handle{partition, at.Position, int(at.Ordinal), 1}, nil
+			return events.Handle{Partition: partition, Position: at.Position, First: int(at.Ordinal), Count: 1}, nil
 		}
 	}
 	return events.Handle{}, ErrNotFound
@@ -248,7 +248,7 @@ func (s *Service) findSequence(ctx context.Context, provider events.Provider, id
 		for i := range c.N {
 			from := c.Sources[c.Source[i]]
 			if c.Sequenced && c.Provider == provider && c.Sequence[i] == id.Sequence && from.Epoch == id.Epoch && string(c.Strings[from.Name]) == id.Source {
-				return events.Handle{partition, original.Position, first + i, 1}, nil
+				return events.Handle{Partition: partition, Position: original.Position, First: first + i, Count: 1}, nil
 			}
 		}
 	}

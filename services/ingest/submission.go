@@ -81,7 +81,7 @@ func (s *Service) Submit(ctx context.Context, b Submission) (events.Answer, erro
 	for i := range w.parts {
 		p := &w.parts[i]
 		answer.Accepted += p.events
-		answer.Handle = append(answer.Handle, events.Handle{p.partition, p.position, p.first, p.events})
+		answer.Handle = append(answer.Handle, events.Handle{Partition: p.partition, Position: p.position, First: p.first, Count: p.events})
 	}
 	if b.Wait > 0 {
 		if outcomes, err := s.Await(ctx, b.Wait, "", answer.Handle); err == nil {

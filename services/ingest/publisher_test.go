@@ -1,0 +1,211 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// faulty is a real stream whose publishes go wrong as told, one fault a publish.
+type faulty struct {
+	*eventlog.Stream
+
+	mu     sync.Mutex // guards what follows
+	faults []fault
+	late   []byte // a message that is still on its way
+	unread int    // how many reads fail
+}
+
+type fault uint8
+
+const (
+	none        fault = iota
+	lostAnswer        // stored, but the answer is lost
+	lostMessage       // not stored, and no answer
+	lateMessage       // stored only after the stream was read back, and no answer
+	full
+	unavailable
+)
+
+func (f *faulty) Publish(ctx context.Context, subject string, data []byte, options eventlog.PublishOptions) (uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := none
+	if len(f.faults) > 0 {
+		now, f.faults = f.faults[0], f.faults[1:]
+	}
+	// The server's own window of ids would hide what is tested here.
+	options.MsgID = ""
+	if f.late != nil {
+		if _, err := f.Stream.Publish(ctx, subject, f.late, eventlog.PublishOptions{}); err != nil {
+			return 0, err
+		}
+		f.late = nil
+	}
+	switch now {
+	case lostAnswer:
+		if _, err := f.Stream.Publish(ctx, subject, data, options); err != nil {
+			return 0, err
+		}
+		return 0, eventlog.ErrAmbiguous
+	case lostMessage:
+		return 0, eventlog.ErrAmbiguous
+	case lateMessage:
+		f.late = bytes.Clone(data)
+		return 0, eventlog.ErrAmbiguous
+	case full:
+		return 0, eventlog.ErrFull
+	case unavailable:
+		return 0, eventlog.ErrUnavailable
+	}
+	return f.Stream.Publish(ctx, subject, data, options)
+}
+
+func (f *faulty) Last(ctx context.Context) (uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.unread > 0 {
+		f.unread--
+		return 0, eventlog.ErrUnavailable
+	}
+	return f.Stream.Last(ctx)
+}
+
+// Fails when a message whose answer was lost is published again without looking,
+// when the repetition has no condition on the end of the stream, when the stream
+// is published to again though it could not be read, and when a refused
+// repetition is taken for proof that nothing is stored.
+func TestAMessageIsStoredOnceWhateverItsAnswers(t *testing.T) {
+	always := []fault{lostMessage, lostMessage, lostMessage, lostMessage, lostMessage}
+	tests := []struct {
+		name   string
+		faults []fault
+		unread int
+		want   error
+		stored int
+	}{
+		{"nothing goes wrong", nil, 0, nil, 1},
+		{"the answer is lost", []fault{lostAnswer}, 0, nil, 1},
+		{"the message is lost", []fault{lostMessage}, 0, nil, 1},
+		{"the message is late", []fault{lateMessage}, 0, nil, 1},
+		{"the message is late, then an answer lost", []fault{lateMessage, lostAnswer}, 0, nil, 1},
+		{"the answer is lost, and the stream cannot be read at first", []fault{lostAnswer}, 2, nil, 1},
+		{"the answer is lost, and the stream cannot be read", []fault{lostAnswer}, 100, ErrUnknown, 1},
+		{"the message is lost, and the stream cannot be read", []fault{lostMessage}, 100, ErrUnknown, 0},
+		{"the message is lost, then the disk full, then not", []fault{lostMessage, full}, 0, nil, 1},
+		{"the message is always lost", always, 0, ErrUnknown, 0},
+		{"the disk is full", []fault{full}, 0, ErrFull, 0},
+		{"the stream is away", []fault{unavailable}, 0, ErrOverloaded, 0},
+	}
+	log := openLog(t)
+	for i, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			stream, err := log.Usage(t.Context(), uint32(i), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			broken := &faulty{Stream: stream, faults: test.faults, unread: test.unread}
+			p := newPublisher(i, broken, 1, slog.New(slog.DiscardHandler))
+			p.pause = time.Millisecond
+			data := events.AppendMessage(nil, &events.Message{Kind: events.Batch, Segments: []events.Segment{{Book: "eu", Packed: []byte(test.name)}}})
+			// Somebody else's message is there, and one comes in between.
+			if _, err := stream.Publish(t.Context(), p.subject, events.AppendMessage(nil, &events.Message{Kind: events.Marker}), eventlog.PublishOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			position, err := p.store(t.Context(), data)
+			if !errors.Is(err, test.want) || test.want == nil && err != nil {
+				t.Fatalf("error %v, want %v", err, test.want)
+			}
+			last, err := stream.Last(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := 0
+			for at := uint64(1); at <= last; at++ {
+				m, err := stream.Get(t.Context(), at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if bytes.Equal(m.Data, data) {
+					found++
+					if test.want == nil && at != position {
+						t.Errorf("stored at %d, answered %d", at, position)
+					}
+				}
+			}
+			if found != test.stored {
+				t.Errorf("stored %d times, want %d", found, test.stored)
+			}
+		})
+	}
+}
+
+func openLog(t *testing.T) *eventlog.Log {
+	t.Helper()
+	log, err := eventlog.Open(t.Context(), eventlog.Config{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	return log
+}
+
+// While a message is being stored the next one fills, up to its limits.
+func TestWhatComesTogetherIsStoredTogether(t *testing.T) {
+	log := openLog(t)
+	stream, err := log.Usage(t.Context(), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPublisher(0, stream, 1, slog.Default())
+	one := func(n, size int) *part {
+		waits := &ticket{done: make(chan struct{})}
+		waits.left.Store(1)
+		return &part{events: n, ticket: waits, segment: events.Segment{Book: "eu", Packed: make([]byte, size)}}
+	}
+	tests := []struct {
+		name  string
+		parts []*part
+		want  []int // parts of each message
+	}{
+		{"small ones", []*part{one(10, 500), one(10, 500), one(10, 500)}, []int{3}},
+		{"too many events", []*part{one(6_000, 500), one(4_000, 500), one(1, 500)}, []int{2, 1}},
+		{"too many bytes", []*part{one(1, 300<<10), one(1, 212<<10), one(1, 1)}, []int{2, 1}},
+		{"a large one goes alone", []*part{one(10_000, 900<<10), one(1, 1)}, []int{1, 1}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			for _, one := range test.parts {
+				p.add(one)
+			}
+			var got []int
+			var s slot
+			for p.take(&s) {
+				got = append(got, len(s.parts))
+				p.publish(t.Context(), &s)
+			}
+			if fmt.Sprint(got) != fmt.Sprint(test.want) {
+				t.Errorf("messages of %v parts, want %v", got, test.want)
+			}
+			first, position := 0, uint64(0)
+			for _, one := range test.parts {
+				<-one.ticket.done
+				if one.position != position {
+					first, position = 0, one.position
+				}
+				if one.err != nil || one.first != first {
+					t.Errorf("first %d, want %d: %v", one.first, first, one.err)
+				}
+				first += one.events
+			}
+		})
+	}
+}
