@@ -97,6 +97,7 @@ func New(config Config) *Server {
 	s.distributions()
 	s.payouts()
 	s.reads()
+	s.audits()
 	if config.Ingest != nil {
 		s.mux.Handle("/v1/events", config.Ingest)
 		s.mux.Handle("/v1/usage/", config.Ingest)

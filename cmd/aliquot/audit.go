@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/services/audit/check"
+	"github.com/aliquot-engine/aliquot/services/audit/replay"
+)
+
+type checkCommand struct {
+	Deep bool `help:"Read the usage stream as well, and count every event in it."`
+}
+
+func (c *checkCommand) Run(ctx context.Context, r *root) error {
+	var done api.Checked
+	if err := r.ask(ctx, http.MethodGet, fmt.Sprintf("/v1/check?deep=%t", c.Deep), nil, &done); err != nil {
+		return err
+	}
+	if err := r.print(done, func(w io.Writer) { printChecks(w, done.Checks) }); err != nil {
+		return err
+	}
+	if !done.OK {
+		return errFalse
+	}
+	return nil
+}
+
+// printChecks shows each invariant and, where it is false, the first difference.
+func printChecks(w io.Writer, list []check.Check) {
+	for _, c := range list {
+		mark := "✓"
+		if !c.OK {
+			mark = "✗"
+		}
+		fmt.Fprintf(w, "%s %s", mark, c.Name)
+		if c.Detail != "" {
+			fmt.Fprintf(w, ": %s", c.Detail)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+type replayCommand struct{}
+
+func (replayCommand) Run(ctx context.Context, r *root) error {
+	var done replay.Result
+	if err := r.ask(ctx, http.MethodPost, "/v1/replay", nil, &done); err != nil {
+		return err
+	}
+	err := r.print(done, func(w io.Writer) {
+		if d := done.Difference; d != nil {
+			fmt.Fprintf(w, "different: %s\n  live      %s\n  replayed  %s\n", d.Where, d.Live, d.Replayed)
+			return
+		}
+		fmt.Fprintf(w, "identical: %d rows, %d of them journal rows, byte for byte; %d messages of LEDGER and PAYOUT\n", done.Rows, done.Journal, done.Messages)
+		fmt.Fprintf(w, "USAGE up to %d, CONTROL up to %d\njournal_hash %s\n", done.Usage, done.Control, done.JournalHash)
+	})
+	if err == nil && !done.Identical {
+		return errFalse
+	}
+	return err
+}
