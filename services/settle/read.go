@@ -31,6 +31,7 @@ type message struct {
 	position uint64
 	kind     events.MessageKind
 	control  uint64
+	rules    uint32
 	segments []posting.Decoded
 	err      error // why it cannot be read
 
@@ -43,14 +44,14 @@ type message struct {
 
 // decode reads a message; what cannot be read is no error but a property of it.
 func (m *message) decode(raw eventlog.Message) {
-	m.position, m.data, m.events, m.control = raw.Seq, raw.Data, 0, 0
+	m.position, m.data, m.events, m.control, m.rules = raw.Seq, raw.Data, 0, 0, 0
 	m.segments = m.segments[:0]
 	m.scratch, m.err = m.envelope.Decode(raw.Data, m.scratch)
 	m.kind = m.envelope.Kind
 	if m.err != nil {
 		return
 	}
-	m.control = m.envelope.Control
+	m.control, m.rules = m.envelope.Control, m.envelope.Rules
 	for i := range m.envelope.Segments {
 		if i == len(m.columns) {
 			m.columns = append(m.columns, new(events.Columns))

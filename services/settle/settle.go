@@ -225,6 +225,9 @@ func (s *Settler) settle(ctx context.Context, cuts chan<- *settlement.Cut, commi
 			}
 			continue
 		}
+		if s.config.Until > 0 && m.position > s.config.Until {
+			return fmt.Errorf("position %d, where replay is to end, cuts nothing", s.config.Until)
+		}
 		cut, err := s.take(ctx, m)
 		s.reader.release(m)
 		if err != nil {
@@ -264,6 +267,8 @@ func (s *Settler) take(ctx context.Context, m *message) (cut *settlement.Cut, er
 	case m.err != nil:
 		s.log.Error("message of USAGE is not ours", "position", m.position, "cause", m.err)
 		cut, err = s.state.Unreadable(m.position)
+	case m.rules > posting.Rules:
+		return nil, fmt.Errorf("position %d begins rules version %d, this program knows up to %d: use the newer program", m.position, m.rules, posting.Rules)
 	case m.kind == barrier:
 		decisions, e := s.decisions.upTo(ctx, s.state.Control(), m.control)
 		if e != nil {
