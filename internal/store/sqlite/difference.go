@@ -11,9 +11,10 @@ import (
 // that can be compared between two stores: names instead of the numbers that a
 // store gives them, ascending by Key columns.
 type Relation struct {
-	Name  string
-	Key   int // how many of the columns identify a row
-	query string
+	Name    string
+	Key     int  // how many of the columns identify a row
+	Settled bool // made by settle alone
+	query   string
 }
 
 // Relations returns every part of the store that is a function of the streams
@@ -28,28 +29,28 @@ func Relations(ledger uint64) []Relation {
 			int64(1<<numberBits-1), writer, numberBits, writer, numberBits)
 	}
 	return []Relation{
-		{"cursor", 1, "SELECT partition, position, hash, control, batches FROM cursor ORDER BY 1"},
-		{"outcome", 2, "SELECT partition, position, events, runs FROM outcome ORDER BY 1, 2"},
-		{"void", 2, "SELECT partition, control, reason FROM void ORDER BY 1, 2"},
-		{"journal of settle", 1, journal("settle-*")},
-		{"tally", 5, "SELECT book, node, period, outcome, reason, events FROM tally ORDER BY 1, 2, 3, 4, 5"},
-		{"suspense", 8, "SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per FROM suspense ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"},
-		{"outstanding", 4, "SELECT book, customer, asset, node, amount FROM owed ORDER BY 1, 2, 3, 4"},
-		{"span", 4, "SELECT provider, source.source, epoch, first, last FROM source JOIN span ON span.source = source.id ORDER BY 1, 2, 3, 4"},
-		{"original", 4, "SELECT provider, source.source, epoch, first, last, position, segment FROM source JOIN original ON original.source = source.id ORDER BY 1, 2, 3, 4"},
-		{"distribute cursor", 0, "SELECT control, control_hash FROM distribute_cursor"},
-		{"handover", 3, fmt.Sprintf("SELECT token, asset, position, amount FROM handover WHERE position <= %d ORDER BY 1, 2, 3", ledger)},
-		{"settled period", 2, fmt.Sprintf("SELECT book, period, position FROM settled_period WHERE position <= %d ORDER BY 1, 2", ledger)},
-		{"distribute void", 1, "SELECT control, partly, reason FROM distribute_void ORDER BY 1"},
-		{"distribution", 1, "SELECT control, id, token, book, period, ledger, register, record_date, rail, holders, supply FROM distribution ORDER BY 1"},
-		{"pool", 2, "SELECT distribution, asset, inbox, basis_points, fee, pool, held, payouts, planned FROM pool ORDER BY 1, 2"},
-		{"share", 3, "SELECT distribution, asset, holder, units, frozen, amount, held FROM share ORDER BY 1, 2, 3"},
-		{"journal of distribute", 1, journal(DistributeWriter)},
-		{"entitlement", 3, "SELECT token, asset, holder, payable, held FROM entitlement ORDER BY 1, 2, 3"},
-		{"payout", 2, "SELECT distribution, id, asset, holder, amount, state, reference FROM payout ORDER BY 1, 2"},
-		{"batch", 1, "SELECT name, rail, distribution, control FROM batch ORDER BY 1"},
-		{"message for PAYOUT", 1, "SELECT number, token, journal, data FROM payout_message ORDER BY 1"},
-		{"balance", 3, `SELECT account.name AS account, writer.name AS writer, asset, debit, credit
+		{"cursor", 1, true, "SELECT partition, position, hash, control, batches FROM cursor ORDER BY 1"},
+		{"outcome", 2, true, "SELECT partition, position, events, runs FROM outcome ORDER BY 1, 2"},
+		{"void", 2, true, "SELECT partition, control, reason FROM void ORDER BY 1, 2"},
+		{"journal of settle", 1, true, journal("settle-*")},
+		{"tally", 5, true, "SELECT book, node, period, outcome, reason, events FROM tally ORDER BY 1, 2, 3, 4, 5"},
+		{"suspense", 8, true, "SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per FROM suspense ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"},
+		{"outstanding", 4, true, "SELECT book, customer, asset, node, amount FROM owed ORDER BY 1, 2, 3, 4"},
+		{"span", 4, true, "SELECT provider, source.source, epoch, first, last FROM source JOIN span ON span.source = source.id ORDER BY 1, 2, 3, 4"},
+		{"original", 4, true, "SELECT provider, source.source, epoch, first, last, position, segment FROM source JOIN original ON original.source = source.id ORDER BY 1, 2, 3, 4"},
+		{"distribute cursor", 0, false, "SELECT control, control_hash FROM distribute_cursor"},
+		{"handover", 3, false, fmt.Sprintf("SELECT token, asset, position, amount FROM handover WHERE position <= %d ORDER BY 1, 2, 3", ledger)},
+		{"settled period", 2, false, fmt.Sprintf("SELECT book, period, position FROM settled_period WHERE position <= %d ORDER BY 1, 2", ledger)},
+		{"distribute void", 1, false, "SELECT control, partly, reason FROM distribute_void ORDER BY 1"},
+		{"distribution", 1, false, "SELECT control, id, token, book, period, ledger, register, record_date, rail, holders, supply FROM distribution ORDER BY 1"},
+		{"pool", 2, false, "SELECT distribution, asset, inbox, basis_points, fee, pool, held, payouts, planned FROM pool ORDER BY 1, 2"},
+		{"share", 3, false, "SELECT distribution, asset, holder, units, frozen, amount, held FROM share ORDER BY 1, 2, 3"},
+		{"journal of distribute", 1, false, journal(DistributeWriter)},
+		{"entitlement", 3, false, "SELECT token, asset, holder, payable, held FROM entitlement ORDER BY 1, 2, 3"},
+		{"payout", 2, false, "SELECT distribution, id, asset, holder, amount, state, reference FROM payout ORDER BY 1, 2"},
+		{"batch", 1, false, "SELECT name, rail, distribution, control FROM batch ORDER BY 1"},
+		{"message for PAYOUT", 1, false, "SELECT number, token, journal, data FROM payout_message ORDER BY 1"},
+		{"balance", 3, false, `SELECT account.name AS account, writer.name AS writer, asset, debit, credit
 			FROM account CROSS JOIN writer CROSS JOIN balance WHERE balance.writer = writer.id AND balance.account = account.id ORDER BY 1, 2, 3`},
 	}
 }

@@ -133,4 +133,3 @@ func (b *books) cursorWithinStream(ctx context.Context, usage *eventlog.Stream) 
 	}
 	return "", err
 }
-

@@ -1,0 +1,270 @@
+package replay
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+// compare walks one part of both stores.
+func (r *replay) compare(derived *sqlite.Snapshot, relation sqlite.Relation) error {
+	first, rows, equal, err := r.live.Compare(derived, relation)
+	r.result.Rows += rows
+	if err != nil || equal {
+		return err
+	}
+	row := first.Here
+	if row == nil {
+		row = first.There
+	}
+	where := relation.Name
+	for i := range min(relation.Key, len(row)) {
+		where += fmt.Sprintf(", %s %v", row[i].Name, row[i].Value)
+	}
+	d := &Difference{Where: where, Live: "no such row", Replayed: "no such row"}
+	switch {
+	case first.Here == nil:
+		d.Replayed = rest(first.There, relation.Key)
+	case first.There == nil:
+		d.Live = rest(first.Here, relation.Key)
+	default:
+		d.Live, d.Replayed = differing(first.Here, first.There)
+	}
+	return d
+}
+
+// rest writes the fields after the key.
+func rest(row []sqlite.Field, key int) string {
+	var parts []string
+	for _, f := range row[min(key, len(row)):] {
+		parts = append(parts, f.Name+" "+text(f))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// differing writes the fields that are not equal.
+func differing(here, there []sqlite.Field) (live, replayed string) {
+	var a, b []string
+	for i := range here {
+		if x, y := fmt.Sprint(here[i].Value), fmt.Sprint(there[i].Value); x == y {
+			continue
+		}
+		if here[i].Name == "record" {
+			x, y := postings(here[i].Value, there[i].Value)
+			a, b = append(a, x), append(b, y)
+			continue
+		}
+		a, b = append(a, here[i].Name+" "+text(here[i])), append(b, there[i].Name+" "+text(there[i]))
+	}
+	return strings.Join(a, ", "), strings.Join(b, ", ")
+}
+
+// text writes a field as what it is.
+func text(f sqlite.Field) string {
+	data, ok := f.Value.([]byte)
+	if !ok {
+		return fmt.Sprint(f.Value)
+	}
+	switch f.Name {
+	case "debit", "credit", "amount", "inbox", "fee", "pool", "held", "planned", "payable":
+		if len(data) == 16 {
+			return money.AmountFromBytes([16]byte(data)).String()
+		}
+	case "quantity", "per":
+		if len(data) == 16 {
+			return money.QuantityFromBytes([16]byte(data)).String()
+		}
+	case "units", "frozen", "supply":
+		if len(data) == 16 {
+			return money.UnitsFromBytes([16]byte(data)).String()
+		}
+	case "runs":
+		if runs, err := settlement.DecodeRuns(data); err == nil {
+			return fmt.Sprint(runs)
+		}
+	case "record":
+		if r, err := ledger.DecodeRecord(data); err == nil {
+			return fmt.Sprintf("of %d entries, cut at %d", len(r.Entries), r.Cut)
+		}
+	case "data":
+		return string(data)
+	}
+	return fmt.Sprintf("%x", data)
+}
+
+// postings names the first posting in which two records differ.
+func postings(here, there any) (live, replayed string) {
+	x, _ := here.([]byte)
+	y, _ := there.([]byte)
+	a, errA := ledger.DecodeRecord(x)
+	b, errB := ledger.DecodeRecord(y)
+	if errA != nil || errB != nil {
+		return readable(x, errA), readable(y, errB)
+	}
+	for i := range max(len(a.Entries), len(b.Entries)) {
+		if i >= len(a.Entries) || i >= len(b.Entries) {
+			return fmt.Sprintf("%d entries", len(a.Entries)), fmt.Sprintf("%d entries", len(b.Entries))
+		}
+		e, f := a.Entries[i], b.Entries[i]
+		for j := range min(len(e.Postings), len(f.Postings)) {
+			if e.Postings[j] != f.Postings[j] {
+				return posting(e.Postings[j]), posting(f.Postings[j])
+			}
+		}
+		if len(e.Postings) != len(f.Postings) {
+			return fmt.Sprintf("entry %d has %d postings", i, len(e.Postings)), fmt.Sprintf("entry %d has %d postings", i, len(f.Postings))
+		}
+		e.Postings, f.Postings = nil, nil
+		if x, y := fmt.Sprintf("%+v", e), fmt.Sprintf("%+v", f); x != y {
+			return x, y
+		}
+	}
+	a.Entries, b.Entries = nil, nil
+	return fmt.Sprintf("%+v", a), fmt.Sprintf("%+v", b)
+}
+
+func readable(data []byte, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("a record of %d bytes", len(data))
+}
+
+func posting(p ledger.Posting) string {
+	s := fmt.Sprintf("debit %s, credit %s: %v %s", p.Debit, p.Credit, p.Amount, p.Asset)
+	if p.Meter != "" {
+		s += fmt.Sprintf(" for %v %s (%d events) by %s at %q", p.Quantity, p.Meter, p.Events, p.Card, p.Quote)
+	}
+	return s
+}
+
+// ledger compares LEDGER with the journal rows that settle derived, as far as
+// they are known to be there.
+func (r *replay) ledger(ctx context.Context, derived *sqlite.Snapshot) error {
+	writers, err := r.live.Writers()
+	if err != nil {
+		return err
+	}
+	derivedWriters, err := derived.Writers()
+	if err != nil {
+		return err
+	}
+	for _, w := range writers {
+		if !strings.HasPrefix(w.Name, "settle-") {
+			continue
+		}
+		for _, d := range derivedWriters {
+			if d.Name != w.Name {
+				continue
+			}
+			t := &tail{stream: r.from.Ledger, writer: w.Name, through: w.Relayed}
+			err := t.walk(ctx, func(each func(uint64, []byte) error) error {
+				return derived.Journal(d, 1, func(row sqlite.Written) error { return each(row.Number, row.Record) })
+			})
+			r.result.Messages += t.equal
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// payout compares PAYOUT with what distribute derived for it.
+func (r *replay) payout(ctx context.Context, derived *sqlite.Snapshot) error {
+	writers, err := r.live.Writers()
+	if err != nil {
+		return err
+	}
+	for _, w := range writers {
+		if w.Name != sqlite.DistributeWriter {
+			continue
+		}
+		t := &tail{stream: r.from.Payout, writer: w.Name, through: w.Relayed}
+		err := t.walk(ctx, func(each func(uint64, []byte) error) error {
+			return derived.PayoutMessages(func(m distribution.Outgoing) error { return each(m.Number, m.Data) })
+		})
+		r.result.Messages += t.equal
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tail walks a writer's messages in a stream beside the rows that they are of.
+// A message carries its writer and number as its id.
+type tail struct {
+	stream  *eventlog.Stream
+	writer  string
+	through uint64 // rows up to this one are there
+	equal   uint64
+}
+
+func (t *tail) walk(ctx context.Context, rows func(each func(number uint64, data []byte) error) error) error {
+	last, err := t.stream.Last(ctx)
+	if err != nil || t.through == 0 {
+		return err
+	}
+	if last == 0 {
+		return &Difference{Where: t.stream.Name(), Live: "no message", Replayed: fmt.Sprintf("%d of %s are published", t.through, t.writer)}
+	}
+	reader, err := t.stream.Read(ctx, 1, "")
+	if err != nil {
+		return err
+	}
+	defer reader.Stop()
+	at := uint64(0)
+	seen := uint64(0)
+	err = rows(func(number uint64, data []byte) error {
+		if number > t.through {
+			return nil
+		}
+		seen = number
+		id := fmt.Sprintf("%s-%d", t.writer, number)
+		for at < last {
+			m, err := reader.Next(ctx)
+			if err != nil {
+				return err
+			}
+			at = m.Seq
+			if have := m.Header.Get(nats.MsgIdHdr); have != id {
+				if strings.HasPrefix(have, t.writer+"-") {
+					return &Difference{Where: fmt.Sprintf("%s position %d", t.stream.Name(), at), Live: "message " + have, Replayed: "message " + id}
+				}
+				continue // of another writer
+			}
+			if !bytes.Equal(m.Data, data) {
+				return t.differs(at, m.Data, data)
+			}
+			t.equal++
+			return nil
+		}
+		return &Difference{Where: t.stream.Name(), Live: fmt.Sprintf("ends at %d", last), Replayed: "message " + id}
+	})
+	if err == nil && seen < t.through {
+		return &Difference{Where: t.stream.Name(), Live: fmt.Sprintf("%d messages of %s are published", t.through, t.writer), Replayed: fmt.Sprintf("there are %d", seen)}
+	}
+	return err
+}
+
+func (t *tail) differs(at uint64, live, replayed []byte) error {
+	d := &Difference{Where: fmt.Sprintf("%s position %d", t.stream.Name(), at)}
+	if ledger.IsRecord(live) && ledger.IsRecord(replayed) {
+		d.Live, d.Replayed = postings(live, replayed)
+		return d
+	}
+	d.Live, d.Replayed = fmt.Sprintf("SHA-256 %x", sha256.Sum256(live)), fmt.Sprintf("SHA-256 %x", sha256.Sum256(replayed))
+	return d
+}
