@@ -149,4 +149,14 @@ func TestUsageBecomesPayouts(t *testing.T) {
 	if batch["payouts"].(float64) != 2 || batch["amount"] != "19.4025" {
 		t.Fatalf("batch: %v", batch)
 	}
+	if got := p.ask("GET", "/v1/check?deep=true", "", "", 200); got["ok"] != true {
+		t.Fatalf("check: %v", got)
+	}
+	if got := p.ask("POST", "/v1/replay", "", "", 200); got["identical"] != true {
+		t.Fatalf("replay: %v", got)
+	}
+	sum := p.ask("GET", "/v1/summary", "", "", 200)
+	if sum["accepted"].(float64) != 10 || sum["duplicate"].(float64) != 10 {
+		t.Fatalf("summary: %v", sum)
+	}
 }
