@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
 )
@@ -17,11 +18,12 @@ type registerCommand struct {
 	Import struct {
 		File  string `arg:"" help:"CSV file with a holder (or account, address) and a units (or amount) column." type:"existingfile"`
 		Token string `required:"" help:"Token that is held."`
+		Add   bool   `help:"Issue beside what was issued before; without it a second, different file is refused."`
 	} `cmd:"" help:"Issue a token's units to the holders of a CSV file."`
 }
 
 func (c *registerCommand) Run(ctx context.Context, r *root) error {
-	return r.upload(ctx, "/v1/registers/"+url.PathEscape(c.Import.Token)+"/import", c.Import.File)
+	return r.upload(ctx, fmt.Sprintf("/v1/registers/%s/import?add=%t", url.PathEscape(c.Import.Token), c.Import.Add), c.Import.File)
 }
 
 type holdsCommand struct {
@@ -62,7 +64,11 @@ func (s *server) upload(ctx context.Context, path, name string) (api.Imported, e
 		return done, err
 	}
 	defer func() { _ = file.Close() }()
-	err = s.send(ctx, http.MethodPost, path+"?file="+url.QueryEscape(filepath.Base(name)), "text/csv", file, &done)
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	err = s.send(ctx, http.MethodPost, path+separator+"file="+url.QueryEscape(filepath.Base(name)), "text/csv", file, &done)
 	return done, err
 }
 

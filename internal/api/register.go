@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -33,9 +34,10 @@ func (s *Server) registers() {
 		func(ctx context.Context, in *struct {
 			Token   events.Token `path:"token"`
 			File    string       `query:"file" doc:"Name of the file, kept as reference."`
+			Add     bool         `query:"add" doc:"Issue beside what other imports and movements have issued."`
 			RawBody []byte       `contentType:"text/csv"`
 		}) (*answer[Imported], error) {
-			return s.importRegister(ctx, in.Token, in.File, in.RawBody)
+			return s.importRegister(ctx, in.Token, in.File, in.Add, in.RawBody)
 		})
 	register(s, http.MethodPost, "/v1/holds/{list}", "import-holds", "Replace a screening list",
 		func(ctx context.Context, in *struct {
@@ -69,8 +71,9 @@ func (s *Server) registers() {
 
 // importRegister issues what a file says, in messages whose ids come from the
 // file's bytes: an import that was cut short is completed by the same file, and
-// one that was complete changes nothing.
-func (s *Server) importRegister(ctx context.Context, token events.Token, name string, file []byte) (*answer[Imported], error) {
+// one that was complete changes nothing. Another file would issue a second
+// time, so it is refused unless add says that this is meant.
+func (s *Server) importRegister(ctx context.Context, token events.Token, name string, add bool, file []byte) (*answer[Imported], error) {
 	known := false
 	s.Engine.Directory(func(d *directory.Directory) { _, known = d.Token(token) })
 	if !known {
@@ -95,6 +98,12 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 	there, err := s.recorded(ctx, token)
 	if err != nil {
 		return nil, unavailable(err)
+	}
+	for id := range there {
+		if !add && !strings.HasPrefix(id, whole.ID) {
+			return nil, huma.Error409Conflict(fmt.Sprintf(
+				"token %q has a register already, and %s is another file: importing it would issue its units beside those there; say add if that is meant", token, name))
+		}
 	}
 	for _, part := range events.SplitMovements(whole, events.MaxMovements) {
 		if position, ok := there[part.ID]; ok {
