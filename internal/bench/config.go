@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+)
+
+// Config says what to measure. Zero fields take the defaults.
+type Config struct {
+	// Events of the variants that are accepted quickest; [Variant] says which
+	// take a part of them. At least 100,000; 5,000,000. Too few, and the figures
+	// are those of a start.
+	Events int
+	// Variants by name; empty: all.
+	Variants []string
+	// Senders is how many requests are under way at once; 16. Fewer than the
+	// engine needs to fill its messages, and every request waits for the disk.
+	Senders int
+	// Lazy adds the variants that do not sync.
+	Lazy bool
+	// Folder is where temporary folders are made; empty: the system's place.
+	Folder string
+	// Throughput leaves the latencies out.
+	Throughput bool
+
+	Progress func(text string) // told what is under way; nil: nobody
+	Logger   *slog.Logger      // of the engine
+}
+
+// Variant is one way of sending usage.
+type Variant struct {
+	Name   string `json:"name"`
+	What   string `json:"what"`
+	packed bool
+	ids    bool // without sequences
+	single bool // every event has a node and a customer of its own
+	lazy   bool
+	part   int // of Config.Events: one in so many
+}
+
+// perBody is how many events a request has: what the goal says for JSON, and as
+// many as a segment may have where they are packed.
+func (v Variant) perBody() int {
+	if v.packed {
+		return 10_000
+	}
+	return 1_000
+}
+
+// Variants returns every variant, in the order in which they are measured.
+func Variants() []Variant {
+	list := []Variant{
+		{Name: "json", What: "CloudEvents JSON over HTTP, 1,000 a request, sequenced", part: 1},
+		{Name: "packed", What: "packed over HTTP, 10,000 a request, sequenced", packed: true, part: 1},
+		{Name: "json-ids", What: "as json, ids instead of sequences", ids: true, part: 4},
+		{Name: "packed-ids", What: "as packed, ids instead of sequences", packed: true, ids: true, part: 4},
+		{Name: "json-single", What: "as json, every event its own customer and node", single: true, part: 10},
+		{Name: "packed-single", What: "as packed, every event its own customer and node", packed: true, single: true, part: 10},
+	}
+	for _, v := range list[:2] {
+		v.Name, v.What, v.lazy = v.Name+"-lazy", "as "+v.Name+", not synced", true
+		list = append(list, v)
+	}
+	return list
+}
+
+const (
+	leastEvents = 10_000
+	mostEvents  = 2_000_000_000
+	mostSenders = 256
+)
+
+// chosen checks the configuration, reporting every problem at once.
+func (c *Config) chosen() ([]Variant, error) {
+	var problems []error
+	if c.Events == 0 {
+		c.Events = 5_000_000
+	}
+	if c.Senders == 0 {
+		c.Senders = 16
+	}
+	if c.Events < leastEvents || c.Events > mostEvents {
+		problems = append(problems, fmt.Errorf("events: %d is not between %d and %d", c.Events, leastEvents, mostEvents))
+	}
+	if c.Senders < 1 || c.Senders > mostSenders {
+		problems = append(problems, fmt.Errorf("senders: %d is not between 1 and %d", c.Senders, mostSenders))
+	}
+	var list []Variant
+	var names []string
+	for _, v := range Variants() {
+		names = append(names, v.Name)
+		if len(c.Variants) == 0 && (c.Lazy || !v.lazy) || slices.Contains(c.Variants, v.Name) {
+			list = append(list, v)
+		}
+	}
+	for _, name := range c.Variants {
+		if !slices.Contains(names, name) {
+			problems = append(problems, fmt.Errorf("variant: %q is none of %s", name, strings.Join(names, ", ")))
+		}
+	}
+	if c.Progress == nil {
+		c.Progress = func(string) {}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return list, errors.Join(problems...)
+}
