@@ -1,0 +1,183 @@
+package statement
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// OfCustomer is a customer's statement: what it used, paid and owes.
+type OfCustomer struct {
+	Customer events.Customer `json:"customer"`
+	Charges  []Charge        `json:"charges" doc:"By node, meter, card and period."`
+	Money    []CustomerMoney `json:"money" doc:"Deposits and collections, in order."`
+	Owed     []OwedLine      `json:"owed" doc:"By node."`
+	Waiting  []Waiting       `json:"waiting"`
+	Totals   []CustomerTotal `json:"totals" doc:"By asset."`
+}
+
+// CustomerMoney is one deposit or collection.
+type CustomerMoney struct {
+	Kind   string        `json:"kind" enum:"deposit,collection"`
+	Book   events.Book   `json:"book"`
+	Period events.Period `json:"period,omitempty" doc:"Empty before the first closing."`
+	Ref    string        `json:"ref" doc:"The decision that caused it."`
+	Asset  money.Asset   `json:"asset"`
+	Amount money.Amount  `json:"amount"`
+}
+
+// OwedLine is what a customer owes for one node.
+type OwedLine struct {
+	Book   events.Book  `json:"book"`
+	Node   events.Node  `json:"node"`
+	Asset  money.Asset  `json:"asset"`
+	Amount money.Amount `json:"amount"`
+}
+
+// CustomerTotal is a customer's money in one asset: deposited = collected +
+// prepaid, and charged = collected + owed.
+type CustomerTotal struct {
+	Asset     money.Asset  `json:"asset"`
+	Charged   money.Amount `json:"charged"`
+	Deposited money.Amount `json:"deposited"`
+	Collected money.Amount `json:"collected"`
+	Prepaid   money.Amount `json:"prepaid" doc:"Left of the deposits."`
+	Owed      money.Amount `json:"owed" doc:"Charged and not collected."`
+}
+
+// Customer makes a customer's statement. One that never used or deposited
+// anything has an empty one.
+func Customer(ctx context.Context, db *sqlite.DB, customer events.Customer) (s OfCustomer, err error) {
+	s = OfCustomer{Customer: customer, Charges: []Charge{}, Money: []CustomerMoney{}, Owed: []OwedLine{}, Waiting: []Waiting{}, Totals: []CustomerTotal{}}
+	err = db.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+		if err := s.journal(snapshot); err != nil {
+			return err
+		}
+		owed, err := snapshot.Outstanding("", customer)
+		if err != nil {
+			return err
+		}
+		for _, o := range owed {
+			s.Owed = append(s.Owed, OwedLine{o.Book, o.Node, o.Asset, o.Amount})
+		}
+		waiting, err := snapshot.Suspense("")
+		if err != nil {
+			return err
+		}
+		for _, l := range waiting {
+			if l.Customer == customer {
+				s.Waiting = append(s.Waiting, Waiting{l.Book, l.Node, l.Customer, l.Meter, l.Card, l.Pair, l.Period, l.Events, l.Quantity})
+			}
+		}
+		return s.totals(snapshot)
+	})
+	if err != nil {
+		return OfCustomer{}, fmt.Errorf("stating customer %s: %w", customer, err)
+	}
+	return s, nil
+}
+
+func (s *OfCustomer) journal(snapshot *sqlite.Snapshot) error {
+	lines := charges{}
+	owes, has := ledger.CustomerReceivable(s.Customer), ledger.CustomerPrepaid(s.Customer)
+	err := snapshot.Entries("", func(_ string, _ sqlite.Written, r *ledger.Record) error {
+		for i := range r.Entries {
+			e := &r.Entries[i]
+			for j := range e.Postings {
+				p := &e.Postings[j]
+				switch {
+				case (e.Kind == "usage" || e.Kind == "release") && p.Debit == owes:
+					if err := lines.add(e, p); err != nil {
+						return err
+					}
+				case p.Credit == has || p.Debit == has:
+					s.Money = append(s.Money, CustomerMoney{e.Kind, e.Book, e.Period, e.Ref, p.Asset, p.Amount})
+				}
+			}
+		}
+		return nil
+	})
+	for _, k := range slices.SortedFunc(maps.Keys(lines), chargeKey.compare) {
+		s.Charges = append(s.Charges, *lines[k])
+	}
+	return err
+}
+
+func (s *OfCustomer) totals(snapshot *sqlite.Snapshot) error {
+	owes, has := ledger.CustomerReceivable(s.Customer), ledger.CustomerPrepaid(s.Customer)
+	totals := map[money.Asset]*CustomerTotal{}
+	rows, err := snapshot.Balances("customer:" + string(s.Customer) + ":")
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		t := totals[row.Asset]
+		if t == nil {
+			t = &CustomerTotal{Asset: row.Asset}
+		}
+		switch row.Account {
+		case owes:
+			t.Charged, t.Collected = row.Debit, row.Credit
+			t.Owed, err = row.Debit.Sub(row.Credit)
+		case has:
+			t.Deposited = row.Credit
+			t.Prepaid, err = row.Credit.Sub(row.Debit)
+		default:
+			continue // of a customer whose id begins with this one's and a colon
+		}
+		if err != nil {
+			return err
+		}
+		totals[row.Asset] = t
+	}
+	for _, asset := range slices.Sorted(maps.Keys(totals)) {
+		s.Totals = append(s.Totals, *totals[asset])
+	}
+	return nil
+}
+
+// Write writes the statement for people to read.
+func (s *OfCustomer) Write(w io.Writer) error {
+	fmt.Fprintf(w, "Statement of customer %s\n", s.Customer)
+	t := section(w, "Totals", "ASSET", "CHARGED", "DEPOSITED", "COLLECTED", "PREPAID", "OWED")
+	for _, l := range s.Totals {
+		t.row(l.Asset, l.Charged, l.Deposited, l.Collected, l.Prepaid, l.Owed)
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	t = section(w, "Charges", "PERIOD", "USED IN", "NODE", "METER", "CARD", "EVENTS", "QUANTITY", "CHARGED", "ASSET")
+	for _, l := range s.Charges {
+		t.row(l.Period, l.Origin, l.Node, l.Meter, l.Card, l.Events, l.Quantity, l.Charged, l.Asset)
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	t = section(w, "Deposits and collections", "KIND", "PERIOD", "AMOUNT", "ASSET", "DECISION")
+	for _, l := range s.Money {
+		t.row(l.Kind, l.Period, l.Amount, l.Asset, l.Ref)
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	if len(s.Owed) > 0 {
+		t = section(w, "Owed", "NODE", "AMOUNT", "ASSET")
+		for _, l := range s.Owed {
+			t.row(l.Node, l.Amount, l.Asset)
+		}
+		if err := t.end(); err != nil {
+			return err
+		}
+	}
+	if len(s.Waiting) == 0 {
+		return nil
+	}
+	return writeWaiting(w, s.Waiting)
+}

@@ -1,0 +1,168 @@
+package statement
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/distribute/payout"
+)
+
+// OfHolder is a holder's statement: what it held, what its shares were, and what
+// became of them.
+type OfHolder struct {
+	Holder events.Holder `json:"holder"`
+	Shares []ShareLine   `json:"shares" doc:"By distribution, in order."`
+	Owed   []HolderOwed  `json:"owed" doc:"By token and asset: what was not sent."`
+	Totals []HolderTotal `json:"totals" doc:"By asset."`
+}
+
+// ShareLine is a holder's part of one distribution, and its payment.
+type ShareLine struct {
+	Distribution string             `json:"distribution"`
+	Token        events.Token       `json:"token"`
+	Period       events.Period      `json:"period"`
+	RecordDate   time.Time          `json:"record_date"`
+	Asset        money.Asset        `json:"asset"`
+	Units        money.Units        `json:"units" doc:"Held at the record date."`
+	Frozen       money.Units        `json:"frozen" doc:"Of them."`
+	Supply       money.Units        `json:"supply"`
+	Pool         money.Amount       `json:"pool"`
+	Share        money.Amount       `json:"share"`
+	Held         money.Amount       `json:"held" doc:"Of the share: not made payable."`
+	Payout       string             `json:"payout,omitempty"`
+	Amount       money.Amount       `json:"amount" doc:"Of the payout; with what was carried before."`
+	State        distribution.State `json:"state,omitempty"`
+	Reference    string             `json:"reference,omitempty"`
+}
+
+// HolderOwed is what a token owes a holder.
+type HolderOwed struct {
+	Token   events.Token `json:"token"`
+	Asset   money.Asset  `json:"asset"`
+	Carried money.Amount `json:"carried" doc:"Waits for the next payout."`
+	Held    money.Amount `json:"held" doc:"Waits until it may be paid."`
+}
+
+// HolderTotal is a holder's money in one asset. Shares = paid + in flight +
+// carried + held, less what was recovered from another wallet or to one.
+type HolderTotal struct {
+	Asset    money.Asset  `json:"asset"`
+	Shares   money.Amount `json:"shares"`
+	Paid     money.Amount `json:"paid"`
+	InFlight money.Amount `json:"in_flight"`
+	Carried  money.Amount `json:"carried"`
+	Held     money.Amount `json:"held"`
+}
+
+// Holder makes a holder's statement. A stranger has an empty one.
+func Holder(ctx context.Context, db *sqlite.DB, holder events.Holder) (s OfHolder, err error) {
+	s = OfHolder{Holder: holder, Shares: []ShareLine{}, Owed: []HolderOwed{}, Totals: []HolderTotal{}}
+	totals := map[money.Asset]*HolderTotal{}
+	total := func(asset money.Asset) *HolderTotal {
+		if totals[asset] == nil {
+			totals[asset] = &HolderTotal{Asset: asset}
+		}
+		return totals[asset]
+	}
+	err = db.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+		made, err := snapshot.Distributions("")
+		if err != nil {
+			return err
+		}
+		for i := range made {
+			for _, p := range made[i].Pools {
+				if err := s.share(snapshot, &made[i], p, total); err != nil {
+					return err
+				}
+			}
+		}
+		err = snapshot.Owed(holder, func(o sqlite.Owed) error {
+			s.Owed = append(s.Owed, HolderOwed{o.Token, o.Asset, o.Payable, o.Held})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return s.balances(snapshot, total)
+	})
+	if err != nil {
+		return OfHolder{}, fmt.Errorf("stating holder %s: %w", holder, err)
+	}
+	for _, asset := range slices.Sorted(maps.Keys(totals)) {
+		s.Totals = append(s.Totals, *totals[asset])
+	}
+	return s, nil
+}
+
+// share adds the line of one pool, where the holder has a share or a payout.
+func (s *OfHolder) share(snapshot *sqlite.Snapshot, d *distribution.Distribution, pool distribution.Pool, total func(money.Asset) *HolderTotal) error {
+	share, has, err := snapshot.ShareOf(d, pool.Asset, s.Holder)
+	if err != nil {
+		return err
+	}
+	paid, pays, err := snapshot.Payout(d, payout.ID(d.ID, pool.Asset, s.Holder))
+	if err != nil || !has && !pays {
+		return err
+	}
+	s.Shares = append(s.Shares, ShareLine{
+		Distribution: d.ID, Token: d.Token, Period: d.Period, RecordDate: d.RecordDate, Asset: pool.Asset,
+		Units: share.Units, Frozen: share.Frozen, Supply: d.Supply, Pool: pool.Pool, Share: share.Amount, Held: share.Held,
+		Payout: paid.ID, Amount: paid.Amount, State: paid.State, Reference: paid.Reference,
+	})
+	t := total(pool.Asset)
+	sum(&err, &t.Shares, share.Amount)
+	switch paid.State {
+	case distribution.Planned, distribution.Submitted:
+		sum(&err, &t.InFlight, paid.Amount)
+	case distribution.Confirmed:
+		sum(&err, &t.Paid, paid.Amount)
+	}
+	return err
+}
+
+// balances takes what is carried and held from the ledger.
+func (s *OfHolder) balances(snapshot *sqlite.Snapshot, total func(money.Asset) *HolderTotal) error {
+	carried, held := ledger.HolderPayable(s.Holder), ledger.HolderHeld(s.Holder)
+	rows, err := snapshot.Balances("holder:" + string(s.Holder) + ":")
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		switch row.Account {
+		case carried:
+			total(row.Asset).Carried, err = row.Credit.Sub(row.Debit)
+		case held:
+			total(row.Asset).Held, err = row.Credit.Sub(row.Debit)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Write writes the statement for people to read.
+func (s *OfHolder) Write(w io.Writer) error {
+	fmt.Fprintf(w, "Statement of holder %s\n", s.Holder)
+	t := section(w, "Totals", "ASSET", "SHARES", "PAID", "IN FLIGHT", "CARRIED", "HELD")
+	for _, l := range s.Totals {
+		t.row(l.Asset, l.Shares, l.Paid, l.InFlight, l.Carried, l.Held)
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	t = section(w, "Distributions", "DISTRIBUTION", "PERIOD", "UNITS", "OF", "POOL", "SHARE", "HELD", "PAYOUT", "ASSET", "STATE", "REFERENCE")
+	for _, l := range s.Shares {
+		t.row(l.Distribution, l.Period, l.Units, l.Supply, l.Pool, l.Share, l.Held, l.Amount, l.Asset, l.State, l.Reference)
+	}
+	return t.end()
+}

@@ -1,0 +1,249 @@
+package statement
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// OfProvider is a provider's statement: what its nodes did and earned.
+type OfProvider struct {
+	Provider events.Provider `json:"provider"`
+	Books    []events.Book   `json:"books"`
+	Nodes    []NodeLine      `json:"nodes"`
+	Charges  []Charge        `json:"charges" doc:"By node, meter, card and period."`
+	Outcomes []OutcomeLine   `json:"outcomes" doc:"Events by node and period."`
+	Waiting  []Waiting       `json:"waiting"`
+	Totals   []ProviderTotal `json:"totals" doc:"By asset."`
+}
+
+// NodeLine is the money of one node in one asset.
+type NodeLine struct {
+	Node       events.Node  `json:"node"`
+	Asset      money.Asset  `json:"asset"`
+	Charged    money.Amount `json:"charged"`
+	Collected  money.Amount `json:"collected"`
+	Owed       money.Amount `json:"owed" doc:"Charged and not collected."`
+	HandedOver money.Amount `json:"handed_over" doc:"To a token, or to the provider where none stands for the node."`
+}
+
+// OutcomeLine is what became of the events of one node and period.
+type OutcomeLine struct {
+	Book      events.Book   `json:"book"`
+	Node      events.Node   `json:"node" doc:"Empty: no node of the book."`
+	Period    events.Period `json:"period"`
+	Received  uint64        `json:"received" doc:"The sum of the four that follow."`
+	Accepted  uint64        `json:"accepted"`
+	Late      uint64        `json:"late"`
+	Duplicate uint64        `json:"duplicate"`
+	Refused   uint64        `json:"refused"`
+	Reasons   []ReasonCount `json:"reasons,omitempty"`
+}
+
+// ReasonCount is how many events were refused for a reason.
+type ReasonCount struct {
+	Reason events.Reason `json:"reason"`
+	Events uint64        `json:"events"`
+}
+
+// ProviderTotal is a provider's money in one asset.
+type ProviderTotal struct {
+	Asset      money.Asset  `json:"asset"`
+	Charged    money.Amount `json:"charged"`
+	Collected  money.Amount `json:"collected"`
+	Owed       money.Amount `json:"owed"`
+	HandedOver money.Amount `json:"handed_over"`
+	Payable    money.Amount `json:"payable" doc:"Of that, to the provider itself."`
+}
+
+// Provider makes a provider's statement over its books, which the caller knows
+// from the directory.
+func Provider(ctx context.Context, db *sqlite.DB, provider events.Provider, books []events.Book) (s OfProvider, err error) {
+	books = slices.Sorted(slices.Values(books))
+	s = OfProvider{Provider: provider, Books: append([]events.Book{}, books...), Nodes: []NodeLine{}, Charges: []Charge{}, Outcomes: []OutcomeLine{}, Waiting: []Waiting{}, Totals: []ProviderTotal{}}
+	err = db.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+		nodes := map[events.Node]bool{}
+		for _, book := range books {
+			if err := s.book(snapshot, book, nodes); err != nil {
+				return err
+			}
+		}
+		return s.money(snapshot, nodes)
+	})
+	if err != nil {
+		return OfProvider{}, fmt.Errorf("stating provider %s: %w", provider, err)
+	}
+	return s, nil
+}
+
+// book adds the lines of one book, and notes which nodes are in it.
+func (s *OfProvider) book(snapshot *sqlite.Snapshot, book events.Book, nodes map[events.Node]bool) error {
+	lines := charges{}
+	err := snapshot.Entries(book, func(_ string, _ sqlite.Written, r *ledger.Record) error {
+		for i := range r.Entries {
+			e := &r.Entries[i]
+			if e.Kind != "usage" && e.Kind != "release" {
+				continue
+			}
+			for j := range e.Postings {
+				if err := lines.add(e, &e.Postings[j]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(lines), chargeKey.compare) {
+		s.Charges = append(s.Charges, *lines[k])
+		nodes[k.node] = true
+	}
+	tallies, err := snapshot.Tallies(book)
+	if err != nil {
+		return err
+	}
+	for _, t := range tallies {
+		n := len(s.Outcomes) - 1
+		if n < 0 || s.Outcomes[n].Book != t.Book || s.Outcomes[n].Node != t.Node || s.Outcomes[n].Period != t.Period {
+			s.Outcomes = append(s.Outcomes, OutcomeLine{Book: t.Book, Node: t.Node, Period: t.Period})
+			n++
+		}
+		line := &s.Outcomes[n]
+		line.Received += t.Events
+		switch t.Outcome {
+		case events.Accepted:
+			line.Accepted += t.Events
+		case events.Late:
+			line.Late += t.Events
+		case events.Duplicate:
+			line.Duplicate += t.Events
+		case events.Refused:
+			line.Refused += t.Events
+			line.Reasons = append(line.Reasons, ReasonCount{t.Reason, t.Events})
+		}
+		if t.Node != "" {
+			nodes[t.Node] = true
+		}
+	}
+	waiting, err := snapshot.Suspense(book)
+	for _, l := range waiting {
+		s.Waiting = append(s.Waiting, Waiting{l.Book, l.Node, l.Customer, l.Meter, l.Card, l.Pair, l.Period, l.Events, l.Quantity})
+	}
+	return err
+}
+
+// money takes the nodes' lines and the totals from the balances.
+func (s *OfProvider) money(snapshot *sqlite.Snapshot, nodes map[events.Node]bool) error {
+	rows, err := snapshot.Balances("node:")
+	if err != nil {
+		return err
+	}
+	lines := map[[2]string]*NodeLine{}
+	for _, row := range rows {
+		_, id, part := row.Account.Split()
+		if !nodes[events.Node(id)] {
+			continue
+		}
+		k := [2]string{id, string(row.Asset)}
+		if lines[k] == nil {
+			lines[k] = &NodeLine{Node: events.Node(id), Asset: row.Asset}
+		}
+		l := lines[k]
+		switch part {
+		case "earned":
+			l.Charged = row.Credit
+			l.Owed, err = row.Credit.Sub(row.Debit)
+		case "collected":
+			l.Collected, l.HandedOver = row.Credit, row.Debit
+		}
+		if err != nil {
+			return err
+		}
+	}
+	totals := map[money.Asset]*ProviderTotal{}
+	total := func(asset money.Asset) *ProviderTotal {
+		if totals[asset] == nil {
+			totals[asset] = &ProviderTotal{Asset: asset}
+		}
+		return totals[asset]
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(lines), func(a, b [2]string) int { return compareTexts(a[:], b[:]) }) {
+		l := *lines[k]
+		s.Nodes = append(s.Nodes, l)
+		t := total(l.Asset)
+		sum(&err, &t.Charged, l.Charged)
+		sum(&err, &t.Collected, l.Collected)
+		sum(&err, &t.Owed, l.Owed)
+		sum(&err, &t.HandedOver, l.HandedOver)
+	}
+	account := ledger.ProviderPayable(s.Provider)
+	rows, e := snapshot.Balances(string(account))
+	if err == nil {
+		err = e
+	}
+	for _, row := range rows {
+		if row.Account == account && err == nil {
+			total(row.Asset).Payable, err = row.Credit.Sub(row.Debit)
+		}
+	}
+	for _, asset := range slices.Sorted(maps.Keys(totals)) {
+		s.Totals = append(s.Totals, *totals[asset])
+	}
+	return err
+}
+
+// Write writes the statement for people to read.
+func (s *OfProvider) Write(w io.Writer) error {
+	fmt.Fprintf(w, "Statement of provider %s\n", s.Provider)
+	t := section(w, "Totals", "ASSET", "CHARGED", "COLLECTED", "OWED", "HANDED OVER", "OF THAT TO THE PROVIDER")
+	for _, l := range s.Totals {
+		t.row(l.Asset, l.Charged, l.Collected, l.Owed, l.HandedOver, l.Payable)
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	t = section(w, "Nodes", "NODE", "ASSET", "CHARGED", "COLLECTED", "OWED", "HANDED OVER")
+	for _, l := range s.Nodes {
+		t.row(l.Node, l.Asset, l.Charged, l.Collected, l.Owed, l.HandedOver)
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	t = section(w, "Charges", "PERIOD", "USED IN", "NODE", "METER", "CARD", "EVENTS", "QUANTITY", "CHARGED", "ASSET")
+	for _, l := range s.Charges {
+		t.row(l.Period, l.Origin, l.Node, l.Meter, l.Card, l.Events, l.Quantity, l.Charged, l.Asset)
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	t = section(w, "Events", "PERIOD", "NODE", "RECEIVED", "ACCEPTED", "LATE", "DUPLICATE", "REFUSED", "BECAUSE")
+	for _, l := range s.Outcomes {
+		var reasons []string
+		for _, r := range l.Reasons {
+			reasons = append(reasons, fmt.Sprintf("%s %d", r.Reason, r.Events))
+		}
+		t.row(l.Period, l.Node, l.Received, l.Accepted, l.Late, l.Duplicate, l.Refused, strings.Join(reasons, ", "))
+	}
+	if err := t.end(); err != nil || len(s.Waiting) == 0 {
+		return err
+	}
+	return writeWaiting(w, s.Waiting)
+}
+
+func writeWaiting(w io.Writer, list []Waiting) error {
+	t := section(w, "Waiting for a price", "PERIOD", "NODE", "CUSTOMER", "METER", "CARD", "QUOTE", "EVENTS", "QUANTITY")
+	for _, l := range list {
+		t.row(l.Period, l.Node, l.Customer, l.Meter, l.Card, l.Pair, l.Events, l.Quantity)
+	}
+	return t.end()
+}
