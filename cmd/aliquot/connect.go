@@ -116,7 +116,7 @@ func answered(response *http.Response) error {
 	data, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	var p problem
 	if json.Unmarshal(data, &p) != nil || p.Detail == "" && p.Title == "" {
-		return fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(data)))
+		return &refusedError{response.StatusCode, response.Status + ": " + strings.TrimSpace(string(data))}
 	}
 	text := p.Detail
 	if text == "" {
@@ -125,8 +125,16 @@ func answered(response *http.Response) error {
 	for _, e := range p.Errors {
 		text += "\n  " + strings.TrimSpace(e.Location+" "+e.Message)
 	}
-	return errors.New(text)
+	return &refusedError{response.StatusCode, text}
 }
+
+// refusedError is an answer of the API that says no.
+type refusedError struct {
+	status int // of HTTP
+	text   string
+}
+
+func (e *refusedError) Error() string { return e.text }
 
 // print shows a value as JSON, or as text by the given function.
 func (r *root) print(value any, text func(w io.Writer)) error {

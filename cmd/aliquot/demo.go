@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/daemon"
+	"github.com/aliquot-engine/aliquot/internal/demo"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// demoCommand runs the whole path once on an empty folder, over loopback HTTP:
+// a generated day, or a trace with its book and map.
+type demoCommand struct {
+	Seed      uint64 `help:"Seed of the generated day: equal seeds give equal journals." default:"1"`
+	Events    int    `help:"Usage events of the generated day." default:"200000"`
+	Nodes     int    `help:"Nodes of the generated day." default:"300"`
+	Customers int    `help:"Customers of the generated day." default:"60"`
+	Holders   int    `help:"Holders of the generated day." default:"5000"`
+
+	Book     string   `help:"Your own input: declarations (docs/book-format.md)." type:"existingfile" placeholder:"BOOK.yaml"`
+	Trace    string   `help:"CSV or JSON Lines file of usage." type:"existingfile" placeholder:"FILE"`
+	Map      string   `help:"What its columns are (docs/map-format.md)." type:"existingfile" placeholder:"MAP.yaml"`
+	Register string   `help:"CSV file of the token's holders; ten made-up ones by default." type:"existingfile" placeholder:"FILE"`
+	Quotes   string   `help:"CSV file of quote rounds, such as a Chainlink export." type:"existingfile" placeholder:"FILE"`
+	Holds    string   `help:"Screening list: one holder a line." type:"existingfile" placeholder:"FILE"`
+	Shift    string   `help:"Move all times so that the first event starts here (RFC 3339)." placeholder:"TIME"`
+	Received string   `help:"event: take each event as received at its own end; the map's choice by default." enum:",event,now" default:"" placeholder:"event"`
+	Release  []string `help:"Price what waits at this round before closing; needs --as, the person who answers for it." placeholder:"SOURCE#ROUND"`
+
+	Batch    int `help:"Events of a request." default:"1000"`
+	Restarts int `help:"Stop and start the services so many times in mid-stream." default:"0"`
+}
+
+// Validate is called by the parser.
+func (c *demoCommand) Validate() error {
+	given := 0
+	for _, file := range []string{c.Book, c.Trace, c.Map} {
+		if file != "" {
+			given++
+		}
+	}
+	if given != 0 && given != 3 {
+		return errors.New("--book, --trace and --map go together")
+	}
+	for flag, value := range map[string]string{
+		"--register": c.Register, "--quotes": c.Quotes, "--holds": c.Holds, "--shift": c.Shift, "--received": c.Received,
+	} {
+		if value != "" && given == 0 {
+			return fmt.Errorf("%s goes with --book, --trace and --map", flag)
+		}
+	}
+	if len(c.Release) > 0 && given == 0 {
+		return errors.New("--release goes with --book, --trace and --map")
+	}
+	if c.Batch < 1 || c.Batch > events.MaxEvents {
+		return fmt.Errorf("--batch: %d is not between 1 and %d", c.Batch, events.MaxEvents)
+	}
+	if c.Restarts < 0 || c.Restarts > 100 {
+		return fmt.Errorf("--restarts: %d is not between 0 and 100", c.Restarts)
+	}
+	return nil
+}
+
+func (c *demoCommand) Run(ctx context.Context, r *root) (err error) {
+	st, err := openStage(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.close()) }()
+	var result *demoResult
+	if c.Book == "" {
+		world, err := demo.New(demo.Config{Seed: c.Seed, Events: c.Events, Nodes: c.Nodes, Customers: c.Customers, Holders: c.Holders})
+		if err != nil {
+			return err
+		}
+		day := demoDay{stage: st, world: world, command: c}
+		if result, err = day.run(ctx); err != nil {
+			return err
+		}
+	} else {
+		own := demoOwn{stage: st, command: c}
+		if result, err = own.run(ctx); err != nil {
+			return err
+		}
+	}
+	if err := result.sumUp(ctx, st); err != nil {
+		return err
+	}
+	result.Seconds = json.Number(seconds(time.Since(st.began)))
+	if err := r.print(result, func(w io.Writer) { result.write(w, st) }); err != nil {
+		return err
+	}
+	for _, ok := range result.Checks {
+		if !ok {
+			return errFalse
+		}
+	}
+	return nil
+}
+
+// stage is the running services that a demo plays on.
+type stage struct {
+	dir      string
+	kept     bool // the folder stays
+	daemon   *daemon.Daemon
+	server   *server
+	as       string
+	progress *progress
+	began    time.Time
+}
+
+// openStage starts the services on --data, which must be without a ledger, or
+// on a temporary folder. That stays for a look around, unless only JSON is wanted.
+func openStage(ctx context.Context, r *root) (*stage, error) {
+	st := &stage{dir: r.Data, kept: true, as: r.As, progress: newProgress(r), began: time.Now()}
+	usual, err := filepath.Abs("aliquot-data")
+	if err != nil {
+		return nil, err
+	}
+	if r.URL != "" {
+		return nil, errors.New("the demo runs services of its own: without --url")
+	}
+	if r.Data == usual {
+		if st.dir, err = os.MkdirTemp("", "aliquot-demo-"); err != nil {
+			return nil, err
+		}
+		st.kept = !r.JSON
+	} else if _, err := os.Stat(filepath.Join(r.Data, "ledger.db")); err == nil {
+		return nil, fmt.Errorf("%s holds a ledger already: the demo begins with an empty folder", r.Data)
+	}
+	if err := st.open(ctx); err != nil {
+		return nil, errors.Join(err, st.close())
+	}
+	return st, nil
+}
+
+func (st *stage) open(ctx context.Context) (err error) {
+	st.daemon, err = daemon.Open(ctx, daemon.Config{Dir: st.dir, Listen: "127.0.0.1:0", Logger: quietLogger()})
+	if err != nil {
+		return err
+	}
+	st.server = &server{url: st.daemon.URL(), token: st.daemon.Token(), as: st.as, close: func() error { return nil }}
+	return nil
+}
+
+// restart stops and starts the services, as an operator would.
+func (st *stage) restart(ctx context.Context) error {
+	if err := st.daemon.Close(); err != nil {
+		return err
+	}
+	return st.open(ctx)
+}
+
+func (st *stage) close() error {
+	st.progress.end()
+	var err error
+	if st.daemon != nil {
+		err = st.daemon.Close()
+	}
+	if !st.kept {
+		err = errors.Join(err, os.RemoveAll(st.dir))
+	}
+	return err
+}
+
+// by returns the API as asked by a named person.
+func (st *stage) by(name string) *server {
+	s := *st.server
+	s.as = name
+	return &s
+}

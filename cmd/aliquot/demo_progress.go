@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// progress tells what is going on: on a terminal in one line that is written
+// over, elsewhere in a line now and then.
+type progress struct {
+	w    io.Writer // nil: silent
+	live bool
+	last time.Time
+	open bool // a line that will be written over
+}
+
+// How often the line is refreshed.
+const (
+	liveEvery  = 100 * time.Millisecond
+	plainEvery = 5 * time.Second
+)
+
+func newProgress(r *root) *progress {
+	if r.Quiet || r.JSON {
+		return &progress{}
+	}
+	return &progress{w: os.Stderr, live: isTerminal(os.Stderr), last: time.Now()}
+}
+
+// step tells what begins or has been done.
+func (p *progress) step(format string, args ...any) {
+	if p.w == nil {
+		return
+	}
+	p.end()
+	fmt.Fprintf(p.w, format+"\n", args...)
+}
+
+// update tells how far it has come.
+func (p *progress) update(format string, args ...any) {
+	if p.w == nil {
+		return
+	}
+	every := plainEvery
+	if p.live {
+		every = liveEvery
+	}
+	now := time.Now()
+	if now.Sub(p.last) < every {
+		return
+	}
+	p.last = now
+	if p.live {
+		fmt.Fprintf(p.w, "\r\x1b[K  "+format, args...)
+		p.open = true
+		return
+	}
+	fmt.Fprintf(p.w, "  "+format+"\n", args...)
+}
+
+// end finishes an open line.
+func (p *progress) end() {
+	if p.open {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.open = false
+	}
+}
+
+// rate is how many a second; whole, because it is for the eye.
+func rate(n int, since time.Time) int {
+	took := time.Since(since)
+	if took <= 0 {
+		return 0
+	}
+	return int(int64(n) * int64(time.Second) / int64(took))
+}

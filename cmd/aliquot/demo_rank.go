@@ -1,0 +1,83 @@
+package main
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// shown is an amount to the asset's minor unit, downwards, for the eye.
+func shown(a money.Amount, asset money.Asset) string {
+	whole, _, err := a.FloorMinor(asset)
+	if err != nil {
+		return a.String()
+	}
+	return whole.String()
+}
+
+func debit(b api.Balance) money.Amount  { return b.Debit }
+func credit(b api.Balance) money.Amount { return b.Credit }
+
+func suffixed(list []api.Balance, suffix string) []api.Balance {
+	var out []api.Balance
+	for _, b := range list {
+		if strings.HasSuffix(string(b.Account), suffix) {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// largest returns the first few, descending by a side, then by name.
+func largest(list []api.Balance, side func(api.Balance) money.Amount) []api.Balance {
+	sorted := slices.SortedFunc(slices.Values(list), func(a, b api.Balance) int {
+		return cmp.Or(side(b).Cmp(side(a)), strings.Compare(string(a.Account), string(b.Account)))
+	})
+	return sorted[:min(shownTop, len(sorted))]
+}
+
+// middle is the id in the name of an account: node:<id>:earned.
+func middle(b api.Balance) string {
+	name := string(b.Account)
+	return name[strings.Index(name, ":")+1 : strings.LastIndex(name, ":")]
+}
+
+func topPayees(list []payee) []payee {
+	sorted := slices.SortedFunc(slices.Values(list), func(a, b payee) int {
+		return cmp.Or(b.Amount.Cmp(a.Amount), strings.Compare(string(a.Holder), string(b.Holder)))
+	})
+	return sorted[:min(shownTop, len(sorted))]
+}
+
+// regionSum is what a region's nodes earned.
+type regionSum struct {
+	name  string
+	nodes int
+	sum   money.Amount
+}
+
+// byRegion adds up what nodes earned; a sum that does not fit stays as it was,
+// because no ledger would hold it.
+func byRegion(earned []api.Balance, regions map[events.Node]string) []regionSum {
+	sums := map[string]regionSum{}
+	for _, b := range earned {
+		name := regions[events.Node(middle(b))]
+		r := sums[name]
+		r.name = name
+		r.nodes++
+		if sum, err := r.sum.Add(b.Credit); err == nil {
+			r.sum = sum
+		}
+		sums[name] = r
+	}
+	return slices.SortedFunc(maps.Values(sums), func(a, b regionSum) int {
+		return cmp.Or(b.sum.Cmp(a.sum), strings.Compare(a.name, b.name))
+	})
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/audit/check"
+	"github.com/aliquot-engine/aliquot/services/audit/summary"
+)
+
+// demoResult is what a demo came to. Amounts are decimal strings in Asset.
+// Every event that was sent is in one of accepted, duplicate, late and refused.
+type demoResult struct {
+	Seed   *uint64       `json:"seed,omitempty"` // of a generated day
+	Book   events.Book   `json:"book"`
+	Closed events.Period `json:"closed"` // up to this period
+
+	Sent           int    `json:"sent"`
+	Accepted       uint64 `json:"accepted"`
+	Duplicate      uint64 `json:"duplicate"`
+	Late           uint64 `json:"late"`
+	Refused        uint64 `json:"refused"`
+	RefusedBodies  int    `json:"refused_submissions"` // bodies in which no event could be read
+	Suspended      uint64 `json:"suspended"`           // events that wait for a price now
+	SuspendedLines int    `json:"suspended_lines"`
+	Released       uint64 `json:"released"` // events that waited and were released
+	Skipped        int    `json:"skipped"`  // rows that the map's filters left out
+
+	Asset         money.Asset  `json:"asset"`
+	Charged       money.Amount `json:"charged"`
+	Earned        money.Amount `json:"earned"`
+	Collected     money.Amount `json:"collected"`
+	Owed          money.Amount `json:"owed"`
+	Prepaid       money.Amount `json:"prepaid"`
+	Fees          money.Amount `json:"fees"`
+	Undistributed money.Amount `json:"undistributed"`
+	Pool          money.Amount `json:"pool"`
+	Paid          money.Amount `json:"paid"`
+	InFlight      money.Amount `json:"in_flight"`
+	Held          money.Amount `json:"held"`
+	Carried       money.Amount `json:"carried"`
+
+	Billed        map[events.Meter]money.Quantity `json:"billed"`
+	Waiting       []summary.Wait                  `json:"waiting"` // quantities without a price
+	Reasons       map[events.Reason]uint64        `json:"reasons"` // of what was refused
+	Refusals      []refusedRow                    `json:"refusals"`
+	Distributions []api.Distribution              `json:"distributions"`
+	Holders       int                             `json:"holders"`
+	Payouts       int                             `json:"payouts"` // confirmed
+
+	JournalHash string          `json:"journal_hash"`
+	Seconds     json.Number     `json:"seconds"`
+	Checks      map[string]bool `json:"checks"`
+	Notes       []string        `json:"notes"`
+
+	trace         Sent
+	refusedAtOnce int // by the map or at ingest
+	payees        []payee
+	checks        []check.Check
+	regions       map[events.Node]string
+	customers     []api.Balance
+	nodes         []api.Balance
+	faults        []string
+	returned      []string
+}
+
+// merge adds the next part of a sending; its counts of rows go on from the
+// file's beginning.
+func (s *Sent) merge(next Sent) {
+	s.Sent, s.Rows, s.Skipped = next.Sent, next.Rows, next.Skipped
+	s.Accepted += next.Accepted
+	s.Unmapped += next.Unmapped
+	listed := len(s.Refusals)
+	s.Refusals = append(s.Refusals, next.Refusals[:min(len(next.Refusals), shownRefusals-listed)]...)
+	s.Refused += next.Refused
+}
+
+func (d *demoResult) distributed(made *api.Distribution, paid []payee) {
+	d.Distributions = append(d.Distributions, *made)
+	d.Holders += made.Holders
+	d.Payouts += len(paid)
+	d.payees = append(d.payees, paid...)
+}
+
+// sumUp asks for every figure and every check.
+func (d *demoResult) sumUp(ctx context.Context, st *stage) error {
+	if err := st.waitSettled(ctx); err != nil {
+		return err
+	}
+	var sum summary.Summary
+	if err := st.server.call(ctx, http.MethodGet, "/v1/summary", nil, &sum); err != nil {
+		return err
+	}
+	d.figures(&sum)
+	st.progress.step("checking every invariant")
+	var checked api.Checked
+	if err := st.server.call(ctx, http.MethodGet, "/v1/check?deep=true", nil, &checked); err != nil {
+		return err
+	}
+	outcomes := uint64(d.Sent) == d.Accepted+d.Duplicate+d.Late+d.Refused
+	d.checks = append(checked.Checks, check.Check{Name: "every_event_has_one_outcome", OK: outcomes})
+	if !outcomes {
+		d.checks[len(d.checks)-1].Detail = fmt.Sprintf("%d sent, %d accepted + %d duplicate + %d late + %d refused",
+			d.Sent, d.Accepted, d.Duplicate, d.Late, d.Refused)
+	}
+	d.Checks = map[string]bool{}
+	for _, c := range d.checks {
+		d.Checks[c.Name] = c.OK
+	}
+	for prefix, to := range map[string]*[]api.Balance{"customer:": &d.customers, "node:": &d.nodes} {
+		if err := st.server.call(ctx, http.MethodGet, "/v1/balances?prefix="+prefix, nil, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// figures takes over the summary's. A book charges in one asset.
+func (d *demoResult) figures(sum *summary.Summary) {
+	d.Accepted, d.Duplicate, d.Late = sum.Accepted, sum.Duplicate, sum.Late
+	d.Refused = sum.Refused + uint64(d.refusedAtOnce)
+	d.Suspended, d.SuspendedLines, d.Waiting = sum.Suspended, sum.SuspendedLines, sum.Waiting
+	d.JournalHash = sum.JournalHash
+	d.Billed = map[events.Meter]money.Quantity{}
+	for _, m := range sum.Meters {
+		d.Billed[m.Meter] = m.Quantity
+	}
+	if d.Reasons == nil {
+		d.Reasons = map[events.Reason]uint64{}
+		for _, r := range d.Refusals {
+			d.Reasons[r.Reason]++
+		}
+	}
+	for _, r := range sum.Reasons {
+		d.Reasons[r.Reason] += r.Events
+	}
+	if d.Refusals == nil {
+		d.Refusals = []refusedRow{}
+	}
+	if d.Distributions == nil {
+		d.Distributions = []api.Distribution{}
+	}
+	if len(sum.Assets) == 0 {
+		return
+	}
+	a := sum.Assets[0]
+	d.Asset, d.Charged, d.Earned, d.Collected, d.Owed, d.Prepaid = a.Asset, a.Charged, a.Earned, a.Collected, a.Owed, a.Prepaid
+	d.Fees, d.Undistributed, d.Pool, d.Paid = a.Fees, a.Undistributed, a.Pool, a.Paid
+	d.InFlight, d.Held, d.Carried = a.InFlight, a.Held, a.Carried
+}
+
+// shownTop is how many of each are listed.
+const shownTop = 5
+
+// write is the report for people: amounts to the minor unit, downwards.
+func (d *demoResult) write(w io.Writer, st *stage) {
+	fmt.Fprintf(w, "\n%s, closed up to %s, in %s s\n", d.Book, d.Closed, d.Seconds)
+	for _, note := range d.Notes {
+		fmt.Fprintf(w, "  note: %s\n", note)
+	}
+	d.writeEvents(w)
+	d.writePeople(w)
+	d.writeMoney(w)
+	fmt.Fprintln(w, "\nVERIFIED")
+	for _, c := range d.checks {
+		mark := "✓"
+		if !c.OK {
+			mark = "✗"
+		}
+		fmt.Fprintf(w, "  %s %s", mark, strings.ReplaceAll(c.Name, "_", " "))
+		if c.Detail != "" {
+			fmt.Fprintf(w, ": %s", c.Detail)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "  journal_hash %s\n", d.JournalHash)
+	d.writeNext(w, st)
+}
+
+func (d *demoResult) writeEvents(w io.Writer) {
+	fmt.Fprintln(w, "\nEVENTS")
+	fmt.Fprintf(w, "  %d sent = %d accepted + %d late + %d duplicate + %d refused\n", d.Sent, d.Accepted, d.Late, d.Duplicate, d.Refused)
+	if d.Skipped > 0 {
+		fmt.Fprintf(w, "  %d rows skipped by the map's filters\n", d.Skipped)
+	}
+	if d.Released > 0 {
+		fmt.Fprintf(w, "  %d waited for a price and were released by a named person\n", d.Released)
+	}
+	if d.Suspended > 0 {
+		fmt.Fprintf(w, "  %d wait for a price, in %d lines:\n", d.Suspended, d.SuspendedLines)
+		for _, one := range d.Waiting {
+			fmt.Fprintf(w, "    %s %s for %s\n", one.Quantity, one.Meter, one.Pair)
+		}
+	}
+	if len(d.Reasons) > 0 {
+		fmt.Fprintln(w, "\nREFUSED, AND WHY")
+		t := newTable(w, "  REASON", "TIMES")
+		for _, reason := range sortedKeys(d.Reasons) {
+			t.row("  "+string(reason), d.Reasons[reason])
+		}
+		t.end()
+	}
+	for _, what := range d.faults {
+		fmt.Fprintf(w, "  %s\n", what)
+	}
+	if len(d.faults) == 0 {
+		for _, row := range d.Refusals {
+			fmt.Fprintf(w, "  %s\n", row)
+		}
+	}
+}
+
+func (d *demoResult) writePeople(w io.Writer) {
+	fmt.Fprintf(w, "\nWHO USED%49s\n", "")
+	t := newTable(w, "  CUSTOMER", "CHARGED", "OWES")
+	for _, b := range largest(suffixed(d.customers, ":receivable"), debit) {
+		t.row("  "+middle(b), shown(b.Debit, b.Asset), shown(b.Net, b.Asset))
+	}
+	t.end()
+	fmt.Fprintln(w, "\nWHO EARNED")
+	earned := suffixed(d.nodes, ":earned")
+	t = newTable(w, "  NODE", "EARNED")
+	for _, b := range largest(earned, credit) {
+		t.row("  "+middle(b), shown(b.Credit, b.Asset))
+	}
+	t.end()
+	if len(d.regions) > 0 {
+		t = newTable(w, "  REGION", "NODES", "EARNED")
+		for _, r := range byRegion(earned, d.regions) {
+			t.row("  "+r.name, r.nodes, shown(r.sum, d.Asset))
+		}
+		t.end()
+	}
+	if len(d.payees) > 0 {
+		fmt.Fprintln(w, "\nWHO WAS PAID")
+		t = newTable(w, "  HOLDER", "TOKEN", "PAID")
+		for _, p := range topPayees(d.payees) {
+			t.row("  "+p.Holder, p.Token, shown(p.Amount, p.Asset))
+		}
+		t.row(fmt.Sprintf("  and %d more payouts", len(d.payees)-min(shownTop, len(d.payees))), "", "")
+		t.end()
+	}
+	for _, what := range d.returned {
+		fmt.Fprintf(w, "  %s\n", what)
+	}
+}
+
+func (d *demoResult) writeMoney(w io.Writer) {
+	fmt.Fprintf(w, "\nMONEY, %s\n", d.Asset)
+	t := newTable(w, "  WHAT", "AMOUNT", "")
+	for _, line := range []struct {
+		name   string
+		amount money.Amount
+		is     string
+	}{
+		{"charged", d.Charged, "usage, each event rounded once to 10^-18"},
+		{"collected", d.Collected, "of it paid by customers"},
+		{"owed", d.Owed, "of it not paid yet"},
+		{"fees", d.Fees, "to the platform"},
+		{"pool", d.Pool, "divided among the holders, exactly"},
+		{"paid", d.Paid, "confirmed by the rail"},
+		{"held", d.Held, "of holders on a screening list"},
+		{"carried", d.Carried, "below the minimum or the minor unit, or returned: paid with the next"},
+		{"undistributed", d.Undistributed, "collected after the closing, or by rounding up: for the next distribution"},
+		{"prepaid", d.Prepaid, "customers' money that covers nothing yet"},
+	} {
+		t.row("  "+line.name, shown(line.amount, d.Asset), line.is)
+	}
+	t.end()
+}
+
+func (d *demoResult) writeNext(w io.Writer, st *stage) {
+	fmt.Fprintf(w, "\nWHERE TO LOOK NEXT (the folder stays until you delete it)\n")
+	on := "  aliquot --data " + st.dir
+	fmt.Fprintf(w, "%s check --deep\n%s replay\n", on, on)
+	if len(d.customers) > 0 {
+		fmt.Fprintf(w, "%s balances customer:\n", on)
+	}
+	if top := topPayees(d.payees); len(top) > 0 {
+		fmt.Fprintf(w, "%s statement holder %s\n", on, top[0].Holder)
+	}
+	if len(d.Distributions) > 0 {
+		fmt.Fprintf(w, "%s explain %s\n", on, d.Distributions[0].Distribution)
+	}
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/internal/mapping"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// usageSend sends a file. Interrupted, the same command goes on where it was;
+// complete, it may be sent again: everything is then a duplicate.
+type usageSend struct {
+	File     string `arg:"" help:"CSV or JSON Lines file." type:"existingfile"`
+	Map      string `required:"" help:"Map file: which columns are what (docs/map-format.md)." type:"existingfile"`
+	Book     string `help:"Book of the usage; the map's by default." placeholder:"NAME"`
+	Provider string `help:"Whose usage it is; the book's provider by default." placeholder:"NAME"`
+	Shift    string `help:"Move all times so that the first event starts here (RFC 3339)." placeholder:"TIME"`
+	Received string `help:"event: take each event as received at its own end, in books that allow it; the map's choice by default." enum:",event,now" default:"" placeholder:"event"`
+	Batch    int    `help:"Events of a request." default:"5000"`
+	Resume   bool   `help:"Go on where an interrupted sending of the same file stopped." default:"true" negatable:""`
+	Wait     bool   `help:"Wait until everything is settled, and say what became of it."`
+	Strict   bool   `help:"Exit 1 if anything was refused."`
+}
+
+// shownRefusals is how many refused rows are listed by themselves.
+const shownRefusals = 20
+
+// Sent is what a sending did.
+type Sent struct {
+	Rows     int          `json:"rows"`
+	Skipped  int          `json:"skipped"` // rows that the map's filters left out
+	Sent     int          `json:"sent"`    // events, those included that an earlier run of this command had sent
+	Resumed  int          `json:"resumed"` // of them
+	Accepted int          `json:"accepted"`
+	Refused  int          `json:"refused"`  // events, and rows that could not be mapped
+	Unmapped int          `json:"unmapped"` // of them
+	Refusals []refusedRow `json:"refusals"`
+	Outcomes *tallied     `json:"outcomes,omitempty"` // with --wait, of what this run sent
+	Seconds  json.Number  `json:"seconds"`
+}
+
+// refusedRow is a refused row with its place in the file.
+type refusedRow struct {
+	Line   int           `json:"line"`
+	ID     string        `json:"id,omitempty"`
+	Field  string        `json:"field,omitempty"`
+	Reason events.Reason `json:"reason"`
+	Detail string        `json:"detail,omitempty"`
+}
+
+func (r refusedRow) String() string {
+	return fmt.Sprintf("line %d: %s %s: %s", r.Line, r.Field, r.Reason, r.Detail)
+}
+
+// tallied is what became of events, after settlement.
+type tallied struct {
+	Accepted  int `json:"accepted"`
+	Late      int `json:"late"`
+	Duplicate int `json:"duplicate"`
+	Refused   int `json:"refused"`
+}
+
+func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
+	source, err := openSource(c.File, c.Map, c.Shift, c.Received)
+	if err != nil {
+		return err
+	}
+	s, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if c.Book == "" {
+		c.Book = string(source.m.Book)
+	}
+	provider, err := s.provider(ctx, c.Provider, events.Book(c.Book))
+	if err != nil {
+		return err
+	}
+	if _, err := s.declareNames(ctx, source, events.Book(c.Book)); err != nil {
+		return err
+	}
+	state, err := c.state(source, s, provider)
+	if err != nil {
+		return err
+	}
+	bar := c.bar(r)
+	began := time.Now()
+	send := sending{server: s, provider: provider, source: source, batch: c.Batch, skip: state.done, keepHandles: c.Wait}
+	send.acknowledged = func(events int, bytes int64) {
+		_ = bar.Set64(bytes)
+		state.acknowledge(events)
+	}
+	sent, err := send.run(ctx)
+	_ = bar.Finish()
+	sent.Resumed = state.done
+	if err != nil {
+		state.keep()
+		if state.Events > state.done && !state.off {
+			err = fmt.Errorf("stopped after %d events, the same command goes on from there: %w", state.Events, err)
+		}
+		return err
+	}
+	state.remove()
+	if c.Wait {
+		if sent.Outcomes, err = send.outcomes(ctx); err != nil {
+			return err
+		}
+	}
+	sent.Seconds = json.Number(seconds(time.Since(began)))
+	if err := r.print(sent, func(w io.Writer) { sent.write(w) }); err != nil {
+		return err
+	}
+	if c.Strict && (sent.Refused > 0 || sent.Outcomes != nil && sent.Outcomes.Refused > 0) {
+		return errFalse
+	}
+	return nil
+}
+
+func (s *Sent) write(w io.Writer) {
+	fmt.Fprintf(w, "%d events sent in %s s: %d accepted for settlement, %d refused; %d rows, %d skipped by the map's filters\n",
+		s.Sent-s.Resumed, s.Seconds, s.Accepted, s.Refused, s.Rows, s.Skipped)
+	if s.Resumed > 0 {
+		fmt.Fprintf(w, "%d events before them had been sent earlier\n", s.Resumed)
+	}
+	for _, one := range s.Refusals {
+		fmt.Fprintf(w, "  %s\n", one)
+	}
+	if more := s.Refused - len(s.Refusals); more > 0 {
+		fmt.Fprintf(w, "  and %d more\n", more)
+	}
+	if o := s.Outcomes; o != nil {
+		fmt.Fprintf(w, "settled: %d accepted, %d late, %d duplicates, %d refused\n", o.Accepted, o.Late, o.Duplicate, o.Refused)
+	}
+}
+
+// bar shows progress on a terminal, and nothing elsewhere.
+func (c *usageSend) bar(r *root) *progressbar.ProgressBar {
+	info, err := os.Stat(c.File)
+	if err != nil || r.Quiet || r.JSON || !isTerminal(os.Stderr) {
+		return progressbar.DefaultSilent(-1)
+	}
+	return progressbar.NewOptions64(info.Size(), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("sending"),
+		progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish())
+}
+
+func isTerminal(file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// seconds are told to the millisecond.
+func seconds(d time.Duration) string {
+	return fmt.Sprintf("%d.%03d", d/time.Second, d%time.Second/time.Millisecond)
+}
+
+// source is a file with its map, and what the command line says about both.
+type source struct {
+	file, mapFile string
+	m             *mapping.Map
+	document      []byte
+	options       mapping.Options
+	received      bool // each event counts as received at its end
+	survey        *mapping.Survey
+}
+
+func openSource(file, mapFile, shift, received string) (*source, error) {
+	document, err := os.ReadFile(mapFile)
+	if err != nil {
+		return nil, err
+	}
+	m, err := mapping.Parse(document)
+	if err != nil {
+		return nil, fmt.Errorf("%s:\n%w", mapFile, err)
+	}
+	s := &source{file: file, mapFile: mapFile, m: m, document: document, received: m.ReceivedFromEvent}
+	if received != "" {
+		s.received = received == "event"
+	}
+	if shift != "" {
+		if s.options.Begin, err = time.Parse(time.RFC3339Nano, shift); err != nil {
+			return nil, fmt.Errorf("--shift: %q is not RFC 3339, such as 2023-03-10T12:00:00Z", shift)
+		}
+	}
+	return s, nil
+}
+
+// surveyed reads the file once, at most.
+func (s *source) surveyed() (*mapping.Survey, error) {
+	if s.survey == nil {
+		survey, err := s.m.Survey(s.file)
+		if err != nil {
+			return nil, err
+		}
+		s.survey = &survey
+	}
+	return s.survey, nil
+}
+
+// declareNames declares the nodes and customers that the map wants declared.
+func (s *server) declareNames(ctx context.Context, from *source, book events.Book) (done api.Applied, err error) {
+	if !from.m.DeclareNodes && !from.m.DeclareCustomers {
+		return done, nil
+	}
+	if book == "" {
+		return done, fmt.Errorf("%s: book: is needed to declare nodes and customers; --book says it as well", from.mapFile)
+	}
+	survey, err := from.surveyed()
+	if err != nil {
+		return done, err
+	}
+	in := struct {
+		Book      events.Book       `json:"book"`
+		Nodes     []events.Node     `json:"nodes,omitempty"`
+		Customers []events.Customer `json:"customers,omitempty"`
+	}{book, survey.Nodes, survey.Customers}
+	if err := s.call(ctx, http.MethodPost, "/v1/names", in, &done); err != nil {
+		return done, fmt.Errorf("declaring the file's nodes and customers: %w", err)
+	}
+	for _, v := range done.Void {
+		return done, fmt.Errorf("declaring the file's nodes and customers: %s: %s", v.Kind, v.Reason)
+	}
+	return done, nil
+}

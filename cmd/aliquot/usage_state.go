@@ -1,0 +1,91 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+const (
+	settlePatience = 30 * time.Second // of one question for outcomes
+	stateEvery     = time.Second      // how often progress is noted on disk
+	stateSuffix    = ".aliquot-send"
+)
+
+// sendState remembers beside the input how much of it is stored, so that a
+// sending that was cut off goes on there. It is a convenience: without it all is
+// sent again, and what is stored already is found to be duplicate.
+type sendState struct {
+	Fingerprint string `json:"fingerprint"` // of the file, the map and where it goes
+	Events      int    `json:"events"`      // acknowledged
+
+	file string
+	done int // acknowledged by an earlier run
+	last time.Time
+	off  bool
+}
+
+// state reads what an earlier run has left, if it was about the same sending.
+func (c *usageSend) state(from *source, s *server, provider events.Provider) (*sendState, error) {
+	sum := sha256.New()
+	file, err := os.Open(c.File)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := io.Copy(sum, file); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", c.File, err)
+	}
+	// The token stands for where it goes: a folder's port changes from run to run.
+	for _, part := range []string{string(from.document), c.Shift, fmt.Sprint(from.received), string(provider), s.token} {
+		addPart(sum, part)
+	}
+	state := &sendState{Fingerprint: hex.EncodeToString(sum.Sum(nil)), file: c.File + stateSuffix, off: !c.Resume}
+	if state.off {
+		return state, nil
+	}
+	data, err := os.ReadFile(state.file)
+	if err != nil {
+		return state, nil
+	}
+	var before sendState
+	if json.Unmarshal(data, &before) == nil && before.Fingerprint == state.Fingerprint && before.Events > 0 {
+		state.Events, state.done = before.Events, before.Events
+	}
+	return state, nil
+}
+
+func addPart(sum hash.Hash, part string) { fmt.Fprintf(sum, "%d:%s", len(part), part) }
+
+// acknowledge notes that so many events are stored, on disk now and then.
+func (s *sendState) acknowledge(events int) {
+	s.Events = events
+	if now := time.Now(); now.Sub(s.last) >= stateEvery {
+		s.last = now
+		s.keep()
+	}
+}
+
+// keep writes the state. A folder that cannot be written to costs only the resuming.
+func (s *sendState) keep() {
+	if s.off || s.Events == 0 {
+		return
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		return
+	}
+	if err := os.WriteFile(s.file+".new", data, 0o600); err != nil {
+		return
+	}
+	_ = os.Rename(s.file+".new", s.file)
+}
+
+func (s *sendState) remove() { _ = os.Remove(s.file) }
