@@ -1,0 +1,292 @@
+package explain
+
+import (
+	"fmt"
+
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/settle/quotes"
+	"github.com/aliquot-engine/aliquot/services/settle/rating"
+)
+
+// pricing is how one event is priced.
+type pricing struct {
+	priced   bool // a rule matched, and the charge fits
+	held     bool
+	asset    money.Asset
+	line     rating.Line
+	verdict  quotes.Verdict
+	quantity money.Quantity
+	billed   money.Quantity
+	charge   money.Amount
+}
+
+// price asks rating and quotes as settle asked them.
+func (w *world) price(book events.Book, u *events.Usage) (c pricing) {
+	b, _ := w.directory.Book(book)
+	node, _ := w.directory.Node(u.Node)
+	customer, _ := w.directory.Customer(u.Customer)
+	c.asset, c.quantity = b.Asset, u.Quantity
+	attributes := rating.Merge(nil, u.Attributes, node.Attributes, customer.Plan)
+	var ok bool
+	if c.line, ok = w.cards.Find(book, u.Meter, attributes, u.End); !ok {
+		return c
+	}
+	c.verdict = w.quotes.For(b.Asset, c.line.Currency, u.End)
+	if c.verdict.Held {
+		c.held = true
+		billed, err := c.line.Billed(u.Quantity)
+		c.billed, c.priced = billed, err == nil
+		return c
+	}
+	var err error
+	c.billed, c.charge, err = rating.Charge(c.line, c.verdict.Quote, u.Quantity)
+	c.priced = err == nil
+	return c
+}
+
+func (c *pricing) node() Node {
+	n := Node{Kind: "charge"}
+	if c.line.Card == "" {
+		n.Summary = "No rule of a card in force matches"
+		return n
+	}
+	n.fact("card", fmt.Sprintf("%s, rule %d", c.line.Card, c.line.Rule))
+	n.fact("price", fmt.Sprintf("%v %s per %v", c.line.Price.Amount, c.line.Currency, c.line.Price.Per))
+	n.fact("quantity", c.quantity)
+	if !c.line.Granularity.IsZero() {
+		n.fact("billed in steps of", c.line.Granularity)
+	}
+	n.fact("billed", c.billed)
+	if c.held {
+		n.Summary = fmt.Sprintf("It had no price: the quote of %s was %s, so %v wait or were released later", quotes.PairOf(c.asset, c.line.Currency), c.verdict.Reason, c.billed)
+		n.fact("quote wanted", quotes.PairOf(c.asset, c.line.Currency))
+		n.fact("held because", c.verdict.Reason)
+		if !c.verdict.Seen.IsZero() {
+			n.fact("quote seen", c.verdict.Seen)
+		}
+		return n
+	}
+	quote := c.verdict.ID
+	if quote == "" {
+		quote = "none needed"
+	}
+	n.fact("quote", fmt.Sprintf("%v (%s)", c.verdict.Quote, quote))
+	if c.verdict.Warn {
+		n.fact("warning", "the quote is off its peg by more than the policy's warning")
+	}
+	if !c.priced {
+		n.Summary = "Its charge does not fit 128 bits"
+		return n
+	}
+	n.Summary = fmt.Sprintf("Charge %v %s = %v × %v %s ÷ (%v × %v), rounded once, half-even", c.charge, c.asset, c.billed, c.line.Price.Amount, c.line.Currency, c.line.Price.Per, c.verdict.Quote)
+	n.fact("charge", fmt.Sprintf("%v %s", c.charge, c.asset))
+	return n
+}
+
+// summed finds the posting that an event's charge is part of, and computes all
+// of it again from its cut.
+func (e *explainer) summed(writer sqlite.WriterState, w *world, c pricing, u *events.Usage, book events.Book, p directory.Posting, before, last uint64) (Node, error) {
+	n := Node{Kind: "entry"}
+	if c.charge.IsZero() {
+		n.Summary = "A charge of zero posts nothing"
+		return n, nil
+	}
+	number, err := e.snapshot.FirstAt(writer, before+1)
+	if err != nil {
+		return n, err
+	}
+	debit, credit := ledger.CustomerReceivable(u.Customer), ledger.NodeEarned(u.Node)
+	for ; number <= writer.Last; number++ {
+		row, ok, err := e.snapshot.Row(writer, number)
+		if err != nil {
+			return n, err
+		}
+		if !ok || row.Cut > last {
+			break
+		}
+		if row.Book != book {
+			continue
+		}
+		r, err := ledger.DecodeRecord(row.Record)
+		if err != nil {
+			return n, err
+		}
+		for i := range r.Entries {
+			entry := &r.Entries[i]
+			if entry.Kind != "usage" || entry.Period != p.Period || entry.Origin != p.Origin {
+				continue
+			}
+			for j := range entry.Postings {
+				q := &entry.Postings[j]
+				if q.Debit == debit && q.Credit == credit && q.Card == c.line.Card && q.Quote == c.verdict.ID && q.Meter == u.Meter {
+					n.ID = fmt.Sprintf("%s-%d", writer.Name, number)
+					n.Summary = fmt.Sprintf("It is one of %d events of the posting of %v %s from %s to %s in the cut at position %d", q.Events, q.Amount, q.Asset, q.Credit, q.Debit, row.Cut)
+					n.fact("journal row", n.ID)
+					n.fact("period", entry.Period)
+					n.fact("quantity", q.Quantity)
+					n.fact("amount", fmt.Sprintf("%v %s", q.Amount, q.Asset))
+					return n, e.again(&n, w, c, u, book, p, q, before, row.Cut)
+				}
+			}
+		}
+	}
+	n.Summary = "No posting of its cut has it: the journal is not what the streams give. Run replay"
+	return n, nil
+}
+
+// again sums a posting from the events of its cut.
+func (e *explainer) again(n *Node, w *world, c pricing, u *events.Usage, book events.Book, p directory.Posting, q *ledger.Posting, before, cut uint64) error {
+	var amount money.Amount
+	var quantity money.Quantity
+	count := uint64(0)
+	for position := before + 1; position <= cut; position++ {
+		m, err := e.message(position)
+		if err != nil || m.Kind != events.Batch {
+			continue // not ours, or no batch
+		}
+		ordinal := 0
+		for _, s := range m.segments {
+			if s.columns == nil {
+				continue
+			}
+			for i := range s.columns.N {
+				at := handle{0, position, ordinal}
+				ordinal++
+				if s.Book != book || !same(s.columns, i, u) {
+					continue
+				}
+				outcome, _, err := e.outcome(at)
+				if err != nil {
+					return err
+				}
+				if outcome.Outcome != events.Accepted && outcome.Outcome != events.Late {
+					continue
+				}
+				other := s.columns.Event(i)
+				if where, _ := w.directory.Posting(book, other.End); where.Period != p.Period || where.Origin != p.Origin {
+					continue
+				}
+				o := w.price(book, &other)
+				if !o.priced || o.held || o.line.Card != c.line.Card || o.verdict.ID != c.verdict.ID {
+					continue
+				}
+				if amount, err = amount.Add(o.charge); err != nil {
+					return err
+				}
+				if quantity, err = quantity.Add(o.billed); err != nil {
+					return err
+				}
+				count++
+			}
+		}
+	}
+	verdict := "equal to the posting"
+	if amount != q.Amount || quantity != q.Quantity || count != q.Events {
+		verdict = "NOT equal to the posting"
+	}
+	n.fact("computed again", fmt.Sprintf("%d events of %v, charges of %v: %s", count, quantity, amount, verdict))
+	return nil
+}
+
+// same reports whether an event is of the same node, customer and meter.
+func same(c *events.Columns, i int, u *events.Usage) bool {
+	return string(c.Strings[c.Node[i]]) == string(u.Node) && string(c.Strings[c.Customer[i]]) == string(u.Customer) && string(c.Strings[c.Meter[i]]) == string(u.Meter)
+}
+
+// after says what became of the money since.
+func (e *explainer) after(n *Node, book events.Book, u *events.Usage, period events.Period) error {
+	owed, err := e.snapshot.Outstanding(book, u.Customer)
+	if err != nil {
+		return err
+	}
+	left := "nothing: everything charged to it there is collected"
+	for _, o := range owed {
+		if o.Node == u.Node {
+			left = fmt.Sprintf("%v %s", o.Amount, o.Asset)
+		}
+	}
+	n.fact("customer owes for the node", left)
+	last, err := e.Control.Last(e.ctx)
+	if err != nil {
+		return err
+	}
+	now, err := e.fold(last)
+	if err != nil {
+		return err
+	}
+	token, ok := now.directory.TokenOf(u.Node)
+	if !ok {
+		n.fact("revenue goes to", "the provider: no token stands for the node")
+		return nil
+	}
+	n.fact("revenue goes to", "token "+string(token))
+	made, err := e.snapshot.Distributions(token)
+	for _, d := range made {
+		if d.Period == period {
+			n.fact("distribution of the period", d.ID)
+		}
+	}
+	return err
+}
+
+// row explains one journal row.
+func (e *explainer) row(w sqlite.WriterState, number uint64) (Node, error) {
+	row, ok, err := e.snapshot.Row(w, number)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: %s has %d rows", ErrUnknown, w.Name, w.Last)
+	}
+	if err != nil {
+		return Node{}, err
+	}
+	r, err := ledger.DecodeRecord(row.Record)
+	if err != nil {
+		return Node{}, err
+	}
+	stream := "USAGE"
+	if w.Name == sqlite.DistributeWriter {
+		stream = "CONTROL"
+	}
+	n := Node{Kind: "row", ID: fmt.Sprintf("%s-%d", w.Name, number)}
+	n.Summary = fmt.Sprintf("Row %d of %s: %d entries of book %s, cut at %s position %d", number, w.Name, len(r.Entries), r.Book, stream, r.Cut)
+	n.fact("decisions in force", fmt.Sprintf("CONTROL up to %d", r.Control))
+	if r.Parts > 1 {
+		n.fact("part", fmt.Sprintf("%d of %d", r.Part+1, r.Parts))
+	}
+	for _, p := range r.Settled {
+		n.fact("settles", p)
+	}
+	for i := range r.Entries {
+		entry := &r.Entries[i]
+		child := Node{Kind: "entry", Summary: fmt.Sprintf("Entry of %s in %s", entry.Kind, period(entry.Period))}
+		if entry.Origin != entry.Period {
+			child.fact("belongs to", entry.Origin)
+		}
+		if entry.Ref != "" {
+			child.fact("because of", entry.Ref)
+		}
+		for j := range entry.Postings {
+			p := &entry.Postings[j]
+			text := fmt.Sprintf("debit %s, credit %s: %v %s", p.Debit, p.Credit, p.Amount, p.Asset)
+			if p.Meter != "" {
+				text += fmt.Sprintf(" for %v %s (%d events) by %s", p.Quantity, p.Meter, p.Events, p.Card)
+			}
+			if p.Quote != "" {
+				text += " at " + p.Quote
+			}
+			child.fact("posting", text)
+		}
+		n.From = append(n.From, child)
+	}
+	return n, nil
+}
+
+func period(p events.Period) string {
+	if p == "" {
+		return "no period: before the first closing"
+	}
+	return string(p)
+}

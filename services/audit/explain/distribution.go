@@ -1,0 +1,292 @@
+package explain
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// payout explains a payment down to the charges that it came from.
+func (e *explainer) payout(d *distribution.Distribution, p distribution.Payout) (Node, error) {
+	n := Node{Kind: "payout", ID: p.ID}
+	n.Summary = fmt.Sprintf("Payout of %v %s to %s is %s", p.Amount, p.Asset, p.Holder, p.State)
+	n.fact("distribution", d.ID)
+	n.fact("rail", d.Rail)
+	n.fact("state", p.State)
+	if p.Reference != "" {
+		n.fact("reference", p.Reference)
+	}
+	carry, err := e.carry(d, p)
+	if err != nil {
+		return n, err
+	}
+	n.fact("payable before", fmt.Sprintf("%v (carried in)", carry.before))
+	n.fact("became payable", carry.shared)
+	if !carry.moved.IsZero() {
+		n.fact("moved", fmt.Sprintf("%v (released, held or recovered)", carry.moved))
+	}
+	n.fact("paid out", fmt.Sprintf("%v, whole minor units of %s", p.Amount, p.Asset))
+	n.fact("carried on", carry.after)
+	for _, pool := range d.Pools {
+		if pool.Asset != p.Asset {
+			continue
+		}
+		share, ok, err := e.snapshot.ShareOf(d, p.Asset, p.Holder)
+		if err != nil {
+			return n, err
+		}
+		if ok {
+			n.From = append(n.From, shareNode(d, pool, share))
+		}
+	}
+	of, err := e.distribution(d)
+	n.From = append(n.From, of)
+	return n, err
+}
+
+// carried is what a holder's payable balance of one token did at a declaration.
+type carried struct{ before, shared, moved, paid, after money.Amount }
+
+// carry follows a holder's payable account through the distributions of the
+// token, up to and including this one.
+func (e *explainer) carry(d *distribution.Distribution, p distribution.Payout) (c carried, err error) {
+	made, err := e.snapshot.Distributions(d.Token)
+	if err != nil {
+		return c, err
+	}
+	ours := map[string]bool{}
+	for i := range made {
+		ours["distribution:"+made[i].ID] = true
+	}
+	w, err := e.writer(sqlite.DistributeWriter)
+	if err != nil {
+		return c, err
+	}
+	account, pool := ledger.HolderPayable(p.Holder), ledger.TokenPool(d.Token)
+	err = e.snapshot.Journal(w, 1, func(row sqlite.Written) error {
+		if row.Cut > d.Control {
+			return nil
+		}
+		r, err := ledger.DecodeRecord(row.Record)
+		if err != nil {
+			return err
+		}
+		for i := range r.Entries {
+			if !ours[r.Entries[i].Ref] {
+				continue
+			}
+			for j := range r.Entries[i].Postings {
+				if q := &r.Entries[i].Postings[j]; q.Asset == p.Asset && (q.Debit == account || q.Credit == account) {
+					if err := c.add(q, account, pool, row.Cut == d.Control); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	})
+	return c, err
+}
+
+func (c *carried) add(q *ledger.Posting, account, pool ledger.Account, now bool) (err error) {
+	amount := q.Amount
+	if q.Debit == account {
+		if amount, err = amount.Neg(); err != nil {
+			return err
+		}
+	}
+	to := &c.before
+	if now {
+		switch {
+		case q.Debit == pool:
+			to = &c.shared
+		case strings.HasPrefix(string(q.Credit), "rail:"):
+			to = &c.paid
+		default:
+			to = &c.moved
+		}
+	}
+	if *to, err = to.Add(amount); err != nil {
+		return err
+	}
+	c.after, err = c.after.Add(amount)
+	return err
+}
+
+func shareNode(d *distribution.Distribution, pool distribution.Pool, s distribution.Share) Node {
+	n := Node{Kind: "share"}
+	n.Summary = fmt.Sprintf("Share of %v %s = %v × %v units ÷ %v units", s.Amount, pool.Asset, pool.Pool, s.Units, d.Supply)
+	n.fact("units", fmt.Sprintf("%v at REGISTER position %d", s.Units, d.Register))
+	if !s.Frozen.IsZero() {
+		n.fact("frozen", s.Frozen)
+	}
+	n.fact("supply", fmt.Sprintf("%v of %d holders", d.Supply, d.Holders))
+	n.fact("pool", fmt.Sprintf("%v %s", pool.Pool, pool.Asset))
+	if whole, err := money.MulDivFloor(pool.Pool, s.Units, d.Supply); err == nil {
+		switch rest, err := s.Amount.Sub(whole); {
+		case err == nil && rest.IsZero():
+			n.fact("computed again", fmt.Sprintf("%v, rounded down: equal to the share", whole))
+		case err == nil && rest == money.Atto(1):
+			n.fact("computed again", fmt.Sprintf("%v, rounded down, and one atto by largest remainder: equal to the share", whole))
+		default:
+			n.fact("computed again", fmt.Sprintf("%v, rounded down: NOT equal to the share", whole))
+		}
+	}
+	if !s.Held.IsZero() {
+		n.fact("held", fmt.Sprintf("%v: the holder may not be paid, or its units are frozen", s.Held))
+	}
+	return n
+}
+
+// distribution explains one down to the charges of its period.
+func (e *explainer) distribution(d *distribution.Distribution) (Node, error) {
+	n := Node{Kind: "distribution", ID: d.ID}
+	n.Summary = fmt.Sprintf("Distribution %s of token %s for %s to %d holders of %v units", d.ID, d.Token, d.Period, d.Holders, d.Supply)
+	n.fact("declared at", fmt.Sprintf("CONTROL position %d", d.Control))
+	n.fact("rests on", fmt.Sprintf("LEDGER up to %d, REGISTER up to %d", d.Ledger, d.Register))
+	n.fact("record date", d.RecordDate.UTC().Format("2006-01-02T15:04:05Z07:00"))
+	revenue, err := e.revenue(d)
+	if err != nil {
+		return n, err
+	}
+	for _, p := range d.Pools {
+		pool := Node{Kind: "pool"}
+		pool.Summary = fmt.Sprintf("Pool of %v %s = %v in the inbox less a fee of %v (%d basis points)", p.Pool, p.Asset, p.Inbox, p.Fee, p.FeeBasisPoints)
+		pool.fact("held", p.Held)
+		pool.fact("payouts", fmt.Sprintf("%d of %v in all", p.Payouts, p.Planned))
+		pool.From = revenue[p.Asset]
+		n.From = append(n.From, pool)
+	}
+	return n, nil
+}
+
+// source is one node's revenue in one asset.
+type source struct {
+	asset money.Asset
+	node  string
+}
+
+// usage is what one node was charged for on one meter.
+type usage struct {
+	source
+	meter, card string
+}
+
+type charged struct {
+	amount   money.Amount
+	quantity money.Quantity
+	events   uint64
+}
+
+// revenue finds what reached the inbox since the token's distribution before,
+// by node, and what the nodes were charged for in the period.
+func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Node, error) {
+	made, err := e.snapshot.Distributions(d.Token)
+	if err != nil {
+		return nil, err
+	}
+	after := uint64(0)
+	for _, other := range made {
+		if other.Control < d.Control {
+			after = max(after, other.Ledger)
+		}
+	}
+	inbox := ledger.TokenInbox(d.Token)
+	handed := map[source]money.Amount{}
+	var positions []uint64
+	err = e.snapshot.Handovers(d.Token, func(h distribution.Handover) error {
+		if h.Position > after && h.Position <= d.Ledger && !slices.Contains(positions, h.Position) {
+			positions = append(positions, h.Position)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, position := range positions {
+		m, err := e.Ledger.Get(e.ctx, position)
+		if err != nil {
+			return nil, err
+		}
+		r, err := ledger.DecodeRecord(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("LEDGER position %d: %w", position, err)
+		}
+		for i := range r.Entries {
+			for j := range r.Entries[i].Postings {
+				p := &r.Entries[i].Postings[j]
+				if p.Credit != inbox {
+					continue
+				}
+				_, node, _ := p.Debit.Split()
+				k := source{p.Asset, node}
+				if handed[k], err = handed[k].Add(p.Amount); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	uses, err := e.charges(d, handed)
+	if err != nil {
+		return nil, err
+	}
+	list := map[money.Asset][]Node{}
+	for _, k := range slices.SortedFunc(maps.Keys(handed), func(a, b source) int { return strings.Compare(a.node, b.node) }) {
+		n := Node{Kind: "revenue", ID: k.node}
+		n.Summary = fmt.Sprintf("%v %s were collected for node %s and handed over", handed[k], k.asset, k.node)
+		n.From = uses[k]
+		list[k.asset] = append(list[k.asset], n)
+	}
+	return list, nil
+}
+
+// charges sums what nodes were charged for in the period of a distribution.
+func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Amount) (map[source][]Node, error) {
+	sums := map[usage]charged{}
+	err := e.snapshot.Entries(d.Book, func(_ string, _ sqlite.Written, r *ledger.Record) error {
+		for i := range r.Entries {
+			entry := &r.Entries[i]
+			if entry.Period != d.Period || entry.Kind != "usage" && entry.Kind != "release" {
+				continue
+			}
+			for j := range entry.Postings {
+				p := &entry.Postings[j]
+				_, node, _ := p.Credit.Split()
+				if _, ok := of[source{p.Asset, node}]; !ok {
+					continue
+				}
+				k := usage{source{p.Asset, node}, string(p.Meter), p.Card}
+				sum := sums[k]
+				var err error
+				if sum.amount, err = sum.amount.Add(p.Amount); err != nil {
+					return err
+				}
+				if sum.quantity, err = sum.quantity.Add(p.Quantity); err != nil {
+					return err
+				}
+				sum.events += p.Events
+				sums[k] = sum
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := map[source][]Node{}
+	for _, k := range slices.SortedFunc(maps.Keys(sums), func(a, b usage) int {
+		return strings.Compare(a.meter+"\n"+a.card, b.meter+"\n"+b.card)
+	}) {
+		sum := sums[k]
+		n := Node{Kind: "usage", Summary: fmt.Sprintf("%v %s (%d events) were charged %v %s by %s in %s", sum.quantity, events.Meter(k.meter), sum.events, sum.amount, k.asset, k.card, d.Period)}
+		list[k.source] = append(list[k.source], n)
+	}
+	return list, nil
+}

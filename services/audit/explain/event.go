@@ -1,0 +1,379 @@
+package explain
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/settle/posting"
+	"github.com/aliquot-engine/aliquot/services/settle/quotes"
+	"github.com/aliquot-engine/aliquot/services/settle/rating"
+)
+
+// byIdentity looks for an accepted event by what its source calls it.
+func (e *explainer) byIdentity(id string) (Node, error) {
+	at := strings.LastIndexByte(id, '#')
+	if at < 0 {
+		return Node{}, ErrUnknown
+	}
+	source, name := id[:at], id[at+1:]
+	h, found, err := e.sequenced(source, name)
+	if err == nil && !found {
+		h, found, err = e.foreign(source, name)
+	}
+	if err != nil {
+		return Node{}, err
+	}
+	if !found {
+		return Node{}, fmt.Errorf("%w: no event of source %q called %q was accepted", ErrUnknown, source, name)
+	}
+	return e.event(h)
+}
+
+func (e *explainer) sequenced(source, name string) (h handle, found bool, err error) {
+	epochText, sequenceText, withEpoch := strings.Cut(name, "/")
+	if !withEpoch {
+		sequenceText = name
+	}
+	sequence, err := strconv.ParseUint(sequenceText, 10, 64)
+	if err != nil {
+		return h, false, nil // not a sequence
+	}
+	sources, err := e.snapshot.Sources(source)
+	if err != nil {
+		return h, false, err
+	}
+	for _, s := range sources {
+		if withEpoch && strconv.FormatUint(s.Epoch, 10) != epochText {
+			continue
+		}
+		var original settlement.Original
+		err := e.snapshot.Originals(s, func(o settlement.Original) error {
+			if o.Span.First <= sequence && sequence <= o.Span.Last {
+				original, found = o, true
+			}
+			return nil
+		})
+		if err != nil {
+			return h, false, err
+		}
+		if !found {
+			continue
+		}
+		message, err := e.message(original.Position)
+		if err != nil {
+			return h, false, err
+		}
+		h.position = original.Position
+		for i := range message.segments {
+			c := message.segments[i].columns
+			if c == nil {
+				continue
+			}
+			if i == original.Segment {
+				for j := range c.N {
+					ref := c.Sources[c.Source[j]]
+					if c.Sequence[j] == sequence && ref.Epoch == s.Epoch && string(c.Strings[ref.Name]) == source {
+						h.ordinal += j
+						return h, true, nil
+					}
+				}
+			}
+			h.ordinal += c.N
+		}
+		return h, false, fmt.Errorf("position %d does not have the event that was accepted from it", original.Position)
+	}
+	return h, false, nil
+}
+
+func (e *explainer) foreign(source, name string) (h handle, found bool, err error) {
+	if e.IDs == nil {
+		return h, false, nil
+	}
+	last, err := e.Control.Last(e.ctx)
+	if err != nil {
+		return h, false, err
+	}
+	w, err := e.fold(last)
+	if err != nil {
+		return h, false, err
+	}
+	for _, p := range w.directory.Providers() {
+		keys := [][16]byte{events.IdentityKey(p.Provider, source, name)}
+		places := make([]settlement.Identity, 1)
+		if err := e.IDs.Seen(keys, places); err != nil {
+			return h, false, err
+		}
+		if places[0].Position > 0 {
+			return handle{0, places[0].Position, int(places[0].Ordinal)}, true, nil
+		}
+	}
+	return h, false, nil
+}
+
+// message is a message of USAGE, decoded.
+type message struct {
+	events.Message
+	position uint64
+	segments []segment
+}
+
+type segment struct {
+	*events.Segment
+	columns *events.Columns // nil where it cannot be read
+}
+
+func (e *explainer) message(position uint64) (*message, error) {
+	raw, err := e.Usage.Get(e.ctx, position)
+	if err != nil {
+		return nil, err
+	}
+	return decode(position, raw.Data)
+}
+
+func decode(position uint64, data []byte) (*message, error) {
+	m := &message{position: position}
+	if _, err := m.Decode(data, nil); err != nil {
+		return nil, fmt.Errorf("position %d: %w", position, err)
+	}
+	for i := range m.Segments {
+		s := segment{&m.Segments[i], new(events.Columns)}
+		if s.columns.Decode(s.Packed) != nil {
+			s.columns = nil
+		}
+		m.segments = append(m.segments, s)
+	}
+	return m, nil
+}
+
+// world is what is declared as of a position of CONTROL.
+type world struct {
+	control   uint64
+	directory *directory.Directory
+	cards     rating.Table
+	quotes    quotes.Board
+}
+
+// fold gives decisions the effect that settle gives them, and posts nothing.
+func (e *explainer) fold(through uint64) (*world, error) {
+	w := &world{control: through, directory: directory.New()}
+	if through == 0 {
+		return w, nil
+	}
+	r, err := e.Control.Read(e.ctx, 1, "")
+	if err != nil {
+		return nil, err
+	}
+	defer r.Stop()
+	for at := uint64(0); at < through; {
+		m, err := r.Next(e.ctx)
+		if err != nil {
+			return nil, err
+		}
+		at = m.Seq
+		decision, err := events.DecodeDecision(m.Data)
+		same := err == nil && w.directory.Same(decision.Body)
+		applied := w.directory.Apply(m.Seq, decision)
+		if errors.Is(applied, directory.ErrOrder) {
+			return nil, applied
+		}
+		if err != nil || applied != nil || same {
+			continue
+		}
+		// What these refuse is void, here as there.
+		switch d := decision.Body.(type) {
+		case events.CardDeclared:
+			_ = w.cards.Add(d)
+		case events.QuotePolicyDeclared:
+			_ = w.quotes.SetPolicy(d)
+		case events.QuotesObserved:
+			_ = w.quotes.Observe(d)
+		}
+	}
+	return w, nil
+}
+
+// cutting reports whether a message cuts, apart from the bound on events.
+func (m *message) cutting() bool {
+	return m.Kind != events.Batch || m.position%posting.CutEvery == 0
+}
+
+// around returns the CONTROL position in force at a position of USAGE, the
+// position of the cut before it, and the end of its own cut, which is one of
+// the positions up to last: one with many events may end earlier.
+func (e *explainer) around(w sqlite.WriterState, position uint64) (control, before, last uint64, err error) {
+	number, err := e.snapshot.FirstAt(w, position)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	from := uint64(1)
+	if number > 1 {
+		row, _, err := e.snapshot.Row(w, number-1)
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		r, err := ledger.DecodeHeader(row.Record)
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		control, before, from = r.Control, r.Cut, r.Cut+1
+	}
+	r, err := e.Usage.Read(e.ctx, from, "")
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer r.Stop()
+	end, err := e.Usage.Last(e.ctx)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	for at := before; at < end; {
+		raw, err := r.Next(e.ctx)
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		at = raw.Seq
+		m := &message{position: at}
+		if _, err := m.Decode(raw.Data, nil); err != nil {
+			m.Kind = events.Batch
+		}
+		switch {
+		case at < position && m.cutting():
+			before = at
+			if m.Kind == events.Barrier {
+				control = max(control, m.Control)
+			}
+		case at >= position && m.cutting():
+			return control, before, at, nil
+		}
+	}
+	return control, before, end, nil
+}
+
+// event explains one event.
+func (e *explainer) event(h handle) (Node, error) {
+	n := Node{Kind: "event", ID: h.String()}
+	outcome, ok, err := e.outcome(h)
+	if err != nil {
+		return n, err
+	}
+	if !ok {
+		return n, fmt.Errorf("%w: position %d of partition %d has no event %d that is settled", ErrUnknown, h.position, h.partition, h.ordinal)
+	}
+	m, err := e.message(h.position)
+	if err != nil {
+		return n, err
+	}
+	s, i, ok := m.at(h.ordinal)
+	if !ok {
+		return n, fmt.Errorf("%w: position %d has no event %d", ErrUnknown, h.position, h.ordinal)
+	}
+	u := s.columns.Event(i)
+	name := u.Source + "#" + u.ID
+	if u.Sequenced {
+		name = fmt.Sprintf("%s#%d/%d", u.Source, u.Epoch, u.Sequence)
+	}
+	said := settledAs(outcome)
+	n.Summary = fmt.Sprintf("Event %s of %s: %v %s on node %s for customer %s was %s", name, s.columns.Provider, u.Quantity, u.Meter, u.Node, u.Customer, said)
+	n.fact("handle", h)
+	n.fact("book", s.Book)
+	n.fact("interval", stamp(u.Start)+" to "+stamp(u.End))
+	n.fact("received", stamp(s.Received))
+	n.fact("authenticated by", s.Key)
+	for _, a := range u.Attributes {
+		n.fact("attribute "+a.Name, a.Value)
+	}
+	n.fact("outcome", said)
+	writer, err := e.writer(fmt.Sprintf("settle-%d", h.partition))
+	if err != nil {
+		return n, err
+	}
+	control, before, last, err := e.around(writer, h.position)
+	if err != nil {
+		return n, err
+	}
+	n.fact("decisions in force", fmt.Sprintf("CONTROL up to %d", control))
+	if outcome.Outcome != events.Accepted && outcome.Outcome != events.Late {
+		return n, nil
+	}
+	w, err := e.fold(control)
+	if err != nil {
+		return n, err
+	}
+	p, ok := w.directory.Posting(s.Book, u.End)
+	if !ok {
+		return n, fmt.Errorf("book %s is not declared at control position %d", s.Book, control)
+	}
+	n.fact("period", p.Period)
+	if p.Origin != p.Period {
+		n.fact("belongs to", p.Origin)
+	}
+	c := w.price(s.Book, &u)
+	n.From = append(n.From, c.node())
+	if c.held || !c.priced {
+		return n, nil
+	}
+	entry, err := e.summed(writer, w, c, &u, s.Book, p, before, last)
+	if err != nil {
+		return n, err
+	}
+	n.From = append(n.From, entry)
+	return n, e.after(&n, s.Book, &u, p.Period)
+}
+
+func (e *explainer) outcome(h handle) (settlement.Run, bool, error) {
+	o, ok, err := e.Store.Outcome(e.ctx, h.partition, h.position)
+	if err != nil || !ok {
+		return settlement.Run{}, false, err
+	}
+	run, ok := o.At(h.ordinal)
+	return run, ok, nil
+}
+
+func (e *explainer) writer(name string) (sqlite.WriterState, error) {
+	writers, err := e.snapshot.Writers()
+	for _, w := range writers {
+		if w.Name == name {
+			return w, nil
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: no writer is called %s", ErrUnknown, name)
+	}
+	return sqlite.WriterState{}, err
+}
+
+// at finds the event of an ordinal through all segments.
+func (m *message) at(ordinal int) (s segment, index int, ok bool) {
+	for _, s := range m.segments {
+		if s.columns == nil {
+			continue
+		}
+		if ordinal < s.columns.N {
+			return s, ordinal, true
+		}
+		ordinal -= s.columns.N
+	}
+	return segment{}, 0, false
+}
+
+func settledAs(r settlement.Run) string {
+	switch r.Outcome {
+	case events.Accepted:
+		return "accepted"
+	case events.Late:
+		return "accepted late, after its period had closed"
+	case events.Duplicate:
+		return "a duplicate, which changes nothing"
+	}
+	return "refused: " + string(r.Reason)
+}
+
+func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }

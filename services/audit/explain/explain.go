@@ -1,0 +1,178 @@
+// Package explain says why a figure is what it is, down to what it came from:
+// a payout to its share, the share to the pool, the pool to the charges of the
+// period; an event to its card, its quote and the entry that it is summed in.
+//
+// Nothing is stored per event, so an event is computed again: CONTROL is folded
+// up to the barrier that was in force at the event's position, and rating and
+// quotes are asked as settle asked them.
+//
+// # Invariants
+//
+//   - Read only: an explanation writes nothing, anywhere.
+//   - Recomputed: a charge, a share and a posting's sum are computed anew and
+//     compared with what is stored; where they differ, the explanation says so.
+//   - One moment: what is read of the store is of one commit.
+package explain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+// Identities finds events that are not sequenced.
+type Identities interface {
+	Seen(keys [][16]byte, found []settlement.Identity) error
+}
+
+// Sources are what an explanation is made from.
+type Sources struct {
+	Usage, Control, Ledger *eventlog.Stream
+	Store                  *sqlite.DB
+	// IDs finds an event by the id that its source gave it; nil finds only
+	// sequenced ones and handles.
+	IDs Identities
+}
+
+// Node is one thing and what it follows from.
+type Node struct {
+	Kind    string `json:"kind" doc:"event, charge, entry, payout, share, distribution, pool, revenue, …"`
+	ID      string `json:"id,omitempty" doc:"To ask about it by."`
+	Summary string `json:"summary" doc:"In one sentence."`
+	Facts   []Fact `json:"facts,omitempty"`
+	From    []Node `json:"from,omitempty" doc:"What it follows from."`
+}
+
+// Fact is one property of a thing.
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+func (n *Node) fact(name string, value any) {
+	n.Facts = append(n.Facts, Fact{name, fmt.Sprint(value)})
+}
+
+// ErrUnknown means that nothing has that id.
+var ErrUnknown = errors.New("nothing has this id")
+
+// Explain finds what an id names and explains it:
+//
+//	po-…                 a payout
+//	<distribution>       a distribution, by the id of its declaration
+//	<writer>-<number>    a journal row, as LEDGER and PAYOUT name it: settle-0-12
+//	<p>/<position>/<n>   an event by its handle: partition, position, ordinal
+//	<source>#<sequence>  a sequenced event of epoch 0, or of any epoch that has it
+//	<source>#<epoch>/<sequence>
+//	<source>#<id>        an event by the id that its source gave it
+//
+// It fails with [ErrUnknown] where nothing has the id. An event that was
+// repeated or refused took no identity: ask for it by its handle.
+func Explain(ctx context.Context, from Sources, id string) (node Node, err error) {
+	err = from.Store.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+		e := &explainer{Sources: from, ctx: ctx, snapshot: snapshot}
+		node, err = e.find(id)
+		return err
+	})
+	if err != nil {
+		return Node{}, fmt.Errorf("explaining %q: %w", id, err)
+	}
+	return node, nil
+}
+
+// explainer answers one question.
+type explainer struct {
+	Sources
+	ctx      context.Context // of the question: one call, never kept
+	snapshot *sqlite.Snapshot
+}
+
+func (e *explainer) find(id string) (Node, error) {
+	made, err := e.snapshot.Distributions("")
+	if err != nil {
+		return Node{}, err
+	}
+	for i := range made {
+		d := &made[i]
+		if d.ID == id {
+			return e.distribution(d)
+		}
+		if strings.HasPrefix(id, "po-") {
+			if p, ok, err := e.snapshot.Payout(d, id); err != nil || ok {
+				if err != nil {
+					return Node{}, err
+				}
+				return e.payout(d, p)
+			}
+		}
+	}
+	if h, ok := parseHandle(id); ok {
+		return e.event(h)
+	}
+	writers, err := e.snapshot.Writers()
+	if err != nil {
+		return Node{}, err
+	}
+	for _, w := range writers {
+		digits, ok := strings.CutPrefix(id, w.Name+"-")
+		if !ok {
+			continue
+		}
+		if number, err := strconv.ParseUint(digits, 10, 40); err == nil {
+			return e.row(w, number)
+		}
+	}
+	return e.byIdentity(id)
+}
+
+// handle is where an event is.
+type handle struct {
+	partition int
+	position  uint64
+	ordinal   int
+}
+
+func (h handle) String() string { return fmt.Sprintf("%d/%d/%d", h.partition, h.position, h.ordinal) }
+
+func parseHandle(id string) (h handle, ok bool) {
+	parts := strings.Split(id, "/")
+	if len(parts) != 3 {
+		return h, false
+	}
+	p, errP := strconv.ParseUint(parts[0], 10, 16)
+	at, errAt := strconv.ParseUint(parts[1], 10, 63)
+	n, errN := strconv.ParseUint(parts[2], 10, 31)
+	return handle{int(p), at, int(n)}, errors.Join(errP, errAt, errN) == nil
+}
+
+// Write writes a node and what it follows from as an indented text.
+func Write(w io.Writer, n *Node) error { return write(w, n, 0) }
+
+func write(w io.Writer, n *Node, depth int) error {
+	indent := strings.Repeat("  ", depth)
+	if _, err := fmt.Fprintf(w, "%s%s\n", indent, n.Summary); err != nil {
+		return err
+	}
+	width := 0
+	for _, f := range n.Facts {
+		width = max(width, len(f.Name))
+	}
+	for _, f := range n.Facts {
+		if _, err := fmt.Fprintf(w, "%s    %-*s  %s\n", indent, width, f.Name, f.Value); err != nil {
+			return err
+		}
+	}
+	for i := range n.From {
+		if err := write(w, &n.From[i], depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
