@@ -2,13 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
+	"github.com/aliquot-engine/aliquot/services/audit/explain"
 	"github.com/aliquot-engine/aliquot/services/audit/replay"
+	"github.com/aliquot-engine/aliquot/services/audit/statement"
 )
 
 type checkCommand struct {
@@ -63,4 +69,43 @@ func (replayCommand) Run(ctx context.Context, r *root) error {
 		return errFalse
 	}
 	return err
+}
+
+type explainCommand struct {
+	ID string `arg:"" help:"A payout, a distribution, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+}
+
+func (c *explainCommand) Run(ctx context.Context, r *root) error {
+	var node explain.Node
+	if err := r.ask(ctx, http.MethodGet, "/v1/explain?id="+url.QueryEscape(c.ID), nil, &node); err != nil {
+		return err
+	}
+	var failed error
+	err := r.print(node, func(w io.Writer) { failed = explain.Write(w, &node) })
+	return errors.Join(err, failed)
+}
+
+type statementCommand struct {
+	Provider statementOf[statement.OfProvider, *statement.OfProvider] `cmd:"" help:"Usage, charges and hand-overs by node and meter."`
+	Customer statementOf[statement.OfCustomer, *statement.OfCustomer] `cmd:"" help:"Charges, deposits, and what is owed."`
+	Holder   statementOf[statement.OfHolder, *statement.OfHolder]     `cmd:"" help:"Holdings, shares and payouts."`
+}
+
+// statementOf prints one kind of statement.
+type statementOf[T any, P interface {
+	*T
+	Write(w io.Writer) error
+}] struct {
+	ID string `arg:"" help:"Whose."`
+}
+
+func (c *statementOf[T, P]) Run(ctx context.Context, r *root, parsed *kong.Context) error {
+	kind := parsed.Selected().Name
+	var made T
+	if err := r.ask(ctx, http.MethodGet, "/v1/statements/"+kind+"/"+url.PathEscape(c.ID), nil, &made); err != nil {
+		return err
+	}
+	var failed error
+	err := r.print(made, func(w io.Writer) { failed = P(&made).Write(w) })
+	return errors.Join(err, failed)
 }

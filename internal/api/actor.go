@@ -54,8 +54,7 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	}
 	allowed := who.scope == scopeOperator ||
 		who.scope == scopeAuditor && (ctx.Method() == http.MethodGet || ctx.Operation().OperationID == "replay") ||
-		who.scope == scopeProvider && ctx.Operation().OperationID == "statement" &&
-			ctx.Param("kind") == "provider" && ctx.Param("id") == string(who.provider)
+		who.scope == scopeProvider && ctx.Operation().OperationID == "provider-statement" && ctx.Param("id") == string(who.provider)
 	if !allowed {
 		_ = huma.WriteErr(s.api, ctx, http.StatusForbidden, "the key's scope, "+who.scope+", does not reach here")
 		return

@@ -2,10 +2,18 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
+	"github.com/aliquot-engine/aliquot/services/audit/explain"
 	"github.com/aliquot-engine/aliquot/services/audit/replay"
+	"github.com/aliquot-engine/aliquot/services/audit/statement"
 	"github.com/aliquot-engine/aliquot/services/audit/summary"
 )
 
@@ -43,5 +51,61 @@ func (s *Server) audits() {
 				return nil, err
 			}
 			return &answer[replay.Result]{result}, nil
+		})
+	register(s, http.MethodGet, "/v1/explain", "explain", "Where a figure comes from and goes to",
+		func(ctx context.Context, in *struct {
+			ID string `query:"id" required:"true" doc:"A payout, a distribution, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+		}) (*answer[explain.Node], error) {
+			node, err := explain.Explain(ctx, explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, Store: s.Store, IDs: s.IDs}, in.ID)
+			if errors.Is(err, explain.ErrUnknown) {
+				return nil, huma.Error404NotFound(err.Error())
+			}
+			if err != nil {
+				return nil, err
+			}
+			return &answer[explain.Node]{node}, nil
+		})
+	register(s, http.MethodGet, "/v1/statements/provider/{id}", "provider-statement", "What happened to a provider's money",
+		func(ctx context.Context, in *struct {
+			ID events.Provider `path:"id"`
+		}) (*answer[statement.OfProvider], error) {
+			var books []events.Book
+			known := false
+			s.Engine.Directory(func(d *directory.Directory) {
+				_, known = d.Provider(in.ID)
+				for _, b := range d.Books() {
+					if b.Provider == in.ID {
+						books = append(books, b.Book)
+					}
+				}
+			})
+			if !known {
+				return nil, huma.Error404NotFound(fmt.Sprintf("provider %q is not declared", in.ID))
+			}
+			made, err := statement.Provider(ctx, s.Store, in.ID, books)
+			if err != nil {
+				return nil, err
+			}
+			return &answer[statement.OfProvider]{made}, nil
+		})
+	register(s, http.MethodGet, "/v1/statements/customer/{id}", "customer-statement", "What happened to a customer's money",
+		func(ctx context.Context, in *struct {
+			ID events.Customer `path:"id"`
+		}) (*answer[statement.OfCustomer], error) {
+			made, err := statement.Customer(ctx, s.Store, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return &answer[statement.OfCustomer]{made}, nil
+		})
+	register(s, http.MethodGet, "/v1/statements/holder/{id}", "holder-statement", "What happened to a holder's money",
+		func(ctx context.Context, in *struct {
+			ID string `path:"id"`
+		}) (*answer[statement.OfHolder], error) {
+			made, err := statement.Holder(ctx, s.Store, events.CanonicalHolder(in.ID))
+			if err != nil {
+				return nil, err
+			}
+			return &answer[statement.OfHolder]{made}, nil
 		})
 }
