@@ -1,0 +1,280 @@
+// Package audittest makes small stores for the tests of the observers, by
+// running the real settler and distributor on an embedded event log in a
+// temporary folder.
+package audittest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/relay"
+	"github.com/aliquot-engine/aliquot/internal/store/ids"
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/distribute"
+	"github.com/aliquot-engine/aliquot/services/settle"
+)
+
+// Noon is when usage happens in a [World], unless it is said otherwise.
+var Noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+// patience bounds every wait.
+const patience = time.Minute
+
+// World is an event log, a store, and the loops between them.
+type World struct {
+	t testing.TB
+
+	Usage, Control, Register, Ledger, Payout *eventlog.Stream
+
+	DB   *sqlite.DB
+	File string // of the store
+	IDs  *ids.Store
+
+	settler   *settle.Settler
+	settled   *sqlite.Settle
+	payer     *distribute.Distributor
+	stop      func()
+	decisions int
+	builder   events.Builder
+}
+
+// New returns a world without anything declared, whose loops run.
+func New(t testing.TB) *World {
+	t.Helper()
+	dir := t.TempDir()
+	w := &World{t: t, File: filepath.Join(dir, "ledger.db")}
+	log, err := eventlog.Open(t.Context(), eventlog.Config{Dir: filepath.Join(dir, "streams"), LazySync: true, Logger: quiet()})
+	w.must(err)
+	t.Cleanup(func() { _ = log.Close() })
+	for _, open := range []struct {
+		to *(*eventlog.Stream)
+		by func(context.Context) (*eventlog.Stream, error)
+	}{
+		{&w.Usage, func(ctx context.Context) (*eventlog.Stream, error) { return log.Usage(ctx, 0, 0) }},
+		{&w.Control, log.Control}, {&w.Register, log.Register}, {&w.Ledger, log.Ledger}, {&w.Payout, log.Payout},
+	} {
+		*open.to, err = open.by(t.Context())
+		w.must(err)
+	}
+	w.DB, err = sqlite.Open(w.File)
+	w.must(err)
+	t.Cleanup(func() { _ = w.DB.Close() })
+	w.IDs, err = ids.Open(filepath.Join(dir, "ids"))
+	w.must(err)
+	t.Cleanup(func() { _ = w.IDs.Close() })
+	w.Start()
+	return w
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func (w *World) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Start runs the loops, taking the store over.
+func (w *World) Start() {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	store, cursor, err := w.DB.Settle(ctx, 0, w.Usage.Name(), w.Usage.Created().UnixNano(), rand.Text())
+	w.must(err)
+	payer, done, err := w.DB.Distribute(ctx, rand.Text())
+	w.must(err)
+	w.settled = store
+	w.settler = settle.New(settle.Config{
+		Usage: w.Usage, Control: w.Control, Store: store, Cursor: cursor, IDs: w.IDs, Ledger: relay.New(store, w.Ledger, quiet()), Logger: quiet(),
+	})
+	w.payer = distribute.New(distribute.Config{
+		Control: w.Control, Ledger: w.Ledger, Register: w.Register, Store: payer, Cursor: done, Payout: w.Payout, Logger: quiet(),
+	})
+	var loops sync.WaitGroup
+	loops.Go(func() { _ = w.settler.Run(ctx) })
+	loops.Go(func() { _ = w.payer.Run(ctx) })
+	w.stop = sync.OnceFunc(func() { cancel(); loops.Wait() })
+	w.t.Cleanup(w.stop)
+}
+
+// Stop ends the loops, after everything that is committed has been published.
+func (w *World) Stop() {
+	w.t.Helper()
+	w.Rest()
+	w.stop()
+}
+
+// Rest waits until everything is settled, published and distributed.
+func (w *World) Rest() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	last, err := w.Usage.Last(ctx)
+	w.must(err)
+	w.must(w.settler.WaitSettled(ctx, last))
+	last, err = w.Control.Last(ctx)
+	w.must(err)
+	w.must(w.settler.WaitEffective(ctx, last))
+	w.must(w.payer.WaitDone(ctx, last))
+	for {
+		behind := false
+		w.must(w.DB.Snapshot(ctx, func(s *sqlite.Snapshot) error {
+			writers, err := s.Writers()
+			for _, writer := range writers {
+				rows := writer.Last
+				if writer.Name == sqlite.DistributeWriter {
+					rows = 0
+					err = s.PayoutMessages(counting(&rows))
+				}
+				behind = behind || writer.Relayed < rows
+			}
+			return err
+		}))
+		if !behind {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			w.t.Fatal("the relays did not come to rest")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// Decide appends a decision, waits until it is in effect, and returns why it is
+// void, or nothing.
+func (w *World) Decide(body events.Body) string {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	w.decisions++
+	data, err := events.AppendDecision(nil, events.Decision{
+		ID: fmt.Sprint("decision-", w.decisions), Actor: "operator:ada", At: Noon.Add(time.Duration(w.decisions) * time.Second), Body: body,
+	})
+	w.must(err)
+	at, err := w.Control.Publish(ctx, eventlog.ControlSubject(body.Kind()), data, eventlog.PublishOptions{})
+	w.must(err)
+	w.must(w.settler.WaitEffective(ctx, at))
+	w.must(w.payer.WaitDone(ctx, at))
+	reason, err := w.settler.VoidReason(ctx, at)
+	w.must(err)
+	if reason == "" {
+		reason, err = w.payer.VoidReason(ctx, at)
+		w.must(err)
+	}
+	return reason
+}
+
+// Declare is Decide for what must take effect.
+func (w *World) Declare(bodies ...events.Body) {
+	w.t.Helper()
+	for _, b := range bodies {
+		if reason := w.Decide(b); reason != "" {
+			w.t.Fatalf("%s is void: %s", b.Kind(), reason)
+		}
+	}
+}
+
+// Event is usage as it is sent. Where Sequence is zero, it goes by its ID.
+type Event struct {
+	ID       string
+	Sequence uint64
+	Node     string
+	Customer string
+	Meter    string // "gpu.seconds" where empty
+	Quantity string
+	Model    string    // attribute "model" where not empty
+	End      time.Time // [Noon] where zero
+}
+
+// Send publishes one batch, events of one book and provider, all of them
+// sequenced or none, and returns its position.
+func (w *World) Send(book events.Book, provider events.Provider, list ...Event) uint64 {
+	w.t.Helper()
+	b := &w.builder
+	b.Reset(provider, list[0].Sequence > 0)
+	for _, e := range list {
+		q := Quantity(w.t, e.Quantity)
+		high, low, scale, err := q.Mantissa()
+		w.must(err)
+		if e.End.IsZero() {
+			e.End = Noon
+		}
+		if e.Meter == "" {
+			e.Meter = "gpu.seconds"
+		}
+		u := events.RawUsage{
+			Source: []byte("meter-1"), ID: []byte(e.ID), Sequence: e.Sequence, Sequenced: e.Sequence > 0,
+			Node: []byte(e.Node), Customer: []byte(e.Customer), Meter: []byte(e.Meter),
+			QuantityHigh: high, QuantityLow: low, Scale: scale, Start: e.End.Add(-time.Minute).UnixNano(), End: e.End.UnixNano(),
+		}
+		if e.Model != "" {
+			u.Attributes = []events.RawAttribute{{Name: []byte("model"), Value: []byte(e.Model)}}
+		}
+		if !b.Add(&u) {
+			w.t.Fatal("the segment is full")
+		}
+	}
+	data := events.AppendMessage(nil, &events.Message{Kind: events.Batch, Segments: []events.Segment{
+		{Book: book, Received: Noon.AddDate(0, 0, 5).UnixNano(), Key: "key-1", Packed: b.AppendTo(nil)},
+	}})
+	at, err := w.Usage.Publish(context.Background(), eventlog.UsageSubject(0), data, eventlog.PublishOptions{})
+	w.must(err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	w.must(w.settler.WaitSettled(ctx, at))
+	return at
+}
+
+// Move publishes movements of a token's register.
+func (w *World) Move(token events.Token, id string, list ...events.Movement) {
+	w.t.Helper()
+	for i := range list {
+		list[i].Effective = Noon
+	}
+	data, err := events.AppendMovements(nil, &events.Movements{ID: id, Token: token, Actor: "operator:ada", At: Noon, Movements: list})
+	w.must(err)
+	_, err = w.Register.Publish(context.Background(), eventlog.RegisterSubject(string(token)), data, eventlog.PublishOptions{})
+	w.must(err)
+}
+
+// Distribute declares a distribution that rests on everything there is.
+func (w *World) Distribute(id string, token events.TokenDeclared, period events.Period) {
+	w.t.Helper()
+	w.Rest()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	d, err := w.payer.Declaration(ctx, id, token, period, Noon)
+	w.must(err)
+	w.Declare(d)
+}
+
+// Amount reads an amount.
+func Amount(t testing.TB, text string) money.Amount {
+	t.Helper()
+	a, err := money.ParseAmount(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// Quantity reads a quantity.
+func Quantity(t testing.TB, text string) money.Quantity {
+	t.Helper()
+	q, err := money.ParseQuantity(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
