@@ -16,6 +16,9 @@ package api
 import (
 	"context"
 	"net/http"
+	"path"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -81,6 +84,7 @@ func New(config Config) *Server {
 	s := &Server{Config: config, mux: http.NewServeMux()}
 	settings := huma.DefaultConfig("aliquot", Version)
 	settings.Info.Description = "Compute usage into money, and money into payouts, exactly."
+	settings.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	settings.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer"},
 	}
@@ -125,3 +129,16 @@ func register[I, O any](s *Server, method, path, id, summary string, do func(con
 
 // answer wraps a body as huma wants it.
 type answer[T any] struct{ Body T }
+
+// schemaName names a type in the description: by itself where it is of this
+// package, and with its package where it is of another.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if of := path.Base(t.PkgPath()); of != "api" && of != "." {
+		return strings.ToUpper(of[:1]) + of[1:] + name
+	}
+	return name
+}
