@@ -107,17 +107,17 @@ func (d *demoDay) live(ctx context.Context) error {
 		if !ok {
 			break
 		}
-		for _, q := range h.Quotes {
-			if err := d.by("feeds").call(ctx, http.MethodPost, "/v1/quotes", q, nil); err != nil {
-				return fmt.Errorf("recording quotes: %w", err)
-			}
+		if err := d.observe(ctx, h.Quotes); err != nil {
+			return fmt.Errorf("recording quotes of %s: %w", h.Start.Format("15:04"), err)
 		}
 		if err := d.stream(ctx, h.Batches); err != nil {
 			return fmt.Errorf("streaming %s: %w", h.Start.Format("15:04"), err)
 		}
 		quote := h.Quotes[0].Rounds[len(h.Quotes[0].Rounds)-1].Rate
-		d.progress.update("%s  USDC/USD %s  %d events sent, %d/s, %d refused", h.Start.Add(time.Hour).Format("15:04"), quote,
-			d.result.Sent, rate(d.result.Sent, d.began), d.result.refusedAtOnce)
+		d.progress.update(func() string {
+			return fmt.Sprintf("%s  USDC/USD %s  %d events sent, %d/s, %d refused, %s", h.Start.Add(time.Hour).Format("15:04"), quote,
+				d.result.Sent, rate(d.result.Sent, d.began), d.result.refusedAtOnce, d.lag(ctx))
+		})
 		// Restarts come at equal distances within the day.
 		if n := d.command.Restarts; n > 0 && (hour+1)*(n+1)/24 > hour*(n+1)/24 && hour < 23 {
 			if err := d.restart(ctx); err != nil {
@@ -131,6 +131,15 @@ func (d *demoDay) live(ctx context.Context) error {
 	}
 	d.progress.step("%d events of a day sent at %d/s", d.result.Sent, rate(d.result.Sent, d.began))
 	return nil
+}
+
+// observe records what each source has seen, before the usage that it prices.
+func (d *demoDay) observe(ctx context.Context, quotes []events.QuotesObserved) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, q := range quotes {
+		group.Go(func() error { return d.by("feeds").call(ctx, http.MethodPost, "/v1/quotes", q, nil) })
+	}
+	return group.Wait()
 }
 
 func (d *demoDay) connect() (err error) {
@@ -195,6 +204,7 @@ func (d *demoDay) goWrong(ctx context.Context) error {
 			d.result.RefusedBodies++
 		}
 		d.refuse(answer)
+		d.result.expected = append(d.result.expected, f.Reasons...)
 		names := make([]string, len(f.Reasons))
 		for i, reason := range f.Reasons {
 			names[i] = string(reason)
@@ -259,6 +269,8 @@ func (d *demoDay) settleUp(ctx context.Context) error {
 	}
 	// The eighth largest pays three fifths, the eleventh and the one after nothing.
 	paid := 0
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(agents)
 	for rank, b := range owed {
 		amount, _, err := b.Net.CeilMinor(b.Asset)
 		if rank == 7 && err == nil {
@@ -273,10 +285,13 @@ func (d *demoDay) settleUp(ctx context.Context) error {
 		if rank == 10 || rank == 11 || amount.Sign() <= 0 {
 			continue
 		}
-		if err := d.deposit(ctx, events.Customer(middle(b)), amount.String(), "invoice-2026-03-04"); err != nil {
-			return err
-		}
+		group.Go(func() error {
+			return d.deposit(within, events.Customer(middle(b)), amount.String(), "invoice-2026-03-04")
+		})
 		paid++
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	d.progress.step("%d customers paid, one of them a part, and two nothing", paid)
 	return d.closePeriod(ctx, demo.Book, demo.Period, d.result)

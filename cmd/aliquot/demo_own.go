@@ -81,12 +81,15 @@ func (o *demoOwn) declare(ctx context.Context) error {
 	if err := o.findBook(ctx); err != nil {
 		return err
 	}
-	done, err := o.server.declareNames(ctx, o.source, o.book.Book)
-	if err != nil {
-		return err
+	if o.source.m.DeclareNodes || o.source.m.DeclareCustomers {
+		survey, err := o.source.surveyed()
+		if err != nil {
+			return err
+		}
+		o.progress.step("declaring %d nodes and %d customers of the trace", len(survey.Nodes), len(survey.Customers))
 	}
-	if done.Applied > 0 {
-		o.progress.step("declared %d nodes and customers of the trace", done.Applied)
+	if _, err := o.server.declareNames(ctx, o.source, o.book.Book); err != nil {
+		return err
 	}
 	if len(o.book.Tokens) > 0 {
 		return nil
@@ -215,7 +218,9 @@ func (o *demoOwn) stream(ctx context.Context) error {
 			}
 		}
 		send.acknowledged = func(n int, _ int64) {
-			o.progress.update("%d of %d events sent, %d/s", n, total, rate(n, began))
+			o.progress.update(func() string {
+				return fmt.Sprintf("%d of %d events sent, %d/s, %s", n, total, rate(n, began), o.lag(ctx))
+			})
 		}
 		sent, err := send.run(ctx)
 		if err != nil {
@@ -233,6 +238,16 @@ func (o *demoOwn) stream(ctx context.Context) error {
 	o.result.Sent, o.result.Skipped, o.result.refusedAtOnce, o.result.Refusals = t.Sent+t.Unmapped, t.Skipped, t.Refused, t.Refusals
 	o.progress.step("sent %d events at %d/s: %d refused, %d rows skipped by the map's filters", t.Sent, rate(t.Sent, began), t.Refused, t.Skipped)
 	return o.waitSettled(ctx)
+}
+
+// lag tells how far settlement has come.
+func (st *stage) lag(ctx context.Context) string {
+	var status api.Status
+	if st.server.call(ctx, http.MethodGet, "/v1/status", nil, &status) != nil || len(status.Partition) == 0 {
+		return "settling"
+	}
+	p := status.Partition[0]
+	return fmt.Sprintf("settled %d of %d messages", p.Settled, p.Last)
 }
 
 func (st *stage) waitSettled(ctx context.Context) error {

@@ -38,8 +38,8 @@ func (p *progress) step(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-// update tells how far it has come.
-func (p *progress) update(format string, args ...any) {
+// update tells how far it has come; said is asked only where it is time to.
+func (p *progress) update(said func() string) {
 	if p.w == nil {
 		return
 	}
@@ -53,11 +53,11 @@ func (p *progress) update(format string, args ...any) {
 	}
 	p.last = now
 	if p.live {
-		fmt.Fprintf(p.w, "\r\x1b[K  "+format, args...)
+		fmt.Fprintf(p.w, "\r\x1b[K  %s", said())
 		p.open = true
 		return
 	}
-	fmt.Fprintf(p.w, "  "+format+"\n", args...)
+	fmt.Fprintf(p.w, "  %s\n", said())
 }
 
 // end finishes an open line.

@@ -69,6 +69,7 @@ type demoResult struct {
 	nodes         []api.Balance
 	faults        []string
 	returned      []string
+	expected      []events.Reason // for which something must have been refused
 }
 
 // merge adds the next part of a sending; its counts of rows go on from the
@@ -109,6 +110,16 @@ func (d *demoResult) sumUp(ctx context.Context, st *stage) error {
 	if !outcomes {
 		d.checks[len(d.checks)-1].Detail = fmt.Sprintf("%d sent, %d accepted + %d duplicate + %d late + %d refused",
 			d.Sent, d.Accepted, d.Duplicate, d.Late, d.Refused)
+	}
+	if len(d.expected) > 0 {
+		missed := check.Check{Name: "every_fault_refused", OK: true}
+		for _, reason := range d.expected {
+			if d.Reasons[reason] == 0 {
+				missed.OK, missed.Detail = false, fmt.Sprintf("nothing was refused as %s", reason)
+				break
+			}
+		}
+		d.checks = append(d.checks, missed)
 	}
 	d.Checks = map[string]bool{}
 	for _, c := range d.checks {
@@ -187,6 +198,9 @@ func (d *demoResult) write(w io.Writer, st *stage) {
 func (d *demoResult) writeEvents(w io.Writer) {
 	fmt.Fprintln(w, "\nEVENTS")
 	fmt.Fprintf(w, "  %d sent = %d accepted + %d late + %d duplicate + %d refused\n", d.Sent, d.Accepted, d.Late, d.Duplicate, d.Refused)
+	if d.RefusedBodies > 0 {
+		fmt.Fprintf(w, "  %d submissions beside them were refused as a whole\n", d.RefusedBodies)
+	}
 	if d.Skipped > 0 {
 		fmt.Fprintf(w, "  %d rows skipped by the map's filters\n", d.Skipped)
 	}
@@ -218,7 +232,7 @@ func (d *demoResult) writeEvents(w io.Writer) {
 }
 
 func (d *demoResult) writePeople(w io.Writer) {
-	fmt.Fprintf(w, "\nWHO USED%49s\n", "")
+	fmt.Fprintln(w, "\nWHO USED")
 	t := newTable(w, "  CUSTOMER", "CHARGED", "OWES")
 	for _, b := range largest(suffixed(d.customers, ":receivable"), debit) {
 		t.row("  "+middle(b), shown(b.Debit, b.Asset), shown(b.Net, b.Asset))

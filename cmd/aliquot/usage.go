@@ -52,13 +52,17 @@ func (c *usageOutcome) Run(ctx context.Context, r *root) (err error) {
 	if err := s.call(ctx, http.MethodGet, "/v1/usage/outcomes?"+query.Encode(), nil, &said); err != nil {
 		return err
 	}
-	o := outcome{Handle: said.Handle, Outcome: "not settled yet"}
+	o := outcome{Handle: said.Handle}
 	switch {
+	case !said.Settled:
+		o.Outcome = "not settled yet"
 	case len(said.Exceptions) > 0:
 		e := said.Exceptions[0]
 		o.Outcome, o.Reason, o.Source, o.Identity = e.Outcome, e.Reason, e.Source, e.ID
 	case said.Accepted > 0:
 		o.Outcome = "accepted"
+	default:
+		return fmt.Errorf("no usage event is at %s", c.ID)
 	}
 	return r.print(o, func(w io.Writer) {
 		fmt.Fprintf(w, "%s", o.Outcome)

@@ -104,8 +104,9 @@ func (w *World) number(at int, list []events.Usage) {
 func (w *World) work(chance *rand.Rand, node *Node, end int64, room int) []events.Usage {
 	u := events.Usage{Node: node.Name, Customer: w.Customers[pick(chance, w.weights)].Name, End: end}
 	if node.Model == "none" || room < 2 {
-		// Half a second to some minutes, at the millisecond, on some of the machine's GPUs.
-		ms := int64(500) + chance.Int64N(1<<(11+chance.IntN(8)))
+		// Seconds to an hour, at the millisecond, on some of the machine's GPUs:
+		// with the default sizes, four fifths of the fleet are busy.
+		ms := int64(500) + chance.Int64N(1<<(13+chance.IntN(10)))
 		count := int64(1) << chance.IntN(4)
 		count = min(count, int64(node.GPUs))
 		u.Meter, u.Start, u.Quantity = gpuSeconds, max(end-ms*1e6, Date.UnixNano()-int64(time.Hour)), thousandths(ms*count)
