@@ -3,20 +3,106 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/pprof"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/internal/bench"
 )
 
 // benchCommand measures the real path on this machine.
 type benchCommand struct {
-	Events     int      `help:"Usage events of each variant; variants that cost more take a part of them." default:"5000000"`
-	Variant    []string `help:"Only these variants." placeholder:"NAME"`
-	Senders    int      `help:"Requests under way at once." default:"4"`
+	Events     int      `help:"Usage events of the quickest variants; those that cost more take a part of them." default:"5000000"`
+	Variant    []string `help:"Only these variants: json, packed, json-ids, packed-ids, json-single, packed-single, json-lazy, packed-lazy." placeholder:"NAME"`
+	Senders    int      `help:"Requests under way at once." default:"16"`
 	Lazy       bool     `help:"Also measure without syncing: what durability costs." name:"lazy-sync"`
+	Latency    bool     `help:"Measure latencies." default:"true" negatable:""`
 	Folder     string   `help:"Where the temporary folders are made; the system's place by default." type:"path" placeholder:"DIR"`
-	Markdown   bool     `help:"Print the tables as Markdown." xor:"format"`
+	Markdown   bool     `help:"Print the tables as Markdown."`
 	CPUProfile string   `help:"Write a CPU profile." name:"cpuprofile" type:"path" placeholder:"FILE"`
+	MemProfile string   `help:"Write a profile of what was allocated." name:"memprofile" type:"path" placeholder:"FILE"`
 }
 
 // Run measures every variant and prints the figures.
-func (b *benchCommand) Run(ctx context.Context, r *root) error {
-	return errors.New("being built")
+func (b *benchCommand) Run(ctx context.Context, r *root) (err error) {
+	if b.CPUProfile != "" {
+		file, err := os.Create(b.CPUProfile)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return errors.Join(err, file.Close())
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, file.Close())
+		}()
+	}
+	p := newProgress(r)
+	report, failure := bench.Run(ctx, bench.Config{
+		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Lazy: b.Lazy, Folder: b.Folder, Throughput: !b.Latency,
+		Progress: func(text string) { p.step("%s", text) },
+		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err := b.allocations(); err != nil {
+		return err
+	}
+	if r.JSON {
+		return errors.Join(failure, r.print(report, nil))
+	}
+	fmt.Println(report.Machine)
+	fmt.Printf("%d requests at once, generator in the same process; from the first request to the last event settled\n\n", report.Senders)
+	var throughput, latency [][]string
+	for i := range report.Variants {
+		f := &report.Variants[i]
+		throughput = append(throughput, f.Cells())
+		if cells := f.LatencyCells(); cells != nil {
+			latency = append(latency, cells)
+		}
+	}
+	b.print(bench.Headings, throughput)
+	if len(latency) > 0 {
+		fmt.Println()
+		b.print(bench.LatencyHeadings, latency)
+	}
+	fmt.Println()
+	for _, f := range report.Variants {
+		fmt.Printf("%s: %s; %d ns of the CPU go into making the bodies\n", f.Name, f.What, f.Generator)
+	}
+	return failure
+}
+
+func (b *benchCommand) print(headings []string, rows [][]string) {
+	if len(rows) == 0 {
+		return
+	}
+	if b.Markdown {
+		fmt.Printf("| %s |\n|%s\n", strings.Join(headings, " | "), strings.Repeat("---|", len(headings)))
+		for _, row := range rows {
+			fmt.Printf("| %s |\n", strings.Join(row, " | "))
+		}
+		return
+	}
+	t := newTable(os.Stdout, headings...)
+	for _, row := range rows {
+		cells := make([]any, len(row))
+		for i, cell := range row {
+			cells[i] = cell
+		}
+		t.row(cells...)
+	}
+	t.end()
+}
+
+func (b *benchCommand) allocations() error {
+	if b.MemProfile == "" {
+		return nil
+	}
+	file, err := os.Create(b.MemProfile)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("allocs").WriteTo(file, 0), file.Close())
 }

@@ -140,9 +140,20 @@ func packedShape(v Variant, all []events.Usage) (s shape, err error) {
 		s.sequence = find(signed(firstSequence))
 	}
 	if v.single {
+		// In the order of the events, because every one brings new names.
+		at := 0
+		next := func(name string) int {
+			k := bytes.Index(s.data[at:], []byte(name))
+			if k < 0 {
+				err = fmt.Errorf("%w: no %s", errPatch, name)
+				return 0
+			}
+			at += k + len(name)
+			return at - 6
+		}
 		for i := range all {
-			s.nodes = append(s.nodes, find([]byte(all[i].Node))+len("node-"))
-			s.customers = append(s.customers, find([]byte(all[i].Customer))+len("customer-"))
+			s.nodes = append(s.nodes, next(string(all[i].Node)))
+			s.customers = append(s.customers, next(string(all[i].Customer)))
 		}
 	}
 	return s, err

@@ -27,13 +27,11 @@ type Figures struct {
 	CPU       int64   `json:"cpu_ns"`     // of the process, generator included
 	Generator int64   `json:"generator_cpu_ns"`
 	Messages  uint64  `json:"messages"` // of USAGE
-	Rows      uint64  `json:"journal_rows"`
 	Postings  float64 `json:"postings"`
 
-	Bytes  Disk     `json:"bytes"` // all events together
-	Bytes1 float64  `json:"bytes_event"`
-	Peak   int64    `json:"peak_resident"` // bytes
-	Part   [4]int64 `json:"resident"`      // bytes, after each quarter of the events
+	Bytes    Disk     `json:"bytes"`         // all events together
+	Peak     int64    `json:"peak_resident"` // bytes
+	Resident [4]int64 `json:"resident"`      // bytes, after each quarter of the events
 
 	Answer  *Latency `json:"answer,omitempty"`  // from a request to its answer, at a fifth of the speed
 	Settled *Latency `json:"settled,omitempty"` // from the answer to settled, likewise
@@ -203,7 +201,6 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 		return err
 	}
 	f.Bytes = after.less(before)
-	f.Bytes1 = float64(f.Bytes.Sum()) / float64(f.Events)
 	return nil
 }
 
@@ -234,7 +231,7 @@ func (r *run) watch(stop <-chan struct{}, f *Figures) {
 			r.peak.Store(now)
 		}
 		for ; quarter <= 4 && done >= int64(f.Events)*int64(quarter)/4; quarter++ {
-			f.Part[quarter-1] = now
+			f.Resident[quarter-1] = now
 			r.config.Progress(fmt.Sprintf("%s: %d of %d events accepted", r.variant.Name, done, f.Events))
 		}
 	}
