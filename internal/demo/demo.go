@@ -141,13 +141,13 @@ func (w *World) Book() []byte {
 	for _, c := range w.Customers {
 		fmt.Fprintf(&b, "  - {customer: %s, name: %q, plan: %s}\n", c.Name, c.Title, c.Plan)
 	}
-	fmt.Fprintf(&b, "---\nkind: Token\ntoken: %s\nbook: %s\nminimum_payout: 1.00\nnodes:\n", TokenEurope, Book)
+	fmt.Fprintf(&b, "---\nkind: Token\ntoken: %s\nbook: %s\nminimum_payout: 1.50\nnodes:\n", TokenEurope, Book)
 	for _, n := range w.Nodes {
 		if n.europe {
 			fmt.Fprintf(&b, "  - %s\n", n.Name)
 		}
 	}
-	fmt.Fprintf(&b, "---\nkind: Token\ntoken: %s\nbook: %s\nall_nodes: true\nminimum_payout: 0.50\n", TokenWorld, Book)
+	fmt.Fprintf(&b, "---\nkind: Token\ntoken: %s\nbook: %s\nall_nodes: true\nminimum_payout: 1.50\n", TokenWorld, Book)
 	fmt.Fprintf(&b, "---\nkind: Waterfall\ntoken: %s\nfee: 2.5%%\n", TokenEurope)
 	fmt.Fprintf(&b, "---\nkind: Waterfall\ntoken: %s\nfee: 1.75%%\n", TokenWorld)
 	return []byte(b.String())
