@@ -1,20 +1,37 @@
 package audittest
 
 import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// Change runs a statement on the store's file, past everything that guards it.
-// It must change something. The loops must not run, and the change is undone
-// by nobody.
-func (w *World) Change(statement string) {
-	w.t.Helper()
-	conn, err := sqlite.OpenConn(w.File, sqlite.OpenReadWrite|sqlite.OpenWAL)
-	w.must(err)
-	defer func() { _ = conn.Close() }()
-	w.must(sqlitex.ExecuteTransient(conn, statement, nil))
-	if conn.Changes() == 0 {
-		w.t.Fatalf("%s changed nothing", statement)
+// Changed returns the name of a copy of the store's file in which a statement
+// was run, past everything that guards it. It must have changed something.
+func (w *World) Changed(t testing.TB, statement string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "changed.db")
+	run := func(name, statement string) (changes int) {
+		conn, err := sqlite.OpenConn(name, sqlite.OpenReadWrite|sqlite.OpenWAL)
+		if err == nil {
+			if err = sqlitex.ExecuteTransient(conn, statement, nil); err != nil {
+				_ = conn.Close()
+			} else {
+				changes = conn.Changes()
+				err = conn.Close()
+			}
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+		return changes
 	}
+	run(w.File, fmt.Sprintf("VACUUM INTO '%s'", file))
+	if run(file, statement) == 0 {
+		t.Fatalf("%s changed nothing", statement)
+	}
+	return file
 }

@@ -30,7 +30,7 @@ func (r *replay) compare(derived *sqlite.Snapshot, relation sqlite.Relation) err
 	}
 	where := relation.Name
 	for i := range min(relation.Key, len(row)) {
-		where += fmt.Sprintf(", %s %v", row[i].Name, row[i].Value)
+		where += fmt.Sprintf(", %s %s", row[i].Name, text(row[i]))
 	}
 	d := &Difference{Where: where, Live: "no such row", Replayed: "no such row"}
 	switch {
@@ -74,6 +74,10 @@ func differing(here, there []sqlite.Field) (live, replayed string) {
 func text(f sqlite.Field) string {
 	data, ok := f.Value.([]byte)
 	if !ok {
+		n, isNumber := f.Value.(int64)
+		if isNumber && (f.Name == "epoch" || f.Name == "first" || f.Name == "last") {
+			return fmt.Sprint(uint64(n) ^ 1<<63) // as the store keeps unsigned ones in order
+		}
 		return fmt.Sprint(f.Value)
 	}
 	switch f.Name {
@@ -119,7 +123,7 @@ func postings(here, there any) (live, replayed string) {
 		e, f := a.Entries[i], b.Entries[i]
 		for j := range min(len(e.Postings), len(f.Postings)) {
 			if e.Postings[j] != f.Postings[j] {
-				return posting(e.Postings[j]), posting(f.Postings[j])
+				return sentence(e.Postings[j]), sentence(f.Postings[j])
 			}
 		}
 		if len(e.Postings) != len(f.Postings) {
@@ -141,7 +145,7 @@ func readable(data []byte, err error) string {
 	return fmt.Sprintf("a record of %d bytes", len(data))
 }
 
-func posting(p ledger.Posting) string {
+func sentence(p ledger.Posting) string {
 	s := fmt.Sprintf("debit %s, credit %s: %v %s", p.Debit, p.Credit, p.Amount, p.Asset)
 	if p.Meter != "" {
 		s += fmt.Sprintf(" for %v %s (%d events) by %s at %q", p.Quantity, p.Meter, p.Events, p.Card, p.Quote)

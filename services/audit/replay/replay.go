@@ -32,10 +32,12 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/settle"
+	"github.com/aliquot-engine/aliquot/services/settle/posting"
 )
 
 // Sources are the streams that everything follows from.
@@ -67,9 +69,12 @@ func (d *Difference) Error() string {
 	return fmt.Sprintf("%s: live %s, replayed %s", d.Where, d.Live, d.Replayed)
 }
 
-// stall is how long the settler may go without a cut before the cursor is taken
-// for one that no cut is at.
-const stall = 2 * time.Minute
+const (
+	// stall is how long the settler may go without a cut before it is thought
+	// to wait for one that never comes. A cut takes a second at most.
+	stall = 2 * time.Minute
+	look  = 100 * time.Millisecond
+)
 
 // Run replays into a folder of its own below dir ("": that of temporary files),
 // and removes it. An error means that the replay could not be made, not that
@@ -192,40 +197,56 @@ func (r *replay) settle(ctx context.Context, fresh *sqlite.DB, until settlement.
 		Partition: until.Partition, Usage: usage, Control: r.from.Control,
 		Store: store, Cursor: cursor, IDs: identities, Until: until.Position, Logger: quiet(),
 	})
-	ctx, stop := context.WithCancelCause(ctx)
+	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		watch(ctx, settler, until.Position, stop)
+		watch(running, settler, until.Position, stop)
 	}()
-	err = settler.Run(ctx)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
+	err = settler.Run(running)
+	if cause := context.Cause(running); err != nil && cause != nil {
 		err = cause
 	}
 	stop(nil)
 	<-watched
+	if err != nil && ctx.Err() == nil {
+		if nowhere := r.cuts(ctx, until.Position); nowhere != nil {
+			return nowhere
+		}
+	}
 	return err
 }
 
-// watch ends a replay that goes past the position, or never comes to it,
-// because no cut is there.
+// cuts reports a cursor at a message that does not end a cut.
+func (r *replay) cuts(ctx context.Context, position uint64) error {
+	m, err := r.from.Usage.Get(ctx, position)
+	if err != nil {
+		return err
+	}
+	var decoded events.Message
+	if _, err := decoded.Decode(m.Data, nil); err == nil && decoded.Kind != events.Batch || position%posting.CutEvery == 0 {
+		return nil
+	}
+	return &Difference{Where: "cursor", Live: fmt.Sprintf("position %d", position), Replayed: "no cut ends there"}
+}
+
+// watch ends a replay that does not come on: what the stream has at the cursor's
+// position ends no cut, or a barrier names a decision that never comes.
 func watch(ctx context.Context, settler *settle.Settler, position uint64, stop context.CancelCauseFunc) {
-	ticker := time.NewTicker(100 * time.Millisecond)
+	ticker := time.NewTicker(look)
 	defer ticker.Stop()
-	last, since := uint64(0), time.Now()
+	last, still := settler.Settled(), time.Duration(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		at := settler.Settled()
-		if at > last {
-			last, since = at, time.Now()
-		}
-		if at > position || time.Since(since) > stall {
-			stop(&Difference{Where: "cursor", Live: fmt.Sprintf("position %d", position), Replayed: fmt.Sprintf("no cut there; the last before or after it is at %d", at)})
+		if at := settler.Settled(); at > last {
+			last, still = at, 0
+		} else if still += look; still > stall {
+			stop(&Difference{Where: "cursor", Live: fmt.Sprintf("position %d", position), Replayed: fmt.Sprintf("the last cut that comes is at %d", at)})
 			return
 		}
 	}
