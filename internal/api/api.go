@@ -102,6 +102,7 @@ func New(config Config) *Server {
 	s.payouts()
 	s.reads()
 	s.audits()
+	s.usage()
 	if config.Ingest != nil {
 		s.mux.Handle("/v1/events", config.Ingest)
 		s.mux.Handle("/v1/usage/", config.Ingest)

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// usage describes the paths that ingest serves by itself: they take other
+// bodies than JSON, at a rate that the general machinery would slow down.
+func (s *Server) usage() {
+	schemas := s.api.OpenAPI().Components.Schemas
+	schema := func(v any, hint string) *huma.Schema { return schemas.Schema(reflect.TypeOf(v), true, hint) }
+	event := &huma.Schema{
+		Type: "object", Description: "A CloudEvent 1.0 of type aliquot.usage.",
+		Required: []string{"specversion", "type", "source", "id", "data"},
+		Properties: map[string]*huma.Schema{
+			"specversion": {Type: "string", Enum: []any{"1.0"}},
+			"type":        {Type: "string", Enum: []any{"aliquot.usage", "aliquot.usage.v1"}},
+			"source":      {Type: "string", MaxLength: number(512)},
+			"id":          {Type: "string", MaxLength: number(256), Description: "Unique within the source."},
+			"sequence":    {Type: "string", Description: "Decimal integer. With it, (source, epoch, sequence) is the identity."},
+			"epoch":       {Type: "string", Description: "Decimal integer, 0 by default: a source that lost its place begins a new one."},
+			"subject":     {Type: "string", Description: "The customer, where data has none."},
+			"time":        {Type: "string", Format: "date-time", Description: "The end, where data has none."},
+			"data": {
+				Type: "object", Required: []string{"node", "meter", "quantity"},
+				Properties: map[string]*huma.Schema{
+					"node": {Type: "string"}, "customer": {Type: "string"}, "meter": {Type: "string"},
+					"quantity":   {Description: "Decimal as text or number, not negative, at most 18 decimals."},
+					"start":      {Type: "string", Format: "date-time"},
+					"end":        {Type: "string", Format: "date-time"},
+					"attributes": {Type: "object", AdditionalProperties: &huma.Schema{Type: "string"}},
+				},
+			},
+		},
+	}
+	list := &huma.Schema{Type: "array", Items: event, MaxItems: number(events.MaxEvents)}
+	binary := &huma.Schema{Type: "string", Format: "binary"}
+	wait := &huma.Param{Name: "wait", In: "query", Schema: &huma.Schema{Type: "integer"},
+		Description: "Seconds to wait for the final outcomes; also as Prefer: wait=N."}
+	answered := func(description string) *huma.Response {
+		return &huma.Response{Description: description, Content: map[string]*huma.MediaType{
+			"application/json": {Schema: schema(events.Answer{}, "Answer")},
+		}}
+	}
+	problem := func(description string) *huma.Response { return &huma.Response{Description: description} }
+	s.api.OpenAPI().AddOperation(&huma.Operation{
+		OperationID: "submit-usage", Method: http.MethodPost, Path: "/v1/events",
+		Summary:     "Submit usage",
+		Description: "Answers when every accepted event is on disk. Bodies may be gzip or zstd encoded. Sending the same again is safe.",
+		Parameters: []*huma.Param{wait,
+			{Name: "Aliquot-Provider", In: "header", Schema: &huma.Schema{Type: "string"}, Description: "For whom an operator submits."},
+			{Name: "Aliquot-Received", In: "header", Schema: &huma.Schema{Type: "string", Enum: []any{"now", "event"}},
+				Description: "event: each event is received at its own end, in books that allow it."},
+		},
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"application/cloudevents+json":       {Schema: event},
+			"application/cloudevents-batch+json": {Schema: list},
+			"application/x-ndjson":               {Schema: &huma.Schema{Type: "string", Description: "One event a line."}},
+			"application/vnd.aliquot.packed":     {Schema: binary},
+		}},
+		Responses: map[string]*huma.Response{
+			"200": answered("Everything is decided: outcomes are there, or nothing was accepted."),
+			"202": answered("Accepted for settlement; refused events are listed."),
+			"401": problem("No known key."), "403": problem("The key may not submit for this provider."),
+			"413": answered("Refused: too large."), "415": answered("Refused: media type or encoding is not known."),
+			"503": problem("Overloaded: send the same again after Retry-After."),
+			"507": problem("Free space is below the reserve: send the same again later."),
+		},
+	})
+	query := func(name, kind, description string) *huma.Param {
+		return &huma.Param{Name: name, In: "query", Schema: &huma.Schema{Type: kind}, Description: description}
+	}
+	s.api.OpenAPI().AddOperation(&huma.Operation{
+		OperationID: "usage-outcomes", Method: http.MethodGet, Path: "/v1/usage/outcomes",
+		Summary: "What became of events, by handle, by source and id, or by source, epoch and sequence",
+		Parameters: []*huma.Param{
+			query("partition", "integer", "With position."), query("position", "integer", "Of the handle."),
+			query("first", "integer", "Of the handle."), query("count", "integer", "Of the handle."),
+			query("source", "string", "With id, or with sequence."), query("id", "string", "Within source."),
+			query("epoch", "integer", "0 by default."), query("sequence", "integer", "Within source and epoch."),
+			query("provider", "string", "Whose, where an operator or auditor asks."), wait,
+		},
+		Responses: map[string]*huma.Response{
+			"200": {Description: "Counts and exceptions.", Content: map[string]*huma.MediaType{
+				"application/json": {Schema: schema(events.Outcomes{}, "Outcomes")},
+			}},
+			"404": problem("No usage of this provider is there."),
+		},
+	})
+}
+
+func number(n int) *int { return &n }
