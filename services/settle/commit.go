@@ -41,6 +41,7 @@ func (s *Settler) commit(ctx context.Context, cuts <-chan *settlement.Cut, commi
 				more = false
 			}
 		}
+		began := time.Now()
 		last := list[len(list)-1]
 		encoded, err := encode(list)
 		if err != nil {
@@ -53,6 +54,7 @@ func (s *Settler) commit(ctx context.Context, cuts <-chan *settlement.Cut, commi
 		if err := s.write(ctx, from, list, encoded); err != nil {
 			return err
 		}
+		s.pace.commit.Store(int64(time.Since(began)) / int64(len(list)))
 		from = last.Position
 		for _, c := range list {
 			s.room.Release(weight(c))

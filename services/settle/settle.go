@@ -84,9 +84,9 @@ type Config struct {
 	// nil: replay. With it, no barrier and no marker is published. 0 is never.
 	Until uint64
 
-	// Idle is how long usage waits for more before a marker cuts it; 0 means 20
-	// ms. Shorter costs a synced message and a commit each time; longer adds to
-	// the latency of a quiet system.
+	// Idle is how long usage waits at least for more before a marker cuts it; 0
+	// means 20 ms. Shorter costs a synced message and a commit each time; longer
+	// adds to the latency of a quiet system.
 	Idle   time.Duration
 	Logger *slog.Logger // nil: slog.Default
 }
@@ -100,9 +100,6 @@ const (
 	uncommitted = 1 << 20
 	// retry is the pause after an interrupted commit or publish.
 	retry = time.Second
-	// markerPatience is how long a marker may be under way before another one
-	// is asked for.
-	markerPatience = 5 * time.Second
 )
 
 // Settler is the loop. Make it with [New].
@@ -117,6 +114,7 @@ type Settler struct {
 	decisions *queue              // read from CONTROL, not in effect yet
 	marker    chan struct{}       // asks for a marker
 	room      *semaphore.Weighted // of uncommitted cuts
+	pace      pace
 
 	directory sync.RWMutex // guards the state's directory: Run writes, [Settler.Directory] reads
 
@@ -137,7 +135,7 @@ func New(config Config) *Settler {
 	if s.config.Idle == 0 {
 		s.config.Idle = idle
 	}
-	s.settled, s.effective = config.Cursor.Position, config.Cursor.Control
+	s.pace.idle = s.config.Idle
 	s.history = &originals{settler: s, cache: make(map[uint64]*message)}
 	s.state = posting.New(config.Partition, s.history, config.IDs)
 	return s
@@ -197,11 +195,17 @@ func (s *Settler) run(ctx context.Context) error {
 
 // settle is the core's own goroutine.
 func (s *Settler) settle(ctx context.Context, cuts chan<- *settlement.Cut, committed <-chan uint64) error {
-	var asked time.Time // when a marker was asked for that has not come
 	for {
 		wait := time.Duration(0) // for ever
 		if s.state.Uncut() && s.config.Until == 0 {
-			wait = s.config.Idle
+			if wait = s.pace.left(time.Now()); wait <= 0 {
+				s.pace.asked = time.Now()
+				select {
+				case s.marker <- struct{}{}:
+				default:
+				}
+				continue
+			}
 		}
 		m, err := s.reader.next(ctx, wait)
 		if err != nil {
@@ -216,19 +220,14 @@ func (s *Settler) settle(ctx context.Context, cuts chan<- *settlement.Cut, commi
 			}
 		}
 		if m == nil { // Idle.
-			if time.Since(asked) > markerPatience {
-				asked = time.Now()
-				select {
-				case s.marker <- struct{}{}:
-				default:
-				}
-			}
 			continue
 		}
 		if s.config.Until > 0 && m.position > s.config.Until {
 			return fmt.Errorf("position %d, where replay is to end, cuts nothing", s.config.Until)
 		}
+		began, kind := time.Now(), m.kind
 		cut, err := s.take(ctx, m)
+		s.pace.took(began, time.Now(), kind, cut != nil, s.state.Uncut())
 		s.reader.release(m)
 		if err != nil {
 			return err
@@ -236,7 +235,6 @@ func (s *Settler) settle(ctx context.Context, cuts chan<- *settlement.Cut, commi
 		if cut == nil {
 			continue
 		}
-		asked = time.Time{}
 		if err := s.room.Acquire(ctx, weight(cut)); err != nil {
 			return err
 		}
