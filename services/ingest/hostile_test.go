@@ -186,7 +186,7 @@ func (z *spaces) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Fails when a body is decompressed to its end before it is measured.
+// Fails when a body may outgrow its limit before it is measured.
 func TestALargeBodyCostsNoMoreThanItsLimit(t *testing.T) {
 	b := open(t, eventlog.Config{}, func(c *ingest.Config) { c.MaxBody = 1 << 20 })
 	bomb := func(write func(io.Writer) io.WriteCloser) []byte {

@@ -57,7 +57,7 @@ var (
 const (
 	DefaultMaxBody     = 16 << 20
 	DefaultMaxPending  = 256 << 20
-	DefaultMaxInFlight = 2
+	DefaultMaxInFlight = 1
 	DefaultQueueWait   = time.Second
 )
 
@@ -89,8 +89,9 @@ type Config struct {
 	// DefaultMaxPending. Below MaxBody large submissions never get in.
 	MaxPending int64
 	// MaxInFlight is how many messages of a partition are being stored at once;
-	// 0 means DefaultMaxInFlight. 1 leaves the disk idle while a message is
-	// packed, many make messages small.
+	// 0 means DefaultMaxInFlight. The stream syncs one after the other anyway:
+	// with 1, messages are largest, and twice as many packed events a second
+	// were measured as with 2 (bench_test.go). More may help a remote log.
 	MaxInFlight int
 	// QueueWait is how long a submission waits for room before it is told to
 	// come again; 0 means DefaultQueueWait.

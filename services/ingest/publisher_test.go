@@ -80,9 +80,8 @@ func (f *faulty) Last(ctx context.Context) (uint64, error) {
 }
 
 // Fails when a message whose answer was lost is published again without looking,
-// when the repetition has no condition on the end of the stream, when the stream
-// is published to again though it could not be read, and when a refused
-// repetition is taken for proof that nothing is stored.
+// when the repetition has no condition on the end of the stream, and when a
+// refused repetition is taken for proof that nothing is stored.
 func TestAMessageIsStoredOnceWhateverItsAnswers(t *testing.T) {
 	always := []fault{lostMessage, lostMessage, lostMessage, lostMessage, lostMessage}
 	tests := []struct {
