@@ -62,7 +62,7 @@ func (c *pricing) node() Node {
 	}
 	n.fact("billed", c.billed)
 	if c.held {
-		n.Summary = fmt.Sprintf("It had no price: the quote of %s was %s, so %v wait or were released later", quotes.PairOf(c.asset, c.line.Currency), c.verdict.Reason, c.billed)
+		n.Summary = fmt.Sprintf("It had no price: the quote of %s was %s", quotes.PairOf(c.asset, c.line.Currency), c.verdict.Reason)
 		n.fact("quote wanted", quotes.PairOf(c.asset, c.line.Currency))
 		n.fact("held because", c.verdict.Reason)
 		if !c.verdict.Seen.IsZero() {
@@ -136,6 +136,57 @@ func (e *explainer) summed(writer sqlite.WriterState, w *world, c pricing, u *ev
 	}
 	n.Summary = "No posting of its cut has it: the journal is not what the streams give. Run replay"
 	return n, nil
+}
+
+// released finds what became of a quantity that had no price: it waits, or a
+// decision released it, together with what waited beside it.
+func (e *explainer) released(writer sqlite.WriterState, c pricing, u *events.Usage, book events.Book, p directory.Posting, position uint64) (Node, error) {
+	n := Node{Kind: "release"}
+	from, err := e.snapshot.FirstAt(writer, position)
+	if err != nil {
+		return n, err
+	}
+	debit, credit := ledger.CustomerReceivable(u.Customer), ledger.NodeEarned(u.Node)
+	err = e.snapshot.Journal(writer, from, func(row sqlite.Written) error {
+		if row.Book != book || n.ID != "" {
+			return nil
+		}
+		r, err := ledger.DecodeRecord(row.Record)
+		if err != nil {
+			return err
+		}
+		for i := range r.Entries {
+			entry := &r.Entries[i]
+			if entry.Kind != "release" || entry.Origin != p.Origin {
+				continue
+			}
+			for j := range entry.Postings {
+				q := &entry.Postings[j]
+				if n.ID != "" || q.Debit != debit || q.Credit != credit || q.Card != c.line.Card || q.Meter != u.Meter {
+					continue
+				}
+				n.ID = fmt.Sprintf("%s-%d", writer.Name, row.Number)
+				n.Summary = fmt.Sprintf("It was released at %s, one of %d events of the posting of %v %s from %s to %s", q.Quote, q.Events, q.Amount, q.Asset, q.Credit, q.Debit)
+				n.fact("journal row", n.ID)
+				n.fact("because of", entry.Ref)
+				n.fact("period", period(entry.Period))
+				n.fact("quantity", q.Quantity)
+			}
+		}
+		return nil
+	})
+	if err != nil || n.ID != "" {
+		return n, err
+	}
+	lines, err := e.snapshot.Suspense(book)
+	for _, l := range lines {
+		if l.Node == u.Node && l.Customer == u.Customer && l.Meter == u.Meter && l.Card == c.line.Card && l.Rule == c.line.Rule && l.Period == p.Origin {
+			n.Summary = fmt.Sprintf("It waits, with %d events of %v %s in all, until somebody releases it at a round of %s", l.Events, l.Quantity, l.Meter, l.Pair)
+			return n, err
+		}
+	}
+	n.Summary = "It neither waits nor was it charged: its line was released at a charge of zero, or the journal is not what the streams give. Run replay"
+	return n, err
 }
 
 // again sums a posting from the events of its cut.

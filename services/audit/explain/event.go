@@ -317,8 +317,13 @@ func (e *explainer) event(h handle) (Node, error) {
 	}
 	c := w.price(s.Book, &u)
 	n.From = append(n.From, c.node())
-	if c.held || !c.priced {
+	switch {
+	case !c.priced:
 		return n, nil
+	case c.held:
+		later, err := e.released(writer, c, &u, s.Book, p, h.position)
+		n.From = append(n.From, later)
+		return n, err
 	}
 	entry, err := e.summed(writer, w, c, &u, s.Book, p, before, last)
 	if err != nil {

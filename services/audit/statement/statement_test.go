@@ -1,0 +1,188 @@
+package statement_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/audit/audittest"
+	"github.com/aliquot-engine/aliquot/services/audit/statement"
+)
+
+var update = flag.Bool("update", false, "rewrite the statements in testdata; review the difference")
+
+// of is the balances of a world.
+type of struct {
+	t    *testing.T
+	rows *ledger.Balances
+}
+
+func balances(t *testing.T, db *sqlite.DB) of {
+	t.Helper()
+	b := of{t, ledger.NewBalances()}
+	list, err := db.Balances(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range list {
+		if err := b.rows.AddRow(ledger.Place{Account: r.Account, Asset: r.Asset}, ledger.Balance{Debit: r.Debit, Credit: r.Credit}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+func (b of) is(what string, have money.Amount, account ledger.Account) {
+	b.t.Helper()
+	net, err := b.rows.Of(account, "USDC").Net().Abs()
+	if err != nil || net != have {
+		b.t.Errorf("%s is %v, the balance of %s %v (%v)", what, have, account, net, err)
+	}
+}
+
+func total(t *testing.T, list ...money.Amount) (sum money.Amount) {
+	t.Helper()
+	for _, a := range list {
+		var err error
+		if sum, err = sum.Add(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return sum
+}
+
+func equal(t *testing.T, what string, a, b money.Amount) {
+	t.Helper()
+	if a != b {
+		t.Errorf("%s: %v is not %v", what, a, b)
+	}
+}
+
+// Fails when a release or late usage is left out of the charges, when a node
+// that only refused usage is left out, and when a total is not of the ledger.
+func TestTotalsAreTheLedgers(t *testing.T) {
+	w := audittest.Story(t)
+	ctx, b := t.Context(), balances(t, w.DB)
+	var out strings.Builder
+
+	p, err := statement.Provider(ctx, w.DB, "acme", []events.Book{"eu"})
+	if err != nil || len(p.Totals) != 1 || len(p.Nodes) != 3 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	write(t, &out, p, p.Write(&out))
+	b.is("payable", p.Totals[0].Payable, ledger.ProviderPayable("acme"))
+	var charged, owed money.Amount
+	for _, c := range p.Charges {
+		charged = total(t, charged, c.Charged)
+	}
+	for _, n := range p.Nodes {
+		owed = total(t, owed, n.Owed)
+		b.is("owed", n.Owed, ledger.NodeEarned(n.Node))
+		equal(t, "charged of "+string(n.Node), n.Charged, total(t, n.Collected, n.Owed))
+	}
+	equal(t, "charges", charged, p.Totals[0].Charged)
+	equal(t, "owed", owed, p.Totals[0].Owed)
+	received := uint64(0)
+	for _, o := range p.Outcomes {
+		received += o.Received
+		if o.Received != o.Accepted+o.Late+o.Duplicate+o.Refused {
+			t.Errorf("%+v", o)
+		}
+	}
+	if received != 55 {
+		t.Errorf("%d events received", received)
+	}
+
+	customers := money.Amount{}
+	for _, id := range []events.Customer{"ann", "bob"} {
+		c, err := statement.Customer(ctx, w.DB, id)
+		if err != nil || len(c.Totals) != 1 {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		write(t, &out, c, c.Write(&out))
+		sum := c.Totals[0]
+		b.is("prepaid", sum.Prepaid, ledger.CustomerPrepaid(id))
+		b.is("owed", sum.Owed, ledger.CustomerReceivable(id))
+		equal(t, "deposits", sum.Deposited, total(t, sum.Collected, sum.Prepaid))
+		var lines, deposits, collections, left money.Amount
+		for _, l := range c.Charges {
+			lines = total(t, lines, l.Charged)
+		}
+		for _, l := range c.Money {
+			if l.Kind == "deposit" {
+				deposits = total(t, deposits, l.Amount)
+			} else {
+				collections = total(t, collections, l.Amount)
+			}
+		}
+		for _, l := range c.Owed {
+			left = total(t, left, l.Amount)
+		}
+		equal(t, "charges", lines, sum.Charged)
+		equal(t, "deposits", deposits, sum.Deposited)
+		equal(t, "collections", collections, sum.Collected)
+		equal(t, "owed", left, sum.Owed)
+		customers = total(t, customers, sum.Charged)
+	}
+	equal(t, "what customers were charged", customers, charged)
+
+	for _, id := range []events.Holder{"carol", "dave", "erin", "mallory", "zoe"} {
+		h, err := statement.Holder(ctx, w.DB, id)
+		if err != nil || len(h.Totals) != 1 || len(h.Shares) != 2 {
+			t.Fatalf("%+v, %v", h, err)
+		}
+		write(t, &out, h, h.Write(&out))
+		sum := h.Totals[0]
+		b.is("carried", sum.Carried, ledger.HolderPayable(id))
+		b.is("held", sum.Held, ledger.HolderHeld(id))
+		equal(t, "shares of "+string(id), sum.Shares, total(t, sum.Paid, sum.InFlight, sum.Carried, sum.Held))
+	}
+
+	const file = "testdata/story.txt"
+	if *update {
+		if err := os.WriteFile(file, []byte(out.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != string(want) {
+		t.Errorf("run with -update to see the difference; got\n%s", out.String())
+	}
+}
+
+// write separates two statements, and sees that one has no null in JSON.
+func write(t *testing.T, out *strings.Builder, s any, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(out, "\n----")
+	data, err := json.Marshal(s)
+	if err != nil || strings.Contains(string(data), "null") {
+		t.Errorf("%s, %v", data, err)
+	}
+}
+
+func TestAStrangerHasAnEmptyStatement(t *testing.T) {
+	w := audittest.Story(t)
+	p, err := statement.Provider(t.Context(), w.DB, "nobody", nil)
+	write(t, &strings.Builder{}, p, err)
+	c, err := statement.Customer(t.Context(), w.DB, "an")
+	write(t, &strings.Builder{}, c, err)
+	h, err := statement.Holder(t.Context(), w.DB, "caro")
+	write(t, &strings.Builder{}, h, err)
+	if len(p.Totals)+len(c.Totals)+len(h.Totals)+len(c.Money)+len(c.Charges)+len(h.Shares) > 0 {
+		t.Errorf("%+v\n%+v\n%+v", p, c, h)
+	}
+}
