@@ -53,6 +53,7 @@ func (d *demoDay) run(ctx context.Context) (*demoResult, error) {
 			return nil, err
 		}
 	}
+	d.result.example = "meridian/agent/us-east#0/17"
 	return d.result, nil
 }
 

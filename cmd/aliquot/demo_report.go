@@ -69,6 +69,7 @@ type demoResult struct {
 	nodes         []api.Balance
 	faults        []string
 	returned      []string
+	example       string          // an event to have explained
 	expected      []events.Reason // for which something must have been refused
 }
 
@@ -302,5 +303,8 @@ func (d *demoResult) writeNext(w io.Writer, st *stage) {
 	}
 	if len(d.Distributions) > 0 {
 		fmt.Fprintf(w, "%s explain %s\n", on, d.Distributions[0].Distribution)
+	}
+	if d.example != "" {
+		fmt.Fprintf(w, "%s explain %s\n", on, d.example)
 	}
 }

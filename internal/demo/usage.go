@@ -84,7 +84,7 @@ func (w *World) usage(at, hour int) []events.Usage {
 	begin := Date.Add(time.Duration(hour) * time.Hour).UnixNano()
 	for len(out) < n {
 		node := w.Nodes[w.byRegion[at][chance.IntN(len(w.byRegion[at]))]]
-		end := begin + 1 + chance.Int64N(int64(time.Hour/time.Millisecond))*int64(time.Millisecond)
+		end := begin + (1+chance.Int64N(int64(time.Hour/time.Millisecond)))*int64(time.Millisecond)
 		out = append(out, w.work(chance, &node, end, n-len(out))...)
 	}
 	slices.SortStableFunc(out, func(a, b events.Usage) int { return int(min(max(a.End-b.End, -1), 1)) })
