@@ -5,7 +5,6 @@ package audittest
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -44,6 +43,7 @@ type World struct {
 	settled   *sqlite.Settle
 	payer     *distribute.Distributor
 	stop      func()
+	lives     int
 	decisions int
 	builder   events.Builder
 }
@@ -89,9 +89,11 @@ func (w *World) must(err error) {
 func (w *World) Start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	store, cursor, err := w.DB.Settle(ctx, 0, w.Usage.Name(), w.Usage.Created().UnixNano(), rand.Text())
+	w.lives++
+	nonce := fmt.Sprint("life ", w.lives)
+	store, cursor, err := w.DB.Settle(ctx, 0, w.Usage.Name(), w.Usage.Created().UnixNano(), nonce)
 	w.must(err)
-	payer, done, err := w.DB.Distribute(ctx, rand.Text())
+	payer, done, err := w.DB.Distribute(ctx, nonce)
 	w.must(err)
 	w.settled = store
 	w.settler = settle.New(settle.Config{

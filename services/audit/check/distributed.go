@@ -16,16 +16,16 @@ import (
 // accounts returns one side of the accounts of a kind and part.
 func (b *books) accounts(kind, part string, side func(ledger.Balance) (money.Amount, error)) (sums[place], error) {
 	s := sums[place]{}
-	for at, balance := range b.total.All() {
+	for _, at := range b.sorted {
 		if !is(at.Account, kind, part) {
 			continue
 		}
-		a, err := side(balance)
+		a, err := side(at.Balance)
 		if err != nil {
 			return nil, err
 		}
 		if !a.IsZero() {
-			s[place(at)] = a
+			s[place(at.Place)] = a
 		}
 	}
 	return s, nil
@@ -274,16 +274,16 @@ func (b *books) payoutsEqualAccounts() (string, error) {
 		}
 	}
 	have := sums[place]{}
-	for at, balance := range b.total.All() {
+	for _, at := range b.sorted {
 		if kind, _, _ := at.Account.Split(); kind != "holder" && kind != "rail" {
 			continue
 		}
-		left, err := rest(balance)
+		left, err := rest(at.Balance)
 		if err != nil {
 			return "", err
 		}
 		if !left.IsZero() {
-			have[place(at)] = left
+			have[place(at.Place)] = left
 		}
 	}
 	return difference(side[place]{"balance", have}, side[place]{"payouts and entitlements", said}), nil

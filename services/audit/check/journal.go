@@ -16,12 +16,19 @@ type books struct {
 	broken  string // first row of the journal that is not as it must be
 	unequal string // first balance that is not the fold
 	total   *ledger.Balances
+	sorted  []held // of total
 
 	charged   sums[money.Asset] // by usage and releases
 	owed      sums[debt]        // charged less collected
 	handed    sums[place]       // to inboxes, by settle
 	collected sums[money.Asset]
 	billed    map[nodePeriod]uint64 // events in postings
+}
+
+// held is what one account has.
+type held struct {
+	ledger.Place
+	ledger.Balance
 }
 
 type nodePeriod struct {
@@ -51,6 +58,9 @@ func (b *books) read() error {
 		if err := b.balances(w, fold); err != nil {
 			return err
 		}
+	}
+	for at, balance := range b.total.All() {
+		b.sorted = append(b.sorted, held{at, balance})
 	}
 	return nil
 }
@@ -245,8 +255,8 @@ func (b *books) oneWriter() (string, error) {
 // noNegativeBalances: no account may owe what it should have, and nothing
 // stays in a pool.
 func (b *books) noNegativeBalances() (string, error) {
-	for at, balance := range b.total.All() {
-		left, err := net(at, balance)
+	for _, at := range b.sorted {
+		left, err := net(at.Place, at.Balance)
 		if err != nil {
 			return "", err
 		}

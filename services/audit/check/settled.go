@@ -16,11 +16,11 @@ import (
 // sum adds one side of the accounts of a kind and part, per asset.
 func (b *books) sum(kind, part string, side func(ledger.Balance) (money.Amount, error)) (sums[money.Asset], error) {
 	s := sums[money.Asset]{}
-	for at, balance := range b.total.All() {
+	for _, at := range b.sorted {
 		if k, _, p := at.Account.Split(); k != kind || p != part {
 			continue
 		}
-		a, err := side(balance)
+		a, err := side(at.Balance)
 		if err != nil {
 			return nil, err
 		}
@@ -114,7 +114,7 @@ func (b *books) outstandingEqualsReceivables() (string, error) {
 		return d, nil
 	}
 	receivable, earned := sums[place]{}, sums[place]{}
-	for at, balance := range b.total.All() {
+	for _, at := range b.sorted {
 		to := receivable
 		switch {
 		case is(at.Account, "customer", "receivable"):
@@ -123,11 +123,11 @@ func (b *books) outstandingEqualsReceivables() (string, error) {
 		default:
 			continue
 		}
-		left, err := net(at, balance)
+		left, err := net(at.Place, at.Balance)
 		if err != nil {
 			return "", err
 		}
-		if err := to.add(place(at), left); err != nil {
+		if err := to.add(place(at.Place), left); err != nil {
 			return "", err
 		}
 	}
