@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"zombiezen.com/go/sqlite"
 
@@ -196,6 +197,22 @@ func (s *Snapshot) Outcomes(partition int, each func(settlement.Outcome) error) 
 		return fmt.Errorf("reading outcomes: %w", err)
 	}
 	return nil
+}
+
+// Outcome is [DB.Outcome].
+func (s *Snapshot) Outcome(partition int, position uint64) (o settlement.Outcome, ok bool, err error) {
+	if position > math.MaxInt64 {
+		return o, false, nil
+	}
+	err = query(s.conn, "SELECT events, runs FROM outcome WHERE partition = ? AND position = ?", func(r *sqlite.Stmt) error {
+		runs, err := settlement.DecodeRuns(blob(r, 1))
+		o, ok = settlement.Outcome{Position: position, Events: r.ColumnInt(0), Runs: runs}, true
+		return err
+	}, partition, int64(position))
+	if err != nil {
+		return o, false, fmt.Errorf("reading the outcomes of position %d: %w", position, err)
+	}
+	return o, ok, nil
 }
 
 // SourceID is a source as the store knows it.

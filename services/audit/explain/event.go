@@ -334,7 +334,7 @@ func (e *explainer) event(h handle) (Node, error) {
 }
 
 func (e *explainer) outcome(h handle) (settlement.Run, bool, error) {
-	o, ok, err := e.Store.Outcome(e.ctx, h.partition, h.position)
+	o, ok, err := e.snapshot.Outcome(h.partition, h.position)
 	if err != nil || !ok {
 		return settlement.Run{}, false, err
 	}
