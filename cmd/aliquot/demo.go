@@ -36,6 +36,8 @@ type demoCommand struct {
 
 	Batch    int `help:"Events of a request." default:"1000"`
 	Restarts int `help:"Stop and start the services so many times in mid-stream." default:"0"`
+
+	CPUProfile string `help:"Write a CPU profile." name:"cpuprofile" type:"path" placeholder:"FILE"`
 }
 
 // Validate is called by the parser.
@@ -68,7 +70,12 @@ func (c *demoCommand) Validate() error {
 	return nil
 }
 
-func (c *demoCommand) Run(ctx context.Context, r *root) (err error) {
+// Run plays the demo and prints what came of it.
+func (c *demoCommand) Run(ctx context.Context, r *root) error {
+	return profiled(c.CPUProfile, func() error { return c.run(ctx, r) })
+}
+
+func (c *demoCommand) run(ctx context.Context, r *root) (err error) {
 	st, err := openStage(ctx, r)
 	if err != nil {
 		return err
