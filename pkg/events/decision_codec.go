@@ -53,9 +53,22 @@ func appendEnvelope(dst []byte, d Decision) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	return appendJSON(dst, envelope{
-		V: decisionVersion, ID: d.ID, Kind: d.Body.Kind(), Actor: d.Actor, Approver: d.Approver, At: d.At.UTC(), Body: body,
-	})
+	return appendAround(dst, envelope{
+		V: decisionVersion, ID: d.ID, Kind: d.Body.Kind(), Actor: d.Actor, Approver: d.Approver, At: d.At.UTC(), Body: emptyBody,
+	}, body)
+}
+
+// emptyBody stands for a body, which the encoder would only check and copy.
+var emptyBody = json.RawMessage("{}")
+
+// appendAround writes an envelope, which ends with an empty body, around a body.
+func appendAround(dst []byte, envelope any, body []byte) ([]byte, error) {
+	out, err := appendJSON(slices.Grow(dst, len(body)+512), envelope)
+	if err != nil {
+		return dst, err
+	}
+	out = out[:len(out)-len(emptyBody)-len("}")]
+	return append(append(out, body...), '}'), nil
 }
 
 // AppendBody appends the JSON object of a body alone, valid or not, in its one
@@ -74,6 +87,12 @@ func AppendBody(dst []byte, b Body) ([]byte, error) {
 			v.Rounds[i].Time = v.Rounds[i].Time.UTC()
 		}
 		b = v
+	case PayoutsConfirmed:
+		if len(v.Results) > 0 {
+			list := v.Results
+			v.Results = []PayoutOutcome{}
+			return appendFramed(dst, v, list, appendOutcome)
+		}
 	default:
 		if b == nil || reflect.TypeOf(b).Kind() != reflect.Struct {
 			return dst, fmt.Errorf("body of type %T is not one of the bodies, by value", b)
@@ -98,10 +117,22 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 // bytes are refused. It does not validate: a decision that is in the stream
 // was decided, and whether it takes effect is for the directory.
 func DecodeDecision(data []byte) (Decision, error) {
-	var e envelope
 	if len(data) > MaxDecision {
 		return Decision{}, fmt.Errorf("decoding a decision: %d bytes are more than %d", len(data), MaxDecision)
 	}
+	if frame, list, ok := cutOutcomes(data); ok {
+		d, err := decodeDecision(frame)
+		if b, ok := d.Body.(PayoutsConfirmed); ok && err == nil {
+			b.Results = list
+			d.Body = b
+			return d, nil
+		}
+	}
+	return decodeDecision(data)
+}
+
+func decodeDecision(data []byte) (Decision, error) {
+	var e envelope
 	if err := decodeJSON(data, &e); err != nil {
 		return Decision{}, fmt.Errorf("decoding a decision: %w", err)
 	}

@@ -359,15 +359,20 @@ func (b PayoutsConfirmed) Validate() error {
 	if len(b.Results) == 0 {
 		p.add("results", "is empty")
 	}
-	for i, r := range b.Results {
-		at := fmt.Sprintf("results[%d].", i)
-		p.name(at+"payout", r.Payout)
+	for i := range b.Results {
+		r := &b.Results[i]
+		at := func(field string) string { return fmt.Sprintf("results[%d].%s", i, field) } // only where it is needed
+		if err := CheckName(r.Payout); err != nil {
+			p.add(at("payout"), "%v", err)
+		}
 		switch r.State {
 		case "confirmed", "failed", "returned":
 		default:
-			p.add(at+"state", "%q is none of confirmed, failed and returned", clip(r.State))
+			p.add(at("state"), "%q is none of confirmed, failed and returned", clip(r.State))
 		}
-		p.text(at+"reference", r.Reference)
+		if err := CheckText(r.Reference); err != nil {
+			p.add(at("reference"), "%v", err)
+		}
 	}
 	return p.orNil()
 }

@@ -95,11 +95,11 @@ type sheet struct {
 // AppendPaid appends the bytes of p to dst. Equal messages give equal bytes. It
 // fails where they are more than [MaxPaid].
 func AppendPaid(dst []byte, p Paid) ([]byte, error) {
-	body, err := appendJSON(nil, p)
+	body, err := appendPaidBody(nil, p)
 	if err != nil {
 		return dst, fmt.Errorf("encoding %s: %w", p.Kind(), err)
 	}
-	out, err := appendJSON(dst, sheet{V: paidVersion, Kind: p.Kind(), Body: body})
+	out, err := appendAround(dst, sheet{V: paidVersion, Kind: p.Kind(), Body: emptyBody}, body)
 	if err != nil {
 		return dst, fmt.Errorf("encoding %s: %w", p.Kind(), err)
 	}
@@ -107,6 +107,22 @@ func AppendPaid(dst []byte, p Paid) ([]byte, error) {
 		return dst, fmt.Errorf("encoding %s: %d bytes are more than %d", p.Kind(), n, MaxPaid)
 	}
 	return out, nil
+}
+
+func appendPaidBody(dst []byte, p Paid) ([]byte, error) {
+	switch v := p.(type) {
+	case PayoutsPlanned:
+		if list := v.Payouts; len(list) > 0 {
+			v.Payouts = []PlannedPayout{}
+			return appendFramed(dst, v, list, appendPlanned)
+		}
+	case PayoutsChanged:
+		if list := v.Changes; len(list) > 0 {
+			v.Changes = []PayoutOutcome{}
+			return appendFramed(dst, v, list, appendOutcome)
+		}
+	}
+	return appendJSON(dst, p)
 }
 
 // DecodePaid reads what [AppendPaid] wrote and nothing else.

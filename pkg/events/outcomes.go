@@ -1,0 +1,125 @@
+package events
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Lists of payouts have hundreds of thousands of lines, so they are written and
+// read by hand, into and out of a frame that encoding/json does: the same bytes
+// at a tenth of the time.
+
+// appendFramed appends frame, an object whose last member is an empty list, with
+// the lines of list in it.
+func appendFramed[L any](dst []byte, frame any, list []L, line func([]byte, *L) ([]byte, error)) ([]byte, error) {
+	out, err := appendJSON(dst, frame)
+	if err != nil {
+		return dst, err
+	}
+	out = out[:len(out)-len("]}")]
+	for i := range list {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if out, err = line(out, &list[i]); err != nil {
+			return dst, err
+		}
+	}
+	return append(out, "]}"...), nil
+}
+
+func appendOutcome(dst []byte, o *PayoutOutcome) ([]byte, error) {
+	dst, err := appendMember(append(dst, '{'), `"payout":`, o.Payout)
+	if err == nil {
+		dst, err = appendMember(append(dst, ','), `"state":`, o.State)
+	}
+	if err == nil && o.Reference != "" {
+		dst, err = appendMember(append(dst, ','), `"reference":`, o.Reference)
+	}
+	return append(dst, '}'), err
+}
+
+func appendPlanned(dst []byte, p *PlannedPayout) ([]byte, error) {
+	dst, err := appendMember(append(dst, '{'), `"payout":`, p.Payout)
+	if err == nil {
+		dst, err = appendMember(append(dst, ','), `"holder":`, string(p.Holder))
+	}
+	if err == nil {
+		dst, err = appendMember(append(dst, ','), `"asset":`, string(p.Asset))
+	}
+	if err != nil {
+		return dst, err
+	}
+	amount, err := p.Amount.MarshalText()
+	dst = append(dst, `,"amount":"`...)
+	return append(append(dst, amount...), `"}`...), err
+}
+
+func appendMember(dst []byte, name, value string) ([]byte, error) {
+	dst = append(dst, name...)
+	if plain(value) < len(value) {
+		return appendJSON(dst, value)
+	}
+	dst = append(dst, '"')
+	return append(append(dst, value...), '"'), nil
+}
+
+// plain returns how many characters s begins with that JSON writes as they are.
+func plain(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// cutOutcomes takes the results out of the bytes of a decision that ends with
+// them: what is left has an empty list. ok is false where there are none, or
+// where they are not written as plainly as [AppendDecision] does; those are for
+// encoding/json to read, and to refuse. A quote inside a text has a backslash
+// before it, so what begins the list is nothing else.
+func cutOutcomes(data []byte) (frame []byte, list []PayoutOutcome, ok bool) {
+	const begin, end = `,"results":[`, `]}}`
+	at := bytes.Index(data, []byte(begin))
+	if at < 0 || !bytes.HasSuffix(data, []byte(end)) {
+		return nil, nil, false
+	}
+	at += len(begin)
+	rest := string(data[at : len(data)-len(end)])
+	list = make([]PayoutOutcome, 0, strings.Count(rest, "{"))
+	for first := true; rest != ""; first = false {
+		if !first && !cut(&rest, ",") {
+			return nil, nil, false
+		}
+		var o PayoutOutcome
+		if !cut(&rest, `{"payout":"`) || !cutText(&rest, &o.Payout) || !cut(&rest, `,"state":"`) || !cutText(&rest, &o.State) {
+			return nil, nil, false
+		}
+		if cut(&rest, `,"reference":"`) && (!cutText(&rest, &o.Reference) || o.Reference == "") {
+			return nil, nil, false
+		}
+		if !cut(&rest, "}") {
+			return nil, nil, false
+		}
+		list = append(list, o)
+	}
+	frame = append(append(make([]byte, 0, at+len(end)), data[:at]...), end...)
+	return frame, list, len(list) > 0
+}
+
+func cut(rest *string, prefix string) bool {
+	after, ok := strings.CutPrefix(*rest, prefix)
+	*rest = after
+	return ok
+}
+
+// cutText reads a text without escapes, and the quote after it.
+func cutText(rest, text *string) bool {
+	n := plain(*rest)
+	if n == len(*rest) || (*rest)[n] != '"' {
+		return false
+	}
+	*text, *rest = (*rest)[:n], (*rest)[n+1:]
+	return true
+}
