@@ -173,7 +173,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.config.NATSListen != "" {
 		d.run(background, "ingest over NATS", d.overNATS)
 	}
-	if err := d.caughtUp(ctx); err != nil {
+	if err := d.caughtUp(ctx, background); err != nil {
 		return err
 	}
 	close(d.ready)
@@ -181,8 +181,12 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 }
 
 // caughtUp waits until every service has read the decisions that there are, so
-// that the first request finds everything declared in effect.
-func (d *Daemon) caughtUp(ctx context.Context) error {
+// that the first request finds everything declared in effect; a service that
+// stops meanwhile, as one that finds its stream damaged, ends the wait.
+func (d *Daemon) caughtUp(ctx, services context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(services, cancel)()
 	last, err := d.streams.control.Last(ctx)
 	if err != nil {
 		return err
