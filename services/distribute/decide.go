@@ -238,6 +238,8 @@ func (d *Distributor) confirmed(ctx context.Context, at uint64, b events.Payouts
 	for i, result := range b.Results {
 		names[i] = result.Payout
 	}
+	slices.Sort(names) // payouts that lie side by side are read at once
+	names = slices.Compact(names)
 	payouts := make(map[string]distribution.Payout, len(names))
 	err = d.config.Store.PayoutsOf(ctx, made.ID, names, func(p distribution.Payout) error {
 		payouts[p.ID] = p

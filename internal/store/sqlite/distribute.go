@@ -317,35 +317,6 @@ func payouts(conn *sqlite.Conn, list distribution.Payouts) error {
 	return nil
 }
 
-func changes(conn *sqlite.Conn, list []distribution.Change) error {
-	put, err := conn.Prepare("UPDATE payout SET state = ?, reference = CASE ?2 WHEN '' THEN reference ELSE ?2 END WHERE distribution = ?3 AND id = ?4")
-	if err != nil {
-		return err
-	}
-	known := map[string]int64{}
-	for i := range list {
-		c := &list[i]
-		control, ok := known[c.Distribution]
-		if !ok {
-			if control, _, err = controlOf(conn, c.Distribution); err != nil {
-				return err
-			}
-			known[c.Distribution] = control
-		}
-		put.BindText(1, string(c.State))
-		put.BindText(2, c.Reference)
-		put.BindInt64(3, control)
-		put.BindText(4, c.Payout)
-		if err := run(put); err != nil {
-			return fmt.Errorf("writing the state of payout %s: %w", c.Payout, err)
-		}
-		if conn.Changes() != 1 {
-			return fmt.Errorf("writing the state of payout %s: distribution %s has no such payout", c.Payout, c.Distribution)
-		}
-	}
-	return nil
-}
-
 // errUnknown means that a distribution of that id was not made.
 var errUnknown = errors.New("no such distribution")
 
@@ -399,10 +370,12 @@ func (d *Distribute) Inbox(ctx context.Context, token events.Token, through uint
 }
 
 // SettledAt returns the position in LEDGER that says that a period is settled;
-// 0 where none does yet.
+// 0 where none does yet. A closing settles every period up to its own, so the
+// first that names this period or a later one says it: labels of one calendar
+// sort as their periods do.
 func (d *Distribute) SettledAt(ctx context.Context, book events.Book, period events.Period) (position uint64, err error) {
 	err = d.db.Read(ctx, func(conn *sqlite.Conn) error {
-		return query(conn, "SELECT position FROM settled_period WHERE book = ? AND period = ?", func(s *sqlite.Stmt) error {
+		return query(conn, "SELECT position FROM settled_period WHERE book = ? AND period >= ? ORDER BY period LIMIT 1", func(s *sqlite.Stmt) error {
 			position = uint64(s.ColumnInt64(0))
 			return nil
 		}, string(book), string(period))

@@ -178,40 +178,6 @@ func (db *DB) PayoutOf(ctx context.Context, id, payout string) (p distribution.P
 	return p, ok, nil
 }
 
-// PayoutsOf calls each for those of the named payouts that a distribution has,
-// in the order of the names.
-func (db *DB) PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error {
-	err := db.Read(ctx, func(conn *sqlite.Conn) error {
-		control, _, err := controlOf(conn, id)
-		if err != nil {
-			return err
-		}
-		find, err := conn.Prepare("SELECT " + payoutColumns + " FROM payout WHERE distribution = ? AND id = ?")
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			find.BindInt64(1, control)
-			find.BindText(2, name)
-			row, err := find.Step()
-			if err == nil && row {
-				err = each(payoutOf(find))
-			}
-			if e := find.Reset(); err == nil {
-				err = e
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading payouts of %s: %w", id, err)
-	}
-	return nil
-}
-
 // FindPayout looks for a payout in every distribution.
 func (db *DB) FindPayout(ctx context.Context, payout string) (p distribution.Payout, of string, ok bool, err error) {
 	err = db.Read(ctx, func(conn *sqlite.Conn) error {

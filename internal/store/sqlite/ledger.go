@@ -175,6 +175,10 @@ func (w *Writer) add(conn *sqlite.Conn, deltas map[postedKey]sides) error {
 		}
 		return strings.Compare(string(a.asset), string(b.asset))
 	})
+	fresh, err := w.db.nextAccount(conn) // accounts from here on have no balance yet
+	if err != nil {
+		return err
+	}
 	changes := make([]change, 0, len(names))
 	for _, n := range names {
 		id, err := w.db.account(conn, n.account)
@@ -199,7 +203,7 @@ func (w *Writer) add(conn *sqlite.Conn, deltas map[postedKey]sides) error {
 	}
 	for _, c := range changes {
 		old, ok := w.balances[c.key]
-		if !ok {
+		if !ok && c.key.account < fresh {
 			if old, err = w.balance(conn, c.key); err != nil {
 				return err
 			}
@@ -219,7 +223,9 @@ func (w *Writer) add(conn *sqlite.Conn, deltas map[postedKey]sides) error {
 		if err := run(put); err != nil {
 			return fmt.Errorf("writing a balance: %w", err)
 		}
-		w.balances[c.key] = old
+		if ok || len(w.balances) < cached {
+			w.balances[c.key] = old
+		}
 	}
 	return nil
 }
@@ -264,6 +270,33 @@ func (db *DB) account(conn *sqlite.Conn, name ledger.Account) (int64, error) {
 	if id, ok := db.accounts.id[name]; ok {
 		return id, nil
 	}
+	id, err := db.nextAccount(conn)
+	if err != nil {
+		return 0, err
+	}
+	add, err := conn.Prepare("INSERT INTO account (id, name) VALUES (?, ?) ON CONFLICT (name) DO NOTHING")
+	if err != nil {
+		return 0, err
+	}
+	add.BindInt64(1, id)
+	add.BindText(2, string(name))
+	if err := run(add); err != nil {
+		return 0, fmt.Errorf("adding account %s: %w", name, err)
+	}
+	if conn.Changes() > 0 {
+		db.accounts.next++
+	} else if id, err = findAccount(conn, name); err != nil {
+		return 0, fmt.Errorf("looking up account %s: %w", name, err)
+	}
+	if len(db.accounts.id) >= cached {
+		clear(db.accounts.id)
+	}
+	db.accounts.id[name] = id
+	return id, nil
+}
+
+// nextAccount is the id of the account that is added next.
+func (db *DB) nextAccount(conn *sqlite.Conn) (int64, error) {
 	if db.accounts.next == 0 {
 		err := query(conn, "SELECT coalesce(max(id), 0) + 1 FROM account", func(s *sqlite.Stmt) error {
 			db.accounts.next = s.ColumnInt64(0)
@@ -273,40 +306,23 @@ func (db *DB) account(conn *sqlite.Conn, name ledger.Account) (int64, error) {
 			return 0, err
 		}
 	}
+	return db.accounts.next, nil
+}
+
+func findAccount(conn *sqlite.Conn, name ledger.Account) (id int64, err error) {
 	find, err := conn.Prepare("SELECT id FROM account WHERE name = ?")
 	if err != nil {
 		return 0, err
 	}
 	find.BindText(1, string(name))
 	row, err := find.Step()
-	if err != nil {
-		return 0, fmt.Errorf("looking up account %s: %w", name, err)
-	}
-	var id int64
 	if row {
 		id = find.ColumnInt64(0)
 	}
-	if err := find.Reset(); err != nil {
-		return 0, err
+	if e := find.Reset(); err == nil {
+		err = e
 	}
-	if !row {
-		id = db.accounts.next
-		add, err := conn.Prepare("INSERT INTO account (id, name) VALUES (?, ?)")
-		if err != nil {
-			return 0, err
-		}
-		add.BindInt64(1, id)
-		add.BindText(2, string(name))
-		if err := run(add); err != nil {
-			return 0, fmt.Errorf("adding account %s: %w", name, err)
-		}
-		db.accounts.next++
-	}
-	if len(db.accounts.id) >= cached {
-		clear(db.accounts.id)
-	}
-	db.accounts.id[name] = id
-	return id, nil
+	return id, err
 }
 
 // Relayed returns how far the writer's rows are known to be in its stream: the

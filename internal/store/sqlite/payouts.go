@@ -1,0 +1,159 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+)
+
+// A rail answers for thousands of payouts at once, and usually for all of those
+// that lie side by side in the table: these are read and written as one range.
+
+// skipped is how many rows that nobody asked for are read before the next one
+// that somebody did is sought: a seek costs about as much.
+const skipped = 8
+
+// PayoutsOf calls each for those of the named payouts that a distribution has.
+// The names ascend.
+func (db *DB) PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error {
+	err := db.Read(ctx, func(conn *sqlite.Conn) error {
+		control, _, err := controlOf(conn, id)
+		if err != nil {
+			return err
+		}
+		find, err := conn.Prepare("SELECT " + payoutColumns + " FROM payout WHERE distribution = ? AND id BETWEEN ? AND ? ORDER BY id")
+		if err != nil {
+			return err
+		}
+		for len(names) > 0 && err == nil {
+			find.BindInt64(1, control)
+			find.BindText(2, names[0])
+			find.BindText(3, names[len(names)-1])
+			names, err = payoutsFrom(find, names, each)
+			if e := find.Reset(); err == nil {
+				err = e
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading payouts of %s: %w", id, err)
+	}
+	return nil
+}
+
+// payoutsFrom reads from the first name on, and returns the names that are to be
+// sought for.
+func payoutsFrom(find *sqlite.Stmt, names []string, each func(distribution.Payout) error) ([]string, error) {
+	for others := 0; others < skipped; {
+		row, err := find.Step()
+		if err != nil || !row {
+			return nil, err
+		}
+		p := payoutOf(find)
+		for len(names) > 0 && names[0] < p.ID {
+			names = names[1:] // there is none of this name
+		}
+		if len(names) == 0 {
+			return nil, nil
+		}
+		if names[0] != p.ID {
+			others++
+			continue
+		}
+		others = 0
+		if err := each(p); err != nil {
+			return nil, err
+		}
+		if names = names[1:]; len(names) == 0 {
+			return nil, nil
+		}
+	}
+	return names, nil
+}
+
+// changes writes the new states of payouts, which ascend by their ids.
+func changes(conn *sqlite.Conn, list []distribution.Change) error {
+	known := map[string]int64{}
+	for len(list) > 0 {
+		c := &list[0]
+		control, ok := known[c.Distribution]
+		if !ok {
+			var err error
+			if control, _, err = controlOf(conn, c.Distribution); err != nil {
+				return err
+			}
+			known[c.Distribution] = control
+		}
+		n, err := neighbours(conn, control, list)
+		if err != nil {
+			return fmt.Errorf("looking for payouts of %s: %w", c.Distribution, err)
+		}
+		put, err := conn.Prepare(`UPDATE payout SET state = ?1, reference = CASE ?2 WHEN '' THEN reference ELSE ?2 END
+			WHERE distribution = ?3 AND id BETWEEN ?4 AND ?5`)
+		if err != nil {
+			return err
+		}
+		put.BindText(1, string(c.State))
+		put.BindText(2, c.Reference)
+		put.BindInt64(3, control)
+		put.BindText(4, c.Payout)
+		put.BindText(5, list[n-1].Payout)
+		if err := run(put); err != nil {
+			return fmt.Errorf("writing the state of payout %s: %w", c.Payout, err)
+		}
+		if conn.Changes() != n {
+			return fmt.Errorf("writing the state of payout %s: distribution %s has no such payout", c.Payout, c.Distribution)
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// neighbours returns how many changes at the beginning of the list do the same
+// to payouts between which the table has no other; at least 1.
+func neighbours(conn *sqlite.Conn, control int64, list []distribution.Change) (n int, err error) {
+	same := 1
+	for same < len(list) && alike(&list[same-1], &list[same]) {
+		same++
+	}
+	if same == 1 {
+		return 1, nil
+	}
+	find, err := conn.Prepare("SELECT id FROM payout WHERE distribution = ? AND id BETWEEN ? AND ? ORDER BY id")
+	if err != nil {
+		return 0, err
+	}
+	find.BindInt64(1, control)
+	find.BindText(2, list[0].Payout)
+	find.BindText(3, list[same-1].Payout)
+	var id []byte
+	for n < same {
+		row, err := find.Step()
+		if err != nil {
+			return 0, err
+		}
+		if !row {
+			break
+		}
+		if length := find.ColumnLen(0); length <= cap(id) {
+			id = id[:length]
+		} else {
+			id = make([]byte, length)
+		}
+		find.ColumnBytes(0, id)
+		if string(id) != list[n].Payout {
+			break
+		}
+		n++
+	}
+	return max(n, 1), find.Reset()
+}
+
+// alike reports whether b does to a later payout what a does.
+func alike(a, b *distribution.Change) bool {
+	return a.Distribution == b.Distribution && a.State == b.State && a.Reference == b.Reference && a.Payout < b.Payout
+}
