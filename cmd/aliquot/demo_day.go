@@ -336,7 +336,7 @@ func (d *demoDay) payOut(ctx context.Context) error {
 		return confirmed(i)
 	}
 	for _, token := range []events.Token{demo.TokenEurope, demo.TokenWorld} {
-		made, paid, err := d.distribute(ctx, token, demo.Period, answer)
+		made, paid, err := d.distribute(ctx, token, demo.Period, answer, d.result)
 		if err != nil {
 			return err
 		}

@@ -94,16 +94,12 @@ func (o *demoOwn) declare(ctx context.Context) error {
 	if len(o.book.Tokens) > 0 {
 		return nil
 	}
-	o.note("the book declares no token: one over all its nodes, DEMO, without a fee, was declared for it")
+	o.result.note("the book declares no token: one over all its nodes, DEMO, without a fee, was declared for it")
 	if err := o.apply(ctx, "token.yaml", fmt.Appendf(nil, demoToken, o.book.Book)); err != nil {
 		return err
 	}
 	o.book.Tokens = []events.Token{"DEMO"}
 	return nil
-}
-
-func (o *demoOwn) note(format string, args ...any) {
-	o.result.Notes = append(o.result.Notes, fmt.Sprintf(format, args...))
 }
 
 // apply declares a file and takes nothing void.
@@ -161,7 +157,7 @@ func (o *demoOwn) observe(ctx context.Context) error {
 func (o *demoOwn) holders(ctx context.Context) error {
 	register, name := []byte(smallRegister), "small-register.csv"
 	if o.command.Register == "" {
-		o.note("no register was given: ten made-up holders hold the token")
+		o.result.note("no register was given: ten made-up holders hold the token")
 	} else {
 		var err error
 		if register, err = os.ReadFile(o.command.Register); err != nil {
@@ -366,12 +362,11 @@ func (o *demoOwn) payOut(ctx context.Context) error {
 		return nil
 	}
 	for _, token := range o.book.Tokens {
-		made, paid, err := o.distribute(ctx, token, o.result.Closed, confirmed)
+		made, paid, err := o.distribute(ctx, token, o.result.Closed, confirmed, o.result)
 		if err != nil {
 			return err
 		}
 		if made == nil {
-			o.note("nothing was collected for token %s: nothing was distributed", token)
 			continue
 		}
 		o.progress.step("%s: %s %s to %d holders, %d payouts confirmed", made.Distribution, made.Pool, made.Asset, made.Holders, len(paid))

@@ -25,13 +25,15 @@ type payee struct {
 
 // distribute declares a token's distribution of a closed period, exports its
 // payouts and confirms them as a bank would. answer gives each payout's state
-// and reference. It returns nothing where the token's inbox is empty.
-func (st *stage) distribute(ctx context.Context, token events.Token, period events.Period, answer func(i int) (state, reference string)) (made *api.Distribution, paid []payee, err error) {
+// and reference. Where there is nothing to distribute it returns nothing, and
+// has the reason noted.
+func (st *stage) distribute(ctx context.Context, token events.Token, period events.Period, answer func(i int) (state, reference string), result *demoResult) (made *api.Distribution, paid []payee, err error) {
 	var d api.Distribution
 	err = st.server.call(ctx, http.MethodPost, "/v1/distributions", api.Declare{Token: string(token), Period: string(period)}, &d)
 	var refusal *refusedError
 	if errors.As(err, &refusal) && refusal.status == http.StatusConflict {
-		return nil, nil, nil // Nothing was collected for it.
+		result.note("token %s: %s", token, refusal.text)
+		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("distributing to the holders of %s: %w", token, err)

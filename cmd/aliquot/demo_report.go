@@ -84,6 +84,10 @@ func (s *Sent) merge(next Sent) {
 	s.Refused += next.Refused
 }
 
+func (d *demoResult) note(format string, args ...any) {
+	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
+}
+
 func (d *demoResult) distributed(made *api.Distribution, paid []payee) {
 	d.Distributions = append(d.Distributions, *made)
 	d.Holders += made.Holders
@@ -107,7 +111,8 @@ func (d *demoResult) sumUp(ctx context.Context, st *stage) error {
 		return err
 	}
 	outcomes := uint64(d.Sent) == d.Accepted+d.Duplicate+d.Late+d.Refused
-	d.checks = append(checked.Checks, check.Check{Name: "every_event_has_one_outcome", OK: outcomes})
+	d.checks = checked.Checks
+	d.checks = append(d.checks, check.Check{Name: "every_event_has_one_outcome", OK: outcomes})
 	if !outcomes {
 		d.checks[len(d.checks)-1].Detail = fmt.Sprintf("%d sent, %d accepted + %d duplicate + %d late + %d refused",
 			d.Sent, d.Accepted, d.Duplicate, d.Late, d.Refused)

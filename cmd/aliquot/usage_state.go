@@ -15,6 +15,7 @@ import (
 
 const (
 	settlePatience = 30 * time.Second // of one question for outcomes
+	sendPatience   = 5 * time.Minute  // with an engine that does not answer
 	stateEvery     = time.Second      // how often progress is noted on disk
 	stateSuffix    = ".aliquot-send"
 )

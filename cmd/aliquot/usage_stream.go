@@ -46,6 +46,7 @@ func (s *sending) run(ctx context.Context) (sent Sent, err error) {
 	}
 	s.client, err = client.New(client.Config{
 		URL: s.server.url, Token: s.server.token, Provider: s.provider, ReceivedFromEvent: s.source.received,
+		Patience: sendPatience,
 	})
 	if err != nil {
 		return sent, err
