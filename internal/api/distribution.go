@@ -227,7 +227,7 @@ type csvFile struct {
 // again, it answers with the batch that was.
 func (s *Server) submit(ctx context.Context, id string) (*answer[Batch], error) {
 	name := id + ":csv"
-	if _, err := s.decideOne(ctx, "submit:"+name, events.PayoutsSubmitted{Batch: name, Rail: rails.CSV{}.Name(), Distribution: id}); err != nil {
+	if _, err := s.decideOne(ctx, idOf("submit", name), events.PayoutsSubmitted{Batch: name, Rail: rails.CSV{}.Name(), Distribution: id}); err != nil {
 		return nil, err
 	}
 	b, ok, err := s.Store.Batch(ctx, name)

@@ -27,7 +27,7 @@ func (s *Server) moneyIn() {
 			}
 		}) (*answer[Decided], error) {
 			b := in.Body
-			return s.decideOne(ctx, fmt.Sprintf("deposit:%s:%s:%s", b.Book, b.Customer, b.Reference), events.DepositRecorded{
+			return s.decideOne(ctx, idOf("deposit", string(b.Book), string(b.Customer), b.Reference), events.DepositRecorded{
 				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference,
 			})
 		})
@@ -54,7 +54,7 @@ func (s *Server) moneyIn() {
 		func(ctx context.Context, in *struct {
 			Body events.PeriodClosed
 		}) (*answer[Closed], error) {
-			done, err := s.decideOne(ctx, fmt.Sprintf("close:%s:%s", in.Body.Book, in.Body.Period), in.Body)
+			done, err := s.decideOne(ctx, idOf("close", string(in.Body.Book), string(in.Body.Period)), in.Body)
 			if err != nil {
 				return nil, err
 			}
@@ -91,7 +91,7 @@ func (s *Server) settleUp(ctx context.Context, book events.Book, reference strin
 			continue
 		}
 		proposals = append(proposals, proposal{
-			id: fmt.Sprintf("deposit:%s:%s:%s", book, first.Customer, reference),
+			id: idOf("deposit", string(book), string(first.Customer), reference),
 			body: events.DepositRecorded{
 				Book: book, Customer: first.Customer, Asset: first.Asset, Amount: pay,
 				Reference: reference,

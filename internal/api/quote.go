@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -22,7 +21,7 @@ func (s *Server) quotes() {
 				part := events.QuotesObserved{Pair: in.Body.Pair, Source: in.Body.Source, Rounds: rounds[:n]}
 				first, last := rounds[0], rounds[n-1]
 				proposals = append(proposals, proposal{
-					id:   fmt.Sprintf("quotes:%s:%s:%s:%s", part.Pair, part.Source, first.Round, last.Round),
+					id:   idOf("quotes", string(part.Pair), part.Source, first.Round, last.Round),
 					body: part,
 				})
 				rounds = rounds[n:]
