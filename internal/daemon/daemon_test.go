@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 const bookYAML = `
@@ -66,7 +67,14 @@ type person struct {
 	d *Daemon
 }
 
-func (p person) ask(method, path, kind, body string, want int) map[string]any {
+func (p person) ask(method, path, kind, body string, want int) (out map[string]any) {
+	p.t.Helper()
+	p.into(method, path, kind, body, want, &out)
+	return out
+}
+
+// into reads the answer into a value of its shape.
+func (p person) into(method, path, kind, body string, want int, out any) {
 	p.t.Helper()
 	request, err := http.NewRequest(method, p.d.URL()+path, strings.NewReader(body))
 	if err != nil {
@@ -77,7 +85,8 @@ func (p person) ask(method, path, kind, body string, want int) map[string]any {
 	if kind != "" {
 		request.Header.Set("Content-Type", kind)
 	}
-	response, err := http.DefaultClient.Do(request)
+	client := http.Client{Timeout: time.Minute} // whatever hangs is named
+	response, err := client.Do(request)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -89,13 +98,11 @@ func (p person) ask(method, path, kind, body string, want int) map[string]any {
 	if response.StatusCode != want {
 		p.t.Fatalf("%s %s: %s\n%s", method, path, response.Status, data)
 	}
-	var out map[string]any
-	if len(bytes.TrimSpace(data)) > 0 && data[0] == '{' {
-		if err := json.Unmarshal(data, &out); err != nil {
+	if len(bytes.TrimSpace(data)) > 0 {
+		if err := json.Unmarshal(data, out); err != nil {
 			p.t.Fatal(err)
 		}
 	}
-	return out
 }
 
 func event(sequence int) string {
