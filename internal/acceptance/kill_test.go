@@ -330,7 +330,7 @@ func distribute(t testing.TB, s *server) {
 	}
 	earned := new(total)
 	for name, b := range s.balances() {
-		if len(name) > 5 && name[:5] == "node:" && name[len(name)-7:] == ":earned" {
+		if nodeEarned(name) {
 			earned.addText(b.Credit)
 		}
 	}
