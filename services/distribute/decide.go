@@ -64,7 +64,7 @@ func (d *Distributor) declared(ctx context.Context, at uint64, b events.Distribu
 	var entries []ledger.Entry
 	var all []distribution.Payout
 	for _, h := range inbox {
-		p, before, err := d.plan(ctx, made, token, waterfall, h, holdings, r.Recoveries())
+		p, before, err := d.plan(ctx, made, token, waterfall, h, holdings, r)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +98,7 @@ func (d *Distributor) declared(ctx context.Context, at uint64, b events.Distribu
 	return step, nil
 }
 
-func (d *Distributor) plan(ctx context.Context, made *distribution.Distribution, token events.TokenDeclared, w events.WaterfallDeclared, inbox distribution.Handover, holdings []register.Holding, recoveries []register.Recovery) (*plan.Plan, []distribution.Entitlement, error) {
+func (d *Distributor) plan(ctx context.Context, made *distribution.Distribution, token events.TokenDeclared, w events.WaterfallDeclared, inbox distribution.Handover, holdings []register.Holding, r *register.Register) (*plan.Plan, []distribution.Entitlement, error) {
 	var before []distribution.Entitlement
 	err := d.config.Store.Entitlements(ctx, made.Token, inbox.Asset, func(e distribution.Entitlement) error {
 		before = append(before, e)
@@ -110,7 +110,7 @@ func (d *Distributor) plan(ctx context.Context, made *distribution.Distribution,
 	p, err := plan.New(plan.Input{
 		Distribution: made.ID, Token: made.Token, Asset: inbox.Asset, Inbox: inbox.Amount,
 		FeeBasisPoints: w.FeeBasisPoints, Minimum: token.Minimum, Rail: made.Rail,
-		Holdings: holdings, Recoveries: recoveries, Entitlements: before, Listed: d.listed,
+		Holdings: holdings, Recoveries: r.Recoveries(), Entitlements: before, Listed: d.listed, Frozen: r.FrozenWhole,
 	})
 	if err != nil {
 		return nil, nil, void("%v", err) // a plan depends on nothing but its input

@@ -57,6 +57,9 @@ type Input struct {
 	Recoveries   []register.Recovery
 	Entitlements []distribution.Entitlement // before, ascending by holder
 	Listed       func(events.Holder) bool
+	// Frozen says who is frozen as a whole, also of those without units; nil:
+	// nobody but those whose holding says so.
+	Frozen func(events.Holder) bool
 }
 
 // Plan is what follows.
@@ -246,7 +249,8 @@ func (p *planner) holder(share distribution.Share, owed distribution.Entitlement
 		return err
 	}
 	frozen := !share.Frozen.IsZero()
-	switch blocked := p.blocked(h) || frozen && share.Frozen == share.Units; {
+	whole := frozen && share.Frozen == share.Units || p.in.Frozen != nil && p.in.Frozen(h)
+	switch blocked := p.blocked(h) || whole; {
 	case blocked:
 		p.post(ledger.HolderPayable(h), ledger.HolderHeld(h), owed.Payable)
 		if owed.Held, err = owed.Held.Add(owed.Payable); err != nil {

@@ -72,6 +72,11 @@ func TestPlans(t *testing.T) {
 			Input{Inbox: amount(t, "4"), Minimum: amount(t, "3"), Holdings: two, Entitlements: []distribution.Entitlement{owed(t, "ben", "1", "0")}},
 			"ann 2/0, ben 0/0, paid ben 3",
 		},
+		{ // Fails when only the holdings say who is frozen: a seizure of the units would pay out what was held.
+			"a frozen holder whose units were taken away is paid nothing",
+			Input{Inbox: amount(t, "4"), Holdings: two, Frozen: on("cyd"), Entitlements: []distribution.Entitlement{owed(t, "cyd", "1", "5")}},
+			"ann 0/0, ben 0/0, cyd 0/6, paid ann 2 ben 2",
+		},
 		{ // Fails when the payable of a listed holder is left where it is, to be paid.
 			"what a listed holder has carried is held as well",
 			Input{Inbox: amount(t, "4"), Holdings: two, Listed: on("ann"), Entitlements: []distribution.Entitlement{owed(t, "ann", "1", "0")}},

@@ -85,6 +85,10 @@ func (r *Register) Frozen(holder events.Holder) money.Units {
 	return f.of(r.Units(holder))
 }
 
+// FrozenWhole reports whether a holder is frozen as a whole, also one who has no
+// units any more: what it is owed is not paid either.
+func (r *Register) FrozenWhole(holder events.Holder) bool { return r.frozen[holder].whole }
+
 func (f freeze) of(units money.Units) money.Units {
 	if f.whole {
 		return units
