@@ -116,21 +116,28 @@ func Of(snapshot *sqlite.Snapshot) (s Summary, err error) {
 	return s, err
 }
 
-// money sums the balances.
+// money sums the balances, writer by writer, as they come: every figure is a
+// plain sum of them.
 func (s *Summary) money(snapshot *sqlite.Snapshot) error {
-	rows, err := snapshot.Balances("")
+	writers, err := snapshot.Writers()
 	if err != nil {
 		return err
 	}
 	assets := map[money.Asset]*Asset{}
-	for _, row := range rows {
-		a := assets[row.Asset]
-		if a == nil {
-			a = &Asset{Asset: row.Asset}
-			assets[row.Asset] = a
-		}
-		if err := a.add(row); err != nil {
-			return fmt.Errorf("adding %s in %s: %w", row.Account, row.Asset, err)
+	for _, w := range writers {
+		err := snapshot.BalanceRows(w, func(row sqlite.Balance) error {
+			a := assets[row.Asset]
+			if a == nil {
+				a = &Asset{Asset: row.Asset}
+				assets[row.Asset] = a
+			}
+			if err := a.add(row); err != nil {
+				return fmt.Errorf("adding %s in %s: %w", row.Account, row.Asset, err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(assets)) {
@@ -139,7 +146,7 @@ func (s *Summary) money(snapshot *sqlite.Snapshot) error {
 	return nil
 }
 
-// add puts the balance of one account where it belongs.
+// add puts one writer's balance of an account where it belongs.
 func (a *Asset) add(row sqlite.Balance) (err error) {
 	debit := ledger.Balance{Debit: row.Debit, Credit: row.Credit}.Net()
 	credit, err := debit.Neg()
