@@ -79,6 +79,8 @@ type gate struct {
 	provider  events.Provider
 	received  int64
 	fromEvent bool // each event is received at its own end, where its book allows it
+
+	last events.Route // of the node asked for last; most are of its book
 }
 
 // Node finds the book of a node that is the provider's and is accepted for here.
@@ -89,18 +91,21 @@ func (g *gate) Node(name []byte) (events.Route, bool) {
 	if !ok {
 		return events.Route{}, false
 	}
+	if node.Book == g.last.Book && g.last.Book != "" {
+		return g.last, true
+	}
 	book, ok := g.service.folded.Book(node.Book)
 	if !ok || book.Provider != g.provider || g.service.publishers[book.Partition] == nil {
 		return events.Route{}, false
 	}
 	route := events.Route{Book: node.Book, Earliest: math.MinInt64, Latest: math.MaxInt64}
-	if g.fromEvent && book.ReceivedFromEvent {
-		return route, true
+	if !g.fromEvent || !book.ReceivedFromEvent {
+		route.Latest = later(g.received, book.FutureSeconds)
+		if book.HorizonSeconds > 0 {
+			route.Earliest = later(g.received, -book.HorizonSeconds)
+		}
 	}
-	route.Latest = later(g.received, book.FutureSeconds)
-	if book.HorizonSeconds > 0 {
-		route.Earliest = later(g.received, -book.HorizonSeconds)
-	}
+	g.last = route
 	return route, true
 }
 

@@ -107,7 +107,7 @@ func (s *Service) keep(b *Submission, received int64, refusals []events.Refusal)
 // body's.
 func (s *Service) read(w *work, b *Submission, received int64) events.Answer {
 	answer := events.Answer{Handle: []events.Handle{}, Refusals: []events.Refusal{}}
-	w.gate = gate{s, b.Provider, received, b.ReceivedFromEvent}
+	w.gate = gate{service: s, provider: b.Provider, received: received, fromEvent: b.ReceivedFromEvent}
 	w.collector.Reset(b.Provider, &w.gate)
 	w.packed = w.packed[:0]
 	w.refusals = w.refusals[:0]

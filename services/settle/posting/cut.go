@@ -184,6 +184,7 @@ func (s *State) postUsage() error {
 	for _, k := range s.open.lines {
 		lines = append(lines, &s.lines[k])
 	}
+	s.rank()
 	slices.SortFunc(lines, s.compareLines)
 	var entry *ledger.Entry
 	var of *book
@@ -201,6 +202,7 @@ func (s *State) postUsage() error {
 			p := s.open.in(b.BookDeclared.Book)
 			p.entries = append(p.entries, ledger.Entry{Book: b.BookDeclared.Book, Kind: "usage", Period: l.period, Origin: l.origin})
 			entry, of = &p.entries[len(p.entries)-1], b
+			entry.Postings = make([]ledger.Posting, 0, s.alike(lines[next-1:]))
 		}
 		entry.Postings = append(entry.Postings, ledger.Posting{
 			Debit: s.receivable(l), Credit: s.earned(l), Asset: b.Asset, Amount: sum.amount,
@@ -214,6 +216,17 @@ func (s *State) postUsage() error {
 		l.open, l.events, l.amount, l.quantity = false, 0, money.Amount{}, money.Quantity{}
 	}
 	return nil
+}
+
+// alike returns how many lines there are before one of another entry.
+func (s *State) alike(lines []*line) int {
+	first := lines[0]
+	for n, l := range lines {
+		if s.node[l.node].book != s.node[first.node].book || l.period != first.period || l.origin != first.origin {
+			return n
+		}
+	}
+	return len(lines)
 }
 
 // sum is what equal lines amount to together.
@@ -251,7 +264,8 @@ func (s *State) tallyLine(l *line, b *book) {
 }
 
 // compareLines orders by everything that a posting names: book, period and
-// origin first, since they make the entry.
+// origin first, since they make the entry. Nodes and customers are ranked: there
+// is one of each name.
 func (s *State) compareLines(a, b *line) int {
 	if a.node != b.node {
 		if x, y := s.node[a.node].book, s.node[b.node].book; x != y {
@@ -265,10 +279,10 @@ func (s *State) compareLines(a, b *line) int {
 		return strings.Compare(string(a.origin), string(b.origin))
 	}
 	if a.customer != b.customer {
-		return strings.Compare(string(s.customer[a.customer].name), string(s.customer[b.customer].name))
+		return cmp.Compare(s.customer[a.customer].rank, s.customer[b.customer].rank)
 	}
 	if a.node != b.node {
-		return strings.Compare(string(s.node[a.node].name), string(s.node[b.node].name))
+		return cmp.Compare(s.node[a.node].rank, s.node[b.node].rank)
 	}
 	if a.meter != b.meter {
 		return strings.Compare(string(s.meter[a.meter].name), string(s.meter[b.meter].name))

@@ -31,6 +31,7 @@ type caches struct {
 	customers map[string]uint32
 	meters    map[meterKey]uint32
 	sets      map[string]uint32
+	rates     map[rateKey]money.Rate
 
 	node     []node
 	customer []customer
@@ -38,6 +39,8 @@ type caches struct {
 	set      [][]events.Attribute
 
 	prices map[priceKey]*rating.Line
+
+	rankedNodes, rankedCustomers int // how many of them have their rank
 
 	table []slot // open addressing, a power of two
 	lines []line
@@ -59,6 +62,11 @@ type meterKey struct {
 	name string
 }
 
+type rateKey struct {
+	price money.Price
+	quote money.Amount
+}
+
 type book struct {
 	directory.Book
 	charged *money.Amount
@@ -69,12 +77,17 @@ type node struct {
 	name       events.Node
 	book       *book
 	attributes []events.Attribute
+	earned     ledger.Account
+	rank       int // among the names known, where ranked
 }
 
 type customer struct {
 	name events.Customer
 	book *book
 	plan string
+
+	receivable ledger.Account
+	rank       int
 }
 
 type meter struct {
@@ -142,7 +155,9 @@ func (c *caches) reset() {
 	c.customers = make(map[string]uint32)
 	c.meters = make(map[meterKey]uint32)
 	c.sets = make(map[string]uint32)
+	c.rates = make(map[rateKey]money.Rate)
 	c.node, c.customer, c.meter, c.set = c.node[:0], c.customer[:0], c.meter[:0], c.set[:0]
+	c.rankedNodes, c.rankedCustomers = 0, 0
 	c.prices = make(map[priceKey]*rating.Line)
 	clear(c.lines)
 	c.lines = c.lines[:0]
@@ -217,7 +232,7 @@ func (s *State) resolveNode(c *events.Columns, at uint32, in *book) uint32 {
 			return unknown
 		}
 		n = uint32(len(s.node))
-		s.node = append(s.node, node{declared.Node, s.book(declared.Book), declared.Attributes})
+		s.node = append(s.node, node{declared.Node, s.book(declared.Book), declared.Attributes, ledger.NodeEarned(declared.Node), 0})
 		s.nodes[string(declared.Node)] = n
 	}
 	if s.node[n].book != in {
@@ -238,7 +253,7 @@ func (s *State) resolveCustomer(c *events.Columns, at uint32, in *book) uint32 {
 			return unknown
 		}
 		n = uint32(len(s.customer))
-		s.customer = append(s.customer, customer{declared.Customer, s.book(declared.Book), declared.Plan})
+		s.customer = append(s.customer, customer{declared.Customer, s.book(declared.Book), declared.Plan, ledger.CustomerReceivable(declared.Customer), 0})
 		s.customers[string(declared.Customer)] = n
 	}
 	if s.customer[n].book != in {
@@ -364,10 +379,17 @@ func (s *State) price(l *line, b *book, set uint32, end int64) {
 		return
 	}
 	l.quote = verdict.ID
-	rate, err := found.Rate(verdict.Quote)
-	if err != nil {
-		l.kind = noRoom
-		return
+	// Reducing the fraction costs more than everything else here, and there are
+	// far fewer prices than combinations.
+	at := rateKey{found.Price, verdict.Quote}
+	rate, known := s.rates[at]
+	if !known {
+		var err error
+		if rate, err = found.Rate(verdict.Quote); err != nil {
+			l.kind = noRoom
+			return
+		}
+		s.rates[at] = rate
 	}
 	l.kind, l.rate = priced, rate
 }
@@ -395,8 +417,6 @@ func (s *State) heldLine(l *line, b *book) *held {
 }
 
 // receivable and earned are the accounts of a charge.
-func (s *State) receivable(l *line) ledger.Account {
-	return ledger.CustomerReceivable(s.customer[l.customer].name)
-}
+func (s *State) receivable(l *line) ledger.Account { return s.customer[l.customer].receivable }
 
-func (s *State) earned(l *line) ledger.Account { return ledger.NodeEarned(s.node[l.node].name) }
+func (s *State) earned(l *line) ledger.Account { return s.node[l.node].earned }
