@@ -21,28 +21,15 @@ type benchCommand struct {
 	Latency    bool     `help:"Measure latencies." default:"true" negatable:""`
 	Folder     string   `help:"Where the temporary folders are made; the system's place by default." type:"path" placeholder:"DIR"`
 	Markdown   bool     `help:"Print the tables as Markdown."`
-	CPUProfile string   `help:"Write a CPU profile." name:"cpuprofile" type:"path" placeholder:"FILE"`
+	CPUProfile string   `help:"Write CPU profiles of what is measured to FILE.VARIANT." name:"cpuprofile" type:"path" placeholder:"FILE"`
 	MemProfile string   `help:"Write a profile of what was allocated." name:"memprofile" type:"path" placeholder:"FILE"`
 }
 
 // Run measures every variant and prints the figures.
-func (b *benchCommand) Run(ctx context.Context, r *root) (err error) {
-	if b.CPUProfile != "" {
-		file, err := os.Create(b.CPUProfile)
-		if err != nil {
-			return err
-		}
-		if err := pprof.StartCPUProfile(file); err != nil {
-			return errors.Join(err, file.Close())
-		}
-		defer func() {
-			pprof.StopCPUProfile()
-			err = errors.Join(err, file.Close())
-		}()
-	}
+func (b *benchCommand) Run(ctx context.Context, r *root) error {
 	p := newProgress(r)
 	report, failure := bench.Run(ctx, bench.Config{
-		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Lazy: b.Lazy, Folder: b.Folder, Throughput: !b.Latency,
+		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Lazy: b.Lazy, Folder: b.Folder, Throughput: !b.Latency, Profile: b.CPUProfile,
 		Progress: func(text string) { p.step("%s", text) },
 		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})

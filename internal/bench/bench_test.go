@@ -79,7 +79,7 @@ func TestPackedPatchesLandInTheirPlaces(t *testing.T) {
 			if !v.ids && c.Sequence[c.N-1] != firstSequence+39_999 {
 				t.Errorf("the last sequence is %d", c.Sequence[c.N-1])
 			}
-			if v.single && string(c.Strings[c.Node[5]]) != "node-040005" {
+			if v.single && string(c.Strings[c.Node[5]]) != "node-000005" {
 				t.Errorf("node of event 5: %s", c.Strings[c.Node[5]])
 			}
 		})

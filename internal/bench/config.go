@@ -26,6 +26,10 @@ type Config struct {
 	// Throughput leaves the latencies out.
 	Throughput bool
 
+	// Profile is where a CPU profile of each variant's measured part goes, with
+	// the variant's name after it; empty: none.
+	Profile string
+
 	Progress func(text string) // told what is under way; nil: nobody
 	Logger   *slog.Logger      // of the engine
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -166,6 +167,10 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { r.watch(stop, f) })
 
+	profiled, err := r.profile()
+	if err != nil {
+		return err
+	}
 	used, start := cpu(), time.Now()
 	var next atomic.Int64
 	err = r.each(func(s *sender) error {
@@ -185,7 +190,7 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 	wall, spent := time.Since(start), cpu()-used
 	close(stop)
 	watching.Wait()
-	if err != nil {
+	if err = errors.Join(err, profiled()); err != nil {
 		return err
 	}
 	f.Seconds = wall.Seconds()
@@ -202,6 +207,24 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 	}
 	f.Bytes = after.less(before)
 	return nil
+}
+
+// profile begins a CPU profile where one is wanted; what it returns ends it.
+func (r *run) profile() (end func() error, err error) {
+	if r.config.Profile == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(r.config.Profile + "." + r.variant.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
 }
 
 // each runs f for every sender at once and returns what went wrong.

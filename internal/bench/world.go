@@ -18,7 +18,7 @@ const (
 	book      = "bench"
 	nodes     = 400
 	customers = 100
-	singles   = 100_000
+	singles   = 20_000
 
 	shapes = 24 // bodies that are encoded before the run and patched during it
 	seed   = 20260714
