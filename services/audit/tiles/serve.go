@@ -1,0 +1,78 @@
+package tiles
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Handler serves the published log as C2SP tlog-tiles has it, below the path
+// that the caller strips: GET and HEAD of checkpoint and tile/…, public. Only
+// what the published checkpoint covers is served, as it never changes again and
+// may be kept for ever; the checkpoint may not.
+func (r *Reader) Handler() http.Handler { return http.HandlerFunc(r.serve) }
+
+// Handler serves the published log: [Reader.Handler].
+func (l *Log) Handler() http.Handler { return l.reader.Handler() }
+
+func (r *Reader) serve(w http.ResponseWriter, request *http.Request) {
+	if request.Method != http.MethodGet && request.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	c, signed, err := r.Checkpoint()
+	if err != nil {
+		http.Error(w, "no checkpoint is published", http.StatusServiceUnavailable)
+		return
+	}
+	path := strings.TrimPrefix(request.URL.Path, "/")
+	// A page of another origin may verify: nothing here is secret.
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if path == checkpointName {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-cache")
+		_, _ = w.Write(signed) // A client that went away.
+		return
+	}
+	n, err := parseName(path)
+	if err != nil {
+		http.NotFound(w, request)
+		return
+	}
+	most, ok := covered(n.level, n.index, c.Size)
+	if !ok || n.width > most.width {
+		http.NotFound(w, request)
+		return
+	}
+	data, err := r.read(n)
+	if err == nil {
+		data, err = beginning(n, data)
+	}
+	if err != nil {
+		http.Error(w, "the file cannot be read", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	_, _ = w.Write(data) // A client that went away.
+}
+
+// beginning cuts a longer file down to what was asked for.
+func beginning(n name, data []byte) ([]byte, error) {
+	if n.level != entries {
+		if want := n.width * 32; len(data) >= want {
+			return data[:want], nil
+		}
+		return nil, errWidth
+	}
+	leaves, err := splitBundle(data)
+	if len(leaves) < n.width {
+		return nil, err
+	}
+	length := 0
+	for _, leaf := range leaves[:n.width] {
+		length += 2 + len(leaf)
+	}
+	return data[:length], nil
+}
