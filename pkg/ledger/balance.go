@@ -97,6 +97,9 @@ func (b *Balances) Of(account Account, asset money.Asset) Balance {
 	return b.of[Place{account, asset}]
 }
 
+// Len returns how many places were posted to.
+func (b *Balances) Len() int { return len(b.of) }
+
 // All yields every place and its balance, ascending.
 func (b *Balances) All() iter.Seq2[Place, Balance] {
 	places := make([]Place, 0, len(b.of))

@@ -282,8 +282,11 @@ func (b *books) payoutsEqualAccounts() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if !left.IsZero() {
-			have[place(at.Place)] = left
+		// What agrees is of no more interest, and takes no memory.
+		if k := place(at.Place); said[k] == left {
+			delete(said, k)
+		} else {
+			have[k] = left
 		}
 	}
 	return difference(side[place]{"balance", have}, side[place]{"payouts and entitlements", said}), nil

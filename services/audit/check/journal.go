@@ -201,14 +201,36 @@ func (b *books) collection(at *walk, e *ledger.Entry, p *ledger.Posting) error {
 
 // balances compares a writer's balances with the fold of its rows.
 func (b *books) balances(w sqlite.WriterState, fold *ledger.Balances) error {
+	same, equal := 0, true
+	err := b.snapshot.BalanceRows(w, func(row sqlite.Balance) error {
+		at, balance := ledger.Place{Account: row.Account, Asset: row.Asset}, ledger.Balance{Debit: row.Debit, Credit: row.Credit}
+		if fold.Of(at.Account, at.Asset) != balance {
+			equal = false
+		}
+		same++
+		if balance.Debit.Sign() < 0 || balance.Credit.Sign() < 0 {
+			return nil // said below
+		}
+		return b.total.AddRow(at, balance)
+	})
+	if err != nil {
+		return err
+	}
+	if equal && same == fold.Len() {
+		return nil
+	}
+	return b.unequalBalance(w, fold)
+}
+
+// unequalBalance finds the first balance that is not the fold.
+func (b *books) unequalBalance(w sqlite.WriterState, fold *ledger.Balances) error {
 	stored := ledger.NewBalances()
 	err := b.snapshot.BalanceRows(w, func(row sqlite.Balance) error {
 		at, balance := ledger.Place{Account: row.Account, Asset: row.Asset}, ledger.Balance{Debit: row.Debit, Credit: row.Credit}
 		if err := stored.AddRow(at, balance); err != nil {
 			b.breaks("%s: %v", w.Name, err)
-			return nil
 		}
-		return b.total.AddRow(at, balance)
+		return nil
 	})
 	if err != nil {
 		return err
