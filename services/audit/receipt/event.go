@@ -1,0 +1,281 @@
+package receipt
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/services/settle/quotes"
+	"github.com/aliquot-engine/aliquot/services/settle/rating"
+)
+
+// EventOf returns what the leaf of an event covers.
+func EventOf(provider events.Provider, book events.Book, u *events.Usage) Event {
+	e := Event{
+		Provider: provider, Book: book, Source: u.Source, Name: u.ID,
+		Node: u.Node, Customer: u.Customer, Meter: u.Meter, Quantity: u.Quantity,
+		Start: time.Unix(0, u.Start).UTC(), End: time.Unix(0, u.End).UTC(), Replaces: u.Replaces, Retracts: u.Retracts,
+	}
+	if u.Sequenced {
+		e.Epoch, e.Sequence = u.Epoch, &u.Sequence
+	}
+	for _, a := range u.Attributes {
+		e.Attributes = append(e.Attributes, Attribute(a))
+	}
+	return e
+}
+
+// usage is the event as services speak of it.
+func (e *Event) usage() events.Usage {
+	u := events.Usage{
+		Source: e.Source, ID: e.Name, Node: e.Node, Customer: e.Customer, Meter: e.Meter, Quantity: e.Quantity,
+		Start: e.Start.UnixNano(), End: e.End.UnixNano(), Replaces: e.Replaces, Retracts: e.Retracts,
+	}
+	if e.Sequence != nil {
+		u.Sequenced, u.Epoch, u.Sequence = true, e.Epoch, *e.Sequence
+	}
+	for _, a := range e.Attributes {
+		u.Attributes = append(u.Attributes, events.Attribute(a))
+	}
+	return u
+}
+
+// leaf returns the bytes of the event's leaf, as a segment with it alone has.
+func (e *Event) leaf() []byte {
+	u := e.usage()
+	c := events.Columns{
+		Provider: e.Provider, Sequenced: u.Sequenced, N: 1,
+		Strings: [][]byte{[]byte(u.Source), []byte(u.Node), []byte(u.Customer), []byte(u.Meter)},
+		Sources: []events.SourceRef{{Name: 0, Epoch: u.Epoch}},
+		Source:  []uint32{0}, Node: []uint32{1}, Customer: []uint32{2}, Meter: []uint32{3}, Set: []uint32{0},
+		Sequence: []uint64{u.Sequence}, IDEnd: []uint32{uint32(len(u.ID))}, IDBytes: []byte(u.ID),
+		Start: []int64{u.Start}, End: []int64{u.End},
+	}
+	c.Quantity = append(c.Quantity, u.Quantity)
+	word := func(text string) uint32 {
+		c.Strings = append(c.Strings, []byte(text))
+		return uint32(len(c.Strings) - 1)
+	}
+	var set []events.SetAttr
+	for _, a := range u.Attributes {
+		set = append(set, events.SetAttr{Name: word(a.Name), Value: word(a.Value)})
+	}
+	c.Sets = [][]events.SetAttr{set}
+	switch {
+	case u.Replaces != "":
+		c.Amends = []events.Amendment{{ID: word(u.Replaces)}}
+	case u.Retracts != "":
+		c.Amends = []events.Amendment{{ID: word(u.Retracts), Retracts: true}}
+	}
+	return c.AppendLeaf(nil, e.Book, 0)
+}
+
+// String names an event as its source does.
+func (e *Event) String() string {
+	if e.Sequence != nil {
+		return fmt.Sprintf("%s#%d/%d", e.Source, e.Epoch, *e.Sequence)
+	}
+	return e.Source + "#" + e.Name
+}
+
+var (
+	errTwoNames   = errors.New("has a sequence and a name")
+	errAmends     = errors.New("replaces one event and retracts another")
+	errNoBatch    = errors.New("the message is no batch of events")
+	errRuns       = errors.New("the runs of outcomes are not those that the leaf has the hash of")
+	errNoOutcome  = errors.New("the leaf says nothing of what became of the event")
+	errNoBarrier  = errors.New("the leaf before it is no barrier")
+	errLate       = errors.New("the barrier is not before the event")
+	errNotYet     = errors.New("a decision is shown that was not in effect")
+	errNotCharged = errors.New("a charge is shown for an event that was not accepted")
+	errAttributes = errors.New("the attributes do not ascend by name")
+)
+
+// event verifies an event's receipt.
+func (v *verification) event(e *Event) error {
+	switch {
+	case e.Sequence != nil && e.Name != "":
+		return errTwoNames
+	case e.Replaces != "" && e.Retracts != "":
+		return errAmends
+	case !slices.IsSortedFunc(e.Attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) }):
+		return errAttributes
+	case !strings.HasPrefix(e.Log, usagePrefix):
+		return fmt.Errorf("%s: %w", e.Log, errWrongLog)
+	}
+	message, err := v.usageLeaf(e.Log, &e.Message)
+	if err != nil {
+		return fmt.Errorf("the event's message: %w", err)
+	}
+	if message.Kind != events.Batch {
+		return errNoBatch
+	}
+	path, err := v.path(e.Path)
+	if err != nil {
+		return err
+	}
+	if err := tlog.VerifyInclusion(tlog.LeafHash(e.leaf()), e.Ordinal, message.Events, path, message.EventRoot); err != nil {
+		return fmt.Errorf("the event is not in its message: %w", err)
+	}
+	v.prove("event %s of provider %s: %v %s on node %s for customer %s, from %s to %s", e, e.Provider, e.Quantity, e.Meter, e.Node, e.Customer, stamp(e.Start), stamp(e.End))
+	v.prove("it is event %d of the %d at position %d of %s, in book %s", e.Ordinal, message.Events, message.Position, e.Log, e.Book)
+	outcome, err := e.outcome(&message)
+	if err != nil {
+		return err
+	}
+	v.prove("it was %s", said(outcome))
+	charged := outcome.Outcome == events.Accepted || outcome.Outcome == events.Late
+	if e.Charge == nil {
+		if charged {
+			v.state("what it cost: this receipt has no charge")
+		}
+		return nil
+	}
+	if !charged {
+		return errNotCharged
+	}
+	return v.charge(e, message.Position)
+}
+
+func (e *Event) outcome(message *tlog.UsageLeaf) (settlement.Run, error) {
+	if message.Folded {
+		if sha256.Sum256(e.Runs) != message.RunsHash {
+			return settlement.Run{}, errRuns
+		}
+		runs, err := tlog.DecodeRuns(e.Runs)
+		if err != nil {
+			return settlement.Run{}, err
+		}
+		message.Runs = runs
+	} else if e.Runs != nil {
+		return settlement.Run{}, errRuns
+	}
+	run, ok := message.At(e.Ordinal)
+	if !ok {
+		return run, errNoOutcome
+	}
+	return run, nil
+}
+
+// charge computes an event's charge from the decisions shown.
+func (v *verification) charge(e *Event, position uint64) error {
+	if e.Barrier == nil {
+		return errNoBarrier
+	}
+	barrier, err := v.usageLeaf(e.Log, e.Barrier)
+	if err != nil {
+		return fmt.Errorf("the barrier: %w", err)
+	}
+	switch {
+	case barrier.Kind != events.Barrier:
+		return errNoBarrier
+	case barrier.Position >= position:
+		return errLate
+	}
+	priced, err := v.priced(e, barrier.Control)
+	if err != nil {
+		return err
+	}
+	c := e.Charge
+	if c.Asset != priced.Asset || c.Amount != priced.Amount || c.Billed != priced.Billed || c.Card != priced.Card || c.Rule != priced.Rule || c.Quote != priced.Quote || c.Rate != priced.Rate {
+		return fmt.Errorf("the charge is %v %s by rule %d of %s at %v (%s), not %v %s by rule %d of %s at %v (%s)",
+			priced.Amount, priced.Asset, priced.Rule, priced.Card, priced.Rate, priced.Quote, c.Amount, c.Asset, c.Rule, c.Card, c.Rate, c.Quote)
+	}
+	quote := "no quote needed"
+	if c.Quote != "" {
+		quote = fmt.Sprintf("%v (%s)", c.Rate, c.Quote)
+	}
+	v.prove("it cost %v %s: %v %s by rule %d of %s, quote %s, computed again", c.Amount, c.Asset, c.Billed, e.Meter, c.Rule, c.Card, quote)
+	v.prove("the decisions it was priced by were in effect: CONTROL up to %d, by the barrier at position %d", barrier.Control, barrier.Position)
+	v.state("that no other decision up to CONTROL position %d replaced the ones shown", barrier.Control)
+	if c.Posted != "" {
+		v.state("that journal row %s has the charge in its sum", c.Posted)
+	}
+	return nil
+}
+
+// priced prices an event by the decisions of the receipt.
+func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) {
+	var cards rating.Table
+	var board quotes.Board
+	var node []events.Attribute
+	plan, card := "", ""
+	for i := range v.decisions {
+		d := &v.decisions[i]
+		if d.position > effective {
+			return c, fmt.Errorf("CONTROL %d: %w", d.position, errNotYet)
+		}
+		switch b := d.decision.Body.(type) {
+		case events.BookDeclared:
+			if b.Book == e.Book {
+				c.Asset = b.Asset
+			}
+		case events.NodeDeclared:
+			if b.Node == e.Node && b.Book == e.Book {
+				node = node[:0]
+				for _, name := range slices.Sorted(maps.Keys(b.Attributes)) {
+					node = append(node, events.Attribute{Name: name, Value: b.Attributes[name]})
+				}
+			}
+		case events.CustomerDeclared:
+			if b.Customer == e.Customer && b.Book == e.Book {
+				plan = b.Plan
+			}
+		case events.CardDeclared:
+			if card != "" {
+				return c, errors.New("more than one card is shown")
+			}
+			card = fmt.Sprintf("%s@%d", b.Card, b.Version)
+			// The versions before are not shown, and a table wants them.
+			b.Version = 1
+			err = cards.Add(b)
+		case events.QuotePolicyDeclared:
+			err = board.SetPolicy(b)
+		case events.QuotesObserved:
+			err = board.Observe(b)
+		default:
+			err = fmt.Errorf("a %s prices nothing", b.Kind())
+		}
+		if err != nil {
+			return c, fmt.Errorf("CONTROL %d: %w", d.position, err)
+		}
+		v.decided(d)
+	}
+	if c.Asset == "" {
+		return c, fmt.Errorf("the declaration of book %s is not shown", e.Book)
+	}
+	u := e.usage()
+	line, ok := cards.Find(e.Book, u.Meter, rating.Merge(nil, u.Attributes, node, plan), u.End)
+	if !ok {
+		return c, errors.New("no rule of the card shown matches")
+	}
+	verdict := board.For(c.Asset, line.Currency, u.End)
+	if verdict.Held {
+		return c, fmt.Errorf("the quotes shown give no price: %s", verdict.Reason)
+	}
+	c.Card, c.Rule, c.Quote, c.Rate = card, line.Rule, verdict.ID, verdict.Quote
+	c.Billed, c.Amount, err = rating.Charge(line, verdict.Quote, u.Quantity)
+	return c, err
+}
+
+// said is an outcome in words.
+func said(r settlement.Run) string {
+	switch r.Outcome {
+	case events.Accepted:
+		return "accepted"
+	case events.Late:
+		return "accepted late, after its period had closed"
+	case events.Duplicate:
+		return "a duplicate, which changes nothing"
+	}
+	return "refused: " + string(r.Reason)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -1,0 +1,302 @@
+package receipt
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+)
+
+// Names of logs: their streams' in lower case.
+const (
+	controlLog  = "control"
+	registerLog = "register"
+	ledgerLog   = "ledger"
+	payoutLog   = "payout"
+	usagePrefix = "usage-"
+)
+
+// Verdict is what came of verifying a receipt.
+type Verdict struct {
+	Kind   Kind     `json:"kind"`
+	ID     string   `json:"id"` // as the receipt calls itself
+	OK     bool     `json:"ok"`
+	Proved []string `json:"proved,omitempty"`
+	Stated []string `json:"stated,omitempty"` // by the receipt, and not proved
+	Signed []Signed `json:"signed,omitempty"`
+	Fault  string   `json:"fault,omitempty"` // why the receipt is worth nothing
+}
+
+// Signed is a log whose signature was verified.
+type Signed struct {
+	Origin    string    `json:"origin"`
+	Size      uint64    `json:"size"`
+	Root      tlog.Hash `json:"root"`
+	By        string    `json:"by"` // name and id of the key, as signed notes have them
+	Witnesses []string  `json:"witnesses,omitempty"`
+}
+
+var (
+	errUnknownKind = errors.New("a kind of receipt that is not known")
+	errMembers     = errors.New("does not have the members of its kind, and no others")
+	errWrongLog    = errors.New("not a log that this can be in")
+	errNoLog       = errors.New("the receipt has no checkpoint of this log")
+	errLogTwice    = errors.New("the receipt has this log twice")
+	errUnused      = errors.New("the receipt has a log that nothing of it is in")
+	errHashIndex   = errors.New("a path names a hash that is not there")
+	errPathLong    = errors.New("a path is longer than a tree can be high")
+	errPosition    = errors.New("position 0")
+	errOrder       = errors.New("the messages do not ascend by log and position")
+)
+
+// Verify verifies a receipt against the public key of its installation's logs.
+// Witnesses are further keys, whose valid signatures are reported. The verdict
+// is complete also where err says why the receipt proves nothing; then nothing
+// counts as proved.
+func Verify(data []byte, key *tlog.PublicKey, witnesses ...note.Verifier) (Verdict, error) {
+	v := verification{key: key, witnesses: witnesses}
+	err := v.run(data)
+	if err != nil {
+		err = fmt.Errorf("verifying: %w", err)
+		v.verdict.Proved, v.verdict.Stated, v.verdict.Fault = nil, nil, err.Error()
+		return v.verdict, err
+	}
+	v.verdict.OK = true
+	return v.verdict, nil
+}
+
+// verification is one run of Verify.
+type verification struct {
+	key       *tlog.PublicKey
+	witnesses []note.Verifier
+	receipt   *Receipt
+	logs      []opened // as in the receipt
+	messages  []shown
+	decisions []decided // of the messages, those of CONTROL
+	verdict   Verdict
+}
+
+type opened struct {
+	tlog.Checkpoint
+	name string
+	used bool
+}
+
+// shown is a message that was found in its log.
+type shown struct {
+	*Message
+	data []byte
+}
+
+type decided struct {
+	position uint64
+	decision events.Decision
+}
+
+func (v *verification) prove(format string, args ...any) {
+	v.verdict.Proved = append(v.verdict.Proved, fmt.Sprintf(format, args...))
+}
+
+func (v *verification) state(format string, args ...any) {
+	v.verdict.Stated = append(v.verdict.Stated, fmt.Sprintf(format, args...))
+}
+
+// decided reports a decision as proved.
+func (v *verification) decided(d *decided) {
+	by := string(d.decision.Actor)
+	if d.decision.Approver != "" {
+		by += ", approved by " + string(d.decision.Approver)
+	}
+	v.prove("CONTROL %d: %s %q, decided by %s at %s", d.position, d.decision.Body.Kind(), d.decision.ID, by, stamp(d.decision.At))
+}
+
+func (v *verification) run(data []byte) error {
+	r, err := Parse(data)
+	if err != nil {
+		return err
+	}
+	v.receipt, v.verdict.Kind, v.verdict.ID = r, r.Kind, r.ID
+	if err := v.open(); err != nil {
+		return err
+	}
+	if err := v.find(); err != nil {
+		return err
+	}
+	members := 0
+	for _, there := range []bool{r.Event != nil, r.Record != nil, r.Payout != nil} {
+		if there {
+			members++
+		}
+	}
+	switch {
+	case members != 1:
+		return errMembers
+	case r.Kind == OfEvent && r.Event != nil:
+		err = v.event(r.Event)
+	case r.Kind == OfRecord && r.Record != nil:
+		err = v.record(r.Record)
+	case r.Kind == OfPayout && r.Payout != nil:
+		err = v.payout(r.Payout)
+	case r.Kind != OfEvent && r.Kind != OfRecord && r.Kind != OfPayout:
+		return fmt.Errorf("%.40q: %w", string(r.Kind), errUnknownKind)
+	default:
+		return errMembers
+	}
+	if err != nil {
+		return err
+	}
+	for _, l := range v.logs {
+		if !l.used {
+			return fmt.Errorf("%s: %w", l.name, errUnused)
+		}
+	}
+	return nil
+}
+
+// open verifies the checkpoints.
+func (v *verification) open() error {
+	for i := range v.receipt.Logs {
+		l := &v.receipt.Logs[i]
+		if slices.ContainsFunc(v.logs, func(o opened) bool { return o.name == l.Name }) {
+			return fmt.Errorf("%.80q: %w", l.Name, errLogTwice)
+		}
+		checkpoint, signed, err := tlog.OpenCheckpoint([]byte(l.Checkpoint), v.key.Origin(l.Name), v.key, v.witnesses...)
+		if err != nil {
+			return err
+		}
+		v.logs = append(v.logs, opened{Checkpoint: checkpoint, name: l.Name})
+		s := Signed{Origin: checkpoint.Origin, Size: checkpoint.Size, Root: checkpoint.Root}
+		for _, by := range signed.Sigs {
+			name := fmt.Sprintf("%s+%08x", by.Name, by.Hash)
+			if by.Name == v.key.Name() && by.Hash == v.key.KeyHash() {
+				s.By = name
+				continue
+			}
+			s.Witnesses = append(s.Witnesses, name)
+		}
+		v.verdict.Signed = append(v.verdict.Signed, s)
+	}
+	return nil
+}
+
+// includes verifies that the leaf of a position is in a log.
+func (v *verification) includes(log string, position uint64, leaf tlog.Hash, by Path) error {
+	if position == 0 {
+		return errPosition
+	}
+	path, err := v.path(by)
+	if err != nil {
+		return err
+	}
+	for i := range v.logs {
+		if l := &v.logs[i]; l.name == log {
+			l.used = true
+			if err := tlog.VerifyInclusion(leaf, position-1, l.Size, path, l.Root); err != nil {
+				return fmt.Errorf("position %d is not in log %s: %w", position, log, err)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("%.80q: %w", log, errNoLog)
+}
+
+func (v *verification) path(indexes Path) ([]tlog.Hash, error) {
+	if len(indexes) > 64 {
+		return nil, errPathLong
+	}
+	path := make([]tlog.Hash, len(indexes))
+	for i, at := range indexes {
+		if at < 0 || at >= len(v.receipt.Hashes) {
+			return nil, errHashIndex
+		}
+		path[i] = v.receipt.Hashes[at]
+	}
+	return path, nil
+}
+
+func (v *verification) usageLeaf(log string, l *Leaf) (tlog.UsageLeaf, error) {
+	leaf, err := tlog.DecodeUsageLeaf(l.Bytes)
+	if err != nil {
+		return leaf, err
+	}
+	return leaf, v.includes(log, leaf.Position, tlog.LeafHash(l.Bytes), l.Path)
+}
+
+// find verifies that every message is in its log, and decodes decisions.
+func (v *verification) find() error {
+	left := MaxData
+	for i := range v.receipt.Messages {
+		m := &v.receipt.Messages[i]
+		if i > 0 {
+			if before := &v.receipt.Messages[i-1]; before.Log > m.Log || before.Log == m.Log && before.Position >= m.Position {
+				return errOrder
+			}
+		}
+		if !slices.Contains([]string{controlLog, registerLog, ledgerLog, payoutLog}, m.Log) {
+			return fmt.Errorf("%.80q: %w", m.Log, errWrongLog)
+		}
+		data, err := m.data(left)
+		if err != nil {
+			return fmt.Errorf("%s %d: %w", m.Log, m.Position, err)
+		}
+		left -= len(data)
+		if err := v.includes(m.Log, m.Position, m.leaf(data), m.Path); err != nil {
+			return err
+		}
+		v.messages = append(v.messages, shown{m, data})
+		if m.Log != controlLog {
+			continue
+		}
+		d, err := events.DecodeDecision(data)
+		if err != nil {
+			return fmt.Errorf("CONTROL %d: %w", m.Position, err)
+		}
+		v.decisions = append(v.decisions, decided{m.Position, d})
+	}
+	return nil
+}
+
+// of returns the messages of one log.
+func (v *verification) of(log string) []shown {
+	var list []shown
+	for _, m := range v.messages {
+		if m.Log == log {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// String is the verdict in words.
+func (v *Verdict) String() string {
+	var text strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
+	if !v.OK {
+		line("NOT VERIFIED: %s", v.Fault)
+		return text.String()
+	}
+	line("verified: receipt of %s %s", v.Kind, v.ID)
+	line("proved:")
+	for _, p := range v.Proved {
+		line("  ✓ %s", p)
+	}
+	if len(v.Stated) > 0 {
+		line("stated, not proved:")
+		for _, s := range v.Stated {
+			line("  · %s", s)
+		}
+	}
+	line("signed:")
+	for _, s := range v.Signed {
+		line("  %s, %d leaves, root %s, by %s", s.Origin, s.Size, s.Root, s.By)
+		for _, w := range s.Witnesses {
+			line("    witnessed by %s", w)
+		}
+	}
+	return text.String()
+}
