@@ -94,12 +94,15 @@ type Progress struct {
 }
 
 // Original says where accepted sequences are: in this segment of the message
-// at this position.
+// at this position. The first is the segment's event Ordinal; each of the others
+// is the first event with its sequence after the one before it. What was refused
+// may have the same sequence, and is not meant.
 type Original struct {
 	Source   Source
 	Span     Span
 	Position uint64
 	Segment  int
+	Ordinal  int // in the segment, from 0
 }
 
 // Suspense is quantities that wait for a price, of one node, customer, meter,

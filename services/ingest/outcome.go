@@ -245,7 +245,7 @@ func (s *Service) findSequence(ctx context.Context, provider events.Provider, id
 			first += message.columns[i].N
 		}
 		c := &message.columns[original.Segment]
-		for i := range c.N {
+		for i := original.Ordinal; i < c.N; i++ {
 			from := c.Sources[c.Source[i]]
 			if c.Sequenced && c.Provider == provider && c.Sequence[i] == id.Sequence && from.Epoch == id.Epoch && string(c.Strings[from.Name]) == id.Source {
 				return events.Handle{Partition: partition, Position: original.Position, First: first + i, Count: 1}, nil

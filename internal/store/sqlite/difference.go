@@ -37,7 +37,7 @@ func Relations(ledger uint64) []Relation {
 		{"suspense", 8, true, "SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per FROM suspense ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"},
 		{"outstanding", 4, true, "SELECT book, customer, asset, node, amount FROM owed ORDER BY 1, 2, 3, 4"},
 		{"span", 4, true, "SELECT provider, source.source, epoch, first, last FROM source JOIN span ON span.source = source.id ORDER BY 1, 2, 3, 4"},
-		{"original", 4, true, "SELECT provider, source.source, epoch, first, last, position, segment FROM source JOIN original ON original.source = source.id ORDER BY 1, 2, 3, 4"},
+		{"original", 4, true, "SELECT provider, source.source, epoch, first, last, position, segment, ordinal FROM source JOIN original ON original.source = source.id ORDER BY 1, 2, 3, 4"},
 		{"distribute cursor", 0, false, "SELECT control, control_hash FROM distribute_cursor"},
 		{"handover", 3, false, fmt.Sprintf("SELECT token, asset, position, amount FROM handover WHERE position <= %d ORDER BY 1, 2, 3", ledger)},
 		{"settled period", 2, false, fmt.Sprintf("SELECT book, period, position FROM settled_period WHERE position <= %d ORDER BY 1, 2", ledger)},

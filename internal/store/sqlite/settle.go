@@ -282,7 +282,7 @@ func (s *Settle) progress(conn *sqlite.Conn, list []settlement.Progress) error {
 }
 
 func (s *Settle) originals(conn *sqlite.Conn, list []settlement.Original) error {
-	put, err := conn.Prepare("INSERT INTO original (source, first, last, position, segment) VALUES (?, ?, ?, ?, ?)")
+	put, err := conn.Prepare("INSERT INTO original (source, first, last, position, segment, ordinal) VALUES (?, ?, ?, ?, ?, ?)")
 	if err != nil {
 		return err
 	}
@@ -297,6 +297,7 @@ func (s *Settle) originals(conn *sqlite.Conn, list []settlement.Original) error 
 		put.BindInt64(3, ordered(o.Span.Last))
 		put.BindInt64(4, int64(o.Position))
 		put.BindInt64(5, int64(o.Segment))
+		put.BindInt64(6, int64(o.Ordinal))
 		if err := run(put); err != nil {
 			return fmt.Errorf("writing where events are: %w", err)
 		}
@@ -431,13 +432,13 @@ func (db *DB) Sources(ctx context.Context, provider events.Provider) (list []set
 // one that was not accepted.
 func (db *DB) Original(ctx context.Context, source settlement.Source, sequence uint64) (o settlement.Original, ok bool, err error) {
 	err = db.Read(ctx, func(conn *sqlite.Conn) error {
-		return query(conn, `SELECT first, last, position, segment FROM original
+		return query(conn, `SELECT first, last, position, segment, ordinal FROM original
 			WHERE source = (SELECT id FROM source WHERE provider = ? AND source = ? AND epoch = ?) AND first <= ? ORDER BY first DESC LIMIT 1`,
 			func(s *sqlite.Stmt) error {
 				o = settlement.Original{
 					Source:   source,
 					Span:     settlement.Span{First: unordered(s.ColumnInt64(0)), Last: unordered(s.ColumnInt64(1))},
-					Position: uint64(s.ColumnInt64(2)), Segment: s.ColumnInt(3),
+					Position: uint64(s.ColumnInt64(2)), Segment: s.ColumnInt(3), Ordinal: s.ColumnInt(4),
 				}
 				ok = sequence <= o.Span.Last
 				return nil

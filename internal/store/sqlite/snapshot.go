@@ -245,10 +245,10 @@ func (s *Snapshot) Spans(source SourceID, each func(settlement.Span) error) erro
 // Originals calls each for where the accepted sequences of a source are,
 // ascending by sequence.
 func (s *Snapshot) Originals(source SourceID, each func(settlement.Original) error) error {
-	return query(s.conn, "SELECT first, last, position, segment FROM original WHERE source = ? ORDER BY first", func(r *sqlite.Stmt) error {
+	return query(s.conn, "SELECT first, last, position, segment, ordinal FROM original WHERE source = ? ORDER BY first", func(r *sqlite.Stmt) error {
 		return each(settlement.Original{
 			Source: source.Source, Span: settlement.Span{First: unordered(r.ColumnInt64(0)), Last: unordered(r.ColumnInt64(1))},
-			Position: uint64(r.ColumnInt64(2)), Segment: r.ColumnInt(3),
+			Position: uint64(r.ColumnInt64(2)), Segment: r.ColumnInt(3), Ordinal: r.ColumnInt(4),
 		})
 	}, source.id)
 }

@@ -100,6 +100,9 @@ func later(t, seconds int64) int64 {
 
 func (s *State) sequenced(d *Decoded, b *book) error {
 	c := d.Columns
+	if len(s.refusedHere) > 0 {
+		s.refusedHere = make(map[numbered]struct{})
+	}
 	oldest, latest := b.window(d)
 	amends := amending{c.Amends}
 	for i := range c.N {
@@ -123,9 +126,10 @@ func (s *State) sequenced(d *Decoded, b *book) error {
 		s.open.runs.add(1, outcome, reason)
 		if outcome == events.Refused {
 			s.refuse(c, i, b, reason)
+			s.refusedHere[numbered{src, sequence}] = struct{}{}
 			continue
 		}
-		s.accept(src, sequence)
+		s.accept(src, sequence, i)
 	}
 	for _, src := range s.speaking {
 		s.settleRange(src)

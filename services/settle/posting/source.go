@@ -20,10 +20,26 @@ type source struct {
 	segment uint64 // number of that segment, see State.segments
 	from    uint64
 	to      uint64
+	at      int // which event of the segment has from
 
 	// Where the last original was found; the next one is likely beside it.
 	hint settlement.Original
-	near int
+	near near
+}
+
+// near is where in a segment a sequence of a span was found.
+type near struct {
+	position uint64
+	segment  int
+	first    uint64 // of the span
+	sequence uint64
+	ordinal  int
+}
+
+// numbered is a sequence of a source in the segment being read.
+type numbered struct {
+	source   *source
+	sequence uint64
 }
 
 func compareSources(a, b settlement.Source) int {
@@ -51,15 +67,19 @@ func (s *State) source(key settlement.Source) (*source, error) {
 	return src, nil
 }
 
-// accept records that the event with this sequence was accepted here.
-func (s *State) accept(src *source, sequence uint64) {
+// accept records that event i of the segment, with this sequence, was accepted.
+// A sequence that was refused before in the same segment begins a range, whose
+// first event is known by its ordinal: see [settlement.Original].
+func (s *State) accept(src *source, sequence uint64, i int) {
 	src.set.Add(sequence)
 	if src.segment == s.segments && src.to != ^uint64(0) && sequence == src.to+1 {
-		src.to = sequence
-		return
+		if _, before := s.refusedHere[numbered{src, sequence}]; !before {
+			src.to = sequence
+			return
+		}
 	}
 	s.settleRange(src)
-	src.segment, src.from, src.to = s.segments, sequence, sequence
+	src.segment, src.from, src.to, src.at = s.segments, sequence, sequence, i
 	s.speaking = append(s.speaking, src)
 }
 
@@ -68,7 +88,7 @@ func (s *State) settleRange(src *source) {
 	if src.segment != s.segments {
 		return
 	}
-	o := settlement.Original{Source: src.key, Span: settlement.Span{First: src.from, Last: src.to}, Position: s.position, Segment: s.ordinal}
+	o := settlement.Original{Source: src.key, Span: settlement.Span{First: src.from, Last: src.to}, Position: s.position, Segment: s.ordinal, Ordinal: src.at}
 	src.recent = append(src.recent, o)
 	src.segment = 0
 	s.open.originals = append(s.open.originals, o)
@@ -90,14 +110,10 @@ func (s *State) repeated(src *source, c *events.Columns, i int) (same bool, err 
 			return false, fmt.Errorf("reading segment %d at position %d again: %w", at.Segment, at.Position, err)
 		}
 	}
-	j := find(original, src.key, sequence, src.near)
+	j := src.find(original, at, sequence)
 	if j < 0 {
 		return false, fmt.Errorf("segment %d at position %d does not have sequence %d of %s, which it was accepted from", at.Segment, at.Position, sequence, src.key.Source)
 	}
-	src.near = j + 1
-	// What was refused in the same segment before the original has its
-	// sequence too, and is then found instead of it: the answer may be
-	// conflict for duplicate, which changes no figure.
 	return original.Fingerprint(j) == c.Fingerprint(i), nil
 }
 
@@ -105,7 +121,7 @@ func (s *State) repeated(src *source, c *events.Columns, i int) (same bool, err 
 func (s *State) locate(src *source, sequence uint64) (settlement.Original, error) {
 	within := func(o settlement.Span) bool { return o.First <= sequence && sequence <= o.Last }
 	if src.segment == s.segments && within(settlement.Span{First: src.from, Last: src.to}) {
-		return settlement.Original{Position: s.position, Segment: s.ordinal}, nil
+		return settlement.Original{Span: settlement.Span{First: src.from, Last: src.to}, Position: s.position, Segment: s.ordinal, Ordinal: src.at}, nil
 	}
 	if src.hint.Position > 0 && within(src.hint.Span) {
 		return src.hint, nil
@@ -127,22 +143,28 @@ func (s *State) locate(src *source, sequence uint64) (settlement.Original, error
 	return at, nil
 }
 
-// find returns the event of a segment with this source and sequence, looking
-// from near on and then from the start, or -1.
-func find(c *events.Columns, key settlement.Source, sequence uint64, near int) int {
-	if near >= c.N {
-		near = 0
+// find returns the event of a segment that an accepted sequence is of, or -1.
+//
+// The events of a span ascend with their sequences, and none of them but the
+// first has anything of its own sequence before it. So the event k sequences
+// after a known one is the k-th after it, or further on; and the first found from
+// there on is the one. What was found last only shortens the way.
+func (src *source) find(c *events.Columns, in settlement.Original, sequence uint64) int {
+	n := &src.near
+	if n.position != in.Position || n.segment != in.Segment || n.first != in.Span.First || n.sequence > sequence {
+		*n = near{in.Position, in.Segment, in.Span.First, in.Span.First, in.Ordinal}
 	}
-	for k := range c.N {
-		j := near + k
-		if j >= c.N {
-			j -= c.N
-		}
+	ahead := sequence - n.sequence
+	if ahead >= uint64(c.N) {
+		return -1
+	}
+	for j := n.ordinal + int(ahead); j < c.N; j++ {
 		if c.Sequence[j] != sequence {
 			continue
 		}
 		ref := c.Sources[c.Source[j]]
-		if ref.Epoch == key.Epoch && string(c.Strings[ref.Name]) == key.Source {
+		if ref.Epoch == src.key.Epoch && string(c.Strings[ref.Name]) == src.key.Source {
+			n.sequence, n.ordinal = sequence, j
 			return j
 		}
 	}

@@ -105,6 +105,8 @@ type State struct {
 	deposited money.Amount // of all assets together: a bound, not a figure
 
 	sources map[settlement.Source]*source
+	// refusedHere is what of the segment being read was refused, with a sequence.
+	refusedHere map[numbered]struct{}
 	caches
 
 	// Since the last cut.
@@ -144,6 +146,8 @@ func New(partition int, originals Originals, identities Identities) *State {
 		held:       make(map[settlement.Suspense]*held),
 		charged:    make(map[events.Book]*money.Amount),
 		sources:    make(map[settlement.Source]*source),
+
+		refusedHere: make(map[numbered]struct{}),
 	}
 	s.caches.reset()
 	s.open.reset()

@@ -51,13 +51,15 @@ CREATE TABLE span (
   PRIMARY KEY (source, first)
 ) STRICT, WITHOUT ROWID;
 
--- Where the original of an accepted sequence is: the message and the segment in it.
+-- Where the original of an accepted sequence is: the message, the segment in it,
+-- and in that the event that is first.
 CREATE TABLE original (
   source   INTEGER NOT NULL,
   first    INTEGER NOT NULL,
   last     INTEGER NOT NULL,
   position INTEGER NOT NULL,
   segment  INTEGER NOT NULL,
+  ordinal  INTEGER NOT NULL,
   PRIMARY KEY (source, first)
 ) STRICT, WITHOUT ROWID;
 
