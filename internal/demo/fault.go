@@ -70,7 +70,7 @@ func (w *World) Faults() []Fault {
 		}},
 		{"a clock is wrong", media, "", true, clock, 2, []events.Reason{events.FromFuture, events.BeyondHorizon}},
 		{"a body is cut off", media, "", false, bad[:len(bad)/2], 0, []events.Reason{events.Malformed}},
-		{"a small body unpacks to 64 MB", media, "gzip", false, bomb(64 << 20), 0, []events.Reason{events.TooLarge}},
+		{"a small body unpacks to 24 MB", media, "gzip", false, bomb(24 << 20), 0, []events.Reason{events.TooLarge}},
 		{"a segment names another provider", "application/vnd.aliquot.packed", "", false, w.foreign(), 0, []events.Reason{events.Unauthorized}},
 		{"an agent restored from a backup repeats numbers", "application/vnd.aliquot.packed", "", false, w.contradiction(), len(w.kept), []events.Reason{events.Conflict}},
 	}
