@@ -15,12 +15,13 @@ type upCommand struct {
 	NATSListen string `help:"Address for providers that publish over NATS; none by default." env:"ALIQUOT_NATS_LISTEN" name:"nats-listen"`
 	Reserve    int64  `help:"Free bytes kept under the folder: below them usage is refused with 507." default:"268435456" env:"ALIQUOT_RESERVE"`
 	LazySync   bool   `help:"Acknowledge before the disk has it. Only for measuring what syncing costs: a power cut then loses accepted usage." hidden:""`
+	Unkept     bool   `help:"Keep no second copy and no verifiable logs. Only for measuring what they cost." hidden:""`
 }
 
 func (c *upCommand) Run(ctx context.Context, r *root) error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	d, err := daemon.Open(ctx, daemon.Config{
-		Dir: r.Data, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, LazySync: c.LazySync, Logger: logger,
+		Dir: r.Data, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
 	})
 	if err != nil {
 		return err

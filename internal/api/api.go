@@ -67,6 +67,7 @@ type Config struct {
 	IDs      *ids.Store       // foreign identities, for explain
 	Streams  *eventlog.Log    // for replay
 	Ingest   http.Handler     // POST /v1/events and what belongs to it
+	Logs     http.Handler     // GET /tlog/…, public
 	Now      func() time.Time // stamps decisions
 	// OperatorSHA256 is the SHA-256 of the folder's own operator token.
 	OperatorSHA256 [32]byte
@@ -106,6 +107,9 @@ func New(config Config) *Server {
 	if config.Ingest != nil {
 		s.mux.Handle("/v1/events", config.Ingest)
 		s.mux.Handle("/v1/usage/", config.Ingest)
+	}
+	if config.Logs != nil {
+		s.mux.Handle("GET /tlog/", config.Logs)
 	}
 	return s
 }

@@ -2,6 +2,9 @@
 //
 //	streams/         JetStream
 //	ledger.db        SQLite: the journal and everything derived
+//	archive/         a second copy of every stream
+//	tlog/            their verifiable logs
+//	keys/            what signs the logs, and what verifies them
 //	ids/             the index of events without sequence, rebuildable
 //	operator.token   bearer token of the folder's own operator
 //	running.json     where the process that holds the folder answers
@@ -11,7 +14,9 @@
 //   - One process holds a folder.
 //   - Start and recovery are the same: the services verify the streams against
 //     their cursors and go on from there.
-//   - A service that stops takes the process with it: nothing goes on half.
+//   - A service that stops takes the process with it: nothing goes on half. The
+//     keeper of the logs is no service: it stops alone, and readiness tells.
+//   - Nothing settles on streams whose end is not what the logs have signed.
 package daemon
 
 import (
@@ -38,6 +43,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/relay"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/ingest"
 	"github.com/aliquot-engine/aliquot/services/ingest/httpapi"
@@ -61,6 +67,10 @@ type Config struct {
 	// LazySync acknowledges before the disk has it: only to measure what syncing
 	// costs. A power cut then loses accepted usage.
 	LazySync bool
+	// Unkept leaves out the second copy and the verifiable logs: only to measure
+	// what they cost. What JetStream loses then is lost; the next process that
+	// keeps them goes on from where they end.
+	Unkept bool
 	// Logger is told what operators must know; nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -96,6 +106,7 @@ type Daemon struct {
 	settled  *sqlite.Settle
 	payer    *distribute.Distributor
 	ingest   *ingest.Service
+	keeper   *keeper.Keeper // nil where Unkept
 	token    string
 	server   *http.Server
 	listener net.Listener
@@ -154,6 +165,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.token, err = operatorToken(d.TokenFile()); err != nil {
 		return err
 	}
+	if err := d.openKeeper(ctx); err != nil {
+		return err
+	}
 	// The services outlive the context that opened them.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stop = stop
@@ -167,6 +181,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openIngest(); err != nil {
 		return err
 	}
+	d.keep(background)
 	d.run(background, "settle", d.settler.Run)
 	d.run(background, "distribute", d.payer.Run)
 	d.run(background, "ingest", d.ingest.Run)
@@ -276,7 +291,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	server := api.New(api.Config{
 		Engine: d, Control: d.streams.control, Register: d.streams.register, Ledger: d.streams.ledger,
 		Usage: d.streams.usage, Payout: d.streams.payout, Store: d.store, IDs: d.ids, Streams: d.log,
-		Ingest: httpapi.New(d.ingest), Now: time.Now, OperatorSHA256: sha256.Sum256([]byte(d.token)),
+		Ingest: httpapi.New(d.ingest), Logs: d.logs(), Now: time.Now, OperatorSHA256: sha256.Sum256([]byte(d.token)),
 	})
 	listener, err := net.Listen("tcp", d.config.Listen)
 	if err != nil {
@@ -351,6 +366,9 @@ func (d *Daemon) close() error {
 	if d.stop != nil {
 		d.stop()
 		_ = d.group.Wait() // its error was given to Failed when it came
+	}
+	if d.keeper != nil {
+		problems = append(problems, d.keeper.Close())
 	}
 	if d.ids != nil {
 		problems = append(problems, d.ids.Close())

@@ -107,5 +107,10 @@ func (d *Daemon) Status(ctx context.Context) (api.Status, error) {
 	if err := d.log.Healthy(); err != nil {
 		status.Healthy, status.Reason = false, err.Error()
 	}
+	if d.keeper != nil && status.Healthy {
+		if err := d.keeper.Err(); err != nil {
+			status.Healthy, status.Reason = false, err.Error()
+		}
+	}
 	return status, nil
 }

@@ -1,0 +1,44 @@
+package daemon
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/services/audit/keeper"
+)
+
+// openKeeper compares the ends of streams, second copies and logs: what differs
+// keeps every service from starting.
+func (d *Daemon) openKeeper(ctx context.Context) (err error) {
+	if d.config.Unkept {
+		return nil
+	}
+	d.keeper, err = keeper.Open(ctx, keeper.Config{
+		Dir: d.config.Dir, Usage: d.streams.usage, Partition: partition,
+		Streams: []*eventlog.Stream{d.streams.control, d.streams.register, d.streams.ledger, d.streams.payout},
+		Store:   d.store, Logger: d.config.Logger,
+	})
+	return err
+}
+
+// keep runs the keeper, whose end ends nothing else.
+func (d *Daemon) keep(ctx context.Context) {
+	if d.keeper == nil {
+		return
+	}
+	d.group.Go(func() error {
+		if err := d.keeper.Run(ctx); ctx.Err() == nil {
+			d.config.Logger.Error("the keeper stopped", "cause", err)
+		}
+		return nil
+	})
+}
+
+// logs serves the verifiable logs; nil where none are kept.
+func (d *Daemon) logs() http.Handler {
+	if d.keeper == nil {
+		return nil
+	}
+	return d.keeper.Handler()
+}

@@ -1,0 +1,76 @@
+package keeper
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+)
+
+// PrivateKeyFile is where an installation's log key is: a secret.
+func PrivateKeyFile(dir string) string { return filepath.Join(dir, "keys", "log.key") }
+
+// PublicKeyFile is where what verifies the logs is.
+func PublicKeyFile(dir string) string { return filepath.Join(dir, "keys", "log.pub") }
+
+// EnsureKey reads an installation's log key, and makes one the first time. Where
+// there is a log already and the key is gone, none is made: nobody who knows the
+// old one would believe the new one.
+func EnsureKey(dir string) (*tlog.Key, error) {
+	text, err := os.ReadFile(PrivateKeyFile(dir))
+	if err == nil {
+		key, err := tlog.ParseKey(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", PrivateKeyFile(dir), err)
+		}
+		return key, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the log key: %w", err)
+	}
+	if entries, err := os.ReadDir(filepath.Join(dir, "tlog")); err == nil && len(entries) > 0 {
+		return nil, fmt.Errorf("reading the log key: there are logs, but no %s", PrivateKeyFile(dir))
+	}
+	var seed [32]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	key, err := tlog.NewKey(seed)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "keys"), 0o700); err != nil {
+		return nil, fmt.Errorf("making the log key: %w", err)
+	}
+	// The public half first: the private one is what says that there is a key.
+	if err := write(PublicKeyFile(dir), key.Public().String()+"\n", 0o644); err != nil {
+		return nil, fmt.Errorf("writing the public log key: %w", err)
+	}
+	if err := write(PrivateKeyFile(dir), key.Private()+"\n", 0o600); err != nil {
+		return nil, fmt.Errorf("writing the log key: %w", err)
+	}
+	return key, nil
+}
+
+// write writes a file whole or not at all, synced.
+func write(name, text string, mode fs.FileMode) error {
+	temporary := name + ".new"
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, name); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,110 @@
+package keeper
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"math"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/audit/archive"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+)
+
+// unbounded: everything that is in the stream may be kept.
+const unbounded = math.MaxUint64
+
+func hashOf(data []byte) tlog.Hash { return sha256.Sum256(data) }
+
+// copyOf is a message as the archive has it.
+func copyOf(m eventlog.Message, hash tlog.Hash) archive.Message {
+	return archive.Message{Position: m.Seq, Time: m.Time, Subject: m.Subject, ID: m.Header.Get(nats.MsgIdHdr), SHA256: hash, Data: m.Data}
+}
+
+// plain makes the leaves of streams whose messages are final when stored.
+type plain struct{}
+
+func (plain) committed(context.Context) (uint64, error) { return unbounded, nil }
+
+func (plain) leaves(_ context.Context, messages []eventlog.Message, hashes []tlog.Hash) ([][]byte, error) {
+	leaves := make([][]byte, len(messages))
+	for i, m := range messages {
+		leaf := tlog.StreamLeaf{Position: m.Seq, Subject: m.Subject, Data: hashes[i]}
+		leaves[i] = leaf.Append(nil)
+	}
+	return leaves, nil
+}
+
+// usage makes the leaves of a partition's usage, with what became of it.
+type usage struct {
+	store     Store
+	partition int
+
+	envelope events.Message
+	scratch  []byte
+	columns  events.Columns
+	tree     tlog.EventTree
+}
+
+func (u *usage) committed(ctx context.Context) (uint64, error) {
+	c, err := u.store.Cursor(ctx, u.partition)
+	return c.Position, err
+}
+
+func (u *usage) leaves(ctx context.Context, messages []eventlog.Message, hashes []tlog.Hash) ([][]byte, error) {
+	outcomes := make(map[uint64]settlement.Outcome, len(messages))
+	first, last := messages[0].Seq, messages[len(messages)-1].Seq
+	err := u.store.Outcomes(ctx, u.partition, first, last, func(o settlement.Outcome) error {
+		outcomes[o.Position] = o
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading outcomes of %d to %d: %w", first, last, err)
+	}
+	leaves := make([][]byte, len(messages))
+	for i, m := range messages {
+		leaf, err := u.leaf(m.Seq, m.Data, hashes[i], outcomes[m.Seq])
+		if err != nil {
+			return nil, err
+		}
+		leaves[i] = leaf
+	}
+	return leaves, nil
+}
+
+// leaf makes the leaf of one message.
+func (u *usage) leaf(position uint64, data []byte, hash tlog.Hash, outcome settlement.Outcome) ([]byte, error) {
+	leaf := tlog.UsageLeaf{Position: position, Data: hash}
+	var err error
+	u.scratch, err = u.envelope.Decode(data, u.scratch)
+	if err != nil {
+		leaf.Kind = tlog.Unreadable
+		return leaf.Append(nil), nil
+	}
+	leaf.Kind = u.envelope.Kind
+	switch leaf.Kind {
+	case events.Barrier:
+		leaf.Control = u.envelope.Control
+	case events.Batch:
+		u.tree.Reset()
+		for i := range u.envelope.Segments {
+			segment := &u.envelope.Segments[i]
+			if u.columns.Decode(segment.Packed) == nil {
+				u.tree.Add(segment.Book, &u.columns)
+			}
+		}
+		leaf.Events, leaf.EventRoot, leaf.Runs = u.tree.Events(), u.tree.Root(), outcome.Runs
+		counted := uint64(0)
+		for _, r := range outcome.Runs {
+			counted += uint64(r.Events)
+		}
+		if counted != leaf.Events {
+			return nil, fmt.Errorf("position %d has %d events and outcomes of %d", position, leaf.Events, counted)
+		}
+	}
+	return leaf.Append(nil), nil
+}
