@@ -19,22 +19,27 @@ import (
 
 // byIdentity looks for an accepted event by what its source calls it.
 func (e *explainer) byIdentity(id string) (Node, error) {
+	h, err := e.identified(id)
+	if err != nil {
+		return Node{}, err
+	}
+	return e.event(h)
+}
+
+func (e *explainer) identified(id string) (handle, error) {
 	at := strings.LastIndexByte(id, '#')
 	if at < 0 {
-		return Node{}, ErrUnknown
+		return handle{}, ErrUnknown
 	}
 	source, name := id[:at], id[at+1:]
 	h, found, err := e.sequenced(source, name)
 	if err == nil && !found {
 		h, found, err = e.foreign(source, name)
 	}
-	if err != nil {
-		return Node{}, err
+	if err == nil && !found {
+		err = fmt.Errorf("%w: no event of source %q called %q was accepted", ErrUnknown, source, name)
 	}
-	if !found {
-		return Node{}, fmt.Errorf("%w: no event of source %q called %q was accepted", ErrUnknown, source, name)
-	}
-	return e.event(h)
+	return h, err
 }
 
 func (e *explainer) sequenced(source, name string) (h handle, found bool, err error) {

@@ -207,6 +207,7 @@ func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) 
 	var board quotes.Board
 	var node []events.Attribute
 	plan, card := "", ""
+	ofNode, ofCustomer := false, false
 	for i := range v.decisions {
 		d := &v.decisions[i]
 		if d.position > effective {
@@ -219,14 +220,14 @@ func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) 
 			}
 		case events.NodeDeclared:
 			if b.Node == e.Node && b.Book == e.Book {
-				node = node[:0]
+				node, ofNode = node[:0], true
 				for _, name := range slices.Sorted(maps.Keys(b.Attributes)) {
 					node = append(node, events.Attribute{Name: name, Value: b.Attributes[name]})
 				}
 			}
 		case events.CustomerDeclared:
 			if b.Customer == e.Customer && b.Book == e.Book {
-				plan = b.Plan
+				plan, ofCustomer = b.Plan, true
 			}
 		case events.CardDeclared:
 			if card != "" {
@@ -248,8 +249,13 @@ func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) 
 		}
 		v.decided(d)
 	}
-	if c.Asset == "" {
+	switch {
+	case c.Asset == "":
 		return c, fmt.Errorf("the declaration of book %s is not shown", e.Book)
+	case !ofNode:
+		return c, fmt.Errorf("the declaration of node %s is not shown", e.Node)
+	case !ofCustomer:
+		return c, fmt.Errorf("the declaration of customer %s is not shown", e.Customer)
 	}
 	u := e.usage()
 	line, ok := cards.Find(e.Book, u.Meter, rating.Merge(nil, u.Attributes, node, plan), u.End)

@@ -1,0 +1,103 @@
+package explain
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+)
+
+// Place is where what an id names is: one of the members is there.
+type Place struct {
+	Event  *Handle
+	Row    *Row
+	Payout *Payout
+}
+
+// Handle is where an event is: ordinals count through all segments, from 0.
+type Handle struct {
+	Partition int
+	Position  uint64
+	Ordinal   int
+}
+
+// Row is a journal row.
+type Row struct {
+	Writer string
+	sqlite.Written
+}
+
+// Payout is a payout, and its holder's share.
+type Payout struct {
+	distribution.Payout
+	Of    distribution.Distribution
+	Share distribution.Share // zero where the holder had none, and was paid what was carried
+}
+
+// Locate finds what an id names, as [Explain] does: an event, a journal row or a
+// payout. It fails with [ErrUnknown] where nothing has the id.
+func Locate(ctx context.Context, from Sources, id string) (place Place, err error) {
+	err = from.Store.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+		e := &explainer{Sources: from, ctx: ctx, snapshot: snapshot}
+		place, err = e.locate(id)
+		return err
+	})
+	if err != nil {
+		return Place{}, fmt.Errorf("finding %q: %w", id, err)
+	}
+	return place, nil
+}
+
+func (e *explainer) locate(id string) (Place, error) {
+	if h, ok := parseHandle(id); ok {
+		return Place{Event: h.exported()}, nil
+	}
+	if strings.HasPrefix(id, "po-") {
+		p, err := e.payoutCalled(id)
+		if err != nil || p != nil {
+			return Place{Payout: p}, err
+		}
+	}
+	writers, err := e.snapshot.Writers()
+	if err != nil {
+		return Place{}, err
+	}
+	for _, w := range writers {
+		digits, ok := strings.CutPrefix(id, w.Name+"-")
+		if !ok {
+			continue
+		}
+		if number, err := strconv.ParseUint(digits, 10, 40); err == nil {
+			row, ok, err := e.snapshot.Row(w, number)
+			if err == nil && !ok {
+				err = fmt.Errorf("%w: %s has %d rows", ErrUnknown, w.Name, w.Last)
+			}
+			return Place{Row: &Row{w.Name, row}}, err
+		}
+	}
+	h, err := e.identified(id)
+	return Place{Event: h.exported()}, err
+}
+
+func (e *explainer) payoutCalled(id string) (*Payout, error) {
+	made, err := e.snapshot.Distributions("")
+	if err != nil {
+		return nil, err
+	}
+	for i := range made {
+		p, ok, err := e.snapshot.Payout(&made[i], id)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			share, _, err := e.snapshot.ShareOf(&made[i], p.Asset, p.Holder)
+			return &Payout{p, made[i], share}, err
+		}
+	}
+	return nil, nil
+}
+
+func (h handle) exported() *Handle { return &Handle{h.partition, h.position, h.ordinal} }

@@ -1,0 +1,260 @@
+package issue
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/services/audit/explain"
+	"github.com/aliquot-engine/aliquot/services/audit/receipt"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/services/settle/quotes"
+	"github.com/aliquot-engine/aliquot/services/settle/rating"
+)
+
+// farthest is how many leaves are looked through for the last barrier. Beyond,
+// a receipt has no charge.
+const farthest = 1 << 18
+
+// event makes an event's receipt.
+func (m *maker) event(at *explain.Handle) error {
+	if at.Partition != 0 {
+		return fmt.Errorf("%w: partition %d is not here", explain.ErrUnknown, at.Partition)
+	}
+	name := strings.ToLower(m.Usage.Name())
+	log, err := m.open(name)
+	if err != nil {
+		return err
+	}
+	last, err := m.Usage.Last(m.ctx)
+	switch {
+	case err != nil:
+		return err
+	case at.Position == 0 || at.Position > last:
+		return fmt.Errorf("%w: there is no position %d", explain.ErrUnknown, at.Position)
+	case at.Position > log.Size:
+		return fmt.Errorf("position %d of %s: %w", at.Position, name, ErrEarly)
+	}
+	e, u, err := m.find(at)
+	if err != nil {
+		return err
+	}
+	m.made.Kind, m.made.Event, e.Log = receipt.OfEvent, e, name
+	if e.Message.Bytes, err = log.Leaf(at.Position - 1); err != nil {
+		return err
+	}
+	if e.Message.Path, err = m.prove(name, at.Position); err != nil {
+		return err
+	}
+	leaf, err := tlog.DecodeUsageLeaf(e.Message.Bytes)
+	if err != nil {
+		return err
+	}
+	if leaf.Folded {
+		outcome, _, err := m.Store.Outcome(m.ctx, at.Partition, at.Position)
+		if err != nil {
+			return err
+		}
+		leaf.Runs, e.Runs = outcome.Runs, tlog.AppendRuns(nil, outcome.Runs)
+	}
+	run, _ := leaf.At(e.Ordinal)
+	if run.Outcome != events.Accepted && run.Outcome != events.Late {
+		return nil
+	}
+	return m.charge(e, u, log, at.Position)
+}
+
+// find reads the event, and proves it in its message.
+func (m *maker) find(at *explain.Handle) (*receipt.Event, *events.Usage, error) {
+	raw, err := m.Usage.Get(m.ctx, at.Position)
+	if err != nil {
+		return nil, nil, err
+	}
+	unknown := fmt.Errorf("%w: position %d has no event %d", explain.ErrUnknown, at.Position, at.Ordinal)
+	var message events.Message
+	if _, err := message.Decode(raw.Data, nil); err != nil || message.Kind != events.Batch {
+		return nil, nil, unknown
+	}
+	var tree tlog.EventTree
+	var columns events.Columns
+	var found *receipt.Event
+	var usage events.Usage
+	left := at.Ordinal
+	for i := range message.Segments {
+		s := &message.Segments[i]
+		if columns.Decode(s.Packed) != nil {
+			continue
+		}
+		tree.Add(s.Book, &columns)
+		if left >= 0 && left < columns.N {
+			usage = columns.Event(left)
+			e := receipt.EventOf(columns.Provider, s.Book, &usage)
+			found = &e
+		}
+		left -= columns.N
+	}
+	if found == nil {
+		return nil, nil, unknown
+	}
+	found.Ordinal = uint64(at.Ordinal)
+	path, err := tree.Proof(found.Ordinal)
+	if err != nil {
+		return nil, nil, err
+	}
+	found.Path = m.path(path)
+	return found, &usage, nil
+}
+
+// charge adds what the event cost, and the decisions that say so.
+func (m *maker) charge(e *receipt.Event, u *events.Usage, log *opened, position uint64) error {
+	barrier, control, err := m.barrier(e.Log, log, position)
+	if err != nil || barrier == nil {
+		return err
+	}
+	w, err := m.fold(control)
+	if err != nil {
+		return err
+	}
+	c, from, ok := w.price(e.Book, u)
+	if !ok {
+		return nil
+	}
+	slices.Sort(from)
+	for _, position := range slices.Compact(from) {
+		if err := m.showAt(controlLog, m.Control, position); err != nil {
+			return err
+		}
+	}
+	e.Barrier, e.Charge = barrier, c
+	return nil
+}
+
+// barrier finds the last barrier before a position; nil where there is none near.
+func (m *maker) barrier(name string, log *opened, position uint64) (*receipt.Leaf, uint64, error) {
+	var found tlog.UsageLeaf
+	var leaf []byte
+	var broken error
+	err := log.Back(position-1, func(i uint64, data []byte) bool {
+		if len(data) < 3 || events.MessageKind(data[2]) != events.Barrier {
+			return position-i < farthest
+		}
+		leaf = data
+		found, broken = tlog.DecodeUsageLeaf(data)
+		return false
+	})
+	if err := errors.Join(err, broken); err != nil || leaf == nil {
+		return nil, 0, err
+	}
+	path, err := m.prove(name, found.Position)
+	return &receipt.Leaf{Bytes: slices.Clone(leaf), Path: path}, found.Control, err
+}
+
+// world is what is declared as of a position of CONTROL, and where.
+type world struct {
+	directory *directory.Directory
+	cards     rating.Table
+	quotes    quotes.Board
+
+	books     map[events.Book]uint64
+	nodes     map[events.Node]uint64
+	customers map[events.Customer]uint64
+	card      map[string]uint64 // by book and card@version
+	policies  map[events.Pair]uint64
+	rounds    map[string]uint64 // by pair and source#round
+}
+
+// fold gives decisions the effect that settle gives them.
+func (m *maker) fold(through uint64) (*world, error) {
+	w := &world{
+		directory: directory.New(), books: map[events.Book]uint64{}, nodes: map[events.Node]uint64{},
+		customers: map[events.Customer]uint64{}, card: map[string]uint64{}, policies: map[events.Pair]uint64{}, rounds: map[string]uint64{},
+	}
+	r, err := m.Control.Read(m.ctx, 1, "")
+	if err != nil {
+		return nil, err
+	}
+	defer r.Stop()
+	for at := uint64(0); at < through; {
+		message, err := r.Next(m.ctx)
+		if err != nil {
+			return nil, err
+		}
+		at = message.Seq
+		decision, err := events.DecodeDecision(message.Data)
+		same := err == nil && w.directory.Same(decision.Body)
+		applied := w.directory.Apply(at, decision)
+		if errors.Is(applied, directory.ErrOrder) {
+			return nil, applied
+		}
+		if err == nil && applied == nil && !same {
+			w.note(at, decision.Body)
+		}
+	}
+	return w, nil
+}
+
+func (w *world) note(at uint64, body events.Body) {
+	switch d := body.(type) {
+	case events.BookDeclared:
+		w.books[d.Book] = at
+	case events.NodeDeclared:
+		w.nodes[d.Node] = at
+	case events.CustomerDeclared:
+		w.customers[d.Customer] = at
+	case events.CardDeclared:
+		if w.cards.Add(d) == nil {
+			w.card[fmt.Sprintf("%s\n%s@%d", d.Book, d.Card, d.Version)] = at
+		}
+	case events.QuotePolicyDeclared:
+		if w.quotes.SetPolicy(d) == nil {
+			w.policies[d.Pair] = at
+		}
+	case events.QuotesObserved:
+		if w.quotes.Observe(d) != nil {
+			return
+		}
+		for _, r := range d.Rounds {
+			key := string(d.Pair) + "\n" + quotes.RoundID(d.Source, r.Round)
+			if _, known := w.rounds[key]; !known {
+				w.rounds[key] = at
+			}
+		}
+	}
+}
+
+// price prices an event, and names the decisions that it was priced by. It is
+// false for what had no price.
+func (w *world) price(book events.Book, u *events.Usage) (*receipt.Charge, []uint64, bool) {
+	b, _ := w.directory.Book(book)
+	node, _ := w.directory.Node(u.Node)
+	customer, _ := w.directory.Customer(u.Customer)
+	line, ok := w.cards.Find(book, u.Meter, rating.Merge(nil, u.Attributes, node.Attributes, customer.Plan), u.End)
+	if !ok {
+		return nil, nil, false
+	}
+	verdict := w.quotes.For(b.Asset, line.Currency, u.End)
+	if verdict.Held {
+		return nil, nil, false
+	}
+	c := &receipt.Charge{Asset: b.Asset, Card: line.Card, Rule: line.Rule, Quote: verdict.ID, Rate: verdict.Quote}
+	var err error
+	if c.Billed, c.Amount, err = rating.Charge(line, verdict.Quote, u.Quantity); err != nil {
+		return nil, nil, false
+	}
+	from := []uint64{w.books[book], w.nodes[u.Node], w.customers[u.Customer], w.card[string(book)+"\n"+line.Card]}
+	if verdict.ID != "" {
+		pair := quotes.PairOf(b.Asset, line.Currency)
+		from = append(from, w.policies[pair])
+		rounds := strings.TrimPrefix(verdict.ID, "median:")
+		if verdict.ID == "fixed" {
+			return c, from, true
+		}
+		for _, round := range strings.Split(rounds, ",") {
+			from = append(from, w.rounds[string(pair)+"\n"+round])
+		}
+	}
+	return c, from, true
+}

@@ -1,0 +1,182 @@
+// Package issue makes receipts from what an installation has: its streams, its
+// store and its logs.
+//
+// The method: the store says where a thing is, the streams have its bytes, the
+// logs prove them. A receipt is made against the checkpoints published at that
+// moment, and is verified as its reader will verify it before it leaves.
+//
+// # Invariants
+//
+//   - Read only: making a receipt writes nothing, anywhere.
+//   - What leaves verifies: a receipt that [receipt.Verify] refuses is an error.
+//   - An event's receipt reads the event's own message, decisions, and leaves
+//     back to the last barrier: nothing else of USAGE, and nothing of LEDGER.
+package issue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/services/audit/explain"
+	"github.com/aliquot-engine/aliquot/services/audit/receipt"
+	"github.com/aliquot-engine/aliquot/services/audit/tiles"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+)
+
+// Sources are what receipts are made from.
+type Sources struct {
+	explain.Sources
+	Register, Payout *eventlog.Stream
+	Key              *tlog.PublicKey // of the logs
+	// Log opens the log of a stream, named in lower case.
+	Log func(name string) (*tiles.Reader, error)
+}
+
+var (
+	// ErrEarly means that the log does not cover the thing yet. It will within a
+	// second, while the keeper runs.
+	ErrEarly = errors.New("its log does not cover it yet")
+	// ErrNone means that there is no receipt of that kind of thing.
+	ErrNone = errors.New("there is no receipt of this")
+)
+
+// Issue makes the receipt of what an id names: a usage event, a journal row or a
+// payout, as [explain.Locate] has them. It fails with [explain.ErrUnknown],
+// [ErrEarly] and [ErrNone].
+func Issue(ctx context.Context, from Sources, id string) (*receipt.Receipt, error) {
+	place, err := explain.Locate(ctx, from.Sources, id)
+	if err != nil {
+		return nil, fmt.Errorf("making a receipt: %w", err)
+	}
+	m := maker{
+		Sources: from, ctx: ctx, logs: map[string]*opened{}, index: map[tlog.Hash]int{},
+		made: &receipt.Receipt{Format: receipt.Format, ID: id},
+	}
+	switch {
+	case place.Event != nil:
+		err = m.event(place.Event)
+	case place.Row != nil:
+		err = m.row(place.Row)
+	case place.Payout != nil:
+		err = m.payout(place.Payout)
+	default:
+		err = ErrNone
+	}
+	if err == nil {
+		err = m.finish()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making the receipt of %q: %w", id, err)
+	}
+	return m.made, nil
+}
+
+// maker makes one receipt.
+type maker struct {
+	Sources
+	ctx   context.Context // of the question: one call, never kept
+	made  *receipt.Receipt
+	logs  map[string]*opened
+	index map[tlog.Hash]int // of the receipt's hashes
+}
+
+// opened is a log as it is when the receipt is made.
+type opened struct {
+	*tiles.Reader
+	tlog.Checkpoint
+	signed []byte
+}
+
+func (m *maker) open(name string) (*opened, error) {
+	if l := m.logs[name]; l != nil {
+		return l, nil
+	}
+	reader, err := m.Log(name)
+	if err != nil {
+		return nil, err
+	}
+	l := &opened{Reader: reader}
+	if l.Checkpoint, l.signed, err = reader.Checkpoint(); err != nil {
+		return nil, err
+	}
+	m.logs[name] = l
+	m.made.Logs = append(m.made.Logs, receipt.Log{Name: name, Checkpoint: string(l.signed)})
+	return l, nil
+}
+
+// prove returns the path of the leaf of a position.
+func (m *maker) prove(log string, position uint64) (receipt.Path, error) {
+	l, err := m.open(log)
+	if err != nil {
+		return nil, err
+	}
+	if position > l.Size {
+		return nil, fmt.Errorf("position %d of %s: %w", position, log, ErrEarly)
+	}
+	hashes, err := tlog.InclusionProof(l.Size, position-1, l.Tile)
+	if err != nil {
+		return nil, err
+	}
+	return m.path(hashes), nil
+}
+
+// path keeps hashes once.
+func (m *maker) path(hashes []tlog.Hash) receipt.Path {
+	path := make(receipt.Path, len(hashes))
+	for i, h := range hashes {
+		at, known := m.index[h]
+		if !known {
+			at = len(m.made.Hashes)
+			m.index[h] = at
+			m.made.Hashes = append(m.made.Hashes, h)
+		}
+		path[i] = at
+	}
+	return path
+}
+
+// show adds a message of a stream.
+func (m *maker) show(log string, message eventlog.Message) error {
+	for i := range m.made.Messages {
+		if have := &m.made.Messages[i]; have.Log == log && have.Position == message.Seq {
+			return nil
+		}
+	}
+	shown := receipt.Message{Log: log, Position: message.Seq, Subject: message.Subject}
+	if err := shown.SetData(message.Data); err != nil {
+		return err
+	}
+	var err error
+	if shown.Path, err = m.prove(log, message.Seq); err != nil {
+		return err
+	}
+	m.made.Messages = append(m.made.Messages, shown)
+	return nil
+}
+
+// showAt adds the message at a position of a stream.
+func (m *maker) showAt(log string, stream *eventlog.Stream, position uint64) error {
+	message, err := stream.Get(m.ctx, position)
+	if err != nil {
+		return err
+	}
+	return m.show(log, message)
+}
+
+// finish puts the receipt in order and verifies it.
+func (m *maker) finish() error {
+	slices.SortFunc(m.made.Logs, func(a, b receipt.Log) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(m.made.Messages, func(a, b receipt.Message) int {
+		return cmp.Or(cmp.Compare(a.Log, b.Log), cmp.Compare(a.Position, b.Position))
+	})
+	data, err := m.made.Marshal()
+	if err != nil {
+		return err
+	}
+	_, err = receipt.Verify(data, m.Key)
+	return err
+}
