@@ -233,23 +233,19 @@ func made(conn *sqlite.Conn, d *distribution.Distribution) error {
 }
 
 func shares(conn *sqlite.Conn, control uint64, list distribution.Shares) error {
-	put, err := conn.Prepare("INSERT INTO share VALUES (?, ?, ?, ?, ?, ?, ?)")
-	if err != nil {
-		return err
-	}
-	for i := range list.List {
+	err := insertRows(conn, "share", 7, "", len(list.List), func(put *sqlite.Stmt, at, i int) {
 		s := &list.List[i]
 		units, frozen, amount, held := s.Units.Bytes(), s.Frozen.Bytes(), s.Amount.Bytes(), s.Held.Bytes()
-		put.BindInt64(1, int64(control))
-		put.BindText(2, string(list.Asset))
-		put.BindText(3, string(s.Holder))
-		put.BindBytes(4, units[:])
-		bindUnless(put, 5, s.Frozen.IsZero(), &frozen)
-		put.BindBytes(6, amount[:])
-		bindUnless(put, 7, s.Held.IsZero(), &held)
-		if err := run(put); err != nil {
-			return fmt.Errorf("writing the share of %s: %w", s.Holder, err)
-		}
+		put.BindInt64(at+1, int64(control))
+		put.BindText(at+2, string(list.Asset))
+		put.BindText(at+3, string(s.Holder))
+		put.BindBytes(at+4, units[:])
+		bindUnless(put, at+5, s.Frozen.IsZero(), &frozen)
+		put.BindBytes(at+6, amount[:])
+		bindUnless(put, at+7, s.Held.IsZero(), &held)
+	})
+	if err != nil {
+		return fmt.Errorf("writing shares in %s: %w", list.Asset, err)
 	}
 	return nil
 }
@@ -263,30 +259,35 @@ func bindUnless(s *sqlite.Stmt, at int, null bool, b *[16]byte) {
 }
 
 func entitlements(conn *sqlite.Conn, owed distribution.Owed) error {
-	put, err := conn.Prepare(`INSERT INTO entitlement VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET payable = excluded.payable, held = excluded.held`)
-	if err != nil {
-		return err
-	}
 	drop, err := conn.Prepare("DELETE FROM entitlement WHERE token = ? AND asset = ? AND holder = ?")
 	if err != nil {
 		return err
 	}
+	list := make([]*distribution.Entitlement, 0, len(owed.List))
 	for i := range owed.List {
-		e, s := &owed.List[i], put
-		if e.IsZero() {
-			s = drop
-		} else {
-			payable, held := e.Payable.Bytes(), e.Held.Bytes()
-			s.BindBytes(4, payable[:])
-			s.BindBytes(5, held[:])
+		e := &owed.List[i]
+		if !e.IsZero() {
+			list = append(list, e)
+			continue
 		}
-		s.BindText(1, string(owed.Token))
-		s.BindText(2, string(owed.Asset))
-		s.BindText(3, string(e.Holder))
-		if err := run(s); err != nil {
-			return fmt.Errorf("writing what %s is owed: %w", e.Holder, err)
+		drop.BindText(1, string(owed.Token))
+		drop.BindText(2, string(owed.Asset))
+		drop.BindText(3, string(e.Holder))
+		if err := run(drop); err != nil {
+			return fmt.Errorf("writing that nothing is owed to %s: %w", e.Holder, err)
 		}
+	}
+	const replace = " ON CONFLICT DO UPDATE SET payable = excluded.payable, held = excluded.held"
+	err = insertRows(conn, "entitlement", 5, replace, len(list), func(put *sqlite.Stmt, at, i int) {
+		payable, held := list[i].Payable.Bytes(), list[i].Held.Bytes()
+		put.BindText(at+1, string(owed.Token))
+		put.BindText(at+2, string(owed.Asset))
+		put.BindText(at+3, string(list[i].Holder))
+		put.BindBytes(at+4, payable[:])
+		put.BindBytes(at+5, held[:])
+	})
+	if err != nil {
+		return fmt.Errorf("writing what %s owes in %s: %w", owed.Token, owed.Asset, err)
 	}
 	return nil
 }
@@ -296,23 +297,19 @@ func payouts(conn *sqlite.Conn, list distribution.Payouts) error {
 	if err != nil {
 		return err
 	}
-	put, err := conn.Prepare("INSERT INTO payout VALUES (?, ?, ?, ?, ?, ?, ?)")
-	if err != nil {
-		return err
-	}
-	for i := range list.List {
+	err = insertRows(conn, "payout", 7, "", len(list.List), func(put *sqlite.Stmt, at, i int) {
 		p := &list.List[i]
 		amount := p.Amount.Bytes()
-		put.BindInt64(1, control)
-		put.BindText(2, p.ID)
-		put.BindText(3, string(p.Asset))
-		put.BindText(4, string(p.Holder))
-		put.BindBytes(5, amount[:])
-		put.BindText(6, string(p.State))
-		put.BindText(7, p.Reference)
-		if err := run(put); err != nil {
-			return fmt.Errorf("writing payout %s: %w", p.ID, err)
-		}
+		put.BindInt64(at+1, control)
+		put.BindText(at+2, p.ID)
+		put.BindText(at+3, string(p.Asset))
+		put.BindText(at+4, string(p.Holder))
+		put.BindBytes(at+5, amount[:])
+		put.BindText(at+6, string(p.State))
+		put.BindText(at+7, p.Reference)
+	})
+	if err != nil {
+		return fmt.Errorf("writing payouts of %s: %w", list.Distribution, err)
 	}
 	return nil
 }

@@ -193,39 +193,39 @@ func (w *Writer) add(conn *sqlite.Conn, deltas map[postedKey]sides) error {
 		}
 		return strings.Compare(string(a.key.asset), string(b.key.asset))
 	})
-	put, err := conn.Prepare(`INSERT INTO balance (writer, account, asset, debit, credit) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET debit = excluded.debit, credit = excluded.credit`)
-	if err != nil {
-		return err
-	}
 	if len(w.balances)+len(changes) > cached {
 		clear(w.balances)
 	}
-	for _, c := range changes {
+	for i := range changes {
+		c := &changes[i]
 		old, ok := w.balances[c.key]
 		if !ok && c.key.account < fresh {
 			if old, err = w.balance(conn, c.key); err != nil {
 				return err
 			}
 		}
-		if old.debit, err = old.debit.Add(c.sides.debit); err != nil {
+		if c.sides.debit, err = old.debit.Add(c.sides.debit); err != nil {
 			return fmt.Errorf("adding to the balance of account %d: %w", c.key.account, err)
 		}
-		if old.credit, err = old.credit.Add(c.sides.credit); err != nil {
+		if c.sides.credit, err = old.credit.Add(c.sides.credit); err != nil {
 			return fmt.Errorf("adding to the balance of account %d: %w", c.key.account, err)
-		}
-		debit, credit := old.debit.Bytes(), old.credit.Bytes()
-		put.BindInt64(1, w.id)
-		put.BindInt64(2, c.key.account)
-		put.BindText(3, string(c.key.asset))
-		put.BindBytes(4, debit[:])
-		put.BindBytes(5, credit[:])
-		if err := run(put); err != nil {
-			return fmt.Errorf("writing a balance: %w", err)
 		}
 		if ok || len(w.balances) < cached {
-			w.balances[c.key] = old
+			w.balances[c.key] = c.sides
 		}
+	}
+	const replace = " ON CONFLICT DO UPDATE SET debit = excluded.debit, credit = excluded.credit"
+	err = insertRows(conn, "balance (writer, account, asset, debit, credit)", 5, replace, len(changes), func(put *sqlite.Stmt, at, i int) {
+		c := &changes[i]
+		debit, credit := c.sides.debit.Bytes(), c.sides.credit.Bytes()
+		put.BindInt64(at+1, w.id)
+		put.BindInt64(at+2, c.key.account)
+		put.BindText(at+3, string(c.key.asset))
+		put.BindBytes(at+4, debit[:])
+		put.BindBytes(at+5, credit[:])
+	})
+	if err != nil {
+		return fmt.Errorf("writing balances: %w", err)
 	}
 	return nil
 }
