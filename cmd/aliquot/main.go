@@ -46,6 +46,9 @@ type root struct {
 	Check        checkCommand        `cmd:"" help:"Verify every invariant; exit 1 and the first difference when one is false."`
 	Replay       replayCommand       `cmd:"" help:"Derive everything again from the streams and compare; exit 1 and the first difference."`
 	Explain      explainCommand      `cmd:"" help:"Show where a usage event, an entry, a distribution or a payout comes from and goes to."`
+	Log          logCommand          `cmd:"" help:"The verifiable logs of the streams, and their second copies."`
+	Receipt      receiptCommand      `cmd:"" help:"Make a file that proves a usage event, a journal row or a payout to anybody."`
+	Verify       verifyCommand       `cmd:"" help:"Verify such a file offline; exit 1 when it proves nothing."`
 	Key          keyCommand          `cmd:"" help:"Make and revoke keys."`
 	Status       statusCommand       `cmd:"" help:"Show how far every loop has come."`
 	Bench        benchCommand        `cmd:"" help:"Measure the real path on this machine."`

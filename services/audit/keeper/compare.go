@@ -62,14 +62,12 @@ const (
 
 // reader is what a log gives back.
 type reader interface {
-	Size() uint64
 	Leaf(index uint64) ([]byte, error)
 }
 
 // compare compares the ends of the three. It returns what the archive has behind
 // the log's end, without data.
-func compare(ctx context.Context, stream *eventlog.Stream, log reader, dir string, archived uint64) (ahead []archive.Message, err error) {
-	size := log.Size()
+func compare(ctx context.Context, stream *eventlog.Stream, log reader, size uint64, dir string, archived uint64) (ahead []archive.Message, err error) {
 	extent, err := stream.Info(ctx)
 	if err != nil {
 		return nil, err

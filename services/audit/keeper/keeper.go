@@ -151,7 +151,7 @@ func (k *Keeper) open(ctx context.Context) (err error) {
 		if s.archive, err = archive.Open(ArchiveDir(k.config.Dir, name), name, size); err != nil {
 			return differs(err)
 		}
-		if s.ahead, err = compare(ctx, stream, s.log, ArchiveDir(k.config.Dir, name), s.archive.Last()); err != nil {
+		if s.ahead, err = compare(ctx, stream, s.log, size, ArchiveDir(k.config.Dir, name), s.archive.Last()); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/services/audit/keeper"
+	"github.com/aliquot-engine/aliquot/services/audit/tiles"
+)
+
+type logCommand struct {
+	Keys logKeysCommand `cmd:"" help:"Show the key that verifies the logs; it is made the first time."`
+	List logListCommand `cmd:"" help:"List the logs with what they have signed."`
+	Fsck logFsckCommand `cmd:"" help:"Compare every message with its second copy, its log and the cursor, while nothing runs; exit 1 where something differs."`
+}
+
+type logKeysCommand struct{}
+
+func (logKeysCommand) Run(r *root) error {
+	if err := os.MkdirAll(r.Data, 0o700); err != nil {
+		return err
+	}
+	key, err := keeper.EnsureKey(r.Data)
+	if err != nil {
+		return err
+	}
+	shown := struct {
+		Installation string `json:"installation"`
+		Public       string `json:"public"`
+		File         string `json:"file"`
+	}{filepath.Base(key.Name()), key.Public().String(), keeper.PublicKeyFile(r.Data)}
+	return r.print(shown, func(w io.Writer) { fmt.Fprintln(w, shown.Public) })
+}
+
+// listedLog is one line of log list.
+type listedLog struct {
+	Log    string    `json:"log"`
+	Origin string    `json:"origin"`
+	Size   uint64    `json:"size"`
+	Root   string    `json:"root"`
+	Time   time.Time `json:"time"`
+}
+
+type logListCommand struct{}
+
+func (logListCommand) Run(r *root) error {
+	key, err := keeper.ReadPublicKey(r.Data)
+	if err != nil {
+		return err
+	}
+	var all []listedLog
+	for _, stream := range keeper.Kept() {
+		l := listedLog{Log: keeper.LogName(stream)}
+		l.Origin = key.Origin(l.Log)
+		dir := keeper.LogDir(r.Data, stream)
+		reader, err := tiles.OpenReader(dir, l.Origin, key)
+		if err != nil {
+			return err
+		}
+		c, _, err := reader.Checkpoint()
+		if err != nil {
+			return err
+		}
+		// Checkpoints have no time of their own; the file's is when it was published.
+		info, err := os.Stat(filepath.Join(dir, "checkpoint"))
+		if err != nil {
+			return err
+		}
+		l.Size, l.Root, l.Time = c.Size, c.Root.String(), info.ModTime().UTC().Truncate(time.Millisecond)
+		all = append(all, l)
+	}
+	return r.print(all, func(w io.Writer) {
+		t := newTable(w, "LOG", "SIZE", "ROOT", "SIGNED")
+		for _, l := range all {
+			t.row(l.Log, l.Size, l.Root, l.Time.Format(time.RFC3339Nano))
+		}
+		t.end()
+	})
+}
+
+type logFsckCommand struct {
+	Restore bool `help:"Repair the streams from their second copy; needs --as. What was damaged is kept in the folder damaged."`
+}
+
+// examined is what log fsck says.
+type examined struct {
+	OK       bool                  `json:"ok"`
+	Streams  []*keeper.Examination `json:"streams"`
+	Restored []keeper.Restored     `json:"restored,omitempty"`
+}
+
+func (c *logFsckCommand) Run(ctx context.Context, r *root) (err error) {
+	if c.Restore && r.As == "" {
+		return errors.New("--restore changes the streams: name who decides with --as")
+	}
+	folder, err := keeper.OpenFolder(ctx, r.Data, quietLogger())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	var done examined
+	if done.Streams, err = folder.Examine(ctx); err != nil {
+		return err
+	}
+	if c.Restore {
+		if done.Restored, err = folder.Restore(ctx, done.Streams, r.As, time.Now()); err != nil {
+			return err
+		}
+		if done.Streams, err = folder.Examine(ctx); err != nil {
+			return err
+		}
+		if err := folder.Rebind(ctx, done.Streams); err != nil {
+			return err
+		}
+		if done.Streams, err = folder.Examine(ctx); err != nil {
+			return err
+		}
+	}
+	done.OK = true
+	for _, e := range done.Streams {
+		done.OK = done.OK && e.OK()
+	}
+	if err := r.print(done, done.text); err != nil {
+		return err
+	}
+	if !done.OK {
+		return errFalse
+	}
+	return nil
+}
+
+func (d *examined) text(w io.Writer) {
+	for _, r := range d.Restored {
+		how := "its end was published again"
+		if r.Anew {
+			how = "it was made anew"
+		}
+		fmt.Fprintf(w, "restored %s by %s: %s, %d messages\n", r.Stream, r.Actor, how, r.Messages)
+	}
+	for _, e := range d.Streams {
+		mark := "✓"
+		if !e.OK() {
+			mark = "✗"
+		}
+		fmt.Fprintf(w, "%s %s: %d messages, %d in the second copy, %d signed\n", mark, e.Stream, e.Messages, e.Archived, e.Logged)
+		for _, difference := range e.Differences {
+			fmt.Fprintf(w, "  %s\n", difference)
+		}
+	}
+}

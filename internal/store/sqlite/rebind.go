@@ -1,0 +1,30 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// Rebind tells the cursors in a stream that it was made anew with the same
+// messages at the same positions: its creation time, nanoseconds since 1970, is
+// another. Only who has compared every message may say so.
+func (db *DB) Rebind(ctx context.Context, stream string, created int64) error {
+	err := db.Write(ctx, func(conn *sqlite.Conn) error {
+		if err := query(conn, "UPDATE cursor SET created = ? WHERE stream = ?", nil, created, stream); err != nil {
+			return err
+		}
+		switch stream {
+		case "CONTROL":
+			return query(conn, "UPDATE distribute_cursor SET control_created = ? WHERE control_created <> 0", nil, created)
+		case "LEDGER":
+			return query(conn, "UPDATE distribute_cursor SET ledger_created = ? WHERE ledger_created <> 0", nil, created)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("binding the cursors of %s: %w", stream, err)
+	}
+	return nil
+}

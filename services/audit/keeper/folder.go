@@ -1,0 +1,238 @@
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/services/audit/archive"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+)
+
+// Kept lists the streams that a keeper keeps, of the one partition that a
+// process has by itself.
+func Kept() []string {
+	return []string{eventlog.UsageStream(0, 0), eventlog.ControlStream, eventlog.RegisterStream, eventlog.LedgerStream, eventlog.PayoutStream}
+}
+
+// Folder is an installation's folder while nothing runs on it.
+type Folder struct {
+	dir    string
+	logger *slog.Logger
+	key    *tlog.PublicKey
+	log    *eventlog.Log
+	store  *sqlite.DB
+}
+
+// OpenFolder opens it, or says who has it. The caller closes it.
+func OpenFolder(ctx context.Context, dir string, logger *slog.Logger) (*Folder, error) {
+	f := &Folder{dir: dir, logger: logger}
+	if err := f.open(ctx); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (f *Folder) open(ctx context.Context) (err error) {
+	if f.key, err = ReadPublicKey(f.dir); err != nil {
+		return err
+	}
+	for _, name := range []string{"streams", "ledger.db"} {
+		if _, err := os.Stat(filepath.Join(f.dir, name)); err != nil {
+			return fmt.Errorf("opening the folder: %w", err)
+		}
+	}
+	if err := f.openLog(ctx); err != nil {
+		return err
+	}
+	f.store, err = sqlite.Open(filepath.Join(f.dir, "ledger.db"))
+	return err
+}
+
+func (f *Folder) openLog(ctx context.Context) (err error) {
+	f.log, err = eventlog.Open(ctx, eventlog.Config{Dir: filepath.Join(f.dir, "streams"), Logger: f.logger})
+	return err
+}
+
+// Close gives the folder free.
+func (f *Folder) Close() error {
+	var problems []error
+	if f.store != nil {
+		problems = append(problems, f.store.Close())
+	}
+	if f.log != nil {
+		problems = append(problems, f.log.Close())
+	}
+	return errors.Join(problems...)
+}
+
+func (f *Folder) stream(ctx context.Context, name string) (*eventlog.Stream, error) {
+	switch name {
+	case eventlog.ControlStream:
+		return f.log.Control(ctx)
+	case eventlog.RegisterStream:
+		return f.log.Register(ctx)
+	case eventlog.LedgerStream:
+		return f.log.Ledger(ctx)
+	case eventlog.PayoutStream:
+		return f.log.Payout(ctx)
+	}
+	return f.log.Usage(ctx, 0, 0)
+}
+
+// Examine compares every position of every stream. A stream that the server
+// cannot recover at all is a difference like the others.
+func (f *Folder) Examine(ctx context.Context) (list []*Examination, err error) {
+	for _, name := range Kept() {
+		stream, err := f.stream(ctx, name)
+		if errors.Is(err, eventlog.ErrDamaged) {
+			e := &Examination{Stream: name, dir: ArchiveDir(f.dir, name)}
+			if e.Archived, err = archive.Last(e.dir, name); err != nil {
+				return nil, err
+			}
+			e.openLog(Examined{Dir: f.dir, Key: f.key})
+			e.add(&Difference{First: 1, Last: max(e.Archived, e.Logged, 1), Side: SideStream, Problem: "not recoverable by the server"})
+			list = append(list, e)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		e, err := Examine(ctx, Examined{Dir: f.dir, Stream: stream, Key: f.key, Store: f.store, Usage: name == eventlog.UsageStream(0, 0)})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// Restored is what was done to a stream, kept in archive/restored.jsonl.
+type Restored struct {
+	Time     time.Time     `json:"time"`
+	Actor    string        `json:"actor"`
+	Stream   string        `json:"stream"`
+	Anew     bool          `json:"anew" doc:"The stream was made anew: the damaged one lies in the folder damaged."`
+	Messages uint64        `json:"messages" doc:"That were published from the second copy."`
+	Reasons  []*Difference `json:"reasons"`
+}
+
+// Restore repairs the stream side of what was examined, in the name of an actor.
+// Where only its end is missing, that is published again; otherwise the damaged
+// stream is put aside and made anew from the second copy, with the same messages
+// at the same positions, and the cursors in it are told. A stream of which the
+// second copy or the log is damaged too is left as it is, with an error.
+func (f *Folder) Restore(ctx context.Context, list []*Examination, actor string, now time.Time) (done []Restored, err error) {
+	var anew []*Examination
+	for _, e := range list {
+		damage := e.Damage()
+		if damage == Whole {
+			continue
+		}
+		if err := e.Restorable(); err != nil {
+			return nil, err
+		}
+		if damage == Altered {
+			if e.stream != nil {
+				if err := e.Save(ctx); err != nil {
+					return nil, err
+				}
+			}
+			anew = append(anew, e)
+		}
+	}
+	if len(anew) > 0 {
+		if err := f.putAside(ctx, anew, now); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range list {
+		damage := e.Damage()
+		if damage == Whole {
+			continue
+		}
+		stream, err := f.stream(ctx, e.Stream)
+		if err != nil {
+			return done, err
+		}
+		r := Restored{Time: now.UTC(), Actor: actor, Stream: e.Stream, Anew: damage == Altered, Reasons: e.Differences}
+		if r.Messages, err = Restore(ctx, stream, f.dir); err != nil {
+			return done, err
+		}
+		if err := f.note(r); err != nil {
+			return done, err
+		}
+		done = append(done, r)
+	}
+	return done, nil
+}
+
+// Rebind tells the cursors in the streams that are whole again where they are.
+// What was examined must be the state after [Folder.Restore].
+func (f *Folder) Rebind(ctx context.Context, list []*Examination) error {
+	for _, e := range list {
+		if e.Damage() != Whole || e.stream == nil {
+			continue
+		}
+		if err := f.store.Rebind(ctx, e.Stream, e.stream.Created().UnixNano()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putAside moves damaged streams out of the server's folder while it is stopped.
+func (f *Folder) putAside(ctx context.Context, list []*Examination, now time.Time) error {
+	if err := f.log.Close(); err != nil {
+		return err
+	}
+	f.log = nil
+	aside := filepath.Join(f.dir, "damaged", now.UTC().Format("20060102T150405.000000000Z"))
+	if err := os.MkdirAll(aside, 0o700); err != nil {
+		return err
+	}
+	for _, e := range list {
+		from := filepath.Join(f.dir, "streams", "jetstream", "$G", "streams", e.Stream)
+		if err := os.Rename(from, filepath.Join(aside, e.Stream)); err != nil {
+			return fmt.Errorf("putting the damaged %s aside: %w", e.Stream, err)
+		}
+	}
+	return f.openLog(ctx)
+}
+
+// note appends to the list of what was restored.
+func (f *Folder) note(r Restored) error {
+	line, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Join(f.dir, "archive", "restored.jsonl"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("noting what was restored: %w", err)
+	}
+	_, err = file.Write(append(line, '\n'))
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("noting what was restored: %w", err)
+	}
+	return nil
+}
+
+// ReadPublicKey reads what verifies an installation's logs.
+func ReadPublicKey(dir string) (*tlog.PublicKey, error) {
+	text, err := os.ReadFile(PublicKeyFile(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the public log key: %s keeps no logs: %w", dir, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the public log key: %w", err)
+	}
+	return tlog.ParsePublicKey(string(text))
+}
