@@ -227,6 +227,7 @@ func TestASecondDistributorTakesOver(t *testing.T) {
 	second := s.run(db, "second", 0, nil)
 	at := s.decide(events.ProviderDeclared{Provider: "third"})
 	second.wait(t, at)
+	_ = first.WaitDone(t.Context(), at) // it has stopped, or lost, by itself
 	if err := first.stop(); !errors.Is(err, distribution.ErrFenced) {
 		t.Fatalf("the first stopped with %v, want %v", err, distribution.ErrFenced)
 	}

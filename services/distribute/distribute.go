@@ -286,7 +286,7 @@ func (d *Distributor) replayControl(ctx context.Context, through uint64) error {
 func (d *Distributor) apply(m eventlog.Message) (body events.Body, void, err error) {
 	decision, err := events.DecodeDecision(m.Data)
 	if err != nil {
-		return nil, nil, err
+		decision = events.Decision{} // void everywhere, like every other without a body
 	}
 	if void = d.directory.Apply(m.Seq, decision); void != nil {
 		if errors.Is(void, directory.ErrOrder) {

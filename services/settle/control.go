@@ -84,7 +84,7 @@ func (q *queue) upTo(ctx context.Context, after, through uint64) ([]posting.Deci
 func decided(m eventlog.Message) posting.Decided {
 	d, err := events.DecodeDecision(m.Data)
 	if err != nil {
-		err = fmt.Errorf("the decision cannot be read: %w", err)
+		d, err = events.Decision{}, fmt.Errorf("the decision cannot be read: %w", err)
 	}
 	return posting.Decided{Position: m.Seq, Decision: d, Err: err}
 }
