@@ -55,6 +55,7 @@ var pure = []string{
 	"services/distribute/payout",
 	"services/distribute/claims",
 	"services/audit/tlog",
+	"services/audit/receipt",
 }
 
 // observers may import the pure packages of any service: they recompute what

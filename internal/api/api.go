@@ -68,6 +68,7 @@ type Config struct {
 	Streams  *eventlog.Log    // for replay
 	Ingest   http.Handler     // POST /v1/events and what belongs to it
 	Logs     http.Handler     // GET /tlog/…, public
+	Proofs   *Proofs          // for receipts; nil where no logs are kept
 	Now      func() time.Time // stamps decisions
 	// OperatorSHA256 is the SHA-256 of the folder's own operator token.
 	OperatorSHA256 [32]byte
@@ -103,6 +104,7 @@ func New(config Config) *Server {
 	s.payouts()
 	s.reads()
 	s.audits()
+	s.receipts()
 	s.usage()
 	if config.Ingest != nil {
 		s.mux.Handle("/v1/events", config.Ingest)

@@ -291,7 +291,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	server := api.New(api.Config{
 		Engine: d, Control: d.streams.control, Register: d.streams.register, Ledger: d.streams.ledger,
 		Usage: d.streams.usage, Payout: d.streams.payout, Store: d.store, IDs: d.ids, Streams: d.log,
-		Ingest: httpapi.New(d.ingest), Logs: d.logs(), Now: time.Now, OperatorSHA256: sha256.Sum256([]byte(d.token)),
+		Ingest: httpapi.New(d.ingest), Logs: d.logs(), Proofs: d.proofs(), Now: time.Now, OperatorSHA256: sha256.Sum256([]byte(d.token)),
 	})
 	listener, err := net.Listen("tcp", d.config.Listen)
 	if err != nil {
@@ -365,7 +365,8 @@ func (d *Daemon) close() error {
 	}
 	if d.stop != nil {
 		d.stop()
-		_ = d.group.Wait() // its error was given to Failed when it came
+		err := d.group.Wait() // was given to Failed when it came
+		d.finish(err == nil)
 	}
 	if d.keeper != nil {
 		problems = append(problems, d.keeper.Close())

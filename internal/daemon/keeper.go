@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 )
@@ -33,6 +34,27 @@ func (d *Daemon) keep(ctx context.Context) {
 		}
 		return nil
 	})
+}
+
+// proofs are what receipts are proved with; nil where no logs are kept.
+func (d *Daemon) proofs() *api.Proofs {
+	if d.keeper == nil {
+		return nil
+	}
+	return &api.Proofs{Key: d.keeper.Key().Public(), Log: d.keeper.Log}
+}
+
+// finish lets the keeper keep what was committed last, where every service has
+// stopped in order. What it cannot it does after the next start.
+func (d *Daemon) finish(inOrder bool) {
+	if d.keeper == nil || d.server == nil || !inOrder {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if err := d.keeper.Finish(ctx); err != nil {
+		d.config.Logger.Warn("the last messages are kept after the next start", "cause", err)
+	}
 }
 
 // logs serves the verifiable logs; nil where none are kept.

@@ -20,6 +20,7 @@ var (
 	errPayoutID      = errors.New("the id is not that of the distribution, asset and holder")
 	errSupply        = errors.New("the register shown does not add up to the supply")
 	errIncomplete    = errors.New("the register shown is not whole")
+	errExtent        = errors.New("an extent of the register that is not known")
 	errBeyond        = errors.New("a movement is shown that the distribution does not rest on")
 )
 
@@ -140,6 +141,9 @@ func (v *verification) holding(p *Payout, declared events.DistributionDeclared, 
 	var r register.Register
 	expected := uint64(1)
 	whole := p.Evidence == WholeRegister
+	if !whole && p.Evidence != OwnMovements {
+		return fmt.Errorf("%.40q: %w", string(p.Evidence), errExtent)
+	}
 	for _, m := range v.of(registerLog) {
 		if m.Position > declared.RegisterSeq {
 			return fmt.Errorf("REGISTER %d: %w", m.Position, errBeyond)

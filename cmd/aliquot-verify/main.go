@@ -1,0 +1,33 @@
+// Command aliquot-verify verifies receipts of aliquot, offline: it needs the
+// file and the public key of the logs, and has no code that could ask anybody.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
+)
+
+func main() {
+	key := flag.String("key", "", "public key of the logs, or a file with it: DIR/keys/log.pub")
+	asJSON := flag.Bool("json", false, "print the verdict as JSON")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: aliquot-verify -key KEY [-json] FILE\n\nExit 0: verified. Exit 1: not verified. Exit 2: the file or the key cannot be read.")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if flag.NArg() != 1 || *key == "" {
+		flag.Usage()
+		os.Exit(2)
+	}
+	switch err := offline.Run(flag.Arg(0), *key, *asJSON, os.Stdin, os.Stdout); {
+	case errors.Is(err, offline.ErrNotVerified):
+		os.Exit(1)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "aliquot-verify:", err)
+		os.Exit(2)
+	}
+}

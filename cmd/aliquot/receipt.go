@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+
+	"github.com/aliquot-engine/aliquot/services/audit/receipt"
+	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
+)
+
+type receiptCommand struct {
+	ID     string `arg:"" help:"A payout, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+	Output string `short:"o" default:"-" help:"File to write; - is standard output."`
+}
+
+func (c *receiptCommand) Run(ctx context.Context, r *root) error {
+	var made receipt.Receipt
+	if err := r.ask(ctx, http.MethodGet, "/v1/receipt?id="+url.QueryEscape(c.ID), nil, &made); err != nil {
+		return err
+	}
+	data, err := made.Marshal()
+	if err != nil {
+		return err
+	}
+	if c.Output == "-" {
+		_, err = os.Stdout.Write(data)
+	} else {
+		err = os.WriteFile(c.Output, data, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the receipt: %w", err)
+	}
+	return nil
+}
+
+type verifyCommand struct {
+	File string `arg:"" help:"The receipt; - is standard input."`
+	Key  string `required:"" help:"Public key of the logs, or a file with it, such as keys/log.pub in the folder." placeholder:"KEY"`
+}
+
+// Run needs no server and no folder: only the two files.
+func (c *verifyCommand) Run(r *root) error {
+	err := offline.Run(c.File, c.Key, r.JSON, os.Stdin, os.Stdout)
+	if errors.Is(err, offline.ErrNotVerified) {
+		return errFalse
+	}
+	return err
+}

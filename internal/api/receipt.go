@@ -1,0 +1,69 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/aliquot-engine/aliquot/services/audit/explain"
+	"github.com/aliquot-engine/aliquot/services/audit/receipt"
+	"github.com/aliquot-engine/aliquot/services/audit/receipt/issue"
+	"github.com/aliquot-engine/aliquot/services/audit/tiles"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+)
+
+// Proofs are what receipts are proved with.
+type Proofs struct {
+	Key *tlog.PublicKey
+	Log func(name string) (*tiles.Reader, error)
+}
+
+const (
+	// signPatience is how long a request for a receipt waits for a checkpoint
+	// that covers what it is of.
+	signPatience = 3 * time.Second
+	signPoll     = 50 * time.Millisecond
+)
+
+func (s *Server) receipts() {
+	register(s, http.MethodGet, "/v1/receipt", "receipt", "A file that proves an event, a journal row or a payout",
+		func(ctx context.Context, in *struct {
+			ID string `query:"id" required:"true" doc:"A payout, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+		}) (*answer[*receipt.Receipt], error) {
+			if s.Proofs == nil {
+				return nil, huma.Error503ServiceUnavailable("no logs are kept here, so nothing can be proved")
+			}
+			made, err := s.issue(ctx, in.ID)
+			switch {
+			case errors.Is(err, explain.ErrUnknown), errors.Is(err, issue.ErrNone):
+				return nil, huma.Error404NotFound(err.Error())
+			case errors.Is(err, issue.ErrEarly):
+				return nil, huma.Error503ServiceUnavailable(err.Error())
+			case err != nil:
+				return nil, err
+			}
+			return &answer[*receipt.Receipt]{made}, nil
+		})
+}
+
+// issue makes a receipt, and waits a while for the checkpoint.
+func (s *Server) issue(ctx context.Context, id string) (*receipt.Receipt, error) {
+	from := issue.Sources{
+		Sources:  explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, Store: s.Store, IDs: s.IDs},
+		Register: s.Register, Payout: s.Payout, Key: s.Proofs.Key, Log: s.Proofs.Log,
+	}
+	for deadline := time.Now().Add(signPatience); ; {
+		made, err := issue.Issue(ctx, from, id)
+		if !errors.Is(err, issue.ErrEarly) || time.Now().After(deadline) {
+			return made, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(signPoll):
+		}
+	}
+}
