@@ -27,7 +27,15 @@ func Token(t testing.TB) events.TokenDeclared {
 // payouts of which some are confirmed and one failed.
 func Story(t testing.TB) *World {
 	t.Helper()
+	return Retold(t, nil, nil)
+}
+
+// Retold is the [Story] with what an edit makes of its decisions and movements:
+// everything that follows from them is derived anew. An edit may be nil.
+func Retold(t testing.TB, decision func(events.Body) events.Body, movement func(*events.Movement)) *World {
+	t.Helper()
 	w := New(t)
+	w.decision, w.movement = decision, movement
 	amount := func(text string) money.Amount { return Amount(t, text) }
 	quantity := func(text string) money.Quantity { return Quantity(t, text) }
 	w.Declare(

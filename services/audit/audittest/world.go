@@ -46,6 +46,8 @@ type World struct {
 	lives     int
 	decisions int
 	builder   events.Builder
+	decision  func(events.Body) events.Body // edits what is decided; nil does not
+	movement  func(*events.Movement)        // edits what is moved; nil does not
 }
 
 // New returns a world without anything declared, whose loops run.
@@ -160,6 +162,9 @@ func (w *World) Decide(body events.Body) string {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	w.decisions++
+	if w.decision != nil {
+		body = w.decision(body)
+	}
 	data, err := events.AppendDecision(nil, events.Decision{
 		ID: fmt.Sprint("decision-", w.decisions), Actor: "operator:ada", At: Noon.Add(time.Duration(w.decisions) * time.Second), Body: body,
 	})
@@ -243,6 +248,9 @@ func (w *World) Move(token events.Token, id string, list ...events.Movement) {
 	w.t.Helper()
 	for i := range list {
 		list[i].Effective = Noon
+		if w.movement != nil {
+			w.movement(&list[i])
+		}
 	}
 	data, err := events.AppendMovements(nil, &events.Movements{ID: id, Token: token, Actor: "operator:ada", At: Noon, Movements: list})
 	w.must(err)

@@ -28,10 +28,15 @@ type kept struct {
 	key *tlog.PublicKey
 }
 
-// keep makes the logs of a world that rests. A key that is given signs them.
+// keep makes the logs of a world that rests.
 func keep(t testing.TB, w *audittest.World) kept {
 	t.Helper()
-	k := kept{World: w, dir: t.TempDir()}
+	return keepIn(t, w, t.TempDir())
+}
+
+func keepIn(t testing.TB, w *audittest.World, dir string) kept {
+	t.Helper()
+	k := kept{World: w, dir: dir}
 	streams := []*eventlog.Stream{w.Control, w.Register, w.Ledger, w.Payout}
 	loop, err := keeper.Open(t.Context(), keeper.Config{Dir: k.dir, Usage: w.Usage, Streams: streams, Store: w.DB, Every: time.Millisecond})
 	if err != nil {
