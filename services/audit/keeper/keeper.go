@@ -138,7 +138,7 @@ func (k *Keeper) open(ctx context.Context) (err error) {
 		if stream == k.config.Usage {
 			s.maker = &usage{store: k.config.Store, partition: k.config.Partition}
 		} else {
-			s.maker = plain{}
+			s.maker = plain{stream}
 		}
 		name := stream.Name()
 		if s.log, err = tiles.Open(LogDir(k.config.Dir, name), k.key.Origin(LogName(name)), k.key); err != nil {
@@ -209,15 +209,9 @@ func (k *Keeper) Handler() http.Handler {
 
 // loop keeps one stream.
 func (k *Keeper) loop(ctx context.Context, s *kept) error {
-	next := s.log.Size() + 1
-	if u, ok := s.maker.(*usage); ok {
-		// A restored database settles again what the log has already: that is
-		// compared, leaf by leaf.
-		committed, err := u.committed(ctx)
-		if err != nil {
-			return err
-		}
-		next = min(next, committed+1)
+	next, err := s.begin(ctx)
+	if err != nil {
+		return err
 	}
 	var reader *eventlog.Reader
 	defer func() {
@@ -249,28 +243,71 @@ func (k *Keeper) loop(ctx context.Context, s *kept) error {
 	}
 }
 
+// begin is the position that comes first. A restored database settles again what
+// the log has already: that is compared, leaf by leaf.
+func (s *kept) begin(ctx context.Context) (uint64, error) {
+	next := s.log.Size() + 1
+	if u, ok := s.maker.(*usage); ok {
+		committed, err := u.committed(ctx)
+		if err != nil {
+			return 0, err
+		}
+		next = min(next, committed+1)
+	}
+	return next, nil
+}
+
+// Finish keeps what was committed last, after Run has returned because it was
+// asked to and when nothing else runs any more, so that an installation that was
+// stopped in order is proved to its end. What it does not keep before ctx ends
+// is kept after the next start.
+func (k *Keeper) Finish(ctx context.Context) error {
+	if k.Err() != nil {
+		return nil
+	}
+	for _, s := range k.kept {
+		if err := k.finish(ctx, s); err != nil {
+			return fmt.Errorf("keeping the end of %s: %w", s.stream.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (k *Keeper) finish(ctx context.Context, s *kept) error {
+	next, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	committed, err := s.maker.committed(ctx)
+	if err != nil || committed < next {
+		return err
+	}
+	reader, err := s.stream.Read(ctx, next, "")
+	if err != nil {
+		return err
+	}
+	defer reader.Stop()
+	for next <= committed {
+		if next, err = k.round(ctx, s, reader, next, committed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // round keeps what has come, up to committed, and returns what comes next.
 func (k *Keeper) round(ctx context.Context, s *kept, reader *eventlog.Reader, next, committed uint64) (uint64, error) {
 	var messages []eventlog.Message
 	var hashes []tlog.Hash
 	bytes := 0
 	for len(messages) < perRound && bytes < roundBytes && next+uint64(len(messages)) <= committed {
-		m, ok, err := reader.TryNext()
-		if err == nil && !ok {
-			if committed == unbounded {
-				break
-			}
-			m, err = reader.Next(ctx) // It is there.
-		}
+		m, err := reader.Next(ctx) // It is there: it is committed.
 		if err != nil {
 			return next, err
 		}
 		messages = append(messages, m)
 		hashes = append(hashes, hashOf(m.Data))
 		bytes += len(m.Data)
-	}
-	if len(messages) == 0 {
-		return next, nil
 	}
 	leaves, err := s.maker.leaves(ctx, messages, hashes)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"math"
 
 	"github.com/nats-io/nats.go"
 
@@ -15,9 +14,6 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
-// unbounded: everything that is in the stream may be kept.
-const unbounded = math.MaxUint64
-
 func hashOf(data []byte) tlog.Hash { return sha256.Sum256(data) }
 
 // copyOf is a message as the archive has it.
@@ -26,9 +22,9 @@ func copyOf(m eventlog.Message, hash tlog.Hash) archive.Message {
 }
 
 // plain makes the leaves of streams whose messages are final when stored.
-type plain struct{}
+type plain struct{ stream *eventlog.Stream }
 
-func (plain) committed(context.Context) (uint64, error) { return unbounded, nil }
+func (p plain) committed(ctx context.Context) (uint64, error) { return p.stream.Last(ctx) }
 
 func (plain) leaves(_ context.Context, messages []eventlog.Message, hashes []tlog.Hash) ([][]byte, error) {
 	leaves := make([][]byte, len(messages))
