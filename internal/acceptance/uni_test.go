@@ -155,7 +155,7 @@ func TestAMillionOverTheUNIHolders(t *testing.T) {
 		is("held", total.Held, nothing)
 		is("in flight", total.InFlight, nothing)
 	}
-	s.clean(true)
+	s.clean(!testing.Short())
 	s.stop()
 
 	// And every share, as it is stored.

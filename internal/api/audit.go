@@ -92,6 +92,11 @@ func (s *Server) audits() {
 		func(ctx context.Context, in *struct {
 			ID events.Customer `path:"id"`
 		}) (*answer[statement.OfCustomer], error) {
+			known := false
+			s.Engine.Directory(func(d *directory.Directory) { _, known = d.Customer(in.ID) })
+			if !known {
+				return nil, huma.Error404NotFound(fmt.Sprintf("customer %q is not declared", in.ID))
+			}
 			made, err := statement.Customer(ctx, s.Store, in.ID)
 			if err != nil {
 				return nil, err

@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"time"
@@ -211,7 +213,13 @@ func (s *Server) payouts() {
 			}
 			var proposals []proposal
 			for _, c := range rails.Confirmations(in.Batch, b.Rail, outcomes) {
-				proposals = append(proposals, proposal{body: c})
+				text, err := events.AppendBody(nil, c)
+				if err != nil {
+					return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", in.File, err))
+				}
+				// The same answer again is the same decision.
+				sum := sha256.Sum256(text)
+				proposals = append(proposals, proposal{id: "confirm:" + hex.EncodeToString(sum[:16]), body: c})
 			}
 			return s.decided(ctx, proposals)
 		})

@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
@@ -77,7 +79,18 @@ func (d *Daemon) Void(ctx context.Context, k uint64) (string, error) {
 	if err != nil || reason != "" {
 		return reason, err
 	}
-	return d.payer.VoidReason(ctx, k)
+	if reason, err = d.payer.VoidReason(ctx, k); err != nil || reason != "" {
+		return reason, err
+	}
+	// No service keeps a note of repeats.
+	d.Directory(func(known *directory.Directory) {
+		voids := known.Voids()
+		at, found := slices.BinarySearchFunc(voids, k, func(v directory.Void, k uint64) int { return cmp.Compare(v.Position, k) })
+		if found {
+			reason = voids[at].Reason
+		}
+	})
+	return reason, nil
 }
 
 // Directory calls f with what is declared, as far as it is in effect.
