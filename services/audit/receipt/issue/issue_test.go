@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -241,4 +244,33 @@ func another(text string) string {
 		}
 	}
 	return text + "0"
+}
+
+var update = flag.Bool("update", false, "make the receipts in ../testdata anew, under a new key")
+
+// The receipts that the tests of verification are of.
+func TestSamples(t *testing.T) {
+	if !*update {
+		t.Skip("-update is not given")
+	}
+	k := keep(t, audittest.Story(t))
+	samples := map[string][]byte{"key.pub": []byte(k.key.String() + "\n")}
+	for name, id := range map[string]string{"event": "meter-1#a", "record": "settle-0-1", "payout": k.payoutOf(t, "d1", "carol")} {
+		samples[name+".json"] = k.issue(t, id)
+	}
+	for name, data := range samples {
+		if err := os.WriteFile(filepath.Join("..", "testdata", name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What a receipt costs to make, in a small world.
+func BenchmarkIssue(b *testing.B) {
+	k := keep(b, audittest.Story(b))
+	for b.Loop() {
+		if _, err := issue.Issue(b.Context(), k.sources(), "meter-1#3"); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -1,0 +1,198 @@
+package receipt_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aliquot-engine/aliquot/services/audit/receipt"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+)
+
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func sampleKey(t testing.TB) *tlog.PublicKey {
+	t.Helper()
+	key, err := tlog.ParsePublicKey(string(sample(t, "key.pub")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func TestReceiptsThatWereMadeOnceVerifyForever(t *testing.T) {
+	for _, name := range []string{"event.json", "record.json", "payout.json"} {
+		data := sample(t, name)
+		verdict, err := receipt.Verify(data, sampleKey(t))
+		if err != nil || !verdict.OK || len(verdict.Proved) == 0 || len(verdict.Signed) == 0 {
+			t.Errorf("%s: %+v, %v", name, verdict, err)
+		}
+		r, err := receipt.Parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := r.Marshal(); err != nil || !bytes.Equal(again, data) {
+			t.Errorf("%s: written again it is another, %v", name, err)
+		}
+	}
+}
+
+func TestWhatIsNotVerified(t *testing.T) {
+	replace := func(old, with string) func(*testing.T, string) string {
+		return func(t *testing.T, text string) string {
+			if !strings.Contains(text, old) {
+				t.Fatalf("no %q to replace", old)
+			}
+			return strings.Replace(text, old, with, 1)
+		}
+	}
+	other, err := tlog.NewKey([32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := other.Public()
+	edit := func(change func(*receipt.Receipt)) func(*testing.T, string) string {
+		return func(t *testing.T, text string) string {
+			r, err := receipt.Parse([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(r)
+			data, err := r.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(data)
+		}
+	}
+	tests := []struct {
+		name, file string
+		key        *tlog.PublicKey // nil: the right one
+		change     func(*testing.T, string) string
+		want       string // in the fault
+	}{
+		{"nothing", "event.json", nil, func(*testing.T, string) string { return "" }, "EOF"},
+		{"half of it", "event.json", nil, func(_ *testing.T, s string) string { return s[:len(s)/2] }, "EOF"},
+		{"two of them", "event.json", nil, func(_ *testing.T, s string) string { return s + s }, "something follows"},
+		{"another format", "event.json", nil, replace("aliquot receipt 1", "aliquot receipt 2"), "not of the format"},
+		{"a member that nobody knows", "event.json", nil, replace(`{"format"`, `{"extra":1,"format"`), "unknown field"},
+		{"a kind that nobody knows", "event.json", nil, replace(`"kind":"event"`, `"kind":"proof"`), "not known"},
+		{"a kind without its members", "event.json", nil, replace(`"kind":"event"`, `"kind":"payout"`), "members of its kind"},
+		{"the key of another installation", "event.json", stranger, nil, "not signed by the log's key"},
+		{"a log that is missing", "event.json", nil, edit(func(r *receipt.Receipt) { r.Logs = r.Logs[1:] }), "no checkpoint of this log"},
+		{"a log twice", "event.json", nil, edit(func(r *receipt.Receipt) { r.Logs = append(r.Logs, r.Logs[0]) }), "twice"},
+		{"the checkpoint of another log", "event.json", nil, edit(func(r *receipt.Receipt) { r.Logs[0].Checkpoint = r.Logs[1].Checkpoint }), "of another log"},
+		{"a log under another's name", "event.json", nil, edit(func(r *receipt.Receipt) { r.Logs[0].Name = "register" }), "of another log"},
+		{"a message in another log", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Log = "ledger" }), "no checkpoint"},
+		{"a message that stands elsewhere", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Position++ }), "not in log control"},
+		{"position zero", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Position = 0 }), "position 0"},
+		{"a path that names no hash", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Path[0] = 1 << 20 }), "not there"},
+		{"a path that names hash -1", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Path[0] = -1 }), "not there"},
+		{"a path that has no end", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Path = make(receipt.Path, 65) }), "higher than a tree|longer than a tree"},
+		{"a decision left out", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages = r.Messages[1:] }), "not shown"},
+		{"quotes left out", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages = r.Messages[:len(r.Messages)-1] }), "no price"},
+		{"no barrier", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Barrier = nil }), "no barrier"},
+		{"the event's message as barrier", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Barrier = &r.Event.Message }), "no barrier"},
+		{"another ordinal", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Ordinal = 1 }), "not in its message"},
+		{"a charge of more", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Charge.Amount, _ = r.Event.Charge.Amount.Add(r.Event.Charge.Amount) }), "the charge is"},
+		{"runs that the leaf has already", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Runs = []byte{1} }), "runs of outcomes"},
+		{"two records", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages = append(r.Messages, r.Messages[0]) }), "ascend"},
+		{"data that was cut off", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Deflate = r.Messages[0].Deflate[:9] }), "decompressing"},
+		{"data twice", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Text = "x" }), "twice"},
+		{"another holder's payout", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Holder = "dave" }), "not that of the distribution"},
+		{"more units", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Units.Lo++ }), "the holder held"},
+		{"a part of the register as the whole", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Messages = r.Messages[:len(r.Messages)-1] }), "not whole"},
+		{"a register of some extent", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Evidence = "most" }), "not known"},
+		{"a log that nothing is in", "payout.json", nil, edit(func(r *receipt.Receipt) {
+			r.Payout.Evidence, r.Messages = receipt.OwnMovements, r.Messages[:len(r.Messages)-2]
+		}), "nothing of it is in"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			text, key := string(sample(t, test.file)), sampleKey(t)
+			if test.change != nil {
+				text = test.change(t, text)
+			}
+			if test.key != nil {
+				key = test.key
+			}
+			verdict, err := receipt.Verify([]byte(text), key)
+			if err == nil || verdict.OK || len(verdict.Proved) > 0 {
+				t.Fatalf("it is verified: %s", verdict.String())
+			}
+			if !strings.Contains(verdict.String(), "NOT VERIFIED") {
+				t.Error(verdict.String())
+			}
+			for _, want := range strings.Split(test.want, "|") {
+				if strings.Contains(verdict.Fault, want) {
+					return
+				}
+			}
+			t.Errorf("want %q, got %s", test.want, verdict.Fault)
+		})
+	}
+}
+
+func TestEveryShortenedReceiptIsRefused(t *testing.T) {
+	key := sampleKey(t)
+	for _, name := range []string{"event.json", "record.json", "payout.json"} {
+		data := bytes.TrimSpace(sample(t, name))
+		for n := range data {
+			if _, err := receipt.Verify(data[:n], key); err == nil {
+				t.Errorf("%s: its first %d bytes verify", name, n)
+			}
+		}
+	}
+}
+
+// Fails when anything panics, and when something verifies that says other
+// things than a sample does.
+func FuzzVerify(f *testing.F) {
+	key := sampleKey(f)
+	known := map[string]bool{}
+	for _, name := range []string{"event.json", "record.json", "payout.json"} {
+		data := sample(f, name)
+		f.Add(data)
+		verdict, err := receipt.Verify(data, key)
+		if err != nil {
+			f.Fatal(err)
+		}
+		known[strings.Join(verdict.Proved, "\n")] = true
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		verdict, err := receipt.Verify(data, key)
+		if (err == nil) != verdict.OK {
+			t.Fatal(err, verdict)
+		}
+		if _, parsed := receipt.Parse(data); parsed != nil && err == nil {
+			t.Fatal("it is no receipt, and verifies")
+		}
+		if err == nil && !known[strings.Join(verdict.Proved, "\n")] {
+			t.Fatalf("it verifies:\n%s", verdict.String())
+		}
+	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	key := sampleKey(b)
+	for _, name := range []string{"event", "record", "payout"} {
+		b.Run(name, func(b *testing.B) {
+			data := sample(b, name+".json")
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := receipt.Verify(data, key); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
