@@ -11,16 +11,19 @@ const (
 	// markerPatience is how long a marker may be under way before another one
 	// is asked for.
 	markerPatience = 5 * time.Second
-	// A pause of pauses times what the last cut cost cuts what is idle; ages
-	// such pauses cut what is not. So at most a quarter of the time goes into
-	// cuts that nothing but waiting asks for, and a twentieth where usage keeps
-	// coming. A fixed pause did harm under load: a machine that was late with
-	// the next message cut the last one alone, which made it later still. A
-	// fifth of a JSON run went into such cuts, and postings an event doubled.
-	pauses = 4
-	ages   = 5
-	// longest is the longest pause, however slow the disk is.
-	longest = 2 * time.Second
+	// A pause of pauses times what the last cut cost, between the shortest and
+	// the longest, cuts what is idle; ages such pauses cut what is not. So cuts
+	// that nothing but waiting asks for take a small part of the time, and usage
+	// that keeps coming is settled within a second.
+	//
+	// A fixed pause did harm under load: a machine that was late with the next
+	// message cut the last one alone, which made it later still. A fifth of a
+	// run of JSON went into such cuts, with four times the journal. A longest
+	// pause of two seconds did harm as well: at a fifth of the load, usage then
+	// waited three to seven seconds.
+	pauses  = 4
+	ages    = 5
+	longest = 200 * time.Millisecond
 )
 
 // pace says when usage that waits for a cut is given one by a marker. Its times
