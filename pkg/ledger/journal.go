@@ -109,6 +109,7 @@ func (j *Journal) Lines() iter.Seq2[Line, money.Amount] {
 		sum  money.Amount
 	}
 	list := make([]summed, 0, len(j.sums))
+	// map order: sorted below.
 	for l, sum := range j.sums {
 		list = append(list, summed{l, sum})
 	}
