@@ -44,6 +44,15 @@ func (d *Daemon) proofs() *api.Proofs {
 	return &api.Proofs{Key: d.keeper.Key().Public(), Log: d.keeper.Log}
 }
 
+// WaitKept returns when everything that is committed now has its second copy and
+// is signed; at once where nothing is kept.
+func (d *Daemon) WaitKept(ctx context.Context) error {
+	if d.keeper == nil {
+		return nil
+	}
+	return d.keeper.Wait(ctx)
+}
+
 // finish lets the keeper keep what was committed last, where every service has
 // stopped in order. What it cannot it does after the next start.
 func (d *Daemon) finish(inOrder bool) {

@@ -186,6 +186,38 @@ func (k *Keeper) Run(ctx context.Context) error {
 	return err
 }
 
+// Wait returns when everything that is committed at its call is signed, or with
+// the error that stopped the keeper. It may be called from any goroutine while
+// the keeper runs.
+func (k *Keeper) Wait(ctx context.Context) error {
+	ticker := time.NewTicker(k.config.Every / 4)
+	defer ticker.Stop()
+	for _, s := range k.kept {
+		committed, err := s.maker.committed(ctx)
+		if err != nil {
+			return err
+		}
+		for {
+			if err := k.Err(); err != nil {
+				return err
+			}
+			c, _, err := s.log.Reader().Checkpoint()
+			if err != nil {
+				return err
+			}
+			if c.Size >= committed {
+				break
+			}
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
 // Close closes the archives, after Run has returned.
 func (k *Keeper) Close() error {
 	var problems []error
