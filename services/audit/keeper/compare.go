@@ -127,7 +127,7 @@ func archivedTail(dir, stream string, from, to uint64) (tail []summary, err erro
 	defer func() { err = errors.Join(err, r.Close()) }()
 	for {
 		m, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return tail, nil
 		}
 		if err != nil {
