@@ -121,8 +121,8 @@ func (v *verification) event(e *Event) error {
 	if err != nil {
 		return err
 	}
-	if err := tlog.VerifyInclusion(tlog.LeafHash(e.leaf()), e.Ordinal, message.Events, path, message.EventRoot); err != nil {
-		return fmt.Errorf("the event is not in its message: %w", err)
+	if tlog.VerifyInclusion(tlog.LeafHash(e.leaf()), e.Ordinal, message.Events, path, message.EventRoot) != nil {
+		return fmt.Errorf("the event is not in its message: %w", errRoot)
 	}
 	v.prove("event %s of provider %s: %v %s on node %s for customer %s, from %s to %s", e, e.Provider, e.Quantity, e.Meter, e.Node, e.Customer, stamp(e.Start), stamp(e.End))
 	v.prove("it is event %d of the %d at position %d of %s, in book %s", e.Ordinal, message.Events, message.Position, e.Log, e.Book)

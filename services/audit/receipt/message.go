@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unicode/utf8"
 
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
@@ -18,62 +17,71 @@ type Message struct {
 	Log      string `json:"log"`
 	Position uint64 `json:"position"`
 	Subject  string `json:"subject"`
-	// Its data is one of the two: as text, or as a DEFLATE stream (RFC 1951).
-	Text    string `json:"text,omitempty"`
-	Deflate []byte `json:"deflate,omitempty"`
-	Path    Path   `json:"path"`
+	Bytes    int    `json:"bytes"` // of its data, which is in the data of the receipt
+	Path     Path   `json:"path"`
 }
 
-// textUpTo is how long data that is text may be to stand as it is, bytes: longer
-// data is shorter compressed.
-const textUpTo = 1 << 10
-
 var (
-	errTwice   = errors.New("has its data twice, or not at all")
-	errTooMuch = errors.New("the messages are longer than a receipt's can be")
+	errLength   = errors.New("a message has no bytes")
+	errData     = errors.New("the data is not as long as the messages")
+	errTooMuch  = fmt.Errorf("the messages have more than %d bytes", MaxData)
+	errDataEnds = errors.New("something follows the data")
 )
 
-// SetData makes data the message's.
-func (m *Message) SetData(data []byte) error {
-	m.Text, m.Deflate = "", nil
-	if len(data) <= textUpTo && utf8.Valid(data) && len(data) > 0 {
-		m.Text = string(data)
-		return nil
-	}
+// SetData compresses the data of the messages, which are in their order.
+func (r *Receipt) SetData(list [][]byte) error {
 	var out bytes.Buffer
 	writer, err := flate.NewWriter(&out, flate.BestCompression)
-	if err == nil {
-		_, err = writer.Write(data)
+	for _, data := range list {
+		if err == nil {
+			_, err = writer.Write(data)
+		}
 	}
 	if err == nil {
 		err = writer.Close()
 	}
 	if err != nil {
-		return fmt.Errorf("compressing %s %d: %w", m.Log, m.Position, err)
+		return fmt.Errorf("compressing the messages: %w", err)
 	}
-	m.Deflate = out.Bytes()
+	r.Data = out.Bytes()
 	return nil
 }
 
-// data returns the message's data, of which there may be at most so many bytes.
-func (m *Message) data(most int) ([]byte, error) {
-	if (m.Text == "") == (m.Deflate == nil) {
-		return nil, errTwice
-	}
-	if m.Text != "" {
-		if len(m.Text) > most {
+// split returns the data of the messages, in their order.
+func (r *Receipt) split() ([][]byte, error) {
+	total := 0
+	for i := range r.Messages {
+		n := r.Messages[i].Bytes
+		if n < 1 {
+			return nil, errLength
+		}
+		if n > MaxData-total {
 			return nil, errTooMuch
 		}
-		return []byte(m.Text), nil
+		total += n
 	}
-	data, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(m.Deflate)), int64(most)+1))
-	if err != nil {
-		return nil, fmt.Errorf("decompressing: %w", err)
+	if total == 0 {
+		if len(r.Data) > 0 {
+			return nil, errDataEnds
+		}
+		return nil, nil
 	}
-	if len(data) > most {
-		return nil, errTooMuch
+	compressed := bytes.NewReader(r.Data)
+	all, err := io.ReadAll(io.LimitReader(flate.NewReader(compressed), int64(total)+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("decompressing the messages: %w", err)
+	case len(all) != total:
+		return nil, errData
+	case compressed.Len() > 0:
+		return nil, errDataEnds
 	}
-	return data, nil
+	list := make([][]byte, len(r.Messages))
+	for i := range r.Messages {
+		n := r.Messages[i].Bytes
+		list[i], all = all[:n:n], all[n:]
+	}
+	return list, nil
 }
 
 // leaf is the hash of the message's leaf.

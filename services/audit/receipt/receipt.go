@@ -75,6 +75,9 @@ type Receipt struct {
 	// Messages of CONTROL, REGISTER, LEDGER and PAYOUT, which the rest follows
 	// from, ascending by log and position.
 	Messages []Message `json:"messages,omitempty"`
+	// Data is the data of all messages, one behind the other, as one DEFLATE
+	// stream (RFC 1951): decisions are alike.
+	Data []byte `json:"data,omitempty"`
 }
 
 // Log is one log as it was signed.

@@ -2,8 +2,11 @@ package receipt_test
 
 import (
 	"bytes"
+	"compress/flate"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +30,25 @@ func sampleKey(t testing.TB) *tlog.PublicKey {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// without leaves messages out, and their data.
+func without(r *receipt.Receipt, from, to int) {
+	all, err := io.ReadAll(flate.NewReader(bytes.NewReader(r.Data)))
+	if err != nil {
+		return
+	}
+	var list [][]byte
+	for i := range r.Messages {
+		if n := r.Messages[i].Bytes; i < from || i >= to {
+			list = append(list, all[:n])
+		}
+		all = all[r.Messages[i].Bytes:]
+	}
+	r.Messages = slices.Delete(r.Messages, from, to)
+	if err := r.SetData(list); err != nil {
+		r.Data = nil // and the test of the fault fails
+	}
 }
 
 func TestReceiptsThatWereMadeOnceVerifyForever(t *testing.T) {
@@ -98,22 +120,26 @@ func TestWhatIsNotVerified(t *testing.T) {
 		{"a path that names no hash", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Path[0] = 1 << 20 }), "not there"},
 		{"a path that names hash -1", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Path[0] = -1 }), "not there"},
 		{"a path that has no end", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Path = make(receipt.Path, 65) }), "higher than a tree|longer than a tree"},
-		{"a decision left out", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages = r.Messages[1:] }), "not shown"},
-		{"quotes left out", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages = r.Messages[:len(r.Messages)-1] }), "no price"},
+		{"a decision left out", "event.json", nil, edit(func(r *receipt.Receipt) { without(r, 0, 1) }), "not shown"},
+		{"quotes left out", "event.json", nil, edit(func(r *receipt.Receipt) { without(r, len(r.Messages)-1, len(r.Messages)) }), "no price"},
 		{"no barrier", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Barrier = nil }), "no barrier"},
 		{"the event's message as barrier", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Barrier = &r.Event.Message }), "no barrier"},
 		{"another ordinal", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Ordinal = 1 }), "not in its message"},
 		{"a charge of more", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Charge.Amount, _ = r.Event.Charge.Amount.Add(r.Event.Charge.Amount) }), "the charge is"},
 		{"runs that the leaf has already", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Runs = []byte{1} }), "runs of outcomes"},
-		{"two records", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages = append(r.Messages, r.Messages[0]) }), "ascend"},
-		{"data that was cut off", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Deflate = r.Messages[0].Deflate[:9] }), "decompressing"},
-		{"data twice", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Text = "x" }), "twice"},
+		{"two records", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages = append(r.Messages, r.Messages[0]) }), "not as long"},
+		{"data that was cut off", "record.json", nil, edit(func(r *receipt.Receipt) { r.Data = r.Data[:9] }), "decompressing"},
+		{"more data than messages", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Bytes-- }), "not as long"},
+		{"a message without data", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Bytes = 0 }), "no bytes"},
+		{"a message of more than fits", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Bytes = 1 << 62 }), "more than"},
+		{"something behind the data", "record.json", nil, edit(func(r *receipt.Receipt) { r.Data = append(r.Data, 0) }), "follows the data"},
 		{"another holder's payout", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Holder = "dave" }), "not that of the distribution"},
 		{"more units", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Units.Lo++ }), "the holder held"},
-		{"a part of the register as the whole", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Messages = r.Messages[:len(r.Messages)-1] }), "not whole"},
+		{"a part of the register as the whole", "payout.json", nil, edit(func(r *receipt.Receipt) { without(r, len(r.Messages)-1, len(r.Messages)) }), "not whole"},
 		{"a register of some extent", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Evidence = "most" }), "not known"},
 		{"a log that nothing is in", "payout.json", nil, edit(func(r *receipt.Receipt) {
-			r.Payout.Evidence, r.Messages = receipt.OwnMovements, r.Messages[:len(r.Messages)-2]
+			r.Payout.Evidence = receipt.OwnMovements
+			without(r, len(r.Messages)-2, len(r.Messages))
 		}), "nothing of it is in"},
 	}
 	for _, test := range tests {

@@ -50,6 +50,7 @@ var (
 	errUnused      = errors.New("the receipt has a log that nothing of it is in")
 	errHashIndex   = errors.New("a path names a hash that is not there")
 	errPathLong    = errors.New("a path is longer than a tree can be high")
+	errRoot        = errors.New("its path does not lead to the root")
 	errPosition    = errors.New("position 0")
 	errOrder       = errors.New("the messages do not ascend by log and position")
 )
@@ -196,8 +197,8 @@ func (v *verification) includes(log string, position uint64, leaf tlog.Hash, by 
 	for i := range v.logs {
 		if l := &v.logs[i]; l.name == log {
 			l.used = true
-			if err := tlog.VerifyInclusion(leaf, position-1, l.Size, path, l.Root); err != nil {
-				return fmt.Errorf("position %d is not in log %s: %w", position, log, err)
+			if tlog.VerifyInclusion(leaf, position-1, l.Size, path, l.Root) != nil {
+				return fmt.Errorf("position %d is not in log %s: %w", position, log, errRoot)
 			}
 			return nil
 		}
@@ -229,7 +230,10 @@ func (v *verification) usageLeaf(log string, l *Leaf) (tlog.UsageLeaf, error) {
 
 // find verifies that every message is in its log, and decodes decisions.
 func (v *verification) find() error {
-	left := MaxData
+	list, err := v.receipt.split()
+	if err != nil {
+		return err
+	}
 	for i := range v.receipt.Messages {
 		m := &v.receipt.Messages[i]
 		if i > 0 {
@@ -240,11 +244,7 @@ func (v *verification) find() error {
 		if !slices.Contains([]string{controlLog, registerLog, ledgerLog, payoutLog}, m.Log) {
 			return fmt.Errorf("%.80q: %w", m.Log, errWrongLog)
 		}
-		data, err := m.data(left)
-		if err != nil {
-			return fmt.Errorf("%s %d: %w", m.Log, m.Position, err)
-		}
-		left -= len(data)
+		data := list[i]
 		if err := v.includes(m.Log, m.Position, m.leaf(data), m.Path); err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func Issue(ctx context.Context, from Sources, id string) (*receipt.Receipt, erro
 		return nil, fmt.Errorf("making a receipt: %w", err)
 	}
 	m := maker{
-		Sources: from, ctx: ctx, logs: map[string]*opened{}, index: map[tlog.Hash]int{},
+		Sources: from, ctx: ctx, data: map[spot][]byte{}, logs: map[string]*opened{}, index: map[tlog.Hash]int{},
 		made: &receipt.Receipt{Format: receipt.Format, ID: id},
 	}
 	switch {
@@ -80,8 +80,15 @@ type maker struct {
 	Sources
 	ctx   context.Context // of the question: one call, never kept
 	made  *receipt.Receipt
+	data  map[spot][]byte // of the receipt's messages
 	logs  map[string]*opened
 	index map[tlog.Hash]int // of the receipt's hashes
+}
+
+// spot is where a message is.
+type spot struct {
+	log      string
+	position uint64
 }
 
 // opened is a log as it is when the receipt is made.
@@ -141,15 +148,12 @@ func (m *maker) path(hashes []tlog.Hash) receipt.Path {
 
 // show adds a message of a stream.
 func (m *maker) show(log string, message eventlog.Message) error {
-	for i := range m.made.Messages {
-		if have := &m.made.Messages[i]; have.Log == log && have.Position == message.Seq {
-			return nil
-		}
+	at := spot{log, message.Seq}
+	if _, shown := m.data[at]; shown {
+		return nil
 	}
-	shown := receipt.Message{Log: log, Position: message.Seq, Subject: message.Subject}
-	if err := shown.SetData(message.Data); err != nil {
-		return err
-	}
+	m.data[at] = message.Data
+	shown := receipt.Message{Log: log, Position: message.Seq, Subject: message.Subject, Bytes: len(message.Data)}
 	var err error
 	if shown.Path, err = m.prove(log, message.Seq); err != nil {
 		return err
@@ -173,6 +177,15 @@ func (m *maker) finish() error {
 	slices.SortFunc(m.made.Messages, func(a, b receipt.Message) int {
 		return cmp.Or(cmp.Compare(a.Log, b.Log), cmp.Compare(a.Position, b.Position))
 	})
+	var list [][]byte
+	for _, one := range m.made.Messages {
+		list = append(list, m.data[spot{one.Log, one.Position}])
+	}
+	if len(list) > 0 {
+		if err := m.made.SetData(list); err != nil {
+			return err
+		}
+	}
 	data, err := m.made.Marshal()
 	if err != nil {
 		return err
