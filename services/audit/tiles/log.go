@@ -222,8 +222,8 @@ func (l *Log) append(leaf []byte) error {
 		if level == len(l.levels) {
 			l.levels = append(l.levels, nil)
 		}
-		tile := append(l.levels[level], hash[:]...)
-		l.levels[level] = tile
+		l.levels[level] = append(l.levels[level], hash[:]...)
+		tile := l.levels[level]
 		if len(tile) < tlog.TileWidth*len(hash) {
 			return nil
 		}
