@@ -1,6 +1,9 @@
 package acceptance
 
 import (
+	"errors"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -183,4 +186,52 @@ func TestWhatIsAlteredIsNamedAndRestored(t *testing.T) {
 			s.stop()
 		})
 	}
+}
+
+func TestTheLogsAreListedAndPublic(t *testing.T) {
+	dir := lived(t)
+	public := strings.TrimSpace(aliquot(t, "log", "keys", "--data", dir).ok(t).out)
+	if !strings.HasPrefix(public, "aliquot/") {
+		t.Fatalf("key %q", public)
+	}
+	var logs []struct {
+		Log, Origin, Root string
+		Size              int
+		Time              time.Time
+	}
+	aliquot(t, "log", "list", "--data", dir, "--json").ok(t).into(t, &logs)
+	if len(logs) != 5 {
+		t.Fatalf("%d logs", len(logs))
+	}
+	s := up(t, dir)
+	for _, l := range logs {
+		if l.Size == 0 || l.Root == "" || l.Time.IsZero() || !strings.HasPrefix(public, strings.TrimSuffix(l.Origin, "/"+l.Log)+"+") {
+			t.Errorf("%+v", l)
+		}
+		for path, want := range map[string]int{
+			"/tlog/" + l.Log + "/checkpoint":     http.StatusOK,
+			"/tlog/" + l.Log + "/tile/0/000.p/1": http.StatusOK,
+			"/tlog/" + l.Log + "/tile/0/001":     http.StatusNotFound,
+			"/tlog/" + l.Log + "/log.key":        http.StatusNotFound,
+		} {
+			response, err := http.Get(s.url + path) // Nobody's token.
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			if err = errors.Join(err, response.Body.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if response.StatusCode != want {
+				t.Errorf("%s: %s", path, response.Status)
+			}
+			if strings.HasSuffix(path, "/checkpoint") && !strings.HasPrefix(string(body), l.Origin+"\n") {
+				t.Errorf("%s: %s", path, body)
+			}
+		}
+	}
+	if c := aliquot(t, "log", "fsck", "--data", dir); c.code == 0 || !strings.Contains(c.err, "in use") {
+		t.Errorf("fsck beside a running process: exit %d %s", c.code, c.err)
+	}
+	s.stop()
 }
