@@ -147,8 +147,8 @@ var errCrash = errors.New("crash")
 // TestACrashAtAnyWriteLosesNothingPublished stops the process before each
 // operation in turn, with what it was about to write whole, half written or not
 // at all, then opens the log again and goes on. Fails when the checkpoint is
-// renamed before its tiles are written, when partial tiles are removed before the
-// full one is covered, or when the folder's own state is trusted beyond it.
+// published before its tiles are written, when partial tiles are removed before
+// it, or when a log goes on after an error.
 func TestACrashAtAnyWriteLosesNothingPublished(t *testing.T) {
 	key := testKey(t)
 	origin := key.Origin("control")
@@ -199,6 +199,17 @@ func TestACrashAtAnyWriteLosesNothingPublished(t *testing.T) {
 			again, err := Open(dir, origin, key)
 			if err != nil {
 				t.Fatalf("operation %d, %s of the write: %v", operation, tear, err)
+			}
+			for level := entries; level < 2; level++ {
+				for index := uint64(0); ; index++ {
+					n, ok := covered(level, index, again.Size())
+					if !ok {
+						break
+					}
+					if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(n.String()))); err != nil {
+						t.Fatalf("operation %d: what is published is not there: %v", operation, err)
+					}
+				}
 			}
 			if err := again.Extends(published); err != nil {
 				t.Fatalf("operation %d: %v", operation, err)
@@ -340,6 +351,8 @@ func mustReader(t testing.TB, dir string) *Reader {
 	return r
 }
 
+// Fails when a log signs without comparing with what is on disk, does not look
+// whether the checkpoint there is its own, or begins anew over tiles.
 func TestALogNeverSignsASecondHistory(t *testing.T) {
 	origin := testKey(t).Origin("control")
 	t.Run("a log without its checkpoint is not begun anew", func(t *testing.T) {
@@ -350,6 +363,31 @@ func TestALogNeverSignsASecondHistory(t *testing.T) {
 		}
 		if _, err := Open(dir, origin, testKey(t)); !errors.Is(err, errNoCheckpoint) {
 			t.Error(err)
+		}
+	})
+	// Fails when opening does not compare the tiles with the signed root.
+	t.Run("a checkpoint of another history is not taken for this one's", func(t *testing.T) {
+		dir := quickDir(t)
+		l := mustOpen(t, dir)
+		extend(t, l, 10)
+		other := l.Published()
+		other.Root[0] ^= 1
+		signed, err := other.Sign(testKey(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, checkpointName), signed, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(dir, origin, testKey(t)); !errors.Is(err, errTail) {
+			t.Error(err)
+		}
+		var named []string
+		if err := mustReader(t, dir).Check(func(f Fault) { named = append(named, f.Path) }); err != nil {
+			t.Fatal(err)
+		}
+		if len(named) != 1 || named[0] != checkpointName {
+			t.Errorf("named %q", named)
 		}
 	})
 	t.Run("a second writer stops the first", func(t *testing.T) {
