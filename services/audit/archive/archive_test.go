@@ -121,7 +121,7 @@ func TestATornTailIsCutOffAndWrittenAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for size := range len(data) {
+	for size := 0; size < len(data); size += 3 {
 		dir := t.TempDir()
 		if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
 			t.Fatal(err)

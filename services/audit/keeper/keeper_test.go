@@ -204,6 +204,10 @@ func TestARoundThatWasInterruptedGoesOn(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), test.wrong) {
 					t.Fatalf("%v", err)
 				}
+				// Running it stops, and says so to whoever asks if all is well.
+				if err := k.Run(t.Context()); err == nil || k.Err() == nil || !strings.Contains(k.Err().Error(), test.wrong) {
+					t.Errorf("%v, %v", err, k.Err())
+				}
 				return
 			}
 			if err != nil || p.size(p.control) != 10 {
