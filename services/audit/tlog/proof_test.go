@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	peer "golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // forest is a tree in memory, and its tiles.
@@ -111,11 +111,11 @@ func TestOthersAcceptOurInclusionProofs(t *testing.T) {
 				return VerifyInclusion(leaf, uint64(index), uint64(size), proof, root)
 			}
 			theirs := func(leaf Hash, index, size int, proof []Hash, root Hash) error {
-				var p peer.RecordProof
+				var p tlog.RecordProof
 				for _, h := range proof {
-					p = append(p, peer.Hash(h))
+					p = append(p, tlog.Hash(h))
 				}
-				return peer.CheckRecord(p, int64(size), peer.Hash(root), int64(index), peer.Hash(leaf))
+				return tlog.CheckRecord(p, int64(size), tlog.Hash(root), int64(index), tlog.Hash(leaf))
 			}
 			for who, verify := range map[string]func(Hash, int, int, []Hash, Hash) error{"ours": ours, "theirs": theirs} {
 				leaf := f.levels[0][index]
@@ -174,11 +174,11 @@ func TestOthersAcceptOurConsistencyProofs(t *testing.T) {
 			}
 			old, root := f.root(from), f.root(to)
 			theirs := func() error {
-				var p peer.TreeProof
+				var p tlog.TreeProof
 				for _, h := range proof {
-					p = append(p, peer.Hash(h))
+					p = append(p, tlog.Hash(h))
 				}
-				return peer.CheckTree(p, int64(to), peer.Hash(root), int64(from), peer.Hash(old))
+				return tlog.CheckTree(p, int64(to), tlog.Hash(root), int64(from), tlog.Hash(old))
 			}
 			ours := func() error { return VerifyConsistency(uint64(from), uint64(to), proof, old, root) }
 			for who, verify := range map[string]func() error{"ours": ours, "theirs": theirs} {
@@ -240,12 +240,12 @@ func TestAProofNeedsItsTiles(t *testing.T) {
 func TestOthersReadOurTiles(t *testing.T) {
 	f := grow(66_000)
 	for _, size := range sizes {
-		hashes := peer.TileHashReader(peer.Tree{N: int64(size), Hash: peer.Hash(f.root(size))}, tileReader{f})
-		root, err := peer.TreeHash(int64(size), hashes)
+		hashes := tlog.TileHashReader(tlog.Tree{N: int64(size), Hash: tlog.Hash(f.root(size))}, tileReader{f})
+		root, err := tlog.TreeHash(int64(size), hashes)
 		if err != nil || Hash(root) != f.root(size) {
 			t.Errorf("root of %d leaves is %v, %v", size, root, err)
 		}
-		proof, err := peer.ProveRecord(int64(size), int64(size/2), hashes)
+		proof, err := tlog.ProveRecord(int64(size), int64(size/2), hashes)
 		if err != nil {
 			t.Error(err)
 		}
@@ -260,7 +260,7 @@ type tileReader struct{ *forest }
 
 func (r tileReader) Height() int { return tileHeight }
 
-func (r tileReader) ReadTiles(tiles []peer.Tile) ([][]byte, error) {
+func (r tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	var all [][]byte
 	for _, t := range tiles {
 		data, err := r.tile(uint64(t.L), uint64(t.N), t.W)
@@ -272,4 +272,4 @@ func (r tileReader) ReadTiles(tiles []peer.Tile) ([][]byte, error) {
 	return all, nil
 }
 
-func (r tileReader) SaveTiles([]peer.Tile, [][]byte) {}
+func (r tileReader) SaveTiles([]tlog.Tile, [][]byte) {}
