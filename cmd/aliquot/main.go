@@ -59,7 +59,10 @@ type root struct {
 // errFalse ends a command whose answer is no: exit 1, nothing more to say.
 var errFalse = errors.New("the answer is no")
 
-func main() {
+func main() { os.Exit(run()) }
+
+// run is main with the exit code as its result.
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var line root
@@ -72,10 +75,11 @@ func main() {
 	)
 	switch err := parsed.Run(); {
 	case err == nil:
+		return 0
 	case errors.Is(err, errFalse):
-		os.Exit(1)
+		return 1
 	default:
 		fmt.Fprintln(os.Stderr, "aliquot:", err)
-		os.Exit(1)
+		return 1
 	}
 }

@@ -105,6 +105,12 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 				"token %q has a register already, and %s is another file: importing it would issue its units beside those there; say add if that is meant", token, name))
 		}
 	}
+	// On condition that nobody else records for the token meanwhile: two imports
+	// at once must not both find it empty.
+	var last uint64
+	for _, position := range there {
+		last = max(last, position)
+	}
 	for _, part := range events.SplitMovements(whole, events.MaxMovements) {
 		if position, ok := there[part.ID]; ok {
 			done.Position = max(done.Position, position)
@@ -114,10 +120,14 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 		if err != nil {
 			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", name, err))
 		}
-		position, err := s.Register.Publish(ctx, eventlog.RegisterSubject(string(token)), data, eventlog.PublishOptions{})
+		position, err := s.Register.Publish(ctx, eventlog.RegisterSubject(string(token)), data, eventlog.PublishOptions{ExpectLastSubjectSeq: &last})
+		if errors.Is(err, eventlog.ErrWrongLastSequence) {
+			return nil, huma.Error409Conflict(fmt.Sprintf("somebody else recorded movements of token %q at the same time: look, and import again", token))
+		}
 		if err != nil {
 			return nil, unavailable(err)
 		}
+		last = position
 		done.Effect, done.Position = "applied", position
 	}
 	return &answer[Imported]{done}, nil

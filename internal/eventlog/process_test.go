@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,7 +99,7 @@ func child(t *testing.T, role, dir string, wrapper ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	arguments := append(wrapper, binary)
+	arguments := append(slices.Clone(wrapper), binary)
 	command := exec.CommandContext(t.Context(), arguments[0], arguments[1:]...)
 	command.Env = append(os.Environ(), roleVariable+"="+role, dirVariable+"="+dir)
 	command.Stderr = os.Stderr

@@ -25,7 +25,7 @@ func (m *Map) Survey(path string) (Survey, error) {
 	if err != nil {
 		return Survey{}, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	return m.survey(r)
 }
 

@@ -138,5 +138,6 @@ func (e *encoder) merge(r *Result) {
 		}
 		merged = append(merged, mine)
 	}
-	r.Refusals = append(merged, theirs...)
+	merged = append(merged, theirs...)
+	r.Refusals = merged
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 // Book is a book as it stands.
@@ -77,9 +76,6 @@ type node struct {
 	declared   events.NodeDeclared
 	attributes []events.Attribute
 }
-
-// largestQuantity is what an event may have at most where its meter says nothing.
-var largestQuantity, _ = money.QuantityFromMantissa(0, 1_000_000_000_000_000, 0)
 
 func (d *Directory) declareBook(b events.BookDeclared) error {
 	if _, ok := d.providers[b.Provider]; !ok {
@@ -324,7 +320,7 @@ func (d *Directory) Meter(in events.Book, name events.Meter) (events.MeterDeclar
 	}
 	m, ok := b.meters[name]
 	if ok && m.Max.IsZero() {
-		m.Max = largestQuantity
+		m.Max = events.LargestQuantity
 	}
 	return m, ok
 }

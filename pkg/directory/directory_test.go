@@ -124,7 +124,7 @@ func TestWhatIsDeclaredIsFound(t *testing.T) {
 	if n, ok := d.Node("gpu-1"); !ok || n.Book != "eu" || !reflect.DeepEqual(n.Attributes, []events.Attribute{{Name: "gpu", Value: "H100"}, {Name: "region", Value: "eu-west"}}) {
 		t.Errorf("node %+v", n)
 	}
-	if m, ok := d.Meter("eu", "gpu.seconds"); !ok || m.Max != quantity("1000000000000000") {
+	if m, ok := d.Meter("eu", "gpu.seconds"); !ok || m.Max != quantity("100000000000000") {
 		t.Errorf("meter %+v", m)
 	}
 	if _, ok := d.Meter("us", "gpu.seconds"); ok {

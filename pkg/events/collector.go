@@ -214,15 +214,12 @@ func (c *Collector) findMeter(book *bookState, meter []byte) {
 	if fresh {
 		largest, ok := c.gate.Meter(book.route.Book, meter)
 		if largest.IsZero() {
-			largest = largestQuantity
+			largest = LargestQuantity
 		}
 		book.largest = append(book.largest, meterState{largest, nameState{known: ok}})
 	}
 	book.meter = int(number)
 }
-
-// largestQuantity is what one event may have where its meter does not say: 10¹⁵.
-var largestQuantity, _ = money.QuantityFromMantissa(0, 1e15, 0)
 
 // begin gives a lane an empty builder.
 func (c *Collector) begin(book *bookState, at int) {

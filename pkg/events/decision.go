@@ -69,7 +69,7 @@ type MeterDeclared struct {
 	Meter Meter          `json:"meter"`
 	Book  Book           `json:"book"`
 	Unit  string         `json:"unit"`
-	Max   money.Quantity `json:"max"` // the largest quantity of one event; zero means 10^15
+	Max   money.Quantity `json:"max"` // the largest quantity of one event; zero means [LargestQuantity], and nothing above that may be said
 }
 
 // CardDeclared adds a version of a rate card to a book. Versions are immutable;

@@ -93,7 +93,7 @@ func (b MeterDeclared) Validate() error {
 		p.add("unit", "is empty")
 	}
 	p.text("unit", b.Unit)
-	p.notNegative("max", b.Max.Sign())
+	p.quantity("max", b.Max)
 	return p.orNil()
 }
 
@@ -118,7 +118,7 @@ func (b CardDeclared) Validate() error {
 		if r.Per.Sign() <= 0 {
 			p.add(at+"per", "is not above zero")
 		}
-		p.notNegative(at+"granularity", r.Granularity.Sign())
+		p.quantity(at+"granularity", r.Granularity)
 	}
 	return p.orNil()
 }

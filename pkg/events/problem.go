@@ -96,6 +96,14 @@ func (p *Problems) notNegative(field string, sign int) {
 	}
 }
 
+// quantity wants nothing below zero and nothing above [LargestQuantity].
+func (p *Problems) quantity(field string, q money.Quantity) {
+	p.notNegative(field, q.Sign())
+	if q.Cmp(LargestQuantity) > 0 {
+		p.add(field, "%v is above %v", q, LargestQuantity)
+	}
+}
+
 func (p *Problems) seconds(field string, n int64) {
 	if n < 0 || n > maxSeconds {
 		p.add(field, "%d seconds is not between 0 and 100 years", n)

@@ -20,6 +20,12 @@ type Usage struct {
 	Retracts   string         // id of the event this one takes back
 }
 
+// LargestQuantity is 10¹⁴: what a meter may take in one event at most, and the
+// coarsest granularity. The events between two cuts are fewer than 2²⁰, so that
+// what they are billed together, at most twice this each, always fits 128 bits:
+// otherwise where a cut falls could decide what is refused.
+var LargestQuantity, _ = money.QuantityFromMantissa(0, 100_000_000_000_000, 0)
+
 // Attribute is one name and value that rate cards can match.
 type Attribute struct{ Name, Value string }
 

@@ -40,7 +40,8 @@ func reciprocalOf(d uint64) uint64 {
 
 // reciprocal returns (2¹⁹²-1) ÷ d - 2⁶⁴ for a d with its top bit set: the
 // paper's algorithm 6.
-func (d uint128) reciprocal() uint64 {
+func (a uint128) reciprocal() uint64 {
+	d := a
 	v := reciprocalOf(d.hi)
 	p := d.hi*v + d.lo
 	if p < d.lo {

@@ -10,11 +10,6 @@ type int128 struct {
 	lo uint64
 }
 
-var (
-	minInt128 = int128{hi: -1 << 63}
-	maxInt128 = int128{hi: 1<<63 - 1, lo: 1<<64 - 1}
-)
-
 // Sign returns -1 below zero, 0 at zero and 1 above.
 func (a int128) Sign() int {
 	if a.hi < 0 {
@@ -74,11 +69,11 @@ func (a int128) magnitude() (m uint128, negative bool) {
 	return uint128{-uint64(a.hi) - borrow, lo}, true
 }
 
-// signed returns ±m, or false where that does not fit.
-func (m uint128) signed(negative bool) (int128, bool) {
+// signed returns ±a, or false where that does not fit.
+func (a uint128) signed(negative bool) (int128, bool) {
 	if !negative {
-		return int128{int64(m.hi), m.lo}, m.hi>>63 == 0
+		return int128{int64(a.hi), a.lo}, a.hi>>63 == 0
 	}
-	lo, borrow := bits.Sub64(0, m.lo, 0)
-	return int128{int64(-m.hi - borrow), lo}, m.hi>>63 == 0 || m == uint128{hi: 1 << 63}
+	lo, borrow := bits.Sub64(0, a.lo, 0)
+	return int128{int64(-a.hi - borrow), lo}, a.hi>>63 == 0 || a == uint128{hi: 1 << 63}
 }

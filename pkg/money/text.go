@@ -226,7 +226,7 @@ func parseExponent[T string | []byte](s T) (int64, bool) {
 
 // scale returns a × 10ⁿ for a that is not zero, or false where that does not fit.
 func (a uint128) scale(n int64) (uint128, bool) {
-	ok := true
+	var ok bool
 	for n > 19 {
 		if a, ok = a.mul64(powersOfTen[19]); !ok {
 			return uint128{}, false

@@ -54,13 +54,6 @@ func (a uint128) trailingZeros() int {
 	return 64 + bits.TrailingZeros64(a.hi)
 }
 
-func (a uint128) leadingZeros() int {
-	if a.hi != 0 {
-		return bits.LeadingZeros64(a.hi)
-	}
-	return 64 + bits.LeadingZeros64(a.lo)
-}
-
 // mul64 returns a × b, or false where it does not fit.
 func (a uint128) mul64(b uint64) (product uint128, ok bool) {
 	carry, lo := bits.Mul64(a.lo, b)

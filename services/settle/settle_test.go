@@ -238,21 +238,6 @@ func (p *place) same() {
 	replayed.close()
 }
 
-// balances sums what is receivable.
-func (p *place) receivable() money.Amount {
-	p.h.t.Helper()
-	list, err := p.db.Balances(context.Background(), "customer:")
-	p.h.must(err)
-	var sum money.Amount
-	for _, b := range list {
-		if strings.HasSuffix(string(b.Account), ":receivable") {
-			sum, err = sum.Add(b.Debit)
-			p.h.must(err)
-		}
-	}
-	return sum
-}
-
 func (p *place) outcomes() (counts map[string]uint64) {
 	p.h.t.Helper()
 	list, err := p.db.Tallies(context.Background(), "")
@@ -375,7 +360,7 @@ func TestSettlersThatAreStoppedAtAnyMomentLoseAndRepeatNothing(t *testing.T) {
 	stop = run(s)
 	other.must(s.WaitEffective(t.Context(), uint64(other.decided)))
 	for i := range 6 {
-		last = other.send(segment(&b, 1+i*500, 500, nodes, customers, false))
+		other.send(segment(&b, 1+i*500, 500, nodes, customers, false))
 	}
 	last = other.send(segment(&b, 0, 1200, nodes, customers, true))
 	other.must(s.WaitSettled(t.Context(), last))

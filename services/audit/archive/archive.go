@@ -156,7 +156,7 @@ func (a *Archive) tail(f *os.File, first, synced uint64) (end int64, last uint64
 	last, end = first-1, s.offset
 	for {
 		_, err := s.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if last < synced {
 				return 0, 0, &Fault{Stream: a.stream, First: last + 1, Last: synced, File: f.Name(), Problem: "missing"}
 			}

@@ -106,7 +106,7 @@ func (r *Reader) Next() (Message, error) {
 			}
 			return r.lack(fault.Last, fault.Problem)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if err := r.shut(); err != nil {
 				return Message{}, err
 			}
@@ -173,14 +173,14 @@ func Last(dir, stream string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	last := first - 1
 	for {
 		m, err := r.Next()
 		if fault := (*Fault)(nil); errors.As(err, &fault) {
 			continue
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return last, nil
 		}
 		if err != nil {
@@ -271,7 +271,7 @@ func (s *scanner) damaged(read []byte, problem string) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	s.left, s.lost = append(read, rest...), true
+	s.left, s.lost = slices.Concat(read, rest), true
 	fault := &Fault{Stream: s.stream, First: s.last + 1, File: s.file, Problem: problem}
 	for skip := 1; skip+headBytes < len(s.left); skip++ {
 		m, _, ok := record(s.left[skip:])

@@ -100,8 +100,7 @@ type Waiting struct {
 
 // table writes columns under a heading; nothing where there is no row.
 type table struct {
-	w    *tabwriter.Writer
-	rows int
+	w *tabwriter.Writer
 }
 
 func section(w io.Writer, title string, columns ...string) *table {

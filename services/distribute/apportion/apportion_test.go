@@ -11,8 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aliquot-engine/aliquot/pkg/money"
 	"pgregory.net/rapid"
+
+	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 func amount(t testing.TB, s string) money.Amount {

@@ -81,8 +81,7 @@ func (b *book) window(d *Decoded) (oldest, latest int64) {
 // later adds seconds to an instant and stops at the ends of time.
 func later(t, seconds int64) int64 {
 	if seconds > math.MaxInt64/int64(time.Second) || seconds < math.MinInt64/int64(time.Second) {
-		seconds = 0
-		if t < 0 {
+		if seconds < 0 {
 			return math.MinInt64
 		}
 		return math.MaxInt64

@@ -74,7 +74,6 @@ type scenario struct {
 	m       *memory
 	s       *State
 	out     bytes.Buffer
-	batch   events.Message
 	builder events.Builder
 	pending []pendingEvent
 }
