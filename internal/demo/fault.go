@@ -54,7 +54,7 @@ func (w *World) Faults() []Fault {
 		one("customer-unknown", noon, data(node, "nobody", string(gpuSeconds), `"1"`, "")),
 		one("meter-unknown", noon, data(node, customer, "gpu.second", `"1"`, "")),
 		one("no-price", noon, data(node, customer, string(storageHours), `"12.5"`, "")),
-		one("price-overflows", noon, data(node, customer, string(licences), `"999999999999999"`, "")),
+		one("price-overflows", noon, data(node, customer, string(licences), `"99999999999999"`, "")),
 		one("takes-back", noon, data(node, customer, string(gpuSeconds), `"1"`, `,"retracts":"job-17"`)),
 		one("good-among-them", noon, gpu(`"42"`)),
 	)
