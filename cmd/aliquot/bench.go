@@ -15,7 +15,7 @@ import (
 // benchCommand measures the real path on this machine.
 type benchCommand struct {
 	Events     int      `help:"Usage events of the quickest variants; those that cost more take a part of them." default:"5000000"`
-	Variant    []string `help:"Only these variants: json, packed, json-ids, packed-ids, json-single, packed-single, json-lazy, packed-lazy." placeholder:"NAME"`
+	Variant    []string `help:"Only these variants: json, packed, json-ids, packed-ids, json-single, packed-single, json-unkept, packed-unkept, json-lazy, packed-lazy." placeholder:"NAME"`
 	Senders    int      `help:"Requests under way at once." default:"16"`
 	Lazy       bool     `help:"Also measure without syncing: what durability costs." name:"lazy-sync"`
 	Latency    bool     `help:"Measure latencies." default:"true" negatable:""`

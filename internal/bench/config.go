@@ -42,7 +42,8 @@ type Variant struct {
 	ids    bool // without sequences
 	single bool // every event has a node and a customer of its own
 	lazy   bool
-	part   int // of Config.Events: one in so many
+	unkept bool // no second copy and no verifiable logs
+	part   int  // of Config.Events: one in so many
 }
 
 // perBody is how many events a request has: what the goal says for JSON, and as
@@ -63,6 +64,10 @@ func Variants() []Variant {
 		{Name: "packed-ids", What: "as packed, ids instead of sequences", packed: true, ids: true, part: 4},
 		{Name: "json-single", What: "as json, every event its own customer and node", single: true, part: 10},
 		{Name: "packed-single", What: "as packed, every event its own customer and node", packed: true, single: true, part: 10},
+	}
+	for _, v := range list[:2] {
+		v.Name, v.What, v.unkept = v.Name+"-unkept", "as "+v.Name+", without second copy and logs", true
+		list = append(list, v)
 	}
 	for _, v := range list[:2] {
 		v.Name, v.What, v.lazy = v.Name+"-lazy", "as "+v.Name+", not synced", true

@@ -42,13 +42,14 @@ type Disk struct {
 	Other  int64 `json:"other"`  // other streams
 	SQL    int64 `json:"sql"`    // the database with its write-ahead log
 	IDs    int64 `json:"ids"`    // the index of events without sequence
+	Kept   int64 `json:"kept"`   // the second copy and the verifiable logs
 }
 
 // Sum is all of it.
-func (d Disk) Sum() int64 { return d.Usage + d.Ledger + d.Other + d.SQL + d.IDs }
+func (d Disk) Sum() int64 { return d.Usage + d.Ledger + d.Other + d.SQL + d.IDs + d.Kept }
 
 func (d Disk) less(e Disk) Disk {
-	return Disk{d.Usage - e.Usage, d.Ledger - e.Ledger, d.Other - e.Other, d.SQL - e.SQL, d.IDs - e.IDs}
+	return Disk{d.Usage - e.Usage, d.Ledger - e.Ledger, d.Other - e.Other, d.SQL - e.SQL, d.IDs - e.IDs, d.Kept - e.Kept}
 }
 
 func diskOf(dir string) (d Disk, err error) {
@@ -62,6 +63,8 @@ func diskOf(dir string) (d Disk, err error) {
 		}
 		name, _ := filepath.Rel(dir, path)
 		switch {
+		case strings.HasPrefix(name, "archive"), strings.HasPrefix(name, "tlog"):
+			d.Kept += info.Size()
 		case strings.Contains(name, "USAGE-"):
 			d.Usage += info.Size()
 		case strings.Contains(name, string(filepath.Separator)+"LEDGER"+string(filepath.Separator)):

@@ -24,8 +24,9 @@ type Figures struct {
 	Variant
 	Events    int     `json:"events"`
 	Seconds   float64 `json:"seconds"`    // from the first request to the last event settled
+	Kept      float64 `json:"kept"`       // seconds, from the first request until everything has its second copy and is signed
 	PerSecond int     `json:"per_second"` // events
-	CPU       int64   `json:"cpu_ns"`     // of the process, generator included
+	CPU       int64   `json:"cpu_ns"`     // of the process until everything is kept, generator included
 	Generator int64   `json:"generator_cpu_ns"`
 	Messages  uint64  `json:"messages"` // of USAGE
 	Postings  float64 `json:"postings"`
@@ -97,7 +98,7 @@ func measure(ctx context.Context, config Config, v Variant) (f Figures, err erro
 	if r.shapes, err = newShapes(v, time.Now().UTC().Truncate(24*time.Hour).Add(-24*time.Hour)); err != nil {
 		return f, err
 	}
-	if r.daemon, err = daemon.Open(ctx, daemon.Config{Dir: r.dir, Listen: "127.0.0.1:0", LazySync: v.lazy, Logger: config.Logger}); err != nil {
+	if r.daemon, err = daemon.Open(ctx, daemon.Config{Dir: r.dir, Listen: "127.0.0.1:0", LazySync: v.lazy, Unkept: v.unkept, Logger: config.Logger}); err != nil {
 		return f, err
 	}
 	defer func() { err = errors.Join(err, r.daemon.Close()) }()
@@ -187,13 +188,17 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 	if err == nil {
 		err = r.daemon.WaitSettled(ctx, 0, r.position.Load())
 	}
-	wall, spent := time.Since(start), cpu()-used
+	wall := time.Since(start)
+	if err == nil {
+		err = r.daemon.WaitKept(ctx)
+	}
+	kept, spent := time.Since(start), cpu()-used
 	close(stop)
 	watching.Wait()
 	if err = errors.Join(err, profiled()); err != nil {
 		return err
 	}
-	f.Seconds = wall.Seconds()
+	f.Seconds, f.Kept = wall.Seconds(), kept.Seconds()
 	f.PerSecond = int(float64(f.Events) / f.Seconds)
 	f.CPU = int64(spent) / int64(f.Events)
 	f.Peak = r.peak.Load()
