@@ -154,7 +154,7 @@ func (e *Examination) walk(ctx context.Context, extent eventlog.Info) error {
 			case errors.As(err, &fault):
 				lackUntil = fault.Last
 				e.add(&Difference{First: fault.First, Last: fault.Last, Side: SideArchive, Problem: fault.Problem})
-			case err == io.EOF:
+			case errors.Is(err, io.EOF):
 				lackUntil = max(e.Archived, e.Logged)
 			case err != nil:
 				return err

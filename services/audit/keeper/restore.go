@@ -92,7 +92,7 @@ func Restore(ctx context.Context, stream *eventlog.Stream, dir string) (restored
 	defer func() { err = errors.Join(err, r.Close()) }()
 	for {
 		m, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return restored, nil
 		}
 		if err != nil {
