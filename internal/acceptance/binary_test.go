@@ -118,7 +118,8 @@ type said struct {
 	out, err string
 }
 
-// patience is how long one command may take.
+// patience is how long one command may take. What takes longer is asked for its
+// goroutines.
 const patience = 5 * time.Minute
 
 // aliquot runs one command to its end.
@@ -129,12 +130,28 @@ func aliquot(t testing.TB, arguments ...string) said {
 	var out, complaint bytes.Buffer
 	c := command(ctx, t, arguments...)
 	c.Stdout, c.Stderr = &out, &complaint
+	c.Cancel, c.WaitDelay = func() error { return c.Process.Signal(syscall.SIGQUIT) }, 10*time.Second
 	err := c.Run()
 	s := said{line: strings.Join(arguments, " "), code: c.ProcessState.ExitCode(), out: out.String(), err: complaint.String()}
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) || s.code < 0 {
-		t.Fatalf("aliquot %s: %v\n%s", s.line, err, tail(s.err))
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) || s.code < 0 || ctx.Err() != nil {
+		t.Fatalf("aliquot %s: %v\n%s%s", s.line, err, tail(s.err), kept(t, s.err))
 	}
 	return s
+}
+
+// kept writes a text that is too long for a test's log to a file that outlives
+// the test.
+func kept(t testing.TB, text string) string {
+	t.Helper()
+	f, err := os.CreateTemp("", "aliquot-acceptance-*.txt")
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		return err.Error()
+	}
+	return "\nall of it: " + f.Name()
 }
 
 // ok asserts that the command succeeded.

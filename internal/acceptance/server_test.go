@@ -56,11 +56,13 @@ func (j *journal) Write(p []byte) (int, error) {
 	return j.text.Write(p)
 }
 
-func (j *journal) String() string {
+func (j *journal) all() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return tail(j.text.String())
+	return j.text.String()
 }
+
+func (j *journal) String() string { return tail(j.all()) }
 
 // launch starts aliquot up and does not wait until it answers. A wrapper, such
 // as strace, runs it as its own child.
@@ -105,7 +107,7 @@ func launch(t testing.TB, dir string, wrapper []string, arguments ...string) (s 
 		_ = read.Close()
 		close(s.ended)
 	}()
-	t.Cleanup(s.kill)
+	t.Cleanup(s.end)
 	return s, said
 }
 
@@ -164,6 +166,25 @@ func (s *server) kill() {
 		<-s.ended
 	}
 	s.client.CloseIdleConnections()
+}
+
+// end kills what still runs when the test is over. After a failure it is asked
+// for its goroutines first: what it waited for may be what failed.
+func (s *server) end() {
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	if s.t.Failed() {
+		_ = s.process.Signal(syscall.SIGQUIT)
+		select {
+		case <-s.ended:
+		case <-time.After(10 * time.Second):
+		}
+		s.t.Log("the server was running still", kept(s.t, s.log.all()))
+	}
+	s.kill()
 }
 
 // stop ends the process in order and asserts that it does.
