@@ -201,11 +201,11 @@ func openStore(t testing.TB) *sqlite.DB {
 	return db
 }
 
+// wait is bounded by the time of the whole test run only: how long a register
+// takes depends on the machine.
 func (r *running) wait(t testing.TB, position uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := r.WaitDone(ctx, position); err != nil {
+	if err := r.WaitDone(t.Context(), position); err != nil {
 		t.Fatal(err)
 	}
 }
