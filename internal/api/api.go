@@ -25,8 +25,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
@@ -63,7 +63,7 @@ type Config struct {
 	Ledger   *eventlog.Stream
 	Usage    *eventlog.Stream
 	Payout   *eventlog.Stream
-	Store    *sqlite.DB
+	Store    *store.DB
 	IDs      *ids.Store       // foreign identities, for explain
 	Streams  *eventlog.Log    // for replay
 	Ingest   http.Handler     // POST /v1/events and what belongs to it

@@ -41,6 +41,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/relay"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
@@ -99,11 +100,11 @@ const stopPatience = 15 * time.Second
 type Daemon struct {
 	config   Config
 	log      *eventlog.Log
-	store    *sqlite.DB
+	store    *store.DB
 	ids      *ids.Store
 	streams  streams
 	settler  *settle.Settler
-	settled  *sqlite.Settle
+	settled  *store.Settle
 	payer    *distribute.Distributor
 	ingest   *ingest.Service
 	keeper   *keeper.Keeper // nil where Unkept

@@ -10,7 +10,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/relay"
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
@@ -136,12 +136,12 @@ func TestPayoutHoldsTheJournalAndWhatBecameOfIt(t *testing.T) {
 	r.wait(t, last)
 	_ = r.stop()
 	// The relay is cut short by the stop: what is left is carried now, once.
-	store, _, err := db.Distribute(t.Context(), "relay")
+	payer, _, err := db.Distribute(t.Context(), "relay")
 	if err != nil {
 		t.Fatal(err)
 	}
-	drain(t, s, store)
-	drain(t, s, store)
+	drain(t, s, payer)
+	drain(t, s, payer)
 
 	records := ""
 	made, void, planned := 0, 0, 0
@@ -181,7 +181,7 @@ func TestPayoutHoldsTheJournalAndWhatBecameOfIt(t *testing.T) {
 		}
 	}
 	want := ""
-	if err := db.Journal(t.Context(), func(_ string, row sqlite.Written) error {
+	if err := db.Journal(t.Context(), func(_ string, row store.Written) error {
 		want += fmt.Sprintf("%d %d %x\n", row.Cut, row.Part, row.Record)
 		return nil
 	}); err != nil {
@@ -201,7 +201,7 @@ func TestPayoutHoldsTheJournalAndWhatBecameOfIt(t *testing.T) {
 	}
 }
 
-type journal struct{ *sqlite.Distribute }
+type journal struct{ *store.Distribute }
 
 func (j journal) Rows(ctx context.Context, from uint64, limit int) (rows []relay.Row, err error) {
 	list, err := j.Messages(ctx, from, limit)
@@ -211,7 +211,7 @@ func (j journal) Rows(ctx context.Context, from uint64, limit int) (rows []relay
 	return rows, err
 }
 
-func drain(t *testing.T, s *streams, store *sqlite.Distribute) {
+func drain(t *testing.T, s *streams, store *store.Distribute) {
 	t.Helper()
 	if err := relay.New(journal{store}, s.payout, quiet).Drain(t.Context()); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -54,7 +54,7 @@ func TestScenarios(t *testing.T) {
 type player struct {
 	t    *testing.T
 	s    *streams
-	db   *sqlite.DB
+	db   *store.DB
 	d    *running
 	next uint64 // journal row
 	runs int

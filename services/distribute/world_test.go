@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -156,7 +157,7 @@ type running struct {
 }
 
 // run starts a distributor; wrap may put something between it and the store.
-func (s *streams) run(db *sqlite.DB, nonce string, until uint64, wrap func(distribute.Store) distribute.Store) *running {
+func (s *streams) run(db *store.DB, nonce string, until uint64, wrap func(distribute.Store) distribute.Store) *running {
 	s.t.Helper()
 	store, cursor, err := db.Distribute(context.Background(), nonce)
 	if err != nil {
@@ -191,7 +192,7 @@ func (s *streams) run(db *sqlite.DB, nonce string, until uint64, wrap func(distr
 	return r
 }
 
-func openStore(t testing.TB) *sqlite.DB {
+func openStore(t testing.TB) *store.DB {
 	t.Helper()
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "store.db"))
 	if err != nil {
@@ -211,12 +212,12 @@ func (r *running) wait(t testing.TB, position uint64) {
 }
 
 // journalText is every posting of the distributor from a row on, for reading.
-func journalText(t testing.TB, db *sqlite.DB, from uint64) (text string, next uint64) {
+func journalText(t testing.TB, db *store.DB, from uint64) (text string, next uint64) {
 	t.Helper()
 	var b strings.Builder
 	next = from
-	err := db.Journal(context.Background(), func(writer string, row sqlite.Written) error {
-		if writer != sqlite.DistributeWriter || row.Number < from {
+	err := db.Journal(context.Background(), func(writer string, row store.Written) error {
+		if writer != store.DistributeWriter || row.Number < from {
 			return nil
 		}
 		next = row.Number + 1
@@ -239,10 +240,10 @@ func journalText(t testing.TB, db *sqlite.DB, from uint64) (text string, next ui
 }
 
 // journalBytes is every journal row as it is stored.
-func journalBytes(t testing.TB, db *sqlite.DB) string {
+func journalBytes(t testing.TB, db *store.DB) string {
 	t.Helper()
 	var b strings.Builder
-	err := db.Journal(context.Background(), func(writer string, row sqlite.Written) error {
+	err := db.Journal(context.Background(), func(writer string, row store.Written) error {
 		fmt.Fprintf(&b, "%s %d %d %d %x\n", writer, row.Number, row.Cut, row.Part, row.Record)
 		return nil
 	})
@@ -253,7 +254,7 @@ func journalBytes(t testing.TB, db *sqlite.DB) string {
 }
 
 // checkBooks checks the invariants between the ledger and what is kept beside it.
-func checkBooks(t testing.TB, db *sqlite.DB) {
+func checkBooks(t testing.TB, db *store.DB) {
 	t.Helper()
 	ctx := context.Background()
 	balances := map[ledger.Place]money.Amount{} // credit less debit

@@ -16,6 +16,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/relay"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -131,9 +132,9 @@ func segment(b *events.Builder, k, n, nodes, customers int, foreign bool) events
 // place is one store and its settlers, one after the other.
 type place struct {
 	h     *house
-	db    *sqlite.DB
+	db    *store.DB
 	ids   *ids.Store
-	store *sqlite.Settle
+	store *store.Settle
 	fail  *failing
 }
 
@@ -205,7 +206,7 @@ func run(s *settle.Settler) (stop func() error) {
 func (p *place) journal() (rows [][]byte, hash [32]byte) {
 	p.h.t.Helper()
 	sum := ledger.NewJournal()
-	p.h.must(p.store.Journal(context.Background(), 1, 0, func(w sqlite.Written) error {
+	p.h.must(p.store.Journal(context.Background(), 1, 0, func(w store.Written) error {
 		rows = append(rows, w.Record)
 		r, err := ledger.DecodeRecord(w.Record)
 		if err != nil {

@@ -2,39 +2,31 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
-	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// DistributeWriter is the name under which the distributor writes the journal.
-const DistributeWriter = "distribute"
-
-// Distribute is the distributor in the store: what it commits and reads back.
-// One goroutine commits; the reading methods may be called from any.
-type Distribute struct {
-	*Writer
-	db    *DB
+// distributor is the distributor in the store.
+type distributor struct {
+	*writer
+	db    *engine
 	epoch uint64
 	nonce string
 }
 
-// Distribute returns the distributor's part of the store, taking it over from
-// whoever had it: an earlier distributor's next commit fails with [distribution.ErrFenced].
-// The nonce names this one; it is chosen at random by the caller.
-func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distribution.Cursor, error) {
+// Distribute is [store.Engine].
+func (db *engine) Distribute(ctx context.Context, nonce string) (store.DistributeCommitter, distribution.Cursor, error) {
 	var cursor distribution.Cursor
-	w, err := db.Writer(ctx, DistributeWriter)
+	w, err := db.writer(ctx, store.DistributeWriter)
 	if err != nil {
 		return nil, cursor, err
 	}
-	err = db.Write(ctx, func(conn *sqlite.Conn) error {
+	err = db.write(ctx, func(conn *sqlite.Conn) error {
 		err := query(conn, `INSERT INTO distribute_cursor VALUES (1, 0, 0, zeroblob(32), 0, 0, zeroblob(32), 0, '') ON CONFLICT DO NOTHING`, nil)
 		if err != nil {
 			return err
@@ -42,47 +34,18 @@ func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distri
 		if err := query(conn, "UPDATE distribute_cursor SET epoch = epoch + 1, nonce = ?", nil, nonce); err != nil {
 			return err
 		}
-		cursor, err = distributeCursor(conn)
+		cursor, err = store.ReadDistributeCursor(&reader{conn})
 		return err
 	})
 	if err != nil {
-		return nil, cursor, fmt.Errorf("taking over distribution: %w", err)
+		return nil, cursor, err
 	}
-	return &Distribute{Writer: w, db: db, epoch: cursor.Epoch, nonce: nonce}, cursor, nil
+	return &distributor{writer: w, db: db, epoch: cursor.Epoch, nonce: nonce}, cursor, nil
 }
 
-// DistributeCursor returns how far the distributor has come; a zero Epoch where
-// there never was one.
-func (db *DB) DistributeCursor(ctx context.Context) (c distribution.Cursor, err error) {
-	err = db.Read(ctx, func(conn *sqlite.Conn) error {
-		c, err = distributeCursor(conn)
-		return err
-	})
-	return c, err
-}
-
-func distributeCursor(conn *sqlite.Conn) (c distribution.Cursor, err error) {
-	err = query(conn, `SELECT control_created, control, control_hash, ledger_created, ledger, ledger_hash, epoch, nonce
-		FROM distribute_cursor`, func(s *sqlite.Stmt) error {
-		c.Control, c.Ledger = mark(s, 0), mark(s, 3)
-		c.Epoch, c.Nonce = uint64(s.ColumnInt64(6)), s.ColumnText(7)
-		return nil
-	})
-	return c, err
-}
-
-func mark(s *sqlite.Stmt, column int) (m distribution.Mark) {
-	m.Created, m.Position = s.ColumnInt64(column), uint64(s.ColumnInt64(column+1))
-	s.ColumnBytes(column+2, m.Hash[:])
-	return m
-}
-
-// Commit writes a step in one transaction with the cursor, which it moves from
-// one pair of marks to the step's. Where the cursor is elsewhere, [distribution.ErrFenced]
-// says that somebody else moved it; nil that this distributor itself did, in a
-// commit whose outcome it had not learned.
-func (d *Distribute) Commit(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error {
-	err := d.db.Write(ctx, func(conn *sqlite.Conn) error {
+// Commit is [store.DistributeCommitter].
+func (d *distributor) Commit(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error {
+	err := d.db.write(ctx, func(conn *sqlite.Conn) error {
 		to := step
 		err := query(conn, `UPDATE distribute_cursor SET control_created = ?, control = ?, control_hash = ?,
 			ledger_created = ?, ledger = ?, ledger_hash = ? WHERE control = ? AND ledger = ? AND epoch = ? AND nonce = ?`, nil,
@@ -93,7 +56,7 @@ func (d *Distribute) Commit(ctx context.Context, control, read distribution.Mark
 			return err
 		}
 		if conn.Changes() == 0 {
-			now, err := distributeCursor(conn)
+			now, err := store.ReadDistributeCursor(&reader{conn})
 			switch {
 			case err != nil:
 				return err
@@ -113,13 +76,13 @@ func (d *Distribute) Commit(ctx context.Context, control, read distribution.Mark
 	return nil
 }
 
-func (d *Distribute) write(conn *sqlite.Conn, step *distribution.Step) error {
-	rows := make([]Row, len(step.Records))
+func (d *distributor) write(conn *sqlite.Conn, step *distribution.Step) error {
+	rows := make([]entry, len(step.Records))
 	for i := range step.Records {
 		r := &step.Records[i]
-		rows[i] = Row{Cut: r.Cut, Book: r.Book, Part: r.Part, Record: step.Encoded[i], Posts: r.Entries}
+		rows[i] = entry{Cut: r.Cut, Book: r.Book, Part: r.Part, Record: step.Encoded[i], Posts: r.Entries}
 	}
-	last, err := d.Append(conn, rows)
+	last, err := d.append(conn, rows)
 	if err != nil {
 		return err
 	}
@@ -196,21 +159,6 @@ func messages(conn *sqlite.Conn, list []distribution.Message, first uint64) erro
 		}
 	}
 	return nil
-}
-
-// Messages returns at most limit messages for PAYOUT from a number on.
-func (d *Distribute) Messages(ctx context.Context, from uint64, limit int) (list []distribution.Outgoing, err error) {
-	err = d.db.Read(ctx, func(conn *sqlite.Conn) error {
-		return query(conn, `SELECT number, token, coalesce(data, record) FROM payout_message
-			LEFT JOIN journal ON journal.id = ?1 | payout_message.journal WHERE number >= ?2 ORDER BY number LIMIT ?3`, func(s *sqlite.Stmt) error {
-			list = append(list, distribution.Outgoing{Number: uint64(s.ColumnInt64(0)), Token: events.Token(s.ColumnText(1)), Data: blob(s, 2)})
-			return nil
-		}, d.id<<numberBits, int64(from), limit)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading messages for PAYOUT: %w", err)
-	}
-	return list, nil
 }
 
 func made(conn *sqlite.Conn, d *distribution.Distribution) error {
@@ -293,7 +241,7 @@ func entitlements(conn *sqlite.Conn, owed distribution.Owed) error {
 }
 
 func payouts(conn *sqlite.Conn, list distribution.Payouts) error {
-	control, _, err := controlOf(conn, list.Distribution)
+	control, err := store.ControlOf(&reader{conn}, list.Distribution)
 	if err != nil {
 		return err
 	}
@@ -312,70 +260,4 @@ func payouts(conn *sqlite.Conn, list distribution.Payouts) error {
 		return fmt.Errorf("writing payouts of %s: %w", list.Distribution, err)
 	}
 	return nil
-}
-
-// errUnknown means that a distribution of that id was not made.
-var errUnknown = errors.New("no such distribution")
-
-// controlOf finds the key of a distribution's rows.
-func controlOf(conn *sqlite.Conn, id string) (control int64, token events.Token, err error) {
-	err = query(conn, "SELECT control, token FROM distribution WHERE id = ?", func(s *sqlite.Stmt) error {
-		control, token = s.ColumnInt64(0), events.Token(s.ColumnText(1))
-		return nil
-	}, id)
-	if err == nil && control == 0 {
-		err = fmt.Errorf("distribution %q: %w", id, errUnknown)
-	}
-	return control, token, err
-}
-
-// Inbox returns what reached a token's inbox up to and including a position in
-// LEDGER and was not distributed yet, by ascending asset; never below zero.
-func (d *Distribute) Inbox(ctx context.Context, token events.Token, through uint64) (list []distribution.Handover, err error) {
-	err = d.db.Read(ctx, func(conn *sqlite.Conn) error {
-		err := query(conn, "SELECT asset, amount FROM handover WHERE token = ? AND position <= ? ORDER BY asset, position", func(s *sqlite.Stmt) error {
-			asset := money.Asset(s.ColumnText(0))
-			if n := len(list); n == 0 || list[n-1].Asset != asset {
-				list = append(list, distribution.Handover{Token: token, Asset: asset, Position: through})
-			}
-			last := &list[len(list)-1]
-			last.Amount, err = last.Amount.Add(amount(s, 1))
-			return err
-		}, string(token), int64(through))
-		if err != nil {
-			return err
-		}
-		for i := range list {
-			h := &list[i]
-			err := query(conn, "SELECT pool.inbox FROM distribution JOIN pool ON pool.distribution = control WHERE token = ? AND asset = ?", func(s *sqlite.Stmt) error {
-				h.Amount, err = h.Amount.Sub(amount(s, 0))
-				return err
-			}, string(token), string(h.Asset))
-			if err != nil {
-				return err
-			}
-			if h.Amount.Sign() < 0 {
-				h.Amount = money.Amount{} // a later distribution rests on an earlier position
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading the inbox of %s: %w", token, err)
-	}
-	return list, nil
-}
-
-// SettledAt returns the position in LEDGER that says that a period is settled;
-// 0 where none does yet. A closing settles every period up to its own, so the
-// first that names this period or a later one says it: labels of one calendar
-// sort as their periods do.
-func (d *Distribute) SettledAt(ctx context.Context, book events.Book, period events.Period) (position uint64, err error) {
-	err = d.db.Read(ctx, func(conn *sqlite.Conn) error {
-		return query(conn, "SELECT position FROM settled_period WHERE book = ? AND period >= ? ORDER BY period LIMIT 1", func(s *sqlite.Stmt) error {
-			position = uint64(s.ColumnInt64(0))
-			return nil
-		}, string(book), string(period))
-	})
-	return position, err
 }

@@ -8,20 +8,17 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// numberBits is how many bits of a journal row's id number it among its
-// writer's rows: 10¹² of them.
-const numberBits = 40
-
 // cached bounds each of the two caches below, in entries of about 150 bytes.
 const cached = 1 << 17
 
-// Row is one journal row to append.
-type Row struct {
+// entry is one journal row to append.
+type entry struct {
 	Cut    uint64 // position that it was cut at
 	Book   events.Book
 	Part   int
@@ -29,28 +26,11 @@ type Row struct {
 	Posts  []ledger.Entry // the same record's entries, for the balances
 }
 
-// Written is one journal row as it was written.
-type Written struct {
-	Number uint64 // 1, 2, … among its writer's rows
-	Cut    uint64
-	Book   events.Book
-	Part   int
-	Record []byte
-}
-
-// Balance is what was posted to an account in one asset, over all writers.
-type Balance struct {
-	Account       ledger.Account
-	Asset         money.Asset
-	Debit, Credit money.Amount
-}
-
-// Writer appends journal rows under one name. Its accounts' balances in the
+// writer appends journal rows under one name. Its accounts' balances in the
 // store are the fold of its own rows only.
-type Writer struct {
-	db   *DB
-	id   int64
-	name string
+type writer struct {
+	db *engine
+	id int64
 
 	// Guarded by db.mu.
 	last     uint64 // number of the newest row; 0 and !known: not read yet
@@ -72,10 +52,10 @@ type accounts struct {
 
 func newAccounts() accounts { return accounts{id: make(map[ledger.Account]int64)} }
 
-// Writer returns the writer of that name, registering it the first time.
-func (db *DB) Writer(ctx context.Context, name string) (*Writer, error) {
-	w := &Writer{db: db, name: name, balances: make(map[balanceKey]sides)}
-	err := db.Write(ctx, func(conn *sqlite.Conn) error {
+// writer returns the writer of that name, registering it the first time.
+func (db *engine) writer(ctx context.Context, name string) (*writer, error) {
+	w := &writer{db: db, balances: make(map[balanceKey]sides)}
+	err := db.write(ctx, func(conn *sqlite.Conn) error {
 		if err := query(conn, "INSERT INTO writer (name) VALUES (?) ON CONFLICT DO NOTHING", nil, name); err != nil {
 			return err
 		}
@@ -93,18 +73,15 @@ func (db *DB) Writer(ctx context.Context, name string) (*Writer, error) {
 	return w, nil
 }
 
-// Name returns the writer's name.
-func (w *Writer) Name() string { return w.name }
-
-func (w *Writer) forget() {
+func (w *writer) forget() {
 	w.known = false
 	clear(w.balances)
 }
 
-// Append writes the rows in their order and adds their postings to the
-// balances. Call it within [DB.Write] only. It returns the number of the last
+// append writes the rows in their order and adds their postings to the
+// balances. Call it within write only. It returns the number of the last
 // row of this writer. A balance that overflows is an error: nothing is wrapped.
-func (w *Writer) Append(conn *sqlite.Conn, rows []Row) (last uint64, err error) {
+func (w *writer) append(conn *sqlite.Conn, rows []entry) (last uint64, err error) {
 	if !w.known {
 		if w.last, err = w.newest(conn); err != nil {
 			return 0, err
@@ -119,7 +96,7 @@ func (w *Writer) Append(conn *sqlite.Conn, rows []Row) (last uint64, err error) 
 	for i := range rows {
 		r := &rows[i]
 		w.last++
-		insert.BindInt64(1, w.id<<numberBits|int64(w.last))
+		insert.BindInt64(1, w.id<<store.NumberBits|int64(w.last))
 		insert.BindInt64(2, int64(r.Cut))
 		insert.BindText(3, string(r.Book))
 		insert.BindInt64(4, int64(r.Part))
@@ -160,7 +137,7 @@ func fold(into map[postedKey]sides, p *ledger.Posting) error {
 
 // add adds to the balances, in the order of the primary key, which is several
 // times faster than at random.
-func (w *Writer) add(conn *sqlite.Conn, deltas map[postedKey]sides) error {
+func (w *writer) add(conn *sqlite.Conn, deltas map[postedKey]sides) error {
 	type change struct {
 		key   balanceKey
 		sides sides
@@ -230,7 +207,7 @@ func (w *Writer) add(conn *sqlite.Conn, deltas map[postedKey]sides) error {
 	return nil
 }
 
-func (w *Writer) balance(conn *sqlite.Conn, k balanceKey) (found sides, err error) {
+func (w *writer) balance(conn *sqlite.Conn, k balanceKey) (found sides, err error) {
 	s, err := conn.Prepare("SELECT debit, credit FROM balance WHERE writer = ? AND account = ? AND asset = ?")
 	if err != nil {
 		return found, err
@@ -255,18 +232,18 @@ func amount(s *sqlite.Stmt, column int) money.Amount {
 	return money.AmountFromBytes(b)
 }
 
-func (w *Writer) newest(conn *sqlite.Conn) (number uint64, err error) {
+func (w *writer) newest(conn *sqlite.Conn) (number uint64, err error) {
 	err = query(conn, "SELECT max(id) FROM journal WHERE id BETWEEN ? AND ?", func(s *sqlite.Stmt) error {
 		if !s.ColumnIsNull(0) {
-			number = uint64(s.ColumnInt64(0) & (1<<numberBits - 1))
+			number = uint64(s.ColumnInt64(0) & (1<<store.NumberBits - 1))
 		}
 		return nil
-	}, w.id<<numberBits, w.id<<numberBits|(1<<numberBits-1))
+	}, w.id<<store.NumberBits, w.id<<store.NumberBits|(1<<store.NumberBits-1))
 	return number, err
 }
 
 // account returns an account's id, giving it one the first time.
-func (db *DB) account(conn *sqlite.Conn, name ledger.Account) (int64, error) {
+func (db *engine) account(conn *sqlite.Conn, name ledger.Account) (int64, error) {
 	if id, ok := db.accounts.id[name]; ok {
 		return id, nil
 	}
@@ -296,7 +273,7 @@ func (db *DB) account(conn *sqlite.Conn, name ledger.Account) (int64, error) {
 }
 
 // nextAccount is the id of the account that is added next.
-func (db *DB) nextAccount(conn *sqlite.Conn) (int64, error) {
+func (db *engine) nextAccount(conn *sqlite.Conn) (int64, error) {
 	if db.accounts.next == 0 {
 		err := query(conn, "SELECT coalesce(max(id), 0) + 1 FROM account", func(s *sqlite.Stmt) error {
 			db.accounts.next = s.ColumnInt64(0)
@@ -325,114 +302,9 @@ func findAccount(conn *sqlite.Conn, name ledger.Account) (id int64, err error) {
 	return id, err
 }
 
-// Relayed returns how far the writer's rows are known to be in its stream: the
-// number of the last row that is, and its position there. Both are 0 before the
-// first. More rows may be there than this says, never fewer.
-func (w *Writer) Relayed(ctx context.Context) (number, position uint64, err error) {
-	err = w.db.Read(ctx, func(conn *sqlite.Conn) error {
-		return query(conn, "SELECT relayed, published FROM writer WHERE id = ?", func(s *sqlite.Stmt) error {
-			number, position = uint64(s.ColumnInt64(0)), uint64(s.ColumnInt64(1))
-			return nil
-		}, w.id)
+// SetRelayed records what [store.Writer.Relayed] returns.
+func (db *engine) SetRelayed(ctx context.Context, writer string, number, position uint64) error {
+	return db.write(ctx, func(conn *sqlite.Conn) error {
+		return query(conn, "UPDATE writer SET relayed = ?, published = ? WHERE name = ?", nil, int64(number), int64(position), writer)
 	})
-	return number, position, err
-}
-
-// SetRelayed records what [Writer.Relayed] returns.
-func (w *Writer) SetRelayed(ctx context.Context, number, position uint64) error {
-	return w.db.Write(ctx, func(conn *sqlite.Conn) error {
-		return query(conn, "UPDATE writer SET relayed = ?, published = ? WHERE id = ?", nil, int64(number), int64(position), w.id)
-	})
-}
-
-// Journal calls each for the writer's rows from that number on, ascending, at
-// most limit of them (0: all), until it returns an error, which Journal returns.
-func (w *Writer) Journal(ctx context.Context, from uint64, limit int, each func(Written) error) error {
-	if limit <= 0 {
-		limit = -1
-	}
-	return w.db.Read(ctx, func(conn *sqlite.Conn) error {
-		return query(conn, "SELECT id, cut, book, part, record FROM journal WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
-			func(s *sqlite.Stmt) error { return each(written(s)) },
-			w.id<<numberBits|int64(from), w.id<<numberBits|(1<<numberBits-1), limit)
-	})
-}
-
-func written(s *sqlite.Stmt) Written {
-	return Written{
-		Number: uint64(s.ColumnInt64(0) & (1<<numberBits - 1)),
-		Cut:    uint64(s.ColumnInt64(1)),
-		Book:   events.Book(s.ColumnText(2)),
-		Part:   s.ColumnInt(3),
-		Record: blob(s, 4),
-	}
-}
-
-// Last returns the number of the writer's newest row, 0 before the first.
-func (w *Writer) Last(ctx context.Context) (number uint64, err error) {
-	err = w.db.Read(ctx, func(conn *sqlite.Conn) error {
-		number, err = w.newest(conn)
-		return err
-	})
-	return number, err
-}
-
-// Journal calls each for the rows of every writer, writer by writer in the
-// order of their registration, ascending.
-func (db *DB) Journal(ctx context.Context, each func(writer string, row Written) error) error {
-	return db.Read(ctx, func(conn *sqlite.Conn) error {
-		return JournalOf(conn, each)
-	})
-}
-
-// JournalOf is [DB.Journal] within a [DB.Read] that reads more.
-func JournalOf(conn *sqlite.Conn, each func(writer string, row Written) error) error {
-	names := make(map[int64]string)
-	err := query(conn, "SELECT id, name FROM writer", func(s *sqlite.Stmt) error {
-		names[s.ColumnInt64(0)] = s.ColumnText(1)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return query(conn, "SELECT id, cut, book, part, record FROM journal ORDER BY id", func(s *sqlite.Stmt) error {
-		return each(names[s.ColumnInt64(0)>>numberBits], written(s))
-	})
-}
-
-// Balances returns the balances of the accounts whose name begins with prefix
-// (every account: ""), ascending by account and asset, summed over writers.
-func (db *DB) Balances(ctx context.Context, prefix string) (list []Balance, err error) {
-	err = db.Read(ctx, func(conn *sqlite.Conn) error {
-		list, err = BalancesOf(conn, prefix)
-		return err
-	})
-	return list, err
-}
-
-// BalancesOf is [DB.Balances] within a [DB.Read] or [DB.Write] that does more.
-func BalancesOf(conn *sqlite.Conn, prefix string) ([]Balance, error) {
-	var list []Balance
-	// Names are UTF-8, so U+10FFFF sorts after every name with the prefix.
-	err := query(conn, `SELECT account.name, balance.asset, balance.debit, balance.credit
-		FROM account CROSS JOIN writer CROSS JOIN balance
-		WHERE account.name >= ?1 AND account.name < ?1 || char(0x10ffff)
-		AND balance.writer = writer.id AND balance.account = account.id
-		ORDER BY account.name, balance.asset`, func(s *sqlite.Stmt) error {
-		b := Balance{ledger.Account(s.ColumnText(0)), money.Asset(s.ColumnText(1)), amount(s, 2), amount(s, 3)}
-		if n := len(list); n > 0 && list[n-1].Account == b.Account && list[n-1].Asset == b.Asset {
-			var err error
-			if b.Debit, err = b.Debit.Add(list[n-1].Debit); err != nil {
-				return fmt.Errorf("summing %s: %w", b.Account, err)
-			}
-			if b.Credit, err = b.Credit.Add(list[n-1].Credit); err != nil {
-				return fmt.Errorf("summing %s: %w", b.Account, err)
-			}
-			list[n-1] = b
-			return nil
-		}
-		list = append(list, b)
-		return nil
-	}, prefix)
-	return list, err
 }

@@ -9,19 +9,20 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-func row(cut uint64, debit, credit ledger.Account, atto int64) Row {
-	return Row{Cut: cut, Book: "acme", Record: []byte{byte(cut)}, Posts: []ledger.Entry{{Postings: []ledger.Posting{
+func posted(cut uint64, debit, credit ledger.Account, atto int64) entry {
+	return entry{Cut: cut, Book: "acme", Record: []byte{byte(cut)}, Posts: []ledger.Entry{{Postings: []ledger.Posting{
 		{Debit: debit, Credit: credit, Asset: "USDC", Amount: money.Atto(atto)},
 	}}}}
 }
 
-func open(t *testing.T, path string) *DB {
+func opened(t *testing.T, path string) *engine {
 	t.Helper()
-	db, err := Open(path)
+	db, err := open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,19 +36,19 @@ func open(t *testing.T, path string) *DB {
 func TestBalancesAreTheFoldOfTheJournalOfAllWriters(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "a.db")
-	db := open(t, path)
-	settle, err := db.Writer(ctx, "settle-0")
+	db := opened(t, path)
+	settle, err := db.writer(ctx, "settle-0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	distribute, err := db.Writer(ctx, "distribute")
+	distribute, err := db.writer(ctx, "distribute")
 	if err != nil {
 		t.Fatal(err)
 	}
-	post := func(w *Writer, fail error, rows ...Row) {
+	post := func(w *writer, fail error, rows ...entry) {
 		t.Helper()
-		err := db.Write(ctx, func(conn *sqlite.Conn) error {
-			if _, err := w.Append(conn, rows); err != nil {
+		err := db.write(ctx, func(conn *sqlite.Conn) error {
+			if _, err := w.append(conn, rows); err != nil {
 				return err
 			}
 			return fail
@@ -56,23 +57,23 @@ func TestBalancesAreTheFoldOfTheJournalOfAllWriters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	post(settle, nil, row(1, "customer:a:receivable", "node:n:earned", 5))
-	post(settle, errors.New("power cut"), row(2, "customer:a:receivable", "node:n:earned", 1000))
-	post(settle, nil, row(2, "customer:a:receivable", "node:n:earned", 7), row(3, "node:n:collected", "token:t:inbox", 4))
-	post(distribute, nil, row(1, "token:t:inbox", "token:t:pool", 3))
+	post(settle, nil, posted(1, "customer:a:receivable", "node:n:earned", 5))
+	post(settle, errors.New("power cut"), posted(2, "customer:a:receivable", "node:n:earned", 1000))
+	post(settle, nil, posted(2, "customer:a:receivable", "node:n:earned", 7), posted(3, "node:n:collected", "token:t:inbox", 4))
+	post(distribute, nil, posted(1, "token:t:inbox", "token:t:pool", 3))
 
-	check := func(db *DB) {
+	check := func(db *engine) {
 		t.Helper()
-		list, err := db.Balances(ctx, "")
+		list, err := store.New(db).Balances(ctx, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []Balance{
-			{"customer:a:receivable", "USDC", money.Atto(12), money.Atto(0)},
-			{"node:n:collected", "USDC", money.Atto(4), money.Atto(0)},
-			{"node:n:earned", "USDC", money.Atto(0), money.Atto(12)},
-			{"token:t:inbox", "USDC", money.Atto(3), money.Atto(4)},
-			{"token:t:pool", "USDC", money.Atto(0), money.Atto(3)},
+		want := []store.Balance{
+			{Account: "customer:a:receivable", Asset: "USDC", Debit: money.Atto(12), Credit: money.Atto(0)},
+			{Account: "node:n:collected", Asset: "USDC", Debit: money.Atto(4), Credit: money.Atto(0)},
+			{Account: "node:n:earned", Asset: "USDC", Debit: money.Atto(0), Credit: money.Atto(12)},
+			{Account: "token:t:inbox", Asset: "USDC", Debit: money.Atto(3), Credit: money.Atto(4)},
+			{Account: "token:t:pool", Asset: "USDC", Debit: money.Atto(0), Credit: money.Atto(3)},
 		}
 		if len(list) != len(want) {
 			t.Fatalf("%d balances, want %d: %v", len(list), len(want), list)
@@ -82,13 +83,19 @@ func TestBalancesAreTheFoldOfTheJournalOfAllWriters(t *testing.T) {
 				t.Errorf("balance %v, want %v", list[i], want[i])
 			}
 		}
-		if nodes, _ := db.Balances(ctx, "node:n:"); len(nodes) != 2 {
+		if nodes, _ := store.New(db).Balances(ctx, "node:n:"); len(nodes) != 2 {
 			t.Errorf("%d balances of node n, want 2", len(nodes))
 		}
 	}
 	check(db)
 	var numbers []uint64
-	if err := settle.Journal(ctx, 2, 0, func(w Written) error { numbers = append(numbers, w.Number); return nil }); err != nil {
+	err = store.New(db).Journal(ctx, func(name string, w store.Written) error {
+		if name == "settle-0" && w.Number >= 2 {
+			numbers = append(numbers, w.Number)
+		}
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if len(numbers) != 2 || numbers[0] != 2 || numbers[1] != 3 {
@@ -97,13 +104,13 @@ func TestBalancesAreTheFoldOfTheJournalOfAllWriters(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db = open(t, path)
+	db = opened(t, path)
 	check(db)
 }
 
 func TestANewerSchemaIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
-	db := open(t, path)
+	db := opened(t, path)
 	if err := sqlitex.ExecuteTransient(db.conn, "PRAGMA user_version=1000", nil); err != nil {
 		t.Fatal(err)
 	}

@@ -2,10 +2,8 @@ package sqlite
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"zombiezen.com/go/sqlite"
 
@@ -27,7 +25,7 @@ type owing struct {
 	at   *settlement.Outstanding
 }
 
-func (s *Settle) outstanding(conn *sqlite.Conn, list []settlement.Outstanding) error {
+func (s *settler) outstanding(conn *sqlite.Conn, list []settlement.Outstanding) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -127,24 +125,14 @@ func putOwed(conn *sqlite.Conn, l *owing, merged []byte) error {
 	return nil
 }
 
-// Outstanding returns what a customer (every customer: "") of a book (every
-// book: "") owes, ascending by its key.
-func (db *DB) Outstanding(ctx context.Context, book events.Book, customer events.Customer) (list []settlement.Outstanding, err error) {
-	err = db.Read(ctx, func(conn *sqlite.Conn) error {
-		list, err = OutstandingOf(conn, book, customer)
-		return err
-	})
-	return list, err
-}
-
-// OutstandingOf is [DB.Outstanding] within a [DB.Read] that reads more.
-func OutstandingOf(conn *sqlite.Conn, book events.Book, customer events.Customer) (list []settlement.Outstanding, err error) {
+// Outstanding is [store.Conn].
+func (r *reader) Outstanding(list []settlement.Outstanding, book events.Book, customer events.Customer) ([]settlement.Outstanding, error) {
 	nodes := make(map[int64]events.Node)
 	name := func(id int64) (events.Node, error) {
 		if n, ok := nodes[id]; ok {
 			return n, nil
 		}
-		err := query(conn, "SELECT name FROM account WHERE id = ?", func(s *sqlite.Stmt) error {
+		err := query(r.conn, "SELECT name FROM account WHERE id = ?", func(s *sqlite.Stmt) error {
 			_, node, _ := ledger.Account(s.ColumnText(0)).Split()
 			nodes[id] = events.Node(node)
 			return nil
@@ -156,11 +144,11 @@ func OutstandingOf(conn *sqlite.Conn, book events.Book, customer events.Customer
 		account = string(ledger.CustomerReceivable(customer))
 		from = "account CROSS JOIN outstanding WHERE account.name = ?2 AND outstanding.id BETWEEN account.id << 32 AND (account.id << 32) + 4294967295"
 	}
-	err = query(conn, `SELECT account.name, outstanding.book, outstanding.asset, outstanding.lines, outstanding.id FROM `+from+`
+	err := query(r.conn, `SELECT account.name, outstanding.book, outstanding.asset, outstanding.lines, outstanding.id FROM `+from+`
 		AND (?2 = '' OR account.name = ?2) AND (?1 = '' OR outstanding.book = ?1)`,
 		func(s *sqlite.Stmt) error {
 			_, who, _ := ledger.Account(s.ColumnText(0)).Split()
-			for lines := blob(s, 3); len(lines) >= lineBytes; lines = lines[lineBytes:] {
+			for lines := (&row{s}).Bytes(3); len(lines) >= lineBytes; lines = lines[lineBytes:] {
 				node, err := name(s.ColumnInt64(4)&(1<<32-1)<<nodeBits | int64(lines[0]-1))
 				if err != nil {
 					return err
@@ -172,9 +160,5 @@ func OutstandingOf(conn *sqlite.Conn, book events.Book, customer events.Customer
 			}
 			return nil
 		}, string(book), account)
-	slices.SortFunc(list, func(a, b settlement.Outstanding) int {
-		return cmp.Or(strings.Compare(string(a.Book), string(b.Book)), strings.Compare(string(a.Customer), string(b.Customer)),
-			strings.Compare(string(a.Asset), string(b.Asset)), strings.Compare(string(a.Node), string(b.Node)))
-	})
 	return list, err
 }

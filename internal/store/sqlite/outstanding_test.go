@@ -10,6 +10,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -19,8 +20,8 @@ import (
 // takes the node of another row.
 func TestWhatIsOwedIsWhatWasWrittenLast(t *testing.T) {
 	ctx := context.Background()
-	db := open(t, filepath.Join(t.TempDir(), "a.db"))
-	s, _, err := db.Settle(ctx, 0, "USAGE-0-0", 1, "me")
+	db := opened(t, filepath.Join(t.TempDir(), "a.db"))
+	committer, _, err := db.Settle(ctx, 0, "USAGE-0-0", 1, "me")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func TestWhatIsOwedIsWhatWasWrittenLast(t *testing.T) {
 			want[k] = amount
 			list = append(list, settlement.Outstanding{Book: "b", Customer: k.customer, Asset: "USDC", Node: k.node, Amount: amount})
 		}
-		if err := db.Write(ctx, func(conn *sqlite.Conn) error { return s.outstanding(conn, list) }); err != nil {
+		if err := db.write(ctx, func(conn *sqlite.Conn) error { return committer.(*settler).outstanding(conn, list) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,22 +65,22 @@ func TestWhatIsOwedIsWhatWasWrittenLast(t *testing.T) {
 			}
 		}
 	}
-	all, err := db.Outstanding(ctx, "", "")
+	all, err := store.New(db).Outstanding(ctx, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	check(all, "")
-	one, err := db.Outstanding(ctx, "b", "c2")
+	one, err := store.New(db).Outstanding(ctx, "b", "c2")
 	if err != nil {
 		t.Fatal(err)
 	}
 	check(one, "c2")
 	// The view says the same.
 	var viewed []settlement.Outstanding
-	err = db.Read(ctx, func(conn *sqlite.Conn) error {
-		return query(conn, "SELECT book, customer, asset, node, amount FROM owed ORDER BY 1, 2, 3, 4", func(s *sqlite.Stmt) error {
-			viewed = append(viewed, settlement.Outstanding{Book: events.Book(s.ColumnText(0)), Customer: events.Customer(s.ColumnText(1)),
-				Asset: money.Asset(s.ColumnText(2)), Node: events.Node(s.ColumnText(3)), Amount: amount(s, 4)})
+	err = db.Read(ctx, func(conn store.Conn) error {
+		return conn.Query("SELECT book, customer, asset, node, amount FROM owed ORDER BY 1, 2, 3, 4", func(r store.Row) error {
+			viewed = append(viewed, settlement.Outstanding{Book: events.Book(r.Text(0)), Customer: events.Customer(r.Text(1)),
+				Asset: money.Asset(r.Text(2)), Node: events.Node(r.Text(3)), Amount: r.Amount(4)})
 			return nil
 		})
 	})

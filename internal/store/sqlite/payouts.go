@@ -1,79 +1,16 @@
 package sqlite
 
 import (
-	"context"
 	"fmt"
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
 // A rail answers for thousands of payouts at once, and usually for all of those
-// that lie side by side in the table: these are read and written as one range.
-
-// skipped is how many rows that nobody asked for are read before the next one
-// that somebody did is sought: a seek costs about as much.
-const skipped = 8
-
-// PayoutsOf calls each for those of the named payouts that a distribution has.
-// The names ascend.
-func (db *DB) PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error {
-	err := db.Read(ctx, func(conn *sqlite.Conn) error {
-		control, _, err := controlOf(conn, id)
-		if err != nil {
-			return err
-		}
-		find, err := conn.Prepare("SELECT " + payoutColumns + " FROM payout WHERE distribution = ? AND id BETWEEN ? AND ? ORDER BY id")
-		if err != nil {
-			return err
-		}
-		for len(names) > 0 && err == nil {
-			find.BindInt64(1, control)
-			find.BindText(2, names[0])
-			find.BindText(3, names[len(names)-1])
-			names, err = payoutsFrom(find, names, each)
-			if e := find.Reset(); err == nil {
-				err = e
-			}
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("reading payouts of %s: %w", id, err)
-	}
-	return nil
-}
-
-// payoutsFrom reads from the first name on, and returns the names that are to be
-// sought for.
-func payoutsFrom(find *sqlite.Stmt, names []string, each func(distribution.Payout) error) ([]string, error) {
-	for others := 0; others < skipped; {
-		row, err := find.Step()
-		if err != nil || !row {
-			return nil, err
-		}
-		p := payoutOf(find)
-		for len(names) > 0 && names[0] < p.ID {
-			names = names[1:] // there is none of this name
-		}
-		if len(names) == 0 {
-			return nil, nil
-		}
-		if names[0] != p.ID {
-			others++
-			continue
-		}
-		others = 0
-		if err := each(p); err != nil {
-			return nil, err
-		}
-		if names = names[1:]; len(names) == 0 {
-			return nil, nil
-		}
-	}
-	return names, nil
-}
+// that lie side by side in the table: these are written as one range.
 
 // changes writes the new states of payouts, which ascend by their ids.
 func changes(conn *sqlite.Conn, list []distribution.Change) error {
@@ -83,7 +20,7 @@ func changes(conn *sqlite.Conn, list []distribution.Change) error {
 		control, ok := known[c.Distribution]
 		if !ok {
 			var err error
-			if control, _, err = controlOf(conn, c.Distribution); err != nil {
+			if control, err = store.ControlOf(&reader{conn}, c.Distribution); err != nil {
 				return err
 			}
 			known[c.Distribution] = control

@@ -9,6 +9,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -16,11 +17,8 @@ import (
 // Fails when neighbours does not compare names, when alike does not compare
 // references, and when payoutsFrom skips a name that it did not find.
 func TestPayoutsAreChangedAndReadAsIfOneByOne(t *testing.T) {
-	db, err := Open(filepath.Join(t.TempDir(), "store.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
+	engine := opened(t, filepath.Join(t.TempDir(), "store.db"))
+	db := store.New(engine)
 	want := map[string]distribution.Payout{}
 	list := distribution.Payouts{Distribution: "d"}
 	for i := range 400 {
@@ -29,7 +27,7 @@ func TestPayoutsAreChangedAndReadAsIfOneByOne(t *testing.T) {
 		want[p.ID] = p
 	}
 	other := distribution.Payouts{Distribution: "e", List: list.List}
-	err = db.Write(t.Context(), func(conn *sqlite.Conn) error {
+	err := engine.write(t.Context(), func(conn *sqlite.Conn) error {
 		return errors.Join(made(conn, &distribution.Distribution{Control: 1, ID: "d"}), made(conn, &distribution.Distribution{Control: 2, ID: "e"}),
 			payouts(conn, list), payouts(conn, other))
 	})
@@ -37,7 +35,7 @@ func TestPayoutsAreChangedAndReadAsIfOneByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	write := func(list []distribution.Change) error {
-		return db.Write(t.Context(), func(conn *sqlite.Conn) error { return changes(conn, list) })
+		return engine.write(t.Context(), func(conn *sqlite.Conn) error { return changes(conn, list) })
 	}
 	states := []distribution.State{distribution.Submitted, distribution.Confirmed, distribution.Failed}
 	seed := uint32(1)
@@ -105,7 +103,7 @@ func TestPayoutsAreChangedAndReadAsIfOneByOne(t *testing.T) {
 			t.Errorf("%v were changed, and one of them is not there", ids)
 		}
 	}
-	if err := write([]distribution.Change{{Distribution: "x", Payout: "po-000"}}); !IsUnknownDistribution(err) {
+	if err := write([]distribution.Change{{Distribution: "x", Payout: "po-000"}}); !errors.Is(err, store.ErrUnknownDistribution) {
 		t.Errorf("a distribution that is not there: %v", err)
 	}
 }

@@ -7,11 +7,9 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// Rebind tells the cursors in a stream that it was made anew with the same
-// messages at the same positions: its creation time, nanoseconds since 1970, is
-// another. Only who has compared every message may say so.
-func (db *DB) Rebind(ctx context.Context, stream string, created int64) error {
-	err := db.Write(ctx, func(conn *sqlite.Conn) error {
+// Rebind is [store.DB.Rebind].
+func (db *engine) Rebind(ctx context.Context, stream string, created int64) error {
+	err := db.write(ctx, func(conn *sqlite.Conn) error {
 		if err := query(conn, "UPDATE cursor SET created = ? WHERE stream = ?", nil, created, stream); err != nil {
 			return err
 		}

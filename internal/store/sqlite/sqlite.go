@@ -7,7 +7,7 @@
 //
 // # Invariants
 //
-//   - A function given to [DB.Write] takes effect whole and on disk, or not at all.
+//   - A function given to write takes effect whole and on disk, or not at all.
 //   - Balances are the fold of the journal rows in the same file, always.
 //   - A file written by a newer schema is refused, never guessed at.
 package sqlite
@@ -22,6 +22,8 @@ import (
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/aliquot-engine/aliquot/internal/store"
 )
 
 //go:embed schema/*.sql
@@ -31,9 +33,8 @@ var schema embed.FS
 // cores gains nothing; fewer than two lets one long export block a page.
 const readers = 4
 
-// DB is an open store. Its methods may be called from any goroutine.
-type DB struct {
-	path string
+// engine is an open file: a [store.Engine].
+type engine struct {
 	pool *sqlitex.Pool
 
 	closing sync.Once
@@ -42,16 +43,24 @@ type DB struct {
 	mu       sync.Mutex // guards everything below
 	conn     *sqlite.Conn
 	accounts accounts
-	writers  []*Writer
+	writers  []*writer
 }
 
 // Open opens or creates the file and brings its schema up to date.
-func Open(path string) (*DB, error) {
+func Open(path string) (*store.DB, error) {
+	db, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	return store.New(db), nil
+}
+
+func open(path string) (*engine, error) {
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	db := &DB{path: path, conn: conn, accounts: newAccounts()}
+	db := &engine{conn: conn, accounts: newAccounts()}
 	if err := db.prepare(); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("opening the store %s: %w", path, err)
@@ -77,7 +86,7 @@ func pragmas(conn *sqlite.Conn, list ...string) error {
 	return nil
 }
 
-func (db *DB) prepare() error {
+func (db *engine) prepare() error {
 	// FULL syncs the WAL at every commit: what is committed survives a power
 	// cut. A checkpoint every 4,000 pages (16 MB) keeps its syncs rare and the
 	// WAL small.
@@ -113,17 +122,14 @@ func (db *DB) prepare() error {
 	return nil
 }
 
-// Path returns the file's name.
-func (db *DB) Path() string { return db.path }
-
 // Close waits for readers and closes the file. A second call returns what the
 // first did.
-func (db *DB) Close() error {
+func (db *engine) Close() error {
 	db.closing.Do(func() { db.closed = db.close() })
 	return db.closed
 }
 
-func (db *DB) close() error {
+func (db *engine) close() error {
 	err := db.pool.Close()
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -136,11 +142,11 @@ func (db *DB) close() error {
 	return nil
 }
 
-// Write runs f in one transaction that begins at once and is on disk when Write
+// write runs f in one transaction that begins at once and is on disk when write
 // returns nil. When f or the commit fails, nothing of it remains. f uses
 // conn.Prepare, whose statements are kept for the next call, and no connection
 // of its own. An error of the commit itself leaves its outcome unknown: read back.
-func (db *DB) Write(ctx context.Context, f func(*sqlite.Conn) error) (err error) {
+func (db *engine) write(ctx context.Context, f func(*sqlite.Conn) error) (err error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -161,16 +167,16 @@ func (db *DB) Write(ctx context.Context, f func(*sqlite.Conn) error) (err error)
 }
 
 // forget drops what the caches learned in a transaction that was undone.
-func (db *DB) forget() {
+func (db *engine) forget() {
 	db.accounts = newAccounts()
 	for _, w := range db.writers {
 		w.forget()
 	}
 }
 
-// Read runs f on a reading connection: it sees the last commit, and one
-// snapshot throughout. f resets every statement it steps or reads it to its end.
-func (db *DB) Read(ctx context.Context, f func(*sqlite.Conn) error) (err error) {
+// Read calls f with a reading connection: it sees the last commit, and one
+// snapshot throughout.
+func (db *engine) Read(ctx context.Context, f func(store.Conn) error) (err error) {
 	conn, err := db.pool.Take(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the store: %w", err)
@@ -191,19 +197,12 @@ func (db *DB) Read(ctx context.Context, f func(*sqlite.Conn) error) (err error) 
 	}()
 	end := sqlitex.Transaction(conn)
 	defer end(&err)
-	return f(conn)
+	return f(&reader{conn})
 }
 
 // query runs a statement with its parameters and calls row for each result.
 func query(conn *sqlite.Conn, text string, row func(*sqlite.Stmt) error, args ...any) error {
 	return sqlitex.Execute(conn, text, &sqlitex.ExecOptions{Args: args, ResultFunc: row})
-}
-
-// blob copies a column of bytes.
-func blob(s *sqlite.Stmt, column int) []byte {
-	b := make([]byte, s.ColumnLen(column))
-	s.ColumnBytes(column, b)
-	return b
 }
 
 // run steps a statement that returns no row, and resets it.

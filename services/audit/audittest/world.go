@@ -15,6 +15,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/relay"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -35,12 +36,12 @@ type World struct {
 
 	Usage, Control, Register, Ledger, Payout *eventlog.Stream
 
-	DB   *sqlite.DB
+	DB   *store.DB
 	File string // of the store
 	IDs  *ids.Store
 
 	settler   *settle.Settler
-	settled   *sqlite.Settle
+	settled   *store.Settle
 	payer     *distribute.Distributor
 	stop      func()
 	lives     int
@@ -132,11 +133,11 @@ func (w *World) Rest() {
 	w.must(w.payer.WaitDone(ctx, last))
 	for {
 		behind := false
-		w.must(w.DB.Snapshot(ctx, func(s *sqlite.Snapshot) error {
+		w.must(w.DB.Snapshot(ctx, func(s *store.Snapshot) error {
 			writers, err := s.Writers()
 			for _, writer := range writers {
 				rows := writer.Last
-				if writer.Name == sqlite.DistributeWriter {
+				if writer.Name == store.DistributeWriter {
 					rows = 0
 					err = s.PayoutMessages(counting(&rows))
 				}

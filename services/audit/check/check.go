@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -48,8 +48,8 @@ func All(list []Check) bool {
 // Run checks a store, and the cursor against the usage stream; nil leaves that
 // out. Deep reads the whole stream up to the cursor. An error means that
 // something could not be read, not that an invariant is false.
-func Run(ctx context.Context, db *sqlite.DB, usage *eventlog.Stream, deep bool) (list []Check, err error) {
-	err = db.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+func Run(ctx context.Context, db *store.DB, usage *eventlog.Stream, deep bool) (list []Check, err error) {
+	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		b := &books{snapshot: snapshot}
 		if err := b.read(); err != nil {
 			return err

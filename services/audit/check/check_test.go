@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
 )
 
-func failing(t *testing.T, db *sqlite.DB, usage *eventlog.Stream) map[string]string {
+func failing(t *testing.T, db *store.DB, usage *eventlog.Stream) map[string]string {
 	t.Helper()
 	list, err := check.Run(t.Context(), db, usage, true)
 	if err != nil {

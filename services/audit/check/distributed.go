@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
@@ -224,7 +224,7 @@ func (b *books) sharesAccounted() (string, error) {
 			return "", err
 		}
 	}
-	err = b.snapshot.Owed("", func(o sqlite.Owed) error {
+	err = b.snapshot.Owed("", func(o store.Owed) error {
 		k := revenue{o.Token, o.Asset}
 		if err := lies.add(k, o.Payable); err != nil {
 			return err
@@ -247,7 +247,7 @@ func (b *books) payoutsEqualAccounts() (string, error) {
 		}
 		return said.add(place{account, asset}, a)
 	}
-	err := b.snapshot.Owed("", func(o sqlite.Owed) error {
+	err := b.snapshot.Owed("", func(o store.Owed) error {
 		if err := add(ledger.HolderPayable(o.Holder), o.Asset, o.Payable); err != nil {
 			return err
 		}

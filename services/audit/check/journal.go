@@ -3,7 +3,7 @@ package check
 import (
 	"fmt"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -11,7 +11,7 @@ import (
 
 // books is what one pass over the journal and the balances gives.
 type books struct {
-	snapshot *sqlite.Snapshot
+	snapshot *store.Snapshot
 
 	broken  string // first row of the journal that is not as it must be
 	unequal string // first balance that is not the fold
@@ -72,9 +72,9 @@ type walk struct {
 	customer string        // whom the collection being read is from
 }
 
-func (b *books) readWriter(w sqlite.WriterState, fold *ledger.Balances) error {
+func (b *books) readWriter(w store.WriterState, fold *ledger.Balances) error {
 	at := &walk{}
-	err := b.snapshot.Journal(w, 0, func(row sqlite.Written) error {
+	err := b.snapshot.Journal(w, 0, func(row store.Written) error {
 		r, err := ledger.DecodeRecord(row.Record)
 		if err != nil {
 			b.breaks("%s row %d: %v", w.Name, row.Number, err)
@@ -112,7 +112,7 @@ func (b *books) breaks(format string, args ...any) {
 
 // follows checks that a row is the one after the last, and what its columns
 // say it is.
-func (b *books) follows(w sqlite.WriterState, at *walk, row sqlite.Written, r *ledger.Record) {
+func (b *books) follows(w store.WriterState, at *walk, row store.Written, r *ledger.Record) {
 	if row.Number != at.number+1 {
 		b.breaks("%s: row %d follows row %d", w.Name, row.Number, at.number)
 	}
@@ -200,9 +200,9 @@ func (b *books) collection(at *walk, e *ledger.Entry, p *ledger.Posting) error {
 }
 
 // balances compares a writer's balances with the fold of its rows.
-func (b *books) balances(w sqlite.WriterState, fold *ledger.Balances) error {
+func (b *books) balances(w store.WriterState, fold *ledger.Balances) error {
 	same, equal := 0, true
-	err := b.snapshot.BalanceRows(w, func(row sqlite.Balance) error {
+	err := b.snapshot.BalanceRows(w, func(row store.Balance) error {
 		at, balance := ledger.Place{Account: row.Account, Asset: row.Asset}, ledger.Balance{Debit: row.Debit, Credit: row.Credit}
 		if fold.Of(at.Account, at.Asset) != balance {
 			equal = false
@@ -223,9 +223,9 @@ func (b *books) balances(w sqlite.WriterState, fold *ledger.Balances) error {
 }
 
 // unequalBalance finds the first balance that is not the fold.
-func (b *books) unequalBalance(w sqlite.WriterState, fold *ledger.Balances) error {
+func (b *books) unequalBalance(w store.WriterState, fold *ledger.Balances) error {
 	stored := ledger.NewBalances()
-	err := b.snapshot.BalanceRows(w, func(row sqlite.Balance) error {
+	err := b.snapshot.BalanceRows(w, func(row store.Balance) error {
 		at, balance := ledger.Place{Account: row.Account, Asset: row.Asset}, ledger.Balance{Debit: row.Debit, Credit: row.Credit}
 		if err := stored.AddRow(at, balance); err != nil {
 			b.breaks("%s: %v", w.Name, err)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -378,7 +378,7 @@ type counter struct {
 	nodes   []uint64
 }
 
-func (c *counter) compare(snapshot *sqlite.Snapshot) (string, error) {
+func (c *counter) compare(snapshot *store.Snapshot) (string, error) {
 	tallies, err := snapshot.Tallies("")
 	if err != nil {
 		return "", err

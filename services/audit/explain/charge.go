@@ -3,7 +3,7 @@ package explain
 import (
 	"fmt"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
@@ -89,7 +89,7 @@ func (c *pricing) node() Node {
 
 // summed finds the posting that an event's charge is part of, and computes all
 // of it again from its cut.
-func (e *explainer) summed(writer sqlite.WriterState, w *world, c pricing, u *events.Usage, book events.Book, p directory.Posting, before, last uint64) (Node, error) {
+func (e *explainer) summed(writer store.WriterState, w *world, c pricing, u *events.Usage, book events.Book, p directory.Posting, before, last uint64) (Node, error) {
 	n := Node{Kind: "entry"}
 	if c.charge.IsZero() {
 		n.Summary = "A charge of zero posts nothing"
@@ -140,14 +140,14 @@ func (e *explainer) summed(writer sqlite.WriterState, w *world, c pricing, u *ev
 
 // released finds what became of a quantity that had no price: it waits, or a
 // decision released it, together with what waited beside it.
-func (e *explainer) released(writer sqlite.WriterState, c pricing, u *events.Usage, book events.Book, p directory.Posting, position uint64) (Node, error) {
+func (e *explainer) released(writer store.WriterState, c pricing, u *events.Usage, book events.Book, p directory.Posting, position uint64) (Node, error) {
 	n := Node{Kind: "release"}
 	from, err := e.snapshot.FirstAt(writer, position)
 	if err != nil {
 		return n, err
 	}
 	debit, credit := ledger.CustomerReceivable(u.Customer), ledger.NodeEarned(u.Node)
-	err = e.snapshot.Journal(writer, from, func(row sqlite.Written) error {
+	err = e.snapshot.Journal(writer, from, func(row store.Written) error {
 		if row.Book != book || n.ID != "" {
 			return nil
 		}
@@ -285,7 +285,7 @@ func (e *explainer) after(n *Node, book events.Book, u *events.Usage, period eve
 }
 
 // row explains one journal row.
-func (e *explainer) row(w sqlite.WriterState, number uint64) (Node, error) {
+func (e *explainer) row(w store.WriterState, number uint64) (Node, error) {
 	row, ok, err := e.snapshot.Row(w, number)
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: %s has %d rows", ErrUnknown, w.Name, w.Last)
@@ -298,7 +298,7 @@ func (e *explainer) row(w sqlite.WriterState, number uint64) (Node, error) {
 		return Node{}, err
 	}
 	stream := "USAGE"
-	if w.Name == sqlite.DistributeWriter {
+	if w.Name == store.DistributeWriter {
 		stream = "CONTROL"
 	}
 	n := Node{Kind: "row", ID: fmt.Sprintf("%s-%d", w.Name, number)}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
@@ -65,12 +65,12 @@ func (e *explainer) carry(d *distribution.Distribution, p distribution.Payout) (
 	for i := range made {
 		ours["distribution:"+made[i].ID] = true
 	}
-	w, err := e.writer(sqlite.DistributeWriter)
+	w, err := e.writer(store.DistributeWriter)
 	if err != nil {
 		return c, err
 	}
 	account, pool := ledger.HolderPayable(p.Holder), ledger.TokenPool(d.Token)
-	err = e.snapshot.Journal(w, 1, func(row sqlite.Written) error {
+	err = e.snapshot.Journal(w, 1, func(row store.Written) error {
 		if row.Cut > d.Control {
 			return nil
 		}
@@ -250,7 +250,7 @@ func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Nod
 // charges sums what nodes were charged for in the period of a distribution.
 func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Amount) (map[source][]Node, error) {
 	sums := map[usage]charged{}
-	err := e.snapshot.Entries(d.Book, func(_ string, _ sqlite.Written, r *ledger.Record) error {
+	err := e.snapshot.Entries(d.Book, func(_ string, _ store.Written, r *ledger.Record) error {
 		for i := range r.Entries {
 			entry := &r.Entries[i]
 			if entry.Period != d.Period || entry.Kind != "usage" && entry.Kind != "release" {

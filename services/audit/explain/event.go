@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
@@ -213,7 +213,7 @@ func (m *message) cutting() bool {
 // around returns the CONTROL position in force at a position of USAGE, the
 // position of the cut before it, and the end of its own cut, which is one of
 // the positions up to last: one with many events may end earlier.
-func (e *explainer) around(w sqlite.WriterState, position uint64) (control, before, last uint64, err error) {
+func (e *explainer) around(w store.WriterState, position uint64) (control, before, last uint64, err error) {
 	number, err := e.snapshot.FirstAt(w, position)
 	if err != nil {
 		return 0, 0, 0, err
@@ -347,7 +347,7 @@ func (e *explainer) outcome(h handle) (settlement.Run, bool, error) {
 	return run, ok, nil
 }
 
-func (e *explainer) writer(name string) (sqlite.WriterState, error) {
+func (e *explainer) writer(name string) (store.WriterState, error) {
 	writers, err := e.snapshot.Writers()
 	for _, w := range writers {
 		if w.Name == name {
@@ -357,7 +357,7 @@ func (e *explainer) writer(name string) (sqlite.WriterState, error) {
 	if err == nil {
 		err = fmt.Errorf("%w: no writer is called %s", ErrUnknown, name)
 	}
-	return sqlite.WriterState{}, err
+	return store.WriterState{}, err
 }
 
 // at finds the event of an ordinal through all segments.

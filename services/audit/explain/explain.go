@@ -23,7 +23,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -35,7 +35,7 @@ type Identities interface {
 // Sources are what an explanation is made from.
 type Sources struct {
 	Usage, Control, Ledger *eventlog.Stream
-	Store                  *sqlite.DB
+	Store                  *store.DB
 	// IDs finds an event by the id that its source gave it; nil finds only
 	// sequenced ones and handles.
 	IDs Identities
@@ -76,7 +76,7 @@ var ErrUnknown = errors.New("nothing has this id")
 // It fails with [ErrUnknown] where nothing has the id. An event that was
 // repeated or refused took no identity: ask for it by its handle.
 func Explain(ctx context.Context, from Sources, id string) (node Node, err error) {
-	err = from.Store.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+	err = from.Store.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		e := &explainer{Sources: from, ctx: ctx, snapshot: snapshot}
 		node, err = e.find(id)
 		return err
@@ -91,7 +91,7 @@ func Explain(ctx context.Context, from Sources, id string) (node Node, err error
 type explainer struct {
 	Sources
 	ctx      context.Context // of the question: one call, never kept
-	snapshot *sqlite.Snapshot
+	snapshot *store.Snapshot
 }
 
 func (e *explainer) find(id string) (Node, error) {

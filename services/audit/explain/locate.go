@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
@@ -27,7 +27,7 @@ type Handle struct {
 // Row is a journal row.
 type Row struct {
 	Writer string
-	sqlite.Written
+	store.Written
 }
 
 // Payout is a payout, and its holder's share.
@@ -40,7 +40,7 @@ type Payout struct {
 // Locate finds what an id names, as [Explain] does: an event, a journal row or a
 // payout. It fails with [ErrUnknown] where nothing has the id.
 func Locate(ctx context.Context, from Sources, id string) (place Place, err error) {
-	err = from.Store.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+	err = from.Store.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		e := &explainer{Sources: from, ctx: ctx, snapshot: snapshot}
 		place, err = e.locate(id)
 		return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/services/audit/archive"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
@@ -29,7 +30,7 @@ type Folder struct {
 	logger *slog.Logger
 	key    *tlog.PublicKey
 	log    *eventlog.Log
-	store  *sqlite.DB
+	store  *store.DB
 }
 
 // OpenFolder opens it, or says who has it. The caller closes it.

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -18,7 +18,7 @@ import (
 )
 
 // compare walks one part of both stores.
-func (r *replay) compare(derived *sqlite.Snapshot, relation sqlite.Relation) error {
+func (r *replay) compare(derived *store.Snapshot, relation store.Relation) error {
 	first, rows, equal, err := r.live.Compare(derived, relation)
 	r.result.Rows += rows
 	if err != nil || equal {
@@ -45,7 +45,7 @@ func (r *replay) compare(derived *sqlite.Snapshot, relation sqlite.Relation) err
 }
 
 // rest writes the fields after the key.
-func rest(row []sqlite.Field, key int) string {
+func rest(row []store.Field, key int) string {
 	var parts []string
 	for _, f := range row[min(key, len(row)):] {
 		parts = append(parts, f.Name+" "+text(f))
@@ -54,7 +54,7 @@ func rest(row []sqlite.Field, key int) string {
 }
 
 // differing writes the fields that are not equal.
-func differing(here, there []sqlite.Field) (live, replayed string) {
+func differing(here, there []store.Field) (live, replayed string) {
 	var a, b []string
 	for i := range here {
 		if x, y := fmt.Sprint(here[i].Value), fmt.Sprint(there[i].Value); x == y {
@@ -71,7 +71,7 @@ func differing(here, there []sqlite.Field) (live, replayed string) {
 }
 
 // text writes a field as what it is.
-func text(f sqlite.Field) string {
+func text(f store.Field) string {
 	data, ok := f.Value.([]byte)
 	if !ok {
 		n, isNumber := f.Value.(int64)
@@ -155,7 +155,7 @@ func sentence(p ledger.Posting) string {
 
 // ledger compares LEDGER with the journal rows that settle derived, as far as
 // they are known to be there.
-func (r *replay) ledger(ctx context.Context, derived *sqlite.Snapshot) error {
+func (r *replay) ledger(ctx context.Context, derived *store.Snapshot) error {
 	writers, err := r.live.Writers()
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func (r *replay) ledger(ctx context.Context, derived *sqlite.Snapshot) error {
 			}
 			t := &tail{stream: r.from.Ledger, writer: w.Name, through: w.Relayed}
 			err := t.walk(ctx, func(each func(uint64, []byte) error) error {
-				return derived.Journal(d, 1, func(row sqlite.Written) error { return each(row.Number, row.Record) })
+				return derived.Journal(d, 1, func(row store.Written) error { return each(row.Number, row.Record) })
 			})
 			r.result.Messages += t.equal
 			if err != nil {
@@ -186,13 +186,13 @@ func (r *replay) ledger(ctx context.Context, derived *sqlite.Snapshot) error {
 }
 
 // payout compares PAYOUT with what distribute derived for it.
-func (r *replay) payout(ctx context.Context, derived *sqlite.Snapshot) error {
+func (r *replay) payout(ctx context.Context, derived *store.Snapshot) error {
 	writers, err := r.live.Writers()
 	if err != nil {
 		return err
 	}
 	for _, w := range writers {
-		if w.Name != sqlite.DistributeWriter {
+		if w.Name != store.DistributeWriter {
 			continue
 		}
 		t := &tail{stream: r.from.Payout, writer: w.Name, through: w.Relayed}

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -80,14 +81,14 @@ const (
 // and removes it. An error means that the replay could not be made, not that
 // something differs. It takes as long as settling everything did, and keeps the
 // live store's WAL from shrinking meanwhile.
-func Run(ctx context.Context, from Sources, live *sqlite.DB, dir string) (result Result, err error) {
+func Run(ctx context.Context, from Sources, live *store.DB, dir string) (result Result, err error) {
 	folder, err := os.MkdirTemp(dir, "aliquot-replay-")
 	if err != nil {
 		return Result{}, fmt.Errorf("replaying: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	r := &replay{from: from, folder: folder}
-	err = live.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+	err = live.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		r.live = snapshot
 		return r.run(ctx)
 	})
@@ -107,7 +108,7 @@ func Run(ctx context.Context, from Sources, live *sqlite.DB, dir string) (result
 type replay struct {
 	from   Sources
 	folder string
-	live   *sqlite.Snapshot
+	live   *store.Snapshot
 	result Result
 }
 
@@ -134,11 +135,11 @@ func (r *replay) run(ctx context.Context) (err error) {
 		return err
 	}
 	// What was settled is compared first: distribute rests on it.
-	err = fresh.Snapshot(ctx, func(derived *sqlite.Snapshot) error {
+	err = fresh.Snapshot(ctx, func(derived *store.Snapshot) error {
 		if err := r.hash(derived); err != nil {
 			return err
 		}
-		for _, relation := range sqlite.Relations(0) {
+		for _, relation := range store.Relations(0) {
 			if relation.Settled {
 				if err := r.compare(derived, relation); err != nil {
 					return err
@@ -153,12 +154,12 @@ func (r *replay) run(ctx context.Context) (err error) {
 	if err := r.distribute(ctx, fresh, done.Control.Position); err != nil {
 		return err
 	}
-	return fresh.Snapshot(ctx, func(derived *sqlite.Snapshot) error {
+	return fresh.Snapshot(ctx, func(derived *store.Snapshot) error {
 		now, err := derived.DistributeCursor()
 		if err != nil {
 			return err
 		}
-		for _, relation := range sqlite.Relations(min(now.Ledger.Position, done.Ledger.Position)) {
+		for _, relation := range store.Relations(min(now.Ledger.Position, done.Ledger.Position)) {
 			if !relation.Settled {
 				if err := r.compare(derived, relation); err != nil {
 					return err
@@ -173,7 +174,7 @@ func (r *replay) run(ctx context.Context) (err error) {
 }
 
 // settle runs the settler from the first message to a cursor.
-func (r *replay) settle(ctx context.Context, fresh *sqlite.DB, until settlement.Cursor) (err error) {
+func (r *replay) settle(ctx context.Context, fresh *store.DB, until settlement.Cursor) (err error) {
 	r.result.Usage, r.result.Control = until.Position, until.Control
 	usage := r.from.Usage
 	store, cursor, err := fresh.Settle(ctx, until.Partition, usage.Name(), usage.Created().UnixNano(), "replay")
@@ -266,7 +267,7 @@ func reaches(ctx context.Context, stream *eventlog.Stream, position uint64, who 
 
 // distribute runs the distributor from the first decision to a position of
 // CONTROL.
-func (r *replay) distribute(ctx context.Context, fresh *sqlite.DB, until uint64) error {
+func (r *replay) distribute(ctx context.Context, fresh *store.DB, until uint64) error {
 	store, cursor, err := fresh.Distribute(ctx, "replay")
 	if err != nil || until == 0 {
 		return err
@@ -293,10 +294,10 @@ func (r *replay) distribute(ctx context.Context, fresh *sqlite.DB, until uint64)
 }
 
 // hash computes journal_hash of what was derived so far.
-func (r *replay) hash(derived *sqlite.Snapshot) error {
+func (r *replay) hash(derived *store.Snapshot) error {
 	journal := ledger.NewJournal()
 	r.result.Journal = 0
-	err := derived.Entries("", func(_ string, _ sqlite.Written, record *ledger.Record) error {
+	err := derived.Entries("", func(_ string, _ store.Written, record *ledger.Record) error {
 		r.result.Journal++
 		return journal.Add(record)
 	})

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 	"github.com/aliquot-engine/aliquot/services/audit/replay"
@@ -13,7 +14,7 @@ import (
 func run(t *testing.T, w *audittest.World) replay.Result { return against(t, w, w.DB) }
 
 // against replays a world's streams and compares with a store.
-func against(t *testing.T, w *audittest.World, db *sqlite.DB) replay.Result {
+func against(t *testing.T, w *audittest.World, db *store.DB) replay.Result {
 	t.Helper()
 	r, err := replay.Run(t.Context(), replay.Sources{Usage: w.Usage, Control: w.Control, Register: w.Register, Ledger: w.Ledger, Payout: w.Payout}, db, t.TempDir())
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -54,9 +54,9 @@ type CustomerTotal struct {
 
 // Customer makes a customer's statement. One that never used or deposited
 // anything has an empty one.
-func Customer(ctx context.Context, db *sqlite.DB, customer events.Customer) (s OfCustomer, err error) {
+func Customer(ctx context.Context, db *store.DB, customer events.Customer) (s OfCustomer, err error) {
 	s = OfCustomer{Customer: customer, Charges: []Charge{}, Money: []CustomerMoney{}, Owed: []OwedLine{}, Waiting: []Waiting{}, Totals: []CustomerTotal{}}
-	err = db.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		if err := s.journal(snapshot); err != nil {
 			return err
 		}
@@ -84,10 +84,10 @@ func Customer(ctx context.Context, db *sqlite.DB, customer events.Customer) (s O
 	return s, nil
 }
 
-func (s *OfCustomer) journal(snapshot *sqlite.Snapshot) error {
+func (s *OfCustomer) journal(snapshot *store.Snapshot) error {
 	lines := charges{}
 	owes, has := ledger.CustomerReceivable(s.Customer), ledger.CustomerPrepaid(s.Customer)
-	err := snapshot.Entries("", func(_ string, _ sqlite.Written, r *ledger.Record) error {
+	err := snapshot.Entries("", func(_ string, _ store.Written, r *ledger.Record) error {
 		for i := range r.Entries {
 			e := &r.Entries[i]
 			for j := range e.Postings {
@@ -110,7 +110,7 @@ func (s *OfCustomer) journal(snapshot *sqlite.Snapshot) error {
 	return err
 }
 
-func (s *OfCustomer) totals(snapshot *sqlite.Snapshot) error {
+func (s *OfCustomer) totals(snapshot *store.Snapshot) error {
 	owes, has := ledger.CustomerReceivable(s.Customer), ledger.CustomerPrepaid(s.Customer)
 	totals := map[money.Asset]*CustomerTotal{}
 	rows, err := snapshot.Balances("customer:" + string(s.Customer) + ":")

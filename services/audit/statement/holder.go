@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
@@ -64,7 +64,7 @@ type HolderTotal struct {
 }
 
 // Holder makes a holder's statement. A stranger has an empty one.
-func Holder(ctx context.Context, db *sqlite.DB, holder events.Holder) (s OfHolder, err error) {
+func Holder(ctx context.Context, db *store.DB, holder events.Holder) (s OfHolder, err error) {
 	s = OfHolder{Holder: holder, Shares: []ShareLine{}, Owed: []HolderOwed{}, Totals: []HolderTotal{}}
 	totals := map[money.Asset]*HolderTotal{}
 	total := func(asset money.Asset) *HolderTotal {
@@ -73,7 +73,7 @@ func Holder(ctx context.Context, db *sqlite.DB, holder events.Holder) (s OfHolde
 		}
 		return totals[asset]
 	}
-	err = db.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		made, err := snapshot.Distributions("")
 		if err != nil {
 			return err
@@ -85,7 +85,7 @@ func Holder(ctx context.Context, db *sqlite.DB, holder events.Holder) (s OfHolde
 				}
 			}
 		}
-		err = snapshot.Owed(holder, func(o sqlite.Owed) error {
+		err = snapshot.Owed(holder, func(o store.Owed) error {
 			s.Owed = append(s.Owed, HolderOwed{o.Token, o.Asset, o.Payable, o.Held})
 			return nil
 		})
@@ -104,7 +104,7 @@ func Holder(ctx context.Context, db *sqlite.DB, holder events.Holder) (s OfHolde
 }
 
 // share adds the line of one pool, where the holder has a share or a payout.
-func (s *OfHolder) share(snapshot *sqlite.Snapshot, d *distribution.Distribution, pool distribution.Pool, total func(money.Asset) *HolderTotal) error {
+func (s *OfHolder) share(snapshot *store.Snapshot, d *distribution.Distribution, pool distribution.Pool, total func(money.Asset) *HolderTotal) error {
 	share, has, err := snapshot.ShareOf(d, pool.Asset, s.Holder)
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (s *OfHolder) share(snapshot *sqlite.Snapshot, d *distribution.Distribution
 }
 
 // balances takes what is carried and held from the ledger.
-func (s *OfHolder) balances(snapshot *sqlite.Snapshot, total func(money.Asset) *HolderTotal) error {
+func (s *OfHolder) balances(snapshot *store.Snapshot, total func(money.Asset) *HolderTotal) error {
 	carried, held := ledger.HolderPayable(s.Holder), ledger.HolderHeld(s.Holder)
 	rows, err := snapshot.Balances("holder:" + string(s.Holder) + ":")
 	if err != nil {

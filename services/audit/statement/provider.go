@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -66,10 +66,10 @@ type ProviderTotal struct {
 
 // Provider makes a provider's statement over its books, which the caller knows
 // from the directory.
-func Provider(ctx context.Context, db *sqlite.DB, provider events.Provider, books []events.Book) (s OfProvider, err error) {
+func Provider(ctx context.Context, db *store.DB, provider events.Provider, books []events.Book) (s OfProvider, err error) {
 	books = slices.Sorted(slices.Values(books))
 	s = OfProvider{Provider: provider, Books: append([]events.Book{}, books...), Nodes: []NodeLine{}, Charges: []Charge{}, Outcomes: []OutcomeLine{}, Waiting: []Waiting{}, Totals: []ProviderTotal{}}
-	err = db.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		nodes := map[events.Node]bool{}
 		for _, book := range books {
 			if err := s.book(snapshot, book, nodes); err != nil {
@@ -85,9 +85,9 @@ func Provider(ctx context.Context, db *sqlite.DB, provider events.Provider, book
 }
 
 // book adds the lines of one book, and notes which nodes are in it.
-func (s *OfProvider) book(snapshot *sqlite.Snapshot, book events.Book, nodes map[events.Node]bool) error {
+func (s *OfProvider) book(snapshot *store.Snapshot, book events.Book, nodes map[events.Node]bool) error {
 	lines := charges{}
-	err := snapshot.Entries(book, func(_ string, _ sqlite.Written, r *ledger.Record) error {
+	err := snapshot.Entries(book, func(_ string, _ store.Written, r *ledger.Record) error {
 		for i := range r.Entries {
 			e := &r.Entries[i]
 			if e.Kind != "usage" && e.Kind != "release" {
@@ -143,7 +143,7 @@ func (s *OfProvider) book(snapshot *sqlite.Snapshot, book events.Book, nodes map
 }
 
 // money takes the nodes' lines and the totals from the balances.
-func (s *OfProvider) money(snapshot *sqlite.Snapshot, nodes map[events.Node]bool) error {
+func (s *OfProvider) money(snapshot *store.Snapshot, nodes map[events.Node]bool) error {
 	rows, err := snapshot.Balances("node:")
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -24,7 +24,7 @@ type of struct {
 	rows *ledger.Balances
 }
 
-func balances(t *testing.T, db *sqlite.DB) of {
+func balances(t *testing.T, db *store.DB) of {
 	t.Helper()
 	b := of{t, ledger.NewBalances()}
 	list, err := db.Balances(t.Context(), "")

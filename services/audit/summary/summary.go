@@ -21,7 +21,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -92,8 +92,8 @@ type Reason struct {
 }
 
 // Run sums the store up. Its time grows with the journal.
-func Run(ctx context.Context, db *sqlite.DB) (s Summary, err error) {
-	err = db.Snapshot(ctx, func(snapshot *sqlite.Snapshot) error {
+func Run(ctx context.Context, db *store.DB) (s Summary, err error) {
+	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		s, err = Of(snapshot)
 		return err
 	})
@@ -104,9 +104,9 @@ func Run(ctx context.Context, db *sqlite.DB) (s Summary, err error) {
 }
 
 // Of is [Run] on a snapshot.
-func Of(snapshot *sqlite.Snapshot) (s Summary, err error) {
+func Of(snapshot *store.Snapshot) (s Summary, err error) {
 	s = Summary{Assets: []Asset{}, Meters: []Meter{}, Reasons: []Reason{}, Waiting: []Wait{}}
-	for _, step := range []func(*sqlite.Snapshot) error{s.money, s.usage, s.outcomes, s.waits} {
+	for _, step := range []func(*store.Snapshot) error{s.money, s.usage, s.outcomes, s.waits} {
 		if err := step(snapshot); err != nil {
 			return Summary{}, err
 		}
@@ -118,14 +118,14 @@ func Of(snapshot *sqlite.Snapshot) (s Summary, err error) {
 
 // money sums the balances, writer by writer, as they come: every figure is a
 // plain sum of them.
-func (s *Summary) money(snapshot *sqlite.Snapshot) error {
+func (s *Summary) money(snapshot *store.Snapshot) error {
 	writers, err := snapshot.Writers()
 	if err != nil {
 		return err
 	}
 	assets := map[money.Asset]*Asset{}
 	for _, w := range writers {
-		err := snapshot.BalanceRows(w, func(row sqlite.Balance) error {
+		err := snapshot.BalanceRows(w, func(row store.Balance) error {
 			a := assets[row.Asset]
 			if a == nil {
 				a = &Asset{Asset: row.Asset}
@@ -147,7 +147,7 @@ func (s *Summary) money(snapshot *sqlite.Snapshot) error {
 }
 
 // add puts one writer's balance of an account where it belongs.
-func (a *Asset) add(row sqlite.Balance) (err error) {
+func (a *Asset) add(row store.Balance) (err error) {
 	debit := ledger.Balance{Debit: row.Debit, Credit: row.Credit}.Net()
 	credit, err := debit.Neg()
 	if err != nil {
@@ -224,10 +224,10 @@ func add(sums map[meterKey]billed, k meterKey, n uint64, quantity money.Quantity
 }
 
 // usage sums the journal.
-func (s *Summary) usage(snapshot *sqlite.Snapshot) error {
+func (s *Summary) usage(snapshot *store.Snapshot) error {
 	journal := ledger.NewJournal()
 	sums := map[meterKey]billed{}
-	err := snapshot.Entries("", func(_ string, _ sqlite.Written, r *ledger.Record) error {
+	err := snapshot.Entries("", func(_ string, _ store.Written, r *ledger.Record) error {
 		for i := range r.Entries {
 			e := &r.Entries[i]
 			if e.Kind != "usage" && e.Kind != "release" {
@@ -253,7 +253,7 @@ func (s *Summary) usage(snapshot *sqlite.Snapshot) error {
 	return nil
 }
 
-func (s *Summary) outcomes(snapshot *sqlite.Snapshot) error {
+func (s *Summary) outcomes(snapshot *store.Snapshot) error {
 	tallies, err := snapshot.Tallies("")
 	if err != nil {
 		return err
@@ -279,7 +279,7 @@ func (s *Summary) outcomes(snapshot *sqlite.Snapshot) error {
 	return nil
 }
 
-func (s *Summary) waits(snapshot *sqlite.Snapshot) error {
+func (s *Summary) waits(snapshot *store.Snapshot) error {
 	lines, err := snapshot.Suspense("")
 	if err != nil {
 		return err

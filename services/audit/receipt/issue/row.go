@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
@@ -26,7 +26,7 @@ func (m *maker) row(row *explain.Row) error {
 	m.made.Kind = receipt.OfRecord
 	m.made.Record = &receipt.Record{Row: fmt.Sprintf("%s-%d", row.Writer, row.Number)}
 	log, stream, ascends := ledgerLog, m.Ledger, cutOfRecord
-	if row.Writer == sqlite.DistributeWriter {
+	if row.Writer == store.DistributeWriter {
 		log, stream, ascends = payoutLog, m.Payout, controlOf
 	}
 	return m.scan(stream, row.Cut, ascends, func(message eventlog.Message) (bool, error) {

@@ -1,10 +1,8 @@
-package sqlite
+package store
 
 import (
 	"bytes"
 	"fmt"
-
-	"zombiezen.com/go/sqlite"
 )
 
 // Relation is one part of the store that is a function of the streams, as rows
@@ -23,16 +21,14 @@ type Relation struct {
 // only what is at or before the position ledger counts, because how far it has
 // read is a matter of time.
 func Relations(ledger uint64) []Relation {
-	journal := func(writer string) string {
-		return fmt.Sprintf(`SELECT id & %d AS number, cut, book, part, record FROM journal WHERE id
-			BETWEEN (SELECT id FROM writer WHERE name GLOB '%s') << %d AND ((SELECT id FROM writer WHERE name GLOB '%s') + 1 << %d) - 1 ORDER BY id`,
-			int64(1<<numberBits-1), writer, numberBits, writer, numberBits)
-	}
+	const journal = `SELECT writer.name AS writer, journal.id - (writer.id << 40) AS number, cut, book, part, record
+		FROM writer CROSS JOIN journal WHERE journal.id BETWEEN (writer.id << 40) AND (writer.id << 40) + 1099511627775
+		AND writer.name %s ORDER BY 1, 2`
 	return []Relation{
 		{"cursor", 1, true, "SELECT partition, position, hash, control, batches FROM cursor ORDER BY 1"},
 		{"outcome", 2, true, "SELECT partition, position, events, runs FROM outcome ORDER BY 1, 2"},
 		{"void", 2, true, "SELECT partition, control, reason FROM void ORDER BY 1, 2"},
-		{"journal of settle", 1, true, journal("settle-*")},
+		{"journal of settle", 2, true, fmt.Sprintf(journal, "<> '"+DistributeWriter+"'")},
 		{"tally", 5, true, "SELECT book, node, period, outcome, reason, events FROM tally ORDER BY 1, 2, 3, 4, 5"},
 		{"suspense", 8, true, "SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per FROM suspense ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"},
 		{"outstanding", 4, true, "SELECT book, customer, asset, node, amount FROM owed ORDER BY 1, 2, 3, 4"},
@@ -45,17 +41,17 @@ func Relations(ledger uint64) []Relation {
 		{"distribution", 1, false, "SELECT control, id, token, book, period, ledger, register, record_date, rail, holders, supply FROM distribution ORDER BY 1"},
 		{"pool", 2, false, "SELECT distribution, asset, inbox, basis_points, fee, pool, held, payouts, planned FROM pool ORDER BY 1, 2"},
 		{"share", 3, false, "SELECT distribution, asset, holder, units, frozen, amount, held FROM share ORDER BY 1, 2, 3"},
-		{"journal of distribute", 1, false, journal(DistributeWriter)},
+		{"journal of distribute", 2, false, fmt.Sprintf(journal, "= '"+DistributeWriter+"'")},
 		{"entitlement", 3, false, "SELECT token, asset, holder, payable, held FROM entitlement ORDER BY 1, 2, 3"},
 		{"payout", 2, false, "SELECT distribution, id, asset, holder, amount, state, reference FROM payout ORDER BY 1, 2"},
 		{"batch", 1, false, "SELECT name, rail, distribution, control FROM batch ORDER BY 1"},
 		{"message for PAYOUT", 1, false, "SELECT number, token, journal, data FROM payout_message ORDER BY 1"},
-		{"balance", 3, false, `SELECT account.name AS account, writer.name AS writer, asset, debit, credit
-			FROM account CROSS JOIN writer CROSS JOIN balance WHERE balance.writer = writer.id AND balance.account = account.id ORDER BY 1, 2, 3`},
+		{"balance", 3, false, "SELECT account, name AS writer, asset, debit, credit FROM posted ORDER BY 1, 2, 3"},
 	}
 }
 
-// Field is one value of a row: an int64, a string, a []byte or nil.
+// Field is one value of a row: an int64, a string, a []byte or nil. An amount or
+// a number of units is its 16 bytes.
 type Field struct {
 	Name  string
 	Value any
@@ -70,29 +66,36 @@ type Unequal struct {
 // Compare walks a relation in two stores side by side and returns the first
 // difference; equal is true where there is none. rows is how many are equal.
 func (s *Snapshot) Compare(other *Snapshot, relation Relation) (first Unequal, rows uint64, equal bool, err error) {
-	here, err := s.conn.Prepare(relation.query)
+	first, rows, equal, err = s.compare(other, relation)
 	if err != nil {
-		return first, 0, false, fmt.Errorf("comparing %s: %w", relation.Name, err)
+		return first, rows, false, fmt.Errorf("comparing %s: %w", relation.Name, err)
 	}
-	defer func() { _ = here.Reset() }()
-	there, err := other.conn.Prepare(relation.query)
+	return first, rows, equal, nil
+}
+
+func (s *Snapshot) compare(other *Snapshot, relation Relation) (first Unequal, rows uint64, equal bool, err error) {
+	here, err := s.conn.Walk(relation.query)
 	if err != nil {
-		return first, 0, false, fmt.Errorf("comparing %s: %w", relation.Name, err)
+		return first, 0, false, err
 	}
-	defer func() { _ = there.Reset() }()
+	defer func() { _ = here.Close() }()
+	there, err := other.conn.Walk(relation.query)
+	if err != nil {
+		return first, 0, false, err
+	}
+	defer func() { _ = there.Close() }()
 	for {
-		a, err := here.Step()
+		x, err := next(here)
 		if err != nil {
-			return first, rows, false, fmt.Errorf("comparing %s: %w", relation.Name, err)
+			return first, rows, false, err
 		}
-		b, err := there.Step()
+		y, err := next(there)
 		if err != nil {
-			return first, rows, false, fmt.Errorf("comparing %s: %w", relation.Name, err)
+			return first, rows, false, err
 		}
-		if !a && !b {
+		if x == nil && y == nil {
 			return first, rows, true, nil
 		}
-		x, y := fields(here, a), fields(there, b)
 		at := differs(x, y)
 		if at < 0 {
 			rows++
@@ -100,7 +103,7 @@ func (s *Snapshot) Compare(other *Snapshot, relation Relation) (first Unequal, r
 		}
 		// Where the keys differ, the lesser row is the one that the other store
 		// does not have.
-		if a && b && at < relation.Key {
+		if x != nil && y != nil && at < relation.Key {
 			if less(x[at].Value, y[at].Value) {
 				y = nil
 			} else {
@@ -111,23 +114,13 @@ func (s *Snapshot) Compare(other *Snapshot, relation Relation) (first Unequal, r
 	}
 }
 
-func fields(s *sqlite.Stmt, there bool) []Field {
-	if !there {
-		return nil
+// next returns nil after the last row.
+func next(rows Rows) ([]Field, error) {
+	ok, err := rows.Next()
+	if err != nil || !ok {
+		return nil, err
 	}
-	list := make([]Field, s.ColumnCount())
-	for i := range list {
-		list[i].Name = s.ColumnName(i)
-		switch s.ColumnType(i) {
-		case sqlite.TypeInteger:
-			list[i].Value = s.ColumnInt64(i)
-		case sqlite.TypeText:
-			list[i].Value = s.ColumnText(i)
-		case sqlite.TypeBlob:
-			list[i].Value = blob(s, i)
-		}
-	}
-	return list
+	return rows.Fields(), nil
 }
 
 // differs returns the index of the first field that differs, or -1.

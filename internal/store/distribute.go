@@ -1,0 +1,237 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// DistributeWriter is the name under which the distributor writes the journal.
+const DistributeWriter = "distribute"
+
+// Distribute is the distributor in the store: what it commits and reads back.
+// One goroutine commits; the reading methods may be called from any.
+type Distribute struct {
+	Writer
+	DistributeCommitter
+}
+
+// Distribute returns the distributor's part of the store, taking it over from
+// whoever had it: an earlier distributor's next commit fails with [distribution.ErrFenced].
+// The nonce names this one; it is chosen at random by the caller.
+func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distribution.Cursor, error) {
+	committer, cursor, err := db.engine.Distribute(ctx, nonce)
+	if err != nil {
+		return nil, distribution.Cursor{}, fmt.Errorf("taking over distribution: %w", err)
+	}
+	return &Distribute{Writer{db, DistributeWriter}, committer}, cursor, nil
+}
+
+// DistributeCursor returns how far the distributor has come; a zero Epoch where
+// there never was one.
+func (db *DB) DistributeCursor(ctx context.Context) (c distribution.Cursor, err error) {
+	err = db.engine.Read(ctx, func(conn Conn) error {
+		c, err = ReadDistributeCursor(conn)
+		return err
+	})
+	return c, err
+}
+
+// DistributeCursor is [DB.DistributeCursor].
+func (s *Snapshot) DistributeCursor() (distribution.Cursor, error) {
+	return ReadDistributeCursor(s.conn)
+}
+
+// ReadDistributeCursor is [DB.DistributeCursor] for engines.
+func ReadDistributeCursor(conn Conn) (c distribution.Cursor, err error) {
+	err = conn.Query(`SELECT control_created, control, control_hash, ledger_created, ledger, ledger_hash, epoch, nonce
+		FROM distribute_cursor`, func(r Row) error {
+		c.Control, c.Ledger = mark(r, 0), mark(r, 3)
+		c.Epoch, c.Nonce = uint64(r.Int64(6)), r.Text(7)
+		return nil
+	})
+	if err != nil {
+		return c, fmt.Errorf("reading the distributor's cursor: %w", err)
+	}
+	return c, nil
+}
+
+func mark(r Row, column int) (m distribution.Mark) {
+	m.Created, m.Position = r.Int64(column), uint64(r.Int64(column+1))
+	copy(m.Hash[:], r.Bytes(column+2))
+	return m
+}
+
+// outgoing is everything that goes to PAYOUT; what it is followed by says which
+// of it, and in which order.
+const outgoing = `SELECT number, token, coalesce(data, record) FROM payout_message
+	LEFT JOIN journal ON journal.id = ((SELECT id FROM writer WHERE name = ?1) << 40) + payout_message.journal `
+
+func outgoingOf(r Row) distribution.Outgoing {
+	return distribution.Outgoing{Number: uint64(r.Int64(0)), Token: events.Token(r.Text(1)), Data: r.Bytes(2)}
+}
+
+// Messages returns at most limit messages for PAYOUT from a number on.
+func (d *Distribute) Messages(ctx context.Context, from uint64, limit int) (list []distribution.Outgoing, err error) {
+	err = d.db.engine.Read(ctx, func(conn Conn) error {
+		return conn.Query(outgoing+"WHERE number >= ?2 ORDER BY number LIMIT ?3", func(r Row) error {
+			list = append(list, outgoingOf(r))
+			return nil
+		}, DistributeWriter, int64(from), int64(limit))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading messages for PAYOUT: %w", err)
+	}
+	return list, nil
+}
+
+// PayoutMessages calls each for what goes to PAYOUT, in its order.
+func (s *Snapshot) PayoutMessages(each func(distribution.Outgoing) error) error {
+	err := s.conn.Query(outgoing+"ORDER BY number", func(r Row) error { return each(outgoingOf(r)) }, DistributeWriter)
+	if err != nil {
+		return fmt.Errorf("reading messages for PAYOUT: %w", err)
+	}
+	return nil
+}
+
+// Inbox returns what reached a token's inbox up to and including a position in
+// LEDGER and was not distributed yet, by ascending asset; never below zero.
+func (d *Distribute) Inbox(ctx context.Context, token events.Token, through uint64) (list []distribution.Handover, err error) {
+	err = d.db.engine.Read(ctx, func(conn Conn) error {
+		err := conn.Query("SELECT asset, amount FROM handover WHERE token = ?1 AND position <= ?2 ORDER BY asset, position", func(r Row) error {
+			asset := money.Asset(r.Text(0))
+			if n := len(list); n == 0 || list[n-1].Asset != asset {
+				list = append(list, distribution.Handover{Token: token, Asset: asset, Position: through})
+			}
+			last := &list[len(list)-1]
+			last.Amount, err = last.Amount.Add(r.Amount(1))
+			return err
+		}, string(token), int64(through))
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			h := &list[i]
+			err := conn.Query("SELECT pool.inbox FROM distribution JOIN pool ON pool.distribution = control WHERE token = ?1 AND asset = ?2", func(r Row) error {
+				h.Amount, err = h.Amount.Sub(r.Amount(0))
+				return err
+			}, string(token), string(h.Asset))
+			if err != nil {
+				return err
+			}
+			if h.Amount.Sign() < 0 {
+				h.Amount = money.Amount{} // a later distribution rests on an earlier position
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the inbox of %s: %w", token, err)
+	}
+	return list, nil
+}
+
+// Handovers calls each for what reached a token's inbox (every token: ""), as
+// far as the distributor has read LEDGER, ascending by token, asset and position.
+func (s *Snapshot) Handovers(token events.Token, each func(distribution.Handover) error) error {
+	err := s.conn.Query("SELECT token, asset, position, amount FROM handover WHERE ?1 = '' OR token = ?1 ORDER BY token, asset, position", func(r Row) error {
+		return each(distribution.Handover{Token: events.Token(r.Text(0)), Asset: money.Asset(r.Text(1)), Position: uint64(r.Int64(2)), Amount: r.Amount(3)})
+	}, string(token))
+	if err != nil {
+		return fmt.Errorf("reading handovers: %w", err)
+	}
+	return nil
+}
+
+// SettledAt returns the position in LEDGER that says that a period is settled;
+// 0 where none does yet. A closing settles every period up to its own, so the
+// first that names this period or a later one says it: labels of one calendar
+// sort as their periods do.
+func (d *Distribute) SettledAt(ctx context.Context, book events.Book, period events.Period) (position uint64, err error) {
+	err = d.db.engine.Read(ctx, func(conn Conn) error {
+		return conn.Query("SELECT position FROM settled_period WHERE book = ?1 AND period >= ?2 ORDER BY period LIMIT 1", func(r Row) error {
+			position = uint64(r.Int64(0))
+			return nil
+		}, string(book), string(period))
+	})
+	if err != nil {
+		return 0, fmt.Errorf("reading where %s of %s is settled: %w", period, book, err)
+	}
+	return position, nil
+}
+
+// DistributeVoids returns the decisions that had no effect, or not all of it,
+// on distribution, ascending by position.
+func (db *DB) DistributeVoids(ctx context.Context) (list []distribution.Void, err error) {
+	err = db.engine.Read(ctx, func(conn Conn) error {
+		return conn.Query("SELECT control, partly, reason FROM distribute_void ORDER BY control", func(r Row) error {
+			list = append(list, voidOf(r))
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading void decisions: %w", err)
+	}
+	return list, nil
+}
+
+func voidOf(r Row) distribution.Void {
+	return distribution.Void{Control: uint64(r.Int64(0)), Partly: r.Int64(1) != 0, Reason: r.Text(2)}
+}
+
+// DistributeVoid returns why the decision at a position had no effect, or not
+// all of it; ok is false where it took effect or has not been read.
+func (db *DB) DistributeVoid(ctx context.Context, control uint64) (v distribution.Void, ok bool, err error) {
+	err = db.engine.Read(ctx, func(conn Conn) error {
+		return conn.Query("SELECT control, partly, reason FROM distribute_void WHERE control = ?1", func(r Row) error {
+			v, ok = voidOf(r), true
+			return nil
+		}, int64(control))
+	})
+	if err != nil {
+		return v, false, fmt.Errorf("reading the decision at %d: %w", control, err)
+	}
+	return v, ok, nil
+}
+
+// Distribution is [DB.Distribution].
+func (d *Distribute) Distribution(ctx context.Context, id string) (distribution.Distribution, bool, error) {
+	return d.db.Distribution(ctx, id)
+}
+
+// Entitlements is [DB.Entitlements].
+func (d *Distribute) Entitlements(ctx context.Context, token events.Token, asset money.Asset, each func(distribution.Entitlement) error) error {
+	return d.db.Entitlements(ctx, token, asset, each)
+}
+
+// EntitlementOf is [DB.EntitlementOf].
+func (d *Distribute) EntitlementOf(ctx context.Context, token events.Token, asset money.Asset, holder events.Holder) (distribution.Entitlement, error) {
+	return d.db.EntitlementOf(ctx, token, asset, holder)
+}
+
+// Payouts is [DB.Payouts].
+func (d *Distribute) Payouts(ctx context.Context, id string, state distribution.State, each func(distribution.Payout) error) error {
+	return d.db.Payouts(ctx, id, state, each)
+}
+
+// PayoutsOf is [DB.PayoutsOf].
+func (d *Distribute) PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error {
+	return d.db.PayoutsOf(ctx, id, names, each)
+}
+
+// Batch is [DB.Batch].
+func (d *Distribute) Batch(ctx context.Context, name string) (distribution.Batch, bool, error) {
+	return d.db.Batch(ctx, name)
+}
+
+// Void is [DB.DistributeVoid].
+func (d *Distribute) Void(ctx context.Context, control uint64) (distribution.Void, bool, error) {
+	return d.db.DistributeVoid(ctx, control)
+}
+
+// ErrUnknownDistribution means that a distribution of that id was not made.
+var ErrUnknownDistribution = errors.New("no such distribution")

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+)
+
+// A rail answers for thousands of payouts at once, and usually for all of those
+// that lie side by side in the table: these are read and written as one range.
+
+// skipped is how many rows that nobody asked for are read before the next one
+// that somebody did is sought: a seek costs about as much.
+const skipped = 8
+
+// errEnough ends a query whose other rows nobody wants.
+var errEnough = errors.New("enough rows")
+
+// PayoutsOf calls each for those of the named payouts that a distribution has.
+// The names ascend.
+func (db *DB) PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error {
+	err := db.engine.Read(ctx, func(conn Conn) error {
+		control, err := ControlOf(conn, id)
+		for len(names) > 0 && err == nil {
+			names, err = payoutsFrom(conn, control, names, each)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading payouts of %s: %w", id, err)
+	}
+	return nil
+}
+
+// payoutsFrom reads from the first name on, and returns the names that are to be
+// sought for.
+func payoutsFrom(conn Conn, control int64, names []string, each func(distribution.Payout) error) (rest []string, err error) {
+	others := 0
+	err = conn.Query("SELECT "+payoutColumns+" FROM payout WHERE distribution = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id", func(r Row) error {
+		p := payoutOf(r)
+		for len(names) > 0 && names[0] < p.ID {
+			names = names[1:] // there is none of this name
+		}
+		if len(names) == 0 {
+			return errEnough
+		}
+		if names[0] != p.ID {
+			if others++; others == skipped {
+				rest = names
+				return errEnough
+			}
+			return nil
+		}
+		others = 0
+		if err := each(p); err != nil {
+			return err
+		}
+		if names = names[1:]; len(names) == 0 {
+			return errEnough
+		}
+		return nil
+	}, control, names[0], names[len(names)-1])
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	return rest, nil
+}

@@ -1,0 +1,304 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/relay"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+// SettleWriter is the name under which the settler of a partition writes the
+// journal.
+func SettleWriter(partition int) string { return fmt.Sprintf("settle-%d", partition) }
+
+// Settle is one partition's settler in the store: what it commits and reads
+// back. One goroutine commits; the reading methods may be called from any.
+type Settle struct {
+	Writer
+	SettleCommitter
+	partition int
+}
+
+// Settle returns the settler's part of the store, taking it over from whoever
+// had it: an earlier settler's next commit fails with [settlement.ErrFenced]. The nonce
+// names this one; it is chosen at random by the caller.
+func (db *DB) Settle(ctx context.Context, partition int, stream string, created int64, nonce string) (*Settle, settlement.Cursor, error) {
+	committer, cursor, err := db.engine.Settle(ctx, partition, stream, created, nonce)
+	if err != nil {
+		return nil, settlement.Cursor{}, fmt.Errorf("taking over partition %d: %w", partition, err)
+	}
+	return &Settle{Writer{db, SettleWriter(partition)}, committer, partition}, cursor, nil
+}
+
+// Spans returns the accepted sequences of a source, ascending.
+func (s *Settle) Spans(ctx context.Context, source settlement.Source) ([]settlement.Span, error) {
+	return s.db.Spans(ctx, source)
+}
+
+// Original returns where the accepted sequence of a source is; ok is false for
+// one that was not accepted.
+func (s *Settle) Original(ctx context.Context, source settlement.Source, sequence uint64) (o settlement.Original, ok bool, err error) {
+	return s.db.Original(ctx, source, sequence)
+}
+
+// Load returns what the settler's core needs to go on from the cursor: what
+// waits, what is owed, and the balances of customers, nodes and the treasury.
+func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []settlement.Outstanding, balances *ledger.Balances, err error) {
+	balances = ledger.NewBalances()
+	err = s.db.Snapshot(ctx, func(now *Snapshot) error {
+		if held, err = now.Suspense(""); err != nil {
+			return err
+		}
+		if owed, err = now.Outstanding("", ""); err != nil {
+			return err
+		}
+		for _, prefix := range []string{"customer:", "node:", "treasury:"} {
+			list, err := now.Balances(prefix)
+			if err != nil {
+				return err
+			}
+			for _, b := range list {
+				if err := balances.AddRow(ledger.Place{Account: b.Account, Asset: b.Asset}, ledger.Balance{Debit: b.Debit, Credit: b.Credit}); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("loading what is settled: %w", err)
+	}
+	return held, owed, balances, nil
+}
+
+// Outcomes is [DB.Outcomes] of the settler's partition.
+func (s *Settle) Outcomes(ctx context.Context, from, to uint64, each func(settlement.Outcome) error) error {
+	return s.db.Outcomes(ctx, s.partition, from, to, each)
+}
+
+// Void is [DB.VoidReason] of the settler's partition.
+func (s *Settle) Void(ctx context.Context, control uint64) (reason string, ok bool, err error) {
+	return s.db.VoidReason(ctx, s.partition, control)
+}
+
+// Rows returns journal rows as LEDGER has them, for the relay.
+func (s *Settle) Rows(ctx context.Context, from uint64, limit int) (rows []relay.Row, err error) {
+	err = s.Journal(ctx, from, limit, func(w Written) error {
+		rows = append(rows, relay.Row{Number: w.Number, Subject: eventlog.LedgerSubject(string(w.Book)), Data: w.Record})
+		return nil
+	})
+	return rows, err
+}
+
+const cursorColumns = "partition, stream, created, position, hash, control, batches, epoch, nonce"
+
+// CursorOf reads a row of the cursor's columns in the order of CursorQuery.
+func cursorOf(r Row) (c settlement.Cursor) {
+	c = settlement.Cursor{
+		Partition: int(r.Int64(0)), Stream: r.Text(1), Created: r.Int64(2), Position: uint64(r.Int64(3)),
+		Control: uint64(r.Int64(5)), Batches: uint64(r.Int64(6)), Epoch: uint64(r.Int64(7)), Nonce: r.Text(8),
+	}
+	copy(c.Hash[:], r.Bytes(4))
+	return c
+}
+
+// ReadCursor returns how far a partition's settler has come; a zero Epoch where
+// there never was one.
+func ReadCursor(conn Conn, partition int) (c settlement.Cursor, err error) {
+	c.Partition = partition
+	err = conn.Query("SELECT "+cursorColumns+" FROM cursor WHERE partition = ?1", func(r Row) error {
+		c = cursorOf(r)
+		return nil
+	}, int64(partition))
+	if err != nil {
+		return c, fmt.Errorf("reading the cursor of partition %d: %w", partition, err)
+	}
+	return c, nil
+}
+
+// Cursor is [ReadCursor] of what is committed.
+func (db *DB) Cursor(ctx context.Context, partition int) (c settlement.Cursor, err error) {
+	err = db.engine.Read(ctx, func(conn Conn) error {
+		c, err = ReadCursor(conn, partition)
+		return err
+	})
+	return c, err
+}
+
+// Cursors returns the cursor of every partition, ascending.
+func (s *Snapshot) Cursors() (list []settlement.Cursor, err error) {
+	err = s.conn.Query("SELECT "+cursorColumns+" FROM cursor ORDER BY partition", func(r Row) error {
+		list = append(list, cursorOf(r))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading cursors: %w", err)
+	}
+	return list, nil
+}
+
+const outcomeColumns = "position, events, runs"
+
+func outcomeOf(r Row) (settlement.Outcome, error) {
+	runs, err := settlement.DecodeRuns(r.Bytes(2))
+	if err != nil {
+		err = fmt.Errorf("position %d: %w", r.Int64(0), err)
+	}
+	return settlement.Outcome{Position: uint64(r.Int64(0)), Events: int(r.Int64(1)), Runs: runs}, err
+}
+
+// Outcome returns the outcomes of one batch message; ok is false for a position
+// that is not settled yet or is no batch.
+func (db *DB) Outcome(ctx context.Context, partition int, position uint64) (o settlement.Outcome, ok bool, err error) {
+	err = db.Snapshot(ctx, func(s *Snapshot) error {
+		o, ok, err = s.Outcome(partition, position)
+		return err
+	})
+	return o, ok && err == nil, err
+}
+
+// Outcome is [DB.Outcome].
+func (s *Snapshot) Outcome(partition int, position uint64) (o settlement.Outcome, ok bool, err error) {
+	err = s.outcomes(partition, position, position, func(found settlement.Outcome) error {
+		o, ok = found, true
+		return nil
+	})
+	if err != nil {
+		return o, false, fmt.Errorf("reading the outcomes of position %d: %w", position, err)
+	}
+	return o, ok, nil
+}
+
+// Outcomes calls each for the batch messages from one position to another, both
+// included, ascending.
+func (db *DB) Outcomes(ctx context.Context, partition int, from, to uint64, each func(settlement.Outcome) error) error {
+	return db.Snapshot(ctx, func(s *Snapshot) error { return s.outcomes(partition, from, to, each) })
+}
+
+// Outcomes calls each for every batch message of a partition, ascending.
+func (s *Snapshot) Outcomes(partition int, each func(settlement.Outcome) error) error {
+	if err := s.outcomes(partition, 0, math.MaxInt64, each); err != nil {
+		return fmt.Errorf("reading outcomes: %w", err)
+	}
+	return nil
+}
+
+func (s *Snapshot) outcomes(partition int, from, to uint64, each func(settlement.Outcome) error) error {
+	if from > math.MaxInt64 {
+		return nil
+	}
+	return s.conn.Query("SELECT "+outcomeColumns+" FROM outcome WHERE partition = ?1 AND position BETWEEN ?2 AND ?3 ORDER BY position", func(r Row) error {
+		o, err := outcomeOf(r)
+		if err != nil {
+			return err
+		}
+		return each(o)
+	}, int64(partition), int64(from), int64(min(to, math.MaxInt64)))
+}
+
+// Tallies returns the tallies of a book (every book: ""), ascending by their key.
+func (db *DB) Tallies(ctx context.Context, book events.Book) (list []settlement.Tally, err error) {
+	err = db.Snapshot(ctx, func(s *Snapshot) error {
+		list, err = s.Tallies(book)
+		return err
+	})
+	return list, err
+}
+
+// Tallies is [DB.Tallies].
+func (s *Snapshot) Tallies(book events.Book) (list []settlement.Tally, err error) {
+	err = s.conn.Query("SELECT book, node, period, outcome, reason, events FROM tally WHERE ?1 = '' OR book = ?1 ORDER BY book, node, period, outcome, reason", func(r Row) error {
+		list = append(list, settlement.Tally{
+			Book: events.Book(r.Text(0)), Node: events.Node(r.Text(1)), Period: events.Period(r.Text(2)),
+			Outcome: events.Outcome(r.Int64(3)), Reason: events.Reason(r.Text(4)), Events: uint64(r.Int64(5)),
+		})
+		return nil
+	}, string(book))
+	if err != nil {
+		return nil, fmt.Errorf("reading tallies: %w", err)
+	}
+	return list, nil
+}
+
+// Suspense returns what waits for a price in a book (every book: ""), ascending
+// by its key.
+func (db *DB) Suspense(ctx context.Context, book events.Book) (list []settlement.Suspense, err error) {
+	err = db.Snapshot(ctx, func(s *Snapshot) error {
+		list, err = s.Suspense(book)
+		return err
+	})
+	return list, err
+}
+
+// Suspense is [DB.Suspense].
+func (s *Snapshot) Suspense(book events.Book) (list []settlement.Suspense, err error) {
+	err = s.conn.Query(`SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per
+		FROM suspense WHERE ?1 = '' OR book = ?1 ORDER BY book, node, customer, meter, card, rule, pair, period`, func(r Row) error {
+		list = append(list, settlement.Suspense{
+			Book: events.Book(r.Text(0)), Node: events.Node(r.Text(1)), Customer: events.Customer(r.Text(2)),
+			Meter: events.Meter(r.Text(3)), Card: r.Text(4), Rule: int(r.Int64(5)), Pair: events.Pair(r.Text(6)),
+			Period: events.Period(r.Text(7)), Quantity: quantity(r, 8), Events: uint64(r.Int64(9)),
+			Price: money.Price{Amount: r.Amount(10), Per: quantity(r, 11)},
+		})
+		return nil
+	}, string(book))
+	if err != nil {
+		return nil, fmt.Errorf("reading suspense: %w", err)
+	}
+	return list, nil
+}
+
+// Outstanding returns what a customer (every customer: "") of a book (every
+// book: "") owes, ascending by its key.
+func (db *DB) Outstanding(ctx context.Context, book events.Book, customer events.Customer) (list []settlement.Outstanding, err error) {
+	err = db.Snapshot(ctx, func(s *Snapshot) error {
+		list, err = s.Outstanding(book, customer)
+		return err
+	})
+	return list, err
+}
+
+// Outstanding is [DB.Outstanding].
+func (s *Snapshot) Outstanding(book events.Book, customer events.Customer) ([]settlement.Outstanding, error) {
+	list, err := s.conn.Outstanding(nil, book, customer)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is owed: %w", err)
+	}
+	slices.SortFunc(list, func(a, b settlement.Outstanding) int {
+		return cmp.Or(strings.Compare(string(a.Book), string(b.Book)), strings.Compare(string(a.Customer), string(b.Customer)),
+			strings.Compare(string(a.Asset), string(b.Asset)), strings.Compare(string(a.Node), string(b.Node)))
+	})
+	return list, nil
+}
+
+// VoidReason returns why a decision had no effect in a partition; ok is false
+// where it had one or has not come up yet.
+func (db *DB) VoidReason(ctx context.Context, partition int, control uint64) (reason string, ok bool, err error) {
+	err = db.engine.Read(ctx, func(conn Conn) error {
+		return conn.Query("SELECT reason FROM void WHERE partition = ?1 AND control = ?2", func(r Row) error {
+			reason, ok = r.Text(0), true
+			return nil
+		}, int64(partition), int64(control))
+	})
+	return reason, ok, err
+}
+
+// Voids returns the decisions without effect in a partition, ascending.
+func (db *DB) Voids(ctx context.Context, partition int) (list []settlement.Void, err error) {
+	err = db.engine.Read(ctx, func(conn Conn) error {
+		return conn.Query("SELECT control, reason FROM void WHERE partition = ?1 ORDER BY control", func(r Row) error {
+			list = append(list, settlement.Void{Control: uint64(r.Int64(0)), Reason: r.Text(1)})
+			return nil
+		}, int64(partition))
+	})
+	return list, err
+}

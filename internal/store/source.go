@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+const originalColumns = "first, last, position, segment, ordinal"
+
+func spanOf(r Row) settlement.Span {
+	return settlement.Span{First: unordered(r.Int64(0)), Last: unordered(r.Int64(1))}
+}
+
+func originalOf(source settlement.Source, r Row) settlement.Original {
+	return settlement.Original{
+		Source: source, Span: spanOf(r), Position: uint64(r.Int64(2)), Segment: int(r.Int64(3)), Ordinal: int(r.Int64(4)),
+	}
+}
+
+// Spans returns the accepted sequences of a source, ascending; see dedup.Gaps
+// for what is missing between them.
+func (db *DB) Spans(ctx context.Context, source settlement.Source) (spans []settlement.Span, err error) {
+	err = db.engine.Read(ctx, func(conn Conn) error {
+		return conn.Query(`SELECT first, last FROM span
+			WHERE source = (SELECT id FROM source WHERE provider = ?1 AND source = ?2 AND epoch = ?3) ORDER BY first`, func(r Row) error {
+			spans = append(spans, spanOf(r))
+			return nil
+		}, string(source.Provider), source.Source, Ordered(source.Epoch))
+	})
+	return spans, err
+}
+
+// Sources returns every source and epoch of a provider, ascending.
+func (db *DB) Sources(ctx context.Context, provider events.Provider) (list []settlement.Source, err error) {
+	err = db.engine.Read(ctx, func(conn Conn) error {
+		return conn.Query("SELECT source, epoch FROM source WHERE provider = ?1 ORDER BY source, epoch", func(r Row) error {
+			list = append(list, settlement.Source{Provider: provider, Source: r.Text(0), Epoch: unordered(r.Int64(1))})
+			return nil
+		}, string(provider))
+	})
+	return list, err
+}
+
+// Original returns where the accepted sequence of a source is; ok is false for
+// one that was not accepted.
+func (db *DB) Original(ctx context.Context, source settlement.Source, sequence uint64) (o settlement.Original, ok bool, err error) {
+	err = db.engine.Read(ctx, func(conn Conn) error {
+		return conn.Query("SELECT "+originalColumns+` FROM original
+			WHERE source = (SELECT id FROM source WHERE provider = ?1 AND source = ?2 AND epoch = ?3) AND first <= ?4 ORDER BY first DESC LIMIT 1`, func(r Row) error {
+			o = originalOf(source, r)
+			ok = sequence <= o.Span.Last
+			return nil
+		}, string(source.Provider), source.Source, Ordered(source.Epoch), Ordered(sequence))
+	})
+	return o, ok, err
+}
+
+// SourceID is a source as the store knows it.
+type SourceID struct {
+	settlement.Source
+	id int64
+}
+
+// Sources returns every sequenced source of a name (every one: ""), ascending.
+func (s *Snapshot) Sources(name string) (list []SourceID, err error) {
+	err = s.conn.Query("SELECT id, provider, source, epoch FROM source WHERE ?1 = '' OR source = ?1 ORDER BY provider, source, epoch", func(r Row) error {
+		list = append(list, SourceID{settlement.Source{
+			Provider: events.Provider(r.Text(1)), Source: r.Text(2), Epoch: unordered(r.Int64(3)),
+		}, r.Int64(0)})
+		return nil
+	}, name)
+	if err != nil {
+		return nil, fmt.Errorf("reading sources: %w", err)
+	}
+	return list, nil
+}
+
+// Spans calls each for the accepted sequences of a source, ascending.
+func (s *Snapshot) Spans(source SourceID, each func(settlement.Span) error) error {
+	return s.conn.Query("SELECT first, last FROM span WHERE source = ?1 ORDER BY first",
+		func(r Row) error { return each(spanOf(r)) }, source.id)
+}
+
+// Originals calls each for where the accepted sequences of a source are,
+// ascending by sequence.
+func (s *Snapshot) Originals(source SourceID, each func(settlement.Original) error) error {
+	return s.conn.Query("SELECT "+originalColumns+" FROM original WHERE source = ?1 ORDER BY first",
+		func(r Row) error { return each(originalOf(source.Source, r)) }, source.id)
+}
