@@ -77,7 +77,8 @@ func outgoingOf(r Row) distribution.Outgoing {
 
 // Messages returns at most limit messages for PAYOUT from a number on.
 func (d *Distribute) Messages(ctx context.Context, from uint64, limit int) (list []distribution.Outgoing, err error) {
-	err = d.db.engine.Read(ctx, func(conn Conn) error {
+	err = d.read(ctx, func(conn Conn) error {
+		list = nil
 		return conn.Query(outgoing+"WHERE number >= ?2 ORDER BY number LIMIT ?3", func(r Row) error {
 			list = append(list, outgoingOf(r))
 			return nil
@@ -101,7 +102,8 @@ func (s *Snapshot) PayoutMessages(each func(distribution.Outgoing) error) error 
 // Inbox returns what reached a token's inbox up to and including a position in
 // LEDGER and was not distributed yet, by ascending asset; never below zero.
 func (d *Distribute) Inbox(ctx context.Context, token events.Token, through uint64) (list []distribution.Handover, err error) {
-	err = d.db.engine.Read(ctx, func(conn Conn) error {
+	err = d.read(ctx, func(conn Conn) error {
+		list = nil
 		err := conn.Query("SELECT asset, amount FROM handover WHERE token = ?1 AND position <= ?2 ORDER BY asset, position", func(r Row) error {
 			asset := money.Asset(r.Text(0))
 			if n := len(list); n == 0 || list[n-1].Asset != asset {
@@ -152,7 +154,7 @@ func (s *Snapshot) Handovers(token events.Token, each func(distribution.Handover
 // first that names this period or a later one says it: labels of one calendar
 // sort as their periods do.
 func (d *Distribute) SettledAt(ctx context.Context, book events.Book, period events.Period) (position uint64, err error) {
-	err = d.db.engine.Read(ctx, func(conn Conn) error {
+	err = d.read(ctx, func(conn Conn) error {
 		return conn.Query("SELECT position FROM settled_period WHERE book = ?1 AND period >= ?2 ORDER BY period LIMIT 1", func(r Row) error {
 			position = uint64(r.Int64(0))
 			return nil
@@ -198,39 +200,65 @@ func (db *DB) DistributeVoid(ctx context.Context, control uint64) (v distributio
 	return v, ok, nil
 }
 
+// read is the engine's Read, patiently: f may be called several times.
+func (d *Distribute) read(ctx context.Context, f func(Conn) error) error {
+	_, err := patiently(ctx, d.db, func() (struct{}, error) { return struct{}{}, d.db.engine.Read(ctx, f) })
+	return err
+}
+
 // Distribution is [DB.Distribution].
-func (d *Distribute) Distribution(ctx context.Context, id string) (distribution.Distribution, bool, error) {
-	return d.db.Distribution(ctx, id)
+func (d *Distribute) Distribution(ctx context.Context, id string) (made distribution.Distribution, ok bool, err error) {
+	_, err = patiently(ctx, d.db, func() (struct{}, error) {
+		made, ok, err = d.db.Distribution(ctx, id)
+		return struct{}{}, err
+	})
+	return made, ok, err
 }
 
 // Entitlements is [DB.Entitlements].
 func (d *Distribute) Entitlements(ctx context.Context, token events.Token, asset money.Asset, each func(distribution.Entitlement) error) error {
-	return d.db.Entitlements(ctx, token, asset, each)
+	return eachPatiently(ctx, d.db, each, func(each func(distribution.Entitlement) error) error {
+		return d.db.Entitlements(ctx, token, asset, each)
+	})
 }
 
 // EntitlementOf is [DB.EntitlementOf].
 func (d *Distribute) EntitlementOf(ctx context.Context, token events.Token, asset money.Asset, holder events.Holder) (distribution.Entitlement, error) {
-	return d.db.EntitlementOf(ctx, token, asset, holder)
+	return patiently(ctx, d.db, func() (distribution.Entitlement, error) {
+		return d.db.EntitlementOf(ctx, token, asset, holder)
+	})
 }
 
 // Payouts is [DB.Payouts].
 func (d *Distribute) Payouts(ctx context.Context, id string, state distribution.State, each func(distribution.Payout) error) error {
-	return d.db.Payouts(ctx, id, state, each)
+	return eachPatiently(ctx, d.db, each, func(each func(distribution.Payout) error) error {
+		return d.db.Payouts(ctx, id, state, each)
+	})
 }
 
 // PayoutsOf is [DB.PayoutsOf].
 func (d *Distribute) PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error {
-	return d.db.PayoutsOf(ctx, id, names, each)
+	return eachPatiently(ctx, d.db, each, func(each func(distribution.Payout) error) error {
+		return d.db.PayoutsOf(ctx, id, names, each)
+	})
 }
 
 // Batch is [DB.Batch].
-func (d *Distribute) Batch(ctx context.Context, name string) (distribution.Batch, bool, error) {
-	return d.db.Batch(ctx, name)
+func (d *Distribute) Batch(ctx context.Context, name string) (b distribution.Batch, ok bool, err error) {
+	_, err = patiently(ctx, d.db, func() (struct{}, error) {
+		b, ok, err = d.db.Batch(ctx, name)
+		return struct{}{}, err
+	})
+	return b, ok, err
 }
 
 // Void is [DB.DistributeVoid].
-func (d *Distribute) Void(ctx context.Context, control uint64) (distribution.Void, bool, error) {
-	return d.db.DistributeVoid(ctx, control)
+func (d *Distribute) Void(ctx context.Context, control uint64) (v distribution.Void, ok bool, err error) {
+	_, err = patiently(ctx, d.db, func() (struct{}, error) {
+		v, ok, err = d.db.DistributeVoid(ctx, control)
+		return struct{}{}, err
+	})
+	return v, ok, err
 }
 
 // ErrUnknownDistribution means that a distribution of that id was not made.

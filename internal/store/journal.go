@@ -50,11 +50,13 @@ func (w *Writer) Name() string { return w.name }
 // number of the last row that is, and its position there. Both are 0 before the
 // first. More rows may be there than this says, never fewer.
 func (w *Writer) Relayed(ctx context.Context) (number, position uint64, err error) {
-	err = w.db.engine.Read(ctx, func(conn Conn) error {
-		return conn.Query("SELECT relayed, published FROM writer WHERE name = ?1", func(r Row) error {
-			number, position = uint64(r.Int64(0)), uint64(r.Int64(1))
-			return nil
-		}, w.name)
+	_, err = patiently(ctx, w.db, func() (struct{}, error) {
+		return struct{}{}, w.db.engine.Read(ctx, func(conn Conn) error {
+			return conn.Query("SELECT relayed, published FROM writer WHERE name = ?1", func(r Row) error {
+				number, position = uint64(r.Int64(0)), uint64(r.Int64(1))
+				return nil
+			}, w.name)
+		})
 	})
 	if err != nil {
 		return 0, 0, fmt.Errorf("reading how far %s is relayed: %w", w.name, err)
@@ -64,7 +66,10 @@ func (w *Writer) Relayed(ctx context.Context) (number, position uint64, err erro
 
 // SetRelayed records what [Writer.Relayed] returns.
 func (w *Writer) SetRelayed(ctx context.Context, number, position uint64) error {
-	return w.db.engine.SetRelayed(ctx, w.name, number, position)
+	_, err := patiently(ctx, w.db, func() (struct{}, error) {
+		return struct{}{}, w.db.engine.SetRelayed(ctx, w.name, number, position)
+	})
+	return err
 }
 
 // Journal calls each for the writer's rows from that number on, ascending, at
@@ -74,12 +79,14 @@ func (w *Writer) Journal(ctx context.Context, from uint64, limit int, each func(
 	if limit <= 0 {
 		most = all
 	}
-	return w.db.Snapshot(ctx, func(s *Snapshot) error {
-		state, err := s.writer(w.name)
-		if err != nil {
-			return err
-		}
-		return s.journal(state, from, most, each)
+	return eachPatiently(ctx, w.db, each, func(each func(Written) error) error {
+		return w.db.Snapshot(ctx, func(s *Snapshot) error {
+			state, err := s.writer(w.name)
+			if err != nil {
+				return err
+			}
+			return s.journal(state, from, most, each)
+		})
 	})
 }
 

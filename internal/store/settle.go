@@ -41,38 +41,42 @@ func (db *DB) Settle(ctx context.Context, partition int, stream string, created 
 
 // Spans returns the accepted sequences of a source, ascending.
 func (s *Settle) Spans(ctx context.Context, source settlement.Source) ([]settlement.Span, error) {
-	return s.db.Spans(ctx, source)
+	return patiently(ctx, s.db, func() (spans []settlement.Span, err error) {
+		err = s.db.engine.Read(ctx, func(conn Conn) error {
+			spans, err = spansOf(conn, s.partition, source)
+			return err
+		})
+		return spans, err
+	})
 }
 
 // Original returns where the accepted sequence of a source is; ok is false for
 // one that was not accepted.
 func (s *Settle) Original(ctx context.Context, source settlement.Source, sequence uint64) (o settlement.Original, ok bool, err error) {
-	return s.db.Original(ctx, source, sequence)
+	_, err = patiently(ctx, s.db, func() (struct{}, error) {
+		return struct{}{}, s.db.engine.Read(ctx, func(conn Conn) error {
+			o, ok, err = findOriginal(conn, s.partition, source, sequence)
+			return err
+		})
+	})
+	return o, ok, err
 }
 
 // Load returns what the settler's core needs to go on from the cursor: what
-// waits, what is owed, and the balances of customers, nodes and the treasury.
+// waits, what is owed, and the balances of customers, nodes and the treasury, all
+// of its partition.
 func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []settlement.Outstanding, balances *ledger.Balances, err error) {
-	balances = ledger.NewBalances()
-	err = s.db.Snapshot(ctx, func(now *Snapshot) error {
-		if held, err = now.Suspense(""); err != nil {
-			return err
-		}
-		if owed, err = now.Outstanding("", ""); err != nil {
-			return err
-		}
-		for _, prefix := range []string{"customer:", "node:", "treasury:"} {
-			list, err := now.Balances(prefix)
-			if err != nil {
+	_, err = patiently(ctx, s.db, func() (struct{}, error) {
+		return struct{}{}, s.db.Snapshot(ctx, func(now *Snapshot) error {
+			if held, err = now.suspense(s.partition, ""); err != nil {
 				return err
 			}
-			for _, b := range list {
-				if err := balances.AddRow(ledger.Place{Account: b.Account, Asset: b.Asset}, ledger.Balance{Debit: b.Debit, Credit: b.Credit}); err != nil {
-					return err
-				}
+			if owed, err = now.outstanding(Owing{Partition: s.partition}); err != nil {
+				return err
 			}
-		}
-		return nil
+			balances, err = now.own(s.Name(), "customer:", "node:", "treasury:")
+			return err
+		})
 	})
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("loading what is settled: %w", err)
@@ -80,14 +84,39 @@ func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []s
 	return held, owed, balances, nil
 }
 
+// own returns the balances that a writer keeps of accounts with these prefixes.
+func (s *Snapshot) own(writer string, prefixes ...string) (*ledger.Balances, error) {
+	w, err := s.writer(writer)
+	if err != nil {
+		return nil, err
+	}
+	balances := ledger.NewBalances()
+	for _, prefix := range prefixes {
+		err := s.conn.Query("SELECT account, asset, debit, credit FROM posted WHERE writer = ?1 AND account >= ?2 AND account < ?3", func(r Row) error {
+			b := balanceOf(r)
+			return balances.AddRow(ledger.Place{Account: b.Account, Asset: b.Asset}, ledger.Balance{Debit: b.Debit, Credit: b.Credit})
+		}, w.id, prefix, prefix+"\U0010ffff")
+		if err != nil {
+			return nil, err
+		}
+	}
+	return balances, nil
+}
+
 // Outcomes is [DB.Outcomes] of the settler's partition.
 func (s *Settle) Outcomes(ctx context.Context, from, to uint64, each func(settlement.Outcome) error) error {
-	return s.db.Outcomes(ctx, s.partition, from, to, each)
+	return eachPatiently(ctx, s.db, each, func(each func(settlement.Outcome) error) error {
+		return s.db.Outcomes(ctx, s.partition, from, to, each)
+	})
 }
 
 // Void is [DB.VoidReason] of the settler's partition.
 func (s *Settle) Void(ctx context.Context, control uint64) (reason string, ok bool, err error) {
-	return s.db.VoidReason(ctx, s.partition, control)
+	_, err = patiently(ctx, s.db, func() (struct{}, error) {
+		reason, ok, err = s.db.VoidReason(ctx, s.partition, control)
+		return struct{}{}, err
+	})
+	return reason, ok, err
 }
 
 // Rows returns journal rows as LEDGER has them, for the relay.
@@ -101,7 +130,6 @@ func (s *Settle) Rows(ctx context.Context, from uint64, limit int) (rows []relay
 
 const cursorColumns = "partition, stream, created, position, hash, control, batches, epoch, nonce"
 
-// CursorOf reads a row of the cursor's columns in the order of CursorQuery.
 func cursorOf(r Row) (c settlement.Cursor) {
 	c = settlement.Cursor{
 		Partition: int(r.Int64(0)), Stream: r.Text(1), Created: r.Int64(2), Position: uint64(r.Int64(3)),
@@ -240,9 +268,13 @@ func (db *DB) Suspense(ctx context.Context, book events.Book) (list []settlement
 }
 
 // Suspense is [DB.Suspense].
-func (s *Snapshot) Suspense(book events.Book) (list []settlement.Suspense, err error) {
+func (s *Snapshot) Suspense(book events.Book) ([]settlement.Suspense, error) {
+	return s.suspense(everywhere, book)
+}
+
+func (s *Snapshot) suspense(partition int, book events.Book) (list []settlement.Suspense, err error) {
 	err = s.conn.Query(`SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per
-		FROM suspense WHERE ?1 = '' OR book = ?1 ORDER BY book, node, customer, meter, card, rule, pair, period`, func(r Row) error {
+		FROM suspense WHERE (?1 < 0 OR partition = ?1) AND (?2 = '' OR book = ?2) ORDER BY book, node, customer, meter, card, rule, pair, period`, func(r Row) error {
 		list = append(list, settlement.Suspense{
 			Book: events.Book(r.Text(0)), Node: events.Node(r.Text(1)), Customer: events.Customer(r.Text(2)),
 			Meter: events.Meter(r.Text(3)), Card: r.Text(4), Rule: int(r.Int64(5)), Pair: events.Pair(r.Text(6)),
@@ -250,7 +282,7 @@ func (s *Snapshot) Suspense(book events.Book) (list []settlement.Suspense, err e
 			Price: money.Price{Amount: r.Amount(10), Per: quantity(r, 11)},
 		})
 		return nil
-	}, string(book))
+	}, int64(partition), string(book))
 	if err != nil {
 		return nil, fmt.Errorf("reading suspense: %w", err)
 	}
@@ -269,7 +301,11 @@ func (db *DB) Outstanding(ctx context.Context, book events.Book, customer events
 
 // Outstanding is [DB.Outstanding].
 func (s *Snapshot) Outstanding(book events.Book, customer events.Customer) ([]settlement.Outstanding, error) {
-	list, err := s.conn.Outstanding(nil, book, customer)
+	return s.outstanding(Owing{everywhere, book, customer})
+}
+
+func (s *Snapshot) outstanding(q Owing) ([]settlement.Outstanding, error) {
+	list, err := s.conn.Outstanding(nil, q)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is owed: %w", err)
 	}

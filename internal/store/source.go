@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -20,15 +22,59 @@ func originalOf(source settlement.Source, r Row) settlement.Original {
 	}
 }
 
+// sourcesOf returns the ids that a source has in a partition, or in all: each
+// partition that accepts something of it gives it one.
+func sourcesOf(conn Conn, partition int, source settlement.Source) (ids []int64, err error) {
+	err = conn.Query(`SELECT id FROM source WHERE provider = ?1 AND source = ?2 AND epoch = ?3 AND (?4 < 0 OR partition = ?4) ORDER BY id`, func(r Row) error {
+		ids = append(ids, r.Int64(0))
+		return nil
+	}, string(source.Provider), source.Source, Ordered(source.Epoch), int64(partition))
+	return ids, err
+}
+
+func spansOf(conn Conn, partition int, source settlement.Source) (spans []settlement.Span, err error) {
+	ids, err := sourcesOf(conn, partition, source)
+	for _, id := range ids {
+		if err == nil {
+			err = conn.Query("SELECT first, last FROM span WHERE source = ?1 ORDER BY first", func(r Row) error {
+				spans = append(spans, spanOf(r))
+				return nil
+			}, id)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the sequences of %s: %w", source.Source, err)
+	}
+	if len(ids) > 1 {
+		slices.SortFunc(spans, func(a, b settlement.Span) int { return cmp.Compare(a.First, b.First) })
+	}
+	return spans, nil
+}
+
+func findOriginal(conn Conn, partition int, source settlement.Source, sequence uint64) (o settlement.Original, ok bool, err error) {
+	ids, err := sourcesOf(conn, partition, source)
+	for _, id := range ids {
+		if err != nil || ok {
+			break
+		}
+		err = conn.Query("SELECT "+originalColumns+" FROM original WHERE source = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1", func(r Row) error {
+			o = originalOf(source, r)
+			ok = sequence <= o.Span.Last
+			return nil
+		}, id, Ordered(sequence))
+	}
+	if err != nil {
+		return o, false, fmt.Errorf("looking for sequence %d of %s: %w", sequence, source.Source, err)
+	}
+	return o, ok, nil
+}
+
 // Spans returns the accepted sequences of a source, ascending; see dedup.Gaps
 // for what is missing between them.
 func (db *DB) Spans(ctx context.Context, source settlement.Source) (spans []settlement.Span, err error) {
 	err = db.engine.Read(ctx, func(conn Conn) error {
-		return conn.Query(`SELECT first, last FROM span
-			WHERE source = (SELECT id FROM source WHERE provider = ?1 AND source = ?2 AND epoch = ?3) ORDER BY first`, func(r Row) error {
-			spans = append(spans, spanOf(r))
-			return nil
-		}, string(source.Provider), source.Source, Ordered(source.Epoch))
+		spans, err = spansOf(conn, everywhere, source)
+		return err
 	})
 	return spans, err
 }
@@ -36,7 +82,7 @@ func (db *DB) Spans(ctx context.Context, source settlement.Source) (spans []sett
 // Sources returns every source and epoch of a provider, ascending.
 func (db *DB) Sources(ctx context.Context, provider events.Provider) (list []settlement.Source, err error) {
 	err = db.engine.Read(ctx, func(conn Conn) error {
-		return conn.Query("SELECT source, epoch FROM source WHERE provider = ?1 ORDER BY source, epoch", func(r Row) error {
+		return conn.Query("SELECT DISTINCT source, epoch FROM source WHERE provider = ?1 ORDER BY source, epoch", func(r Row) error {
 			list = append(list, settlement.Source{Provider: provider, Source: r.Text(0), Epoch: unordered(r.Int64(1))})
 			return nil
 		}, string(provider))
@@ -48,12 +94,8 @@ func (db *DB) Sources(ctx context.Context, provider events.Provider) (list []set
 // one that was not accepted.
 func (db *DB) Original(ctx context.Context, source settlement.Source, sequence uint64) (o settlement.Original, ok bool, err error) {
 	err = db.engine.Read(ctx, func(conn Conn) error {
-		return conn.Query("SELECT "+originalColumns+` FROM original
-			WHERE source = (SELECT id FROM source WHERE provider = ?1 AND source = ?2 AND epoch = ?3) AND first <= ?4 ORDER BY first DESC LIMIT 1`, func(r Row) error {
-			o = originalOf(source, r)
-			ok = sequence <= o.Span.Last
-			return nil
-		}, string(source.Provider), source.Source, Ordered(source.Epoch), Ordered(sequence))
+		o, ok, err = findOriginal(conn, everywhere, source, sequence)
+		return err
 	})
 	return o, ok, err
 }
@@ -66,7 +108,7 @@ type SourceID struct {
 
 // Sources returns every sequenced source of a name (every one: ""), ascending.
 func (s *Snapshot) Sources(name string) (list []SourceID, err error) {
-	err = s.conn.Query("SELECT id, provider, source, epoch FROM source WHERE ?1 = '' OR source = ?1 ORDER BY provider, source, epoch", func(r Row) error {
+	err = s.conn.Query("SELECT id, provider, source, epoch FROM source WHERE ?1 = '' OR source = ?1 ORDER BY provider, source, epoch, partition", func(r Row) error {
 		list = append(list, SourceID{settlement.Source{
 			Provider: events.Provider(r.Text(1)), Source: r.Text(2), Epoch: unordered(r.Int64(3)),
 		}, r.Int64(0)})

@@ -18,6 +18,8 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"math"
 
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
@@ -37,6 +39,8 @@ type Engine interface {
 	Distribute(ctx context.Context, nonce string) (DistributeCommitter, distribution.Cursor, error)
 	// SetRelayed records what [Writer.Relayed] returns.
 	SetRelayed(ctx context.Context, writer string, number, position uint64) error
+	// Belong is [DB.Belong].
+	Belong(ctx context.Context, installation string) error
 	// Rebind is [DB.Rebind].
 	Rebind(ctx context.Context, stream string, created int64) error
 	// Close waits for those who read. A second call returns what the first did.
@@ -76,9 +80,16 @@ type Conn interface {
 	// Walk is Query without parameters for those who want the rows one by one.
 	// The caller closes it.
 	Walk(text string) (Rows, error)
-	// Outstanding appends what a customer (every customer: "") of a book (every
-	// book: "") owes to list, in any order: engines keep it in different forms.
-	Outstanding(list []settlement.Outstanding, book events.Book, customer events.Customer) ([]settlement.Outstanding, error)
+	// Outstanding appends what is owed to list, in any order: engines keep it in
+	// different forms.
+	Outstanding(list []settlement.Outstanding, q Owing) ([]settlement.Outstanding, error)
+}
+
+// Owing says which debts are meant.
+type Owing struct {
+	Partition int             // negative: every partition
+	Book      events.Book     // "": every book
+	Customer  events.Customer // "": every customer
 }
 
 // Row is one row of an answer; its columns count from 0. A null is a zero.
@@ -101,10 +112,17 @@ type Rows interface {
 // DB is an open store. Its methods may be called from any goroutine.
 type DB struct {
 	engine Engine
+	log    *slog.Logger
 }
 
-// New returns the store in an engine, which its Close closes.
-func New(engine Engine) *DB { return &DB{engine} }
+// New returns the store in an engine, which its Close closes. The logger is told
+// when a loop has to wait for the engine; nil: slog.Default.
+func New(engine Engine, logger *slog.Logger) *DB {
+	if logger == nil {
+		logger = slog.Default()
+	}
+	return &DB{engine, logger}
+}
 
 // Close waits for readers and closes the engine. A second call returns what the
 // first did.
@@ -115,6 +133,21 @@ func (db *DB) Close() error { return db.engine.Close() }
 // another. Only who has compared every message may say so.
 func (db *DB) Rebind(ctx context.Context, stream string, created int64) error {
 	return db.engine.Rebind(ctx, stream, created)
+}
+
+// Belong tells the store which installation it belongs to, by a name that is
+// chosen at random once. The first time it is recorded; later another name is
+// refused: two installations' streams in one store would be one ledger.
+func (db *DB) Belong(ctx context.Context, installation string) error {
+	return db.engine.Belong(ctx, installation)
+}
+
+// Belongs compares the installation that a store knows with one that opens it.
+func Belongs(known, installation string) error {
+	if known != installation {
+		return fmt.Errorf("the database belongs to installation %s, this is %s", known, installation)
+	}
+	return nil
 }
 
 // Snapshot is the store at one commit: everything read from it belongs together,
@@ -139,6 +172,9 @@ const all = math.MaxInt64
 func Ordered(sequence uint64) int64 { return int64(sequence ^ 1<<63) }
 
 func unordered(stored int64) uint64 { return uint64(stored) ^ 1<<63 }
+
+// everywhere is no partition, but all.
+const everywhere = -1
 
 // quantity reads a column of an amount as one of a quantity.
 func quantity(r Row, column int) money.Quantity {

@@ -205,5 +205,11 @@ type Change struct {
 	Reference    string
 }
 
-// ErrFenced means that another distributor has taken over: this one stops.
-var ErrFenced = errors.New("another distributor has taken over")
+// What a store answers when it does not commit.
+var (
+	// ErrFenced means that another distributor has taken over: this one stops.
+	ErrFenced = errors.New("another distributor has taken over")
+	// ErrInterrupted means that the store could not do it now, and that trying
+	// again may help.
+	ErrInterrupted = errors.New("store interrupted")
+)

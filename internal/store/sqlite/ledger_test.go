@@ -64,7 +64,7 @@ func TestBalancesAreTheFoldOfTheJournalOfAllWriters(t *testing.T) {
 
 	check := func(db *engine) {
 		t.Helper()
-		list, err := store.New(db).Balances(ctx, "")
+		list, err := store.New(db, nil).Balances(ctx, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,13 +83,13 @@ func TestBalancesAreTheFoldOfTheJournalOfAllWriters(t *testing.T) {
 				t.Errorf("balance %v, want %v", list[i], want[i])
 			}
 		}
-		if nodes, _ := store.New(db).Balances(ctx, "node:n:"); len(nodes) != 2 {
+		if nodes, _ := store.New(db, nil).Balances(ctx, "node:n:"); len(nodes) != 2 {
 			t.Errorf("%d balances of node n, want 2", len(nodes))
 		}
 	}
 	check(db)
 	var numbers []uint64
-	err = store.New(db).Journal(ctx, func(name string, w store.Written) error {
+	err = store.New(db, nil).Journal(ctx, func(name string, w store.Written) error {
 		if name == "settle-0" && w.Number >= 2 {
 			numbers = append(numbers, w.Number)
 		}

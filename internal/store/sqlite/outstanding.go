@@ -7,6 +7,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -58,7 +59,7 @@ func (s *settler) outstanding(conn *sqlite.Conn, list []settlement.Outstanding) 
 			return err
 		}
 		merged = mergeOwed(merged[:0], old, lines[from:to])
-		if err := putOwed(conn, &lines[from], merged); err != nil {
+		if err := putOwed(conn, s.partition, &lines[from], merged); err != nil {
 			return err
 		}
 		from = to
@@ -104,8 +105,8 @@ func mergeOwed(dst, old []byte, lines []owing) []byte {
 	return dst
 }
 
-func putOwed(conn *sqlite.Conn, l *owing, merged []byte) error {
-	text := "INSERT INTO outstanding (id, book, asset, lines) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET lines = excluded.lines"
+func putOwed(conn *sqlite.Conn, partition int, l *owing, merged []byte) error {
+	text := "INSERT INTO outstanding (id, book, asset, lines, partition) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET lines = excluded.lines"
 	if len(merged) == 0 {
 		text = "DELETE FROM outstanding WHERE id = ?"
 	}
@@ -118,6 +119,7 @@ func putOwed(conn *sqlite.Conn, l *owing, merged []byte) error {
 		put.BindText(2, string(l.at.Book))
 		put.BindText(3, string(l.at.Asset))
 		put.BindBytes(4, merged)
+		put.BindInt64(5, int64(partition))
 	}
 	if err := run(put); err != nil {
 		return fmt.Errorf("writing what is owed: %w", err)
@@ -126,7 +128,7 @@ func putOwed(conn *sqlite.Conn, l *owing, merged []byte) error {
 }
 
 // Outstanding is [store.Conn].
-func (r *reader) Outstanding(list []settlement.Outstanding, book events.Book, customer events.Customer) ([]settlement.Outstanding, error) {
+func (r *reader) Outstanding(list []settlement.Outstanding, q store.Owing) ([]settlement.Outstanding, error) {
 	nodes := make(map[int64]events.Node)
 	name := func(id int64) (events.Node, error) {
 		if n, ok := nodes[id]; ok {
@@ -140,12 +142,12 @@ func (r *reader) Outstanding(list []settlement.Outstanding, book events.Book, cu
 		return nodes[id], err
 	}
 	account, from := "", "outstanding CROSS JOIN account WHERE account.id = outstanding.id >> 32"
-	if customer != "" {
-		account = string(ledger.CustomerReceivable(customer))
+	if q.Customer != "" {
+		account = string(ledger.CustomerReceivable(q.Customer))
 		from = "account CROSS JOIN outstanding WHERE account.name = ?2 AND outstanding.id BETWEEN account.id << 32 AND (account.id << 32) + 4294967295"
 	}
 	err := query(r.conn, `SELECT account.name, outstanding.book, outstanding.asset, outstanding.lines, outstanding.id FROM `+from+`
-		AND (?2 = '' OR account.name = ?2) AND (?1 = '' OR outstanding.book = ?1)`,
+		AND (?2 = '' OR account.name = ?2) AND (?1 = '' OR outstanding.book = ?1) AND (?3 < 0 OR outstanding.partition = ?3)`,
 		func(s *sqlite.Stmt) error {
 			_, who, _ := ledger.Account(s.ColumnText(0)).Split()
 			for lines := (&row{s}).Bytes(3); len(lines) >= lineBytes; lines = lines[lineBytes:] {
@@ -159,6 +161,6 @@ func (r *reader) Outstanding(list []settlement.Outstanding, book events.Book, cu
 				})
 			}
 			return nil
-		}, string(book), account)
+		}, string(q.Book), account, q.Partition)
 	return list, err
 }

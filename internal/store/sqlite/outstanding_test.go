@@ -65,12 +65,12 @@ func TestWhatIsOwedIsWhatWasWrittenLast(t *testing.T) {
 			}
 		}
 	}
-	all, err := store.New(db).Outstanding(ctx, "", "")
+	all, err := store.New(db, nil).Outstanding(ctx, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	check(all, "")
-	one, err := store.New(db).Outstanding(ctx, "b", "c2")
+	one, err := store.New(db, nil).Outstanding(ctx, "b", "c2")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // references, and when payoutsFrom skips a name that it did not find.
 func TestPayoutsAreChangedAndReadAsIfOneByOne(t *testing.T) {
 	engine := opened(t, filepath.Join(t.TempDir(), "store.db"))
-	db := store.New(engine)
+	db := store.New(engine, nil)
 	want := map[string]distribution.Payout{}
 	list := distribution.Payouts{Distribution: "d"}
 	for i := range 400 {

@@ -123,7 +123,7 @@ func (s *settler) cut(conn *sqlite.Conn, c *settlement.Cut, encoded [][]byte) er
 	if err := s.originals(conn, c.Originals); err != nil {
 		return err
 	}
-	if err := suspense(conn, c.Suspense); err != nil {
+	if err := s.suspense(conn, c.Suspense); err != nil {
 		return err
 	}
 	if err := s.outstanding(conn, c.Outstanding); err != nil {
@@ -182,13 +182,13 @@ func (s *settler) source(conn *sqlite.Conn, source settlement.Source, add bool) 
 		return id, nil
 	}
 	if add {
-		err := query(conn, "INSERT INTO source (provider, source, epoch) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", nil,
-			string(source.Provider), source.Source, store.Ordered(source.Epoch))
+		err := query(conn, "INSERT INTO source (partition, provider, source, epoch) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", nil,
+			s.partition, string(source.Provider), source.Source, store.Ordered(source.Epoch))
 		if err != nil {
 			return 0, err
 		}
 	}
-	id, err := sourceOf(conn, source)
+	id, err := sourceOf(conn, s.partition, source)
 	if err != nil || id == 0 {
 		return 0, err
 	}
@@ -200,11 +200,11 @@ func (s *settler) source(conn *sqlite.Conn, source settlement.Source, add bool) 
 }
 
 // sourceOf returns 0 for a source that is not known.
-func sourceOf(conn *sqlite.Conn, source settlement.Source) (id int64, err error) {
-	err = query(conn, "SELECT id FROM source WHERE provider = ? AND source = ? AND epoch = ?", func(s *sqlite.Stmt) error {
+func sourceOf(conn *sqlite.Conn, partition int, source settlement.Source) (id int64, err error) {
+	err = query(conn, "SELECT id FROM source WHERE partition = ? AND provider = ? AND source = ? AND epoch = ?", func(s *sqlite.Stmt) error {
 		id = s.ColumnInt64(0)
 		return nil
-	}, string(source.Provider), source.Source, store.Ordered(source.Epoch))
+	}, partition, string(source.Provider), source.Source, store.Ordered(source.Epoch))
 	return id, err
 }
 
@@ -265,9 +265,9 @@ func (s *settler) originals(conn *sqlite.Conn, list []settlement.Original) error
 	return nil
 }
 
-func suspense(conn *sqlite.Conn, list []settlement.Suspense) error {
-	put, err := conn.Prepare(`INSERT INTO suspense (book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+func (s *settler) suspense(conn *sqlite.Conn, list []settlement.Suspense) error {
+	put, err := conn.Prepare(`INSERT INTO suspense (book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per, partition)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET quantity = excluded.quantity, events = excluded.events`)
 	if err != nil {
 		return err
@@ -296,6 +296,7 @@ func suspense(conn *sqlite.Conn, list []settlement.Suspense) error {
 			to.BindInt64(10, int64(l.Events))
 			to.BindBytes(11, amount[:])
 			to.BindBytes(12, per[:])
+			to.BindInt64(13, int64(s.partition))
 		}
 		if err := run(to); err != nil {
 			return fmt.Errorf("writing suspense: %w", err)

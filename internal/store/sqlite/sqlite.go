@@ -52,7 +52,7 @@ func Open(path string) (*store.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.New(db), nil
+	return store.New(db, nil), nil
 }
 
 func open(path string) (*engine, error) {

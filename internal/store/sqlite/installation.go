@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"zombiezen.com/go/sqlite"
+
+	"github.com/aliquot-engine/aliquot/internal/store"
 )
 
 // Rebind is [store.DB.Rebind].
@@ -25,4 +27,22 @@ func (db *engine) Rebind(ctx context.Context, stream string, created int64) erro
 		return fmt.Errorf("binding the cursors of %s: %w", stream, err)
 	}
 	return nil
+}
+
+// Belong is [store.DB.Belong].
+func (db *engine) Belong(ctx context.Context, installation string) error {
+	var known string
+	err := db.write(ctx, func(conn *sqlite.Conn) error {
+		if err := query(conn, "INSERT INTO installation (one, name) VALUES (1, ?) ON CONFLICT DO NOTHING", nil, installation); err != nil {
+			return err
+		}
+		return query(conn, "SELECT name FROM installation", func(s *sqlite.Stmt) error {
+			known = s.ColumnText(0)
+			return nil
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("telling the store whose it is: %w", err)
+	}
+	return store.Belongs(known, installation)
 }

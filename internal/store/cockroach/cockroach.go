@@ -1,0 +1,226 @@
+// Package cockroach is the distributed store: CockroachDB, or PostgreSQL, through
+// pgx, with the SQL that both understand.
+//
+// Every write is one SERIALIZABLE transaction through cockroach-go's ExecuteTx.
+// A commit is few statements, each of thousands of rows from arrays, sent
+// together: one that looks where the cursor stands and moves it, one trip of
+// those that write. Nothing is remembered of a transaction that did not commit.
+//
+// # Invariants
+//
+//   - What a commit writes, it writes whole, or not at all, together with the
+//     cursor that says so. A commit whose answer was lost is repeated, and finds
+//     by the cursor that it had succeeded.
+//   - An error is settlement.ErrInterrupted where the same again may succeed:
+//     no connection, contention, a node that is slow or gone. It is
+//     settlement.ErrFenced where somebody else moved the cursor. Any other is
+//     final.
+//   - No row is written by two writers, and every key leads with who writes it.
+//   - A database that is not ours, or of a schema that is not this program's, is
+//     refused by one line, never changed.
+package cockroach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/aliquot-engine/aliquot/internal/store"
+)
+
+const (
+	// readers is how many connections read at once, where the URL's
+	// pool_max_conns does not say otherwise; a question that finds none waits.
+	readers = 8
+	// writers is how many write: settlers, the distributor and two relays of a
+	// process. They wait for no reader.
+	writers = 4
+	// connecting bounds a new connection, where the URL's connect_timeout does not.
+	connecting = 10 * time.Second
+	// patience bounds an attempt to write. The death of a CockroachDB node can stall
+	// a statement for about 10 s; twice that is a database that is gone.
+	patience = 30 * time.Second
+)
+
+// engine is an open database: a [store.Engine].
+type engine struct {
+	read, write *pgxpool.Pool
+	// attempts is how often ExecuteTx tries by itself. In CockroachDB a restart has
+	// a new snapshot; in PostgreSQL it has the old one and would fail for ever.
+	attempts int
+
+	closing sync.Once
+}
+
+// Open connects to a database that [Migrate] has prepared, by a URL
+// (postgres://user:password@host:port/name?options) or a keyword string. The
+// logger is told when reading has to wait; nil: slog.Default.
+func Open(ctx context.Context, url string, logger *slog.Logger) (*store.DB, error) {
+	db, err := open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	return store.New(db, logger), nil
+}
+
+func open(ctx context.Context, url string) (*engine, error) {
+	config, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	db := &engine{}
+	if db.read, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, fmt.Errorf("opening the database: %w", oneLine(err))
+	}
+	config = config.Copy()
+	config.MaxConns = writers
+	if db.write, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		db.read.Close()
+		return nil, fmt.Errorf("opening the database: %w", oneLine(err))
+	}
+	if err := db.check(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("opening the database %s: %w", name(config.ConnConfig), oneLine(err))
+	}
+	return db, nil
+}
+
+// parse reads a URL. Its errors do not repeat it: it may have a password.
+func parse(url string) (*pgxpool.Config, error) {
+	if strings.TrimSpace(url) == "" {
+		return nil, errors.New("opening the database: its URL is empty")
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("opening the database: its URL is not of the form postgres://user@host:port/name: %w", oneLine(err))
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		config.MaxConns = readers
+	}
+	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > 2*time.Minute {
+		config.ConnConfig.ConnectTimeout = connecting
+	}
+	set := func(key, value string) {
+		if _, ok := config.ConnConfig.RuntimeParams[key]; !ok {
+			config.ConnConfig.RuntimeParams[key] = value
+		}
+	}
+	set("application_name", "aliquot")
+	return config, nil
+}
+
+// name says which database it is, without its password.
+func name(config *pgx.ConnConfig) string {
+	return fmt.Sprintf("%s at %s:%d", config.Database, config.Host, config.Port)
+}
+
+// oneLine joins the lines of an error that has several: pgx lists every address
+// that it tried.
+func oneLine(err error) error {
+	text := err.Error()
+	if !strings.ContainsAny(text, "\n\t") {
+		return err
+	}
+	return &line{strings.Join(strings.Fields(text), " "), err}
+}
+
+type line struct {
+	text string
+	err  error
+}
+
+func (l *line) Error() string { return l.text }
+func (l *line) Unwrap() error { return l.err }
+
+// check wants a database that is ours and of this program's schema.
+func (db *engine) check(ctx context.Context) error {
+	conn, err := db.read.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	state, err := inspect(ctx, conn.Conn())
+	if err != nil {
+		return err
+	}
+	db.attempts = 1
+	if state.cockroach {
+		db.attempts = 50
+	}
+	return state.fits()
+}
+
+// Read is [store.Engine].
+func (db *engine) Read(ctx context.Context, f func(store.Conn) error) error {
+	tx, err := db.read.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return classify(ctx, fmt.Errorf("reading the store: %w", oneLine(err)))
+	}
+	// Nothing was written: how the transaction ends does not matter.
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	return classify(ctx, f(&reader{ctx: ctx, conn: tx.Conn().PgConn()}))
+}
+
+// Close is [store.Engine].
+func (db *engine) Close() error {
+	db.closing.Do(func() {
+		db.write.Close()
+		db.read.Close()
+	})
+	return nil
+}
+
+// SetRelayed is [store.Engine].
+func (db *engine) SetRelayed(ctx context.Context, writer string, number, position uint64) error {
+	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "UPDATE writer SET relayed = $1, published = $2 WHERE name = $3", int64(number), int64(position), writer)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("writing how far %s is relayed: %w", writer, err)
+	}
+	return nil
+}
+
+// Rebind is [store.Engine].
+func (db *engine) Rebind(ctx context.Context, stream string, created int64) error {
+	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "UPDATE cursor SET created = $1 WHERE stream = $2", created, stream); err != nil {
+			return err
+		}
+		var err error
+		switch stream {
+		case "CONTROL":
+			_, err = tx.Exec(ctx, "UPDATE distribute_cursor SET control_created = $1 WHERE control_created <> 0", created)
+		case "LEDGER":
+			_, err = tx.Exec(ctx, "UPDATE distribute_cursor SET ledger_created = $1 WHERE ledger_created <> 0", created)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("binding the cursors of %s: %w", stream, err)
+	}
+	return nil
+}
+
+// Belong is [store.Engine].
+func (db *engine) Belong(ctx context.Context, installation string) error {
+	var known string
+	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "UPDATE aliquot SET installation = $1 WHERE installation = ''", installation); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT installation FROM aliquot").Scan(&known)
+	})
+	if err != nil {
+		return fmt.Errorf("telling the database whose it is: %w", err)
+	}
+	return store.Belongs(known, installation)
+}

@@ -1,0 +1,293 @@
+package cockroach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// payer is the distributor in the store.
+type payer struct {
+	db    *engine
+	epoch uint64
+	nonce string
+}
+
+// Distribute is [store.Engine].
+func (db *engine) Distribute(ctx context.Context, nonce string) (store.DistributeCommitter, distribution.Cursor, error) {
+	var cursor distribution.Cursor
+	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := register(ctx, tx, distributor, store.DistributeWriter); err != nil {
+			return err
+		}
+		none := make([]byte, 32)
+		_, err := tx.Exec(ctx, `INSERT INTO distribute_cursor (one, control_created, control, control_hash, ledger_created, ledger, ledger_hash, epoch, nonce)
+			VALUES (1, 0, 0, $1, 0, 0, $1, 0, '') ON CONFLICT (one) DO NOTHING`, none)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "UPDATE distribute_cursor SET epoch = epoch + 1, nonce = $1", nonce); err != nil {
+			return err
+		}
+		cursor, err = store.ReadDistributeCursor(&reader{ctx: ctx, conn: tx.Conn().PgConn()})
+		return err
+	})
+	if err != nil {
+		return nil, cursor, err
+	}
+	return &payer{db, cursor.Epoch, nonce}, cursor, nil
+}
+
+// Commit is [store.DistributeCommitter].
+func (p *payer) Commit(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error {
+	rows := newJournal(distributor)
+	for i := range step.Records {
+		if err := rows.add(&step.Records[i], step.Encoded[i]); err != nil {
+			return fmt.Errorf("committing distribution: %w", err)
+		}
+	}
+	err := p.db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var cursor script
+		cursor.want("moving the cursor", 1, errElsewhere, `UPDATE distribute_cursor SET control_created = $1, control = $2, control_hash = $3,
+			ledger_created = $4, ledger = $5, ledger_hash = $6 WHERE control = $7 AND ledger = $8 AND epoch = $9 AND nonce = $10`,
+			step.Control.Created, int64(step.Control.Position), step.Control.Hash[:],
+			step.Ledger.Created, int64(step.Ledger.Position), step.Ledger.Hash[:],
+			int64(control.Position), int64(read.Position), int64(p.epoch), p.nonce)
+		if err := cursor.run(ctx, tx); err != nil {
+			return err
+		}
+		return write(ctx, tx, step, rows)
+	})
+	if errors.Is(err, errElsewhere) {
+		err = p.elsewhere(ctx, control, read, step)
+	}
+	if err != nil {
+		return fmt.Errorf("committing distribution: %w", err)
+	}
+	return nil
+}
+
+// elsewhere says what a cursor means that is not where a step begins: nil where
+// it is this distributor's own, and at the end of it.
+func (p *payer) elsewhere(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error {
+	var now distribution.Cursor
+	err := p.db.Read(ctx, func(conn store.Conn) (err error) {
+		now, err = store.ReadDistributeCursor(conn)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case now.Epoch != p.epoch || now.Nonce != p.nonce:
+		return fmt.Errorf("%w: distribution is owned by distributor %d, this is %d", distribution.ErrFenced, now.Epoch, p.epoch)
+	case now.Control == step.Control && now.Ledger == step.Ledger:
+		return nil // the commit before, whose answer was lost, had succeeded
+	}
+	return fmt.Errorf("%w: the cursor is at control %d and ledger %d, not at %d and %d", distribution.ErrFenced,
+		now.Control.Position, now.Ledger.Position, control.Position, read.Position)
+}
+
+// write writes a step, all but the cursor.
+func write(ctx context.Context, tx pgx.Tx, step *distribution.Step, rows *journal) error {
+	var out script
+	var last, message int64
+	var err error
+	if len(rows.records) > 0 || len(step.Messages) > 0 {
+		if last, err = newest(ctx, tx, distributor); err != nil {
+			return err
+		}
+	}
+	rows.write(&out, last)
+	if len(step.Messages) > 0 {
+		if err := tx.QueryRow(ctx, "SELECT coalesce(max(number), 0) FROM payout_message").Scan(&message); err != nil {
+			return fmt.Errorf("looking for the last message for PAYOUT: %w", err)
+		}
+		writeMessages(&out, step.Messages, message, last)
+	}
+	chunks(len(step.Handovers), func(from, to int) {
+		list := step.Handovers[from:to]
+		out.add("writing handovers", `INSERT INTO handover (token, asset, position, amount)
+			SELECT token, asset, position, amount::numeric FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[]) AS u (token, asset, position, amount)`,
+			column(list, func(h *distribution.Handover) string { return string(h.Token) }), column(list, func(h *distribution.Handover) string { return string(h.Asset) }),
+			column(list, func(h *distribution.Handover) int64 { return int64(h.Position) }), column(list, func(h *distribution.Handover) string { return h.Amount.String() }))
+	})
+	chunks(len(step.Settlements), func(from, to int) {
+		list := step.Settlements[from:to]
+		out.add("writing settled periods", "INSERT INTO settled_period (book, period, position) SELECT * FROM unnest($1::text[], $2::text[], $3::int8[]) ON CONFLICT (book, period) DO NOTHING",
+			column(list, func(s *distribution.Settlement) string { return string(s.Book) }), column(list, func(s *distribution.Settlement) string { return string(s.Period) }),
+			column(list, func(s *distribution.Settlement) int64 { return int64(s.Position) }))
+	})
+	keys, err := controls(ctx, tx, step)
+	if err != nil {
+		return err
+	}
+	if step.Made != nil {
+		writeMade(&out, step.Made)
+		for _, s := range step.Shares {
+			writeShares(&out, step.Made.Control, s)
+		}
+	}
+	for _, owed := range step.Owed {
+		writeOwed(&out, owed)
+	}
+	for _, list := range step.Payouts {
+		writePayouts(&out, keys[list.Distribution], list.List)
+	}
+	if b := step.Batch; b != nil {
+		out.add("writing batch "+b.Name, "INSERT INTO batch (name, rail, distribution, control) VALUES ($1, $2, $3, $4)",
+			b.Name, string(b.Rail), keys[b.Distribution], int64(b.Control))
+	}
+	writeChanges(&out, keys, step.Changes)
+	if len(step.Voids) > 0 {
+		out.add("writing void decisions", "INSERT INTO distribute_void (control, partly, reason) SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[])",
+			column(step.Voids, func(v *distribution.Void) int64 { return int64(v.Control) }),
+			column(step.Voids, func(v *distribution.Void) int64 {
+				if v.Partly {
+					return 1
+				}
+				return 0
+			}), column(step.Voids, func(v *distribution.Void) string { return v.Reason }))
+	}
+	return out.run(ctx, tx)
+}
+
+// controls finds the keys of the distributions that a step names.
+func controls(ctx context.Context, tx pgx.Tx, step *distribution.Step) (map[string]int64, error) {
+	keys := map[string]int64{}
+	if step.Made != nil {
+		keys[step.Made.ID] = int64(step.Made.Control)
+	}
+	find := func(id string) error {
+		if _, ok := keys[id]; ok {
+			return nil
+		}
+		control, err := store.ControlOf(&reader{ctx: ctx, conn: tx.Conn().PgConn()}, id)
+		keys[id] = control
+		return err
+	}
+	for _, list := range step.Payouts {
+		if err := find(list.Distribution); err != nil {
+			return nil, err
+		}
+	}
+	if step.Batch != nil {
+		if err := find(step.Batch.Distribution); err != nil {
+			return nil, err
+		}
+	}
+	for i := range step.Changes {
+		if err := find(step.Changes[i].Distribution); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
+}
+
+// writeMessages writes what PAYOUT is to say; row is the number of the journal
+// row before the step's first.
+func writeMessages(out *script, list []distribution.Message, message, row int64) {
+	numbers := make([]int64, len(list))
+	journals := make([]*int64, len(list))
+	for i := range list {
+		numbers[i] = message + int64(i) + 1
+		if list[i].Data == nil {
+			at := row + 1 + int64(list[i].Record)
+			journals[i] = &at
+		}
+	}
+	chunks(len(list), func(from, to int) {
+		out.add("writing messages for PAYOUT", "INSERT INTO payout_message (number, token, journal, data) SELECT * FROM unnest($1::int8[], $2::text[], $3::int8[], $4::bytea[])",
+			numbers[from:to], column(list[from:to], func(m *distribution.Message) string { return string(m.Token) }), journals[from:to],
+			column(list[from:to], func(m *distribution.Message) []byte { return m.Data }))
+	})
+}
+
+func writeMade(out *script, d *distribution.Distribution) {
+	out.add("writing distribution "+d.ID, `INSERT INTO distribution (control, id, token, book, period, ledger, register, record_date, rail, holders, supply)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::numeric)`,
+		int64(d.Control), d.ID, string(d.Token), string(d.Book), string(d.Period), int64(d.Ledger), int64(d.Register),
+		d.RecordDate.UTC().Format(time.RFC3339Nano), string(d.Rail), int64(d.Holders), d.Supply.String())
+	for i := range d.Pools {
+		p := &d.Pools[i]
+		out.add("writing distribution "+d.ID, `INSERT INTO pool (distribution, asset, inbox, basis_points, fee, pool, held, payouts, planned)
+			VALUES ($1, $2, $3::text::numeric, $4, $5::text::numeric, $6::text::numeric, $7::text::numeric, $8, $9::text::numeric)`,
+			int64(d.Control), string(p.Asset), p.Inbox.String(), int64(p.FeeBasisPoints), p.Fee.String(), p.Pool.String(), p.Held.String(), int64(p.Payouts), p.Planned.String())
+	}
+}
+
+func writeShares(out *script, control uint64, shares distribution.Shares) {
+	chunks(len(shares.List), func(from, to int) {
+		list := shares.List[from:to]
+		out.add("writing shares in "+string(shares.Asset), `INSERT INTO share (distribution, asset, holder, units, frozen, amount, held)
+			SELECT $1, $2, holder, units::numeric, nullif(frozen, '')::numeric, amount::numeric, nullif(held, '')::numeric
+			FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS u (holder, units, frozen, amount, held)`,
+			int64(control), string(shares.Asset),
+			column(list, func(s *distribution.Share) string { return string(s.Holder) }), column(list, func(s *distribution.Share) string { return s.Units.String() }),
+			column(list, func(s *distribution.Share) string {
+				if s.Frozen.IsZero() {
+					return ""
+				}
+				return s.Frozen.String()
+			}),
+			column(list, func(s *distribution.Share) string { return s.Amount.String() }), column(list, func(s *distribution.Share) string { return unlessZero(s.Held) }))
+	})
+}
+
+// unlessZero is empty for zero, which is written as null.
+func unlessZero(a money.Amount) string {
+	if a.IsZero() {
+		return ""
+	}
+	return a.String()
+}
+
+func writeOwed(out *script, owed distribution.Owed) {
+	put, gone := apart(owed.List, func(e *distribution.Entitlement) bool { return e.IsZero() })
+	holder := func(e *distribution.Entitlement) string { return string(e.Holder) }
+	doing := fmt.Sprintf("writing what %s owes in %s", owed.Token, owed.Asset)
+	chunks(len(gone), func(from, to int) {
+		out.add(doing, "DELETE FROM entitlement WHERE token = $1 AND asset = $2 AND holder IN (SELECT * FROM unnest($3::text[]))",
+			string(owed.Token), string(owed.Asset), column(gone[from:to], holder))
+	})
+	chunks(len(put), func(from, to int) {
+		list := put[from:to]
+		out.add(doing, `INSERT INTO entitlement (token, asset, holder, payable, held)
+			SELECT $1, $2, holder, payable::numeric, held::numeric FROM unnest($3::text[], $4::text[], $5::text[]) AS u (holder, payable, held)
+			ON CONFLICT (token, asset, holder) DO UPDATE SET payable = excluded.payable, held = excluded.held`,
+			string(owed.Token), string(owed.Asset), column(list, holder),
+			column(list, func(e *distribution.Entitlement) string { return e.Payable.String() }), column(list, func(e *distribution.Entitlement) string { return e.Held.String() }))
+	})
+}
+
+func writePayouts(out *script, control int64, all []distribution.Payout) {
+	chunks(len(all), func(from, to int) {
+		list := all[from:to]
+		out.add("writing payouts", `INSERT INTO payout (distribution, id, asset, holder, amount, state, reference)
+			SELECT $1, id, asset, holder, amount::numeric, state, reference
+			FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS u (id, asset, holder, amount, state, reference)`,
+			control,
+			column(list, func(p *distribution.Payout) string { return p.ID }), column(list, func(p *distribution.Payout) string { return string(p.Asset) }),
+			column(list, func(p *distribution.Payout) string { return string(p.Holder) }), column(list, func(p *distribution.Payout) string { return p.Amount.String() }),
+			column(list, func(p *distribution.Payout) string { return string(p.State) }), column(list, func(p *distribution.Payout) string { return p.Reference }))
+	})
+}
+
+// writeChanges writes the new states of payouts, all of which must be there.
+func writeChanges(out *script, keys map[string]int64, all []distribution.Change) {
+	chunks(len(all), func(from, to int) {
+		list := all[from:to]
+		missing := fmt.Errorf("one of the payouts from %s to %s is not there", list[0].Payout, list[len(list)-1].Payout)
+		out.want("writing the states of payouts", int64(len(list)), missing, `UPDATE payout SET state = u.state, reference = CASE u.reference WHEN '' THEN payout.reference ELSE u.reference END
+			FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[]) AS u (distribution, id, state, reference)
+			WHERE payout.distribution = u.distribution AND payout.id = u.id`,
+			column(list, func(c *distribution.Change) int64 { return keys[c.Distribution] }), column(list, func(c *distribution.Change) string { return c.Payout }),
+			column(list, func(c *distribution.Change) string { return string(c.State) }), column(list, func(c *distribution.Change) string { return c.Reference }))
+	})
+}

@@ -1,0 +1,76 @@
+package cockroach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/cockroachdb/cockroach-go/v2/crdb"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+)
+
+// classify marks the errors after which the same again may succeed. ctx is the
+// caller's: when it has ended, nobody wants to try again.
+func classify(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || !interrupted(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errInterrupted, err)
+}
+
+// interruption is what both who settle and who distribute understand.
+type interruption struct{}
+
+var errInterrupted error = interruption{}
+
+func (interruption) Error() string { return settlement.ErrInterrupted.Error() }
+
+func (interruption) Is(target error) bool {
+	return target == settlement.ErrInterrupted || target == distribution.ErrInterrupted
+}
+
+// interrupted tells a database that could not do it now from one that never
+// will. Classes are those of appendix A of PostgreSQL's manual.
+func interrupted(err error) bool {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		switch server.Code[:2] {
+		case "08", // connection exception
+			"40", // transaction rollback: serialization failure, deadlock, outcome unknown
+			"53", // insufficient resources: disk full, too many connections
+			"57", // operator intervention: shutdown, starting up, a statement cancelled
+			"58", // system error: input or output
+			"CR": // CockroachDB: retry
+			return true
+		}
+		switch server.Code {
+		case "25006", // read only: it was asked while another node took over
+			"25P02", // an earlier statement of the transaction failed
+			"55P03": // lock not available
+			return true
+		}
+		return false
+	}
+	var (
+		ambiguous *crdb.AmbiguousCommitError
+		retries   *crdb.MaxRetriesExceededError
+		network   net.Error
+		connect   *pgconn.ConnectError
+		unsent    interface{ SafeToRetry() bool }
+	)
+	return errors.As(err, &ambiguous) || errors.As(err, &retries) || errors.As(err, &network) || errors.As(err, &connect) ||
+		errors.As(err, &unsent) && unsent.SafeToRetry() ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// contended reports that another transaction was in the way of this one, which
+// left nothing: it may be tried again at once.
+func contended(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && (server.Code == "40001" || server.Code == "40P01")
+}

@@ -1,0 +1,156 @@
+package cockroach
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+// steps returns the names of the migrations, in their order.
+func steps() []string {
+	names, err := fs.Glob(schema, "schema/*.sql")
+	if err != nil {
+		panic(err) // the pattern is a constant
+	}
+	slices.Sort(names)
+	return names
+}
+
+// state is what a database is found to be.
+type state struct {
+	cockroach bool
+	version   int  // -1: not ours
+	empty     bool // nothing is in it
+}
+
+// inspect looks at a database and changes nothing.
+func inspect(ctx context.Context, conn *pgx.Conn) (s state, err error) {
+	var version, encoding string
+	var tables, marks int
+	err = conn.QueryRow(ctx, `SELECT version(), current_setting('server_encoding'),
+		(SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema()),
+		(SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'aliquot')`).
+		Scan(&version, &encoding, &tables, &marks)
+	if err != nil {
+		return s, err
+	}
+	if !strings.EqualFold(encoding, "UTF8") {
+		return s, fmt.Errorf("its encoding is %s: it must be UTF8", encoding)
+	}
+	s.cockroach = strings.Contains(version, "CockroachDB")
+	s.version, s.empty = -1, tables == 0
+	if marks == 1 {
+		if err := conn.QueryRow(ctx, "SELECT version FROM aliquot").Scan(&s.version); err != nil {
+			return s, fmt.Errorf("its table aliquot is not ours: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// fits wants the schema that this program knows.
+func (s state) fits() error {
+	known := len(steps())
+	switch {
+	case s.empty:
+		return errors.New("it is empty: run aliquot migrate")
+	case s.version < 0:
+		return errNotOurs
+	case s.version > known:
+		return newer(s.version)
+	case s.version < known:
+		return fmt.Errorf("its schema is version %d, this program needs %d: run aliquot migrate", s.version, known)
+	}
+	return nil
+}
+
+var errNotOurs = errors.New("it has tables that are not aliquot's: is it another database?")
+
+func newer(version int) error {
+	return fmt.Errorf("its schema is version %d, this program knows up to %d: use the newer program", version, len(steps()))
+}
+
+// Migration is what [Migrate] did.
+type Migration struct {
+	Database string `json:"database"` // which, without its password
+	From     int    `json:"from"`     // version of the schema that was there; 0: none
+	To       int    `json:"to"`
+}
+
+// Migrate brings the schema of a database up to date; of an empty one it makes it
+// ours. Each step is one transaction with its version, so that one that is cut
+// off is repeated whole. Two at once do not harm: one of them does a step.
+func Migrate(ctx context.Context, url string) (m Migration, err error) {
+	pools, err := parse(url)
+	if err != nil {
+		return m, err
+	}
+	config := pools.ConnConfig
+	m.Database = name(config)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("migrating the database %s: %w", m.Database, oneLine(err))
+		}
+	}()
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	found, err := inspect(ctx, conn)
+	if err != nil {
+		return m, err
+	}
+	switch {
+	case found.version < 0 && !found.empty:
+		return m, errNotOurs
+	case found.version > len(steps()):
+		return m, newer(found.version)
+	}
+	m.From = max(found.version, 0)
+	for m.To = m.From; m.To < len(steps()); m.To++ {
+		if err := step(ctx, conn, found.cockroach, m.To); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// step applies the migration after a version.
+func step(ctx context.Context, conn *pgx.Conn, cockroach bool, version int) error {
+	file := steps()[version]
+	data, err := schema.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	text := string(data)
+	if cockroach {
+		// Its strings have no other order than that of their bytes, and it has no
+		// name for it.
+		text = strings.ReplaceAll(text, ` COLLATE "C"`, "")
+	}
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.Serializable})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := tx.Conn().PgConn().Exec(ctx, text).ReadAll(); err != nil {
+		return fmt.Errorf("with %s: %w", file, err)
+	}
+	done, err := tx.Exec(ctx, "UPDATE aliquot SET version = $1 WHERE version = $2", version+1, version)
+	if err != nil {
+		return fmt.Errorf("with %s: %w", file, err)
+	}
+	if done.RowsAffected() != 1 {
+		return fmt.Errorf("with %s: another migration is under way", file)
+	}
+	return tx.Commit(ctx)
+}

@@ -1,0 +1,41 @@
+-- The ledger: what settle and distribute both write.
+--
+-- Every key leads with the writer, the partition or the book, so that partitions
+-- write to different places, and no row is written by two writers: an account
+-- that two of them post to has a row for each. Nothing on the way of a commit
+-- takes a number from a sequence or has a secondary index.
+--
+-- An amount is NUMERIC(39, 18): every money.Amount fits, of which the largest is
+-- 2^127 - 1 attos; what is beyond it is refused by a check rather than kept.
+
+CREATE TABLE writer (
+  id        BIGINT PRIMARY KEY,                     -- partition + 1 of a settler, 4097 of the distributor
+  name      TEXT   COLLATE "C" NOT NULL UNIQUE,
+  relayed   BIGINT NOT NULL,                        -- messages of this writer up to this number are in its stream
+  published BIGINT NOT NULL                         -- position in that stream of the last of them
+);
+
+-- One row a ledger.Record; record holds the bytes that go to the stream as they
+-- are. id = writer × 2^40 + number: each writer's rows are one ascending run of
+-- the primary key, numbered 1, 2, … without gaps.
+CREATE TABLE journal (
+  id     BIGINT PRIMARY KEY,
+  cut    BIGINT NOT NULL,
+  book   TEXT   COLLATE "C" NOT NULL,
+  part   BIGINT NOT NULL,
+  record BYTEA  NOT NULL
+);
+
+-- The fold of the journal, writer by writer.
+CREATE TABLE balance (
+  writer  BIGINT NOT NULL,
+  account TEXT   COLLATE "C" NOT NULL,
+  asset   TEXT   COLLATE "C" NOT NULL,
+  debit   NUMERIC(39, 18) NOT NULL CHECK (debit <= 170141183460469231731.687303715884105727),
+  credit  NUMERIC(39, 18) NOT NULL CHECK (credit <= 170141183460469231731.687303715884105727),
+  PRIMARY KEY (writer, account, asset)
+);
+
+CREATE VIEW posted AS
+SELECT writer.id AS writer, writer.name AS name, balance.account AS account, balance.asset AS asset, balance.debit AS debit, balance.credit AS credit
+FROM writer JOIN balance ON balance.writer = writer.id;

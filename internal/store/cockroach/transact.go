@@ -1,0 +1,77 @@
+package cockroach
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/cockroach-go/v2/crdb"
+	"github.com/cockroachdb/cockroach-go/v2/crdb/crdbpgxv5"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// restarts is how often a transaction that was in another's way begins anew
+// before its caller is told; the pause between them doubles.
+const (
+	restarts   = 8
+	firstPause = 2 * time.Millisecond
+)
+
+// transact runs f in one SERIALIZABLE transaction, which is committed when it
+// returns nil. f may run several times, and remembers nothing of a run but the
+// last. An error of interrupted kind leaves the outcome unknown: read back.
+func (db *engine) transact(ctx context.Context, f func(context.Context, pgx.Tx) error) (err error) {
+	pause := firstPause
+	for range restarts {
+		if err = db.once(ctx, f); err == nil || !contended(err) || ctx.Err() != nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause *= 2
+	}
+	return classify(ctx, err)
+}
+
+func (db *engine) once(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
+	ctx, cancel := context.WithTimeout(crdb.WithMaxRetries(ctx, db.attempts), patience)
+	defer cancel()
+	conn := &watched{Pool: db.write}
+	if err := crdbpgx.ExecuteTx(ctx, conn, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error { return f(ctx, tx) }); err != nil {
+		return oneLine(err)
+	}
+	if conn.commit != nil {
+		return fmt.Errorf("committing: %w", oneLine(conn.commit))
+	}
+	return nil
+}
+
+// watched remembers what COMMIT answered. ExecuteTx takes a transaction for
+// committed once its savepoint is released, and drops COMMIT's error: so it is in
+// CockroachDB, but in PostgreSQL COMMIT is what commits, and it is COMMIT that
+// says that the transaction cannot be serialized.
+type watched struct {
+	*pgxpool.Pool
+	commit error
+}
+
+func (w *watched) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error) {
+	tx, err := w.Pool.BeginTx(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return &watchedTx{tx, &w.commit}, nil
+}
+
+type watchedTx struct {
+	pgx.Tx
+	commit *error
+}
+
+func (w *watchedTx) Commit(ctx context.Context) error {
+	*w.commit = w.Tx.Commit(ctx)
+	return *w.commit
+}
