@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 )
 
@@ -121,6 +122,27 @@ func next(rows Rows) ([]Field, error) {
 		return nil, err
 	}
 	return rows.Fields(), nil
+}
+
+// Walk calls each for the rows of a relation, in its order.
+func (s *Snapshot) Walk(relation Relation, each func([]Field) error) (err error) {
+	rows, err := s.conn.Walk(relation.query)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", relation.Name, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for {
+		row, err := next(rows)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", relation.Name, err)
+		}
+		if row == nil {
+			return nil
+		}
+		if err := each(row); err != nil {
+			return err
+		}
+	}
 }
 
 // differs returns the index of the first field that differs, or -1.
