@@ -29,7 +29,7 @@ type benchCommand struct {
 func (b *benchCommand) Run(ctx context.Context, r *root) error {
 	p := newProgress(r)
 	report, failure := bench.Run(ctx, bench.Config{
-		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Lazy: b.Lazy, Folder: b.Folder, Throughput: !b.Latency, Profile: b.CPUProfile,
+		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Lazy: b.Lazy, DatabaseURL: r.DatabaseURL, Folder: b.Folder, Throughput: !b.Latency, Profile: b.CPUProfile,
 		Progress: func(text string) { p.step("%s", text) },
 		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})

@@ -39,7 +39,7 @@ func (r *root) connect(ctx context.Context) (*server, error) {
 		}
 		return &server{url: url, token: token, as: r.As, close: func() error { return nil }}, nil
 	}
-	d, err := daemon.Open(ctx, daemon.Config{Dir: r.Data, Listen: "127.0.0.1:0", Logger: quietLogger()})
+	d, err := daemon.Open(ctx, daemon.Config{Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: "127.0.0.1:0", Logger: quietLogger()})
 	if err != nil {
 		return nil, err
 	}

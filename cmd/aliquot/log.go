@@ -98,7 +98,7 @@ func (c *logFsckCommand) Run(ctx context.Context, r *root) (err error) {
 	if c.Restore && r.As == "" {
 		return errors.New("--restore changes the streams: name who decides with --as")
 	}
-	folder, err := keeper.OpenFolder(ctx, r.Data, quietLogger())
+	folder, err := keeper.OpenFolder(ctx, r.Data, r.DatabaseURL, quietLogger())
 	if err != nil {
 		return err
 	}

@@ -21,12 +21,13 @@ import (
 // root is the command line. Names and defaults here are the only configuration;
 // the environment variables are named beside them.
 type root struct {
-	Data  string `help:"Folder with the streams and the ledger." default:"aliquot-data" env:"ALIQUOT_DIR" type:"path"`
-	URL   string `help:"Address of a running aliquot, instead of the folder." env:"ALIQUOT_URL" placeholder:"http://HOST:PORT"`
-	Token string `help:"Bearer token; the folder's own operator token by default." name:"bearer" env:"ALIQUOT_BEARER" placeholder:"SECRET"`
-	As    string `help:"Name of the person who decides, recorded with each decision." env:"ALIQUOT_AS" placeholder:"NAME"`
-	JSON  bool   `help:"Print one JSON value instead of text." name:"json"`
-	Quiet bool   `help:"No progress." short:"q"`
+	Data        string `help:"Folder with the streams and the ledger." default:"aliquot-data" env:"ALIQUOT_DIR" type:"path"`
+	URL         string `help:"Address of a running aliquot, instead of the folder." env:"ALIQUOT_URL" placeholder:"http://HOST:PORT"`
+	Token       string `help:"Bearer token; the folder's own operator token by default." name:"bearer" env:"ALIQUOT_BEARER" placeholder:"SECRET"`
+	DatabaseURL string `help:"PostgreSQL or CockroachDB that has the ledger, instead of ledger.db in the folder; see migrate." name:"database-url" env:"DATABASE_URL" placeholder:"postgres://HOST/NAME"`
+	As          string `help:"Name of the person who decides, recorded with each decision." env:"ALIQUOT_AS" placeholder:"NAME"`
+	JSON        bool   `help:"Print one JSON value instead of text." name:"json"`
+	Quiet       bool   `help:"No progress." short:"q"`
 
 	Up           upCommand           `cmd:"" help:"Run every service in one process."`
 	Demo         demoCommand         `cmd:"" help:"See a whole day of usage become payouts, generated or from your own files."`
@@ -51,6 +52,7 @@ type root struct {
 	Verify       verifyCommand       `cmd:"" help:"Verify such a file offline; exit 1 when it proves nothing."`
 	Key          keyCommand          `cmd:"" help:"Make and revoke keys."`
 	Status       statusCommand       `cmd:"" help:"Show how far every loop has come."`
+	Migrate      migrateCommand      `cmd:"" help:"Prepare the database of --database-url, or bring it up to date."`
 	Bench        benchCommand        `cmd:"" help:"Measure the real path on this machine."`
 	Openapi      openapiCommand      `cmd:"" help:"Print the description of the HTTP API."`
 	Version      versionCommand      `cmd:"" help:"Print the version."`

@@ -21,7 +21,7 @@ type upCommand struct {
 func (c *upCommand) Run(ctx context.Context, r *root) error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	d, err := daemon.Open(ctx, daemon.Config{
-		Dir: r.Data, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
+		Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
 	})
 	if err != nil {
 		return err

@@ -21,6 +21,10 @@ type Config struct {
 	Senders int
 	// Lazy adds the variants that do not sync.
 	Lazy bool
+	// DatabaseURL names a server of PostgreSQL or CockroachDB that keeps the ledger
+	// in the place of SQLite, each variant's in a database that is made for it and
+	// dropped; empty: SQLite.
+	DatabaseURL string
 	// Folder is where temporary folders are made; empty: the system's place.
 	Folder string
 	// Throughput leaves the latencies out.

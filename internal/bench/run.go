@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/daemon"
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 )
 
 // Figures are what one variant came to. Everything is for each event unless it
@@ -81,6 +81,7 @@ type run struct {
 	senders []*sender
 	shapes  []shape
 	dir     string
+	url     string // of the database; empty: SQLite
 
 	accepted atomic.Int64
 	position atomic.Uint64 // the last of the stream that has usage of ours
@@ -98,7 +99,14 @@ func measure(ctx context.Context, config Config, v Variant) (f Figures, err erro
 	if r.shapes, err = newShapes(v, time.Now().UTC().Truncate(24*time.Hour).Add(-24*time.Hour)); err != nil {
 		return f, err
 	}
-	if r.daemon, err = daemon.Open(ctx, daemon.Config{Dir: r.dir, Listen: "127.0.0.1:0", LazySync: v.lazy, Unkept: v.unkept, Logger: config.Logger}); err != nil {
+	if config.DatabaseURL != "" {
+		var drop func() error
+		if r.url, drop, err = ownDatabase(ctx, config.DatabaseURL); err != nil {
+			return f, err
+		}
+		defer func() { err = errors.Join(err, drop()) }()
+	}
+	if r.daemon, err = daemon.Open(ctx, daemon.Config{Dir: r.dir, DatabaseURL: r.url, Listen: "127.0.0.1:0", LazySync: v.lazy, Unkept: v.unkept, Logger: config.Logger}); err != nil {
 		return f, err
 	}
 	defer func() { err = errors.Join(err, r.daemon.Close()) }()
@@ -278,7 +286,7 @@ func (r *run) generator() int64 {
 
 // check opens the database that the run left and compares it with what was sent.
 func (r *run) check(ctx context.Context) (err error) {
-	db, err := sqlite.Open(filepath.Join(r.dir, "ledger.db"))
+	db, err := keeper.OpenStore(ctx, r.dir, r.url, r.config.Logger)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 // Package daemon puts every service together in one process, on one folder:
 //
 //	streams/         JetStream
-//	ledger.db        SQLite: the journal and everything derived
+//	ledger.db        SQLite: the journal and everything derived, where no database is named
 //	archive/         a second copy of every stream
 //	tlog/            their verifiable logs
 //	keys/            what signs the logs, and what verifies them
@@ -43,7 +43,6 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/relay"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/ingest"
@@ -58,6 +57,10 @@ type Config struct {
 	Dir string
 	// Listen is host:port of the HTTP API; port 0 chooses one, see [Daemon.URL].
 	Listen string
+	// DatabaseURL names a database of PostgreSQL or CockroachDB, prepared by
+	// `aliquot migrate`, that keeps the ledger instead of ledger.db; empty: none.
+	// Without it the process needs nothing but its folder.
+	DatabaseURL string
 	// NATSListen is host:port for providers that publish over NATS with an nkey;
 	// empty: none.
 	NATSListen string
@@ -157,7 +160,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openStreams(ctx); err != nil {
 		return err
 	}
-	if d.store, err = sqlite.Open(filepath.Join(d.config.Dir, "ledger.db")); err != nil {
+	if d.store, err = keeper.OpenStore(ctx, d.config.Dir, d.config.DatabaseURL, d.config.Logger); err != nil {
 		return err
 	}
 	if d.ids, err = ids.Open(filepath.Join(d.config.Dir, "ids")); err != nil {

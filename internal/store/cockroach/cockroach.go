@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -62,16 +63,16 @@ type engine struct {
 // Open connects to a database that [Migrate] has prepared, by a URL
 // (postgres://user:password@host:port/name?options) or a keyword string. The
 // logger is told when reading has to wait; nil: slog.Default.
-func Open(ctx context.Context, url string, logger *slog.Logger) (*store.DB, error) {
-	db, err := open(ctx, url)
+func Open(ctx context.Context, address string, logger *slog.Logger) (*store.DB, error) {
+	db, err := open(ctx, address)
 	if err != nil {
 		return nil, err
 	}
 	return store.New(db, logger), nil
 }
 
-func open(ctx context.Context, url string) (*engine, error) {
-	config, err := parse(url)
+func open(ctx context.Context, address string) (*engine, error) {
+	config, err := parse(address)
 	if err != nil {
 		return nil, err
 	}
@@ -93,15 +94,15 @@ func open(ctx context.Context, url string) (*engine, error) {
 }
 
 // parse reads a URL. Its errors do not repeat it: it may have a password.
-func parse(url string) (*pgxpool.Config, error) {
-	if strings.TrimSpace(url) == "" {
+func parse(address string) (*pgxpool.Config, error) {
+	if strings.TrimSpace(address) == "" {
 		return nil, errors.New("opening the database: its URL is empty")
 	}
-	config, err := pgxpool.ParseConfig(url)
+	config, err := pgxpool.ParseConfig(address)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: its URL is not of the form postgres://user@host:port/name: %w", oneLine(err))
 	}
-	if !strings.Contains(url, "pool_max_conns") {
+	if !strings.Contains(address, "pool_max_conns") {
 		config.MaxConns = readers
 	}
 	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > 2*time.Minute {
@@ -119,6 +120,19 @@ func parse(url string) (*pgxpool.Config, error) {
 // name says which database it is, without its password.
 func name(config *pgx.ConnConfig) string {
 	return fmt.Sprintf("%s at %s:%d", config.Database, config.Host, config.Port)
+}
+
+// Named returns the URL of another database of the same server.
+func Named(server, database string) (string, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme == "" {
+		if _, err := parse(server); err != nil {
+			return "", err
+		}
+		return server + " dbname=" + database, nil // a keyword string: the last counts
+	}
+	u.Path = "/" + database
+	return u.String(), nil
 }
 
 // oneLine joins the lines of an error that has several: pgx lists every address

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/internal/store/cockroach"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/services/audit/archive"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
@@ -24,18 +25,29 @@ func Kept() []string {
 	return []string{eventlog.UsageStream(0, 0), eventlog.ControlStream, eventlog.RegisterStream, eventlog.LedgerStream, eventlog.PayoutStream}
 }
 
+// OpenStore opens what keeps an installation's ledger: the database of that URL,
+// or without one the file ledger.db of the folder.
+func OpenStore(ctx context.Context, dir, databaseURL string, logger *slog.Logger) (*store.DB, error) {
+	if databaseURL != "" {
+		return cockroach.Open(ctx, databaseURL, logger)
+	}
+	return sqlite.Open(filepath.Join(dir, "ledger.db"))
+}
+
 // Folder is an installation's folder while nothing runs on it.
 type Folder struct {
 	dir    string
+	url    string // of the database; empty: ledger.db
 	logger *slog.Logger
 	key    *tlog.PublicKey
 	log    *eventlog.Log
 	store  *store.DB
 }
 
-// OpenFolder opens it, or says who has it. The caller closes it.
-func OpenFolder(ctx context.Context, dir string, logger *slog.Logger) (*Folder, error) {
-	f := &Folder{dir: dir, logger: logger}
+// OpenFolder opens it, with the database that has its ledger (ledger.db: ""), or
+// says who has it. The caller closes it.
+func OpenFolder(ctx context.Context, dir, databaseURL string, logger *slog.Logger) (*Folder, error) {
+	f := &Folder{dir: dir, url: databaseURL, logger: logger}
 	if err := f.open(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -46,7 +58,11 @@ func (f *Folder) open(ctx context.Context) (err error) {
 	if f.key, err = ReadPublicKey(f.dir); err != nil {
 		return err
 	}
-	for _, name := range []string{"streams", "ledger.db"} {
+	names := []string{"streams", "ledger.db"}
+	if f.url != "" {
+		names = names[:1]
+	}
+	for _, name := range names {
 		if _, err := os.Stat(filepath.Join(f.dir, name)); err != nil {
 			return fmt.Errorf("opening the folder: %w", err)
 		}
@@ -54,7 +70,7 @@ func (f *Folder) open(ctx context.Context) (err error) {
 	if err := f.openLog(ctx); err != nil {
 		return err
 	}
-	f.store, err = sqlite.Open(filepath.Join(f.dir, "ledger.db"))
+	f.store, err = OpenStore(ctx, f.dir, f.url, f.logger)
 	return err
 }
 

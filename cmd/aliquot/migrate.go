@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/aliquot-engine/aliquot/internal/store/cockroach"
+)
+
+type migrateCommand struct{}
+
+// Run brings the schema of the database up to date. It may be repeated.
+func (migrateCommand) Run(ctx context.Context, r *root) error {
+	if r.DatabaseURL == "" {
+		return errors.New("which database: name it with --database-url or DATABASE_URL; the ledger.db of a folder is brought up to date by itself")
+	}
+	done, err := cockroach.Migrate(ctx, r.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	return r.print(done, func(w io.Writer) {
+		if done.From == done.To {
+			fmt.Fprintf(w, "%s is up to date: its schema is version %d\n", done.Database, done.To)
+			return
+		}
+		fmt.Fprintf(w, "%s: schema from version %d to %d\n", done.Database, done.From, done.To)
+	})
+}
