@@ -166,7 +166,7 @@ func (s *settler) write(out *script, sum *change, ids *numbering) {
 			column(list, func(o *settlement.Original) int64 { return int64(o.Ordinal) }))
 	})
 	s.writeSuspense(out, sum.suspense)
-	s.writeOutstanding(out, sum.outstanding)
+	s.writeOutstanding(out, ids)
 	if len(sum.voids) > 0 {
 		out.add("writing void decisions", "INSERT INTO void (partition, control, reason) SELECT $1, * FROM unnest($2::int8[], $3::text[])",
 			s.partition, column(sum.voids, func(v *settlement.Void) int64 { return int64(v.Control) }), column(sum.voids, func(v *settlement.Void) string { return v.Reason }))
@@ -212,25 +212,6 @@ func (s *settler) writeSuspense(out *script, list []settlement.Suspense) {
 			ON CONFLICT (partition, book, node, customer, meter, card, rule, pair, period) DO UPDATE SET quantity = excluded.quantity, events = excluded.events`,
 			append(key(list), column(list, func(l *settlement.Suspense) string { return l.Quantity.String() }), column(list, func(l *settlement.Suspense) int64 { return int64(l.Events) }),
 				column(list, func(l *settlement.Suspense) string { return l.Price.Amount.String() }), column(list, func(l *settlement.Suspense) string { return l.Price.Per.String() }))...)
-	})
-}
-
-func (s *settler) writeOutstanding(out *script, list []settlement.Outstanding) {
-	put, gone := apart(list, func(o *settlement.Outstanding) bool { return o.Amount.IsZero() })
-	customer := func(o *settlement.Outstanding) string { return string(o.Customer) }
-	node := func(o *settlement.Outstanding) string { return string(o.Node) }
-	chunks(len(gone), func(from, to int) {
-		out.add("writing what is owed", "DELETE FROM outstanding WHERE partition = $1 AND (customer, node) IN (SELECT * FROM unnest($2::text[], $3::text[]))",
-			s.partition, column(gone[from:to], customer), column(gone[from:to], node))
-	})
-	chunks(len(put), func(from, to int) {
-		list := put[from:to]
-		out.add("writing what is owed", `INSERT INTO outstanding (partition, customer, node, book, asset, amount)
-			SELECT $1, customer, node, book, asset, amount::numeric FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS u (customer, node, book, asset, amount)
-			ON CONFLICT (partition, customer, node) DO UPDATE SET amount = excluded.amount`,
-			s.partition, column(list, customer), column(list, node),
-			column(list, func(o *settlement.Outstanding) string { return string(o.Book) }), column(list, func(o *settlement.Outstanding) string { return string(o.Asset) }),
-			column(list, func(o *settlement.Outstanding) string { return o.Amount.String() }))
 	})
 }
 

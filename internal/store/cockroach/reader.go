@@ -57,13 +57,28 @@ func (r *reader) Walk(text string) (store.Rows, error) { return r.open(text, nil
 
 // Outstanding is [store.Conn].
 func (r *reader) Outstanding(list []settlement.Outstanding, q store.Owing) ([]settlement.Outstanding, error) {
-	err := r.Query(`SELECT book, customer, asset, node, amount FROM outstanding
-		WHERE (?1 < 0 OR partition = ?1) AND (?2 = '' OR book = ?2) AND (?3 = '' OR customer = ?3)`, func(row store.Row) error {
-		list = append(list, settlement.Outstanding{
-			Book: events.Book(row.Text(0)), Customer: events.Customer(row.Text(1)), Asset: money.Asset(row.Text(2)),
-			Node: events.Node(row.Text(3)), Amount: row.Amount(4),
-		})
+	type numbered struct{ partition, number int64 }
+	names := map[numbered]events.Node{}
+	err := r.Query("SELECT partition, number, name FROM node WHERE ?1 < 0 OR partition = ?1", func(row store.Row) error {
+		names[numbered{row.Int64(0), row.Int64(1)}] = events.Node(row.Text(2))
 		return nil
+	}, int64(q.Partition))
+	if err != nil {
+		return nil, err
+	}
+	err = r.Query(`SELECT partition, book, customer, asset, nodes, lines FROM outstanding
+		WHERE (?1 < 0 OR partition = ?1) AND (?2 = '' OR book = ?2) AND (?3 = '' OR customer = ?3)`, func(row store.Row) error {
+		o := settlement.Outstanding{Book: events.Book(row.Text(1)), Customer: events.Customer(row.Text(2)), Asset: money.Asset(row.Text(3))}
+		first := numbered{row.Int64(0), row.Int64(4) << store.NodeBits}
+		return store.Debts(row.Bytes(5), func(d store.Debt) error {
+			var ok bool
+			if o.Node, ok = names[numbered{first.partition, first.number + int64(d.Node)}]; !ok {
+				return fmt.Errorf("node %d of partition %d has no name", first.number+int64(d.Node), first.partition)
+			}
+			o.Amount = d.Amount
+			list = append(list, o)
+			return nil
+		})
 	}, int64(q.Partition), string(q.Book), string(q.Customer))
 	return list, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -26,6 +27,7 @@ type settler struct {
 	row        int64 // number of the newest journal row
 	lastSource int64 // the newest source's
 	sources    map[settlement.Source]int64
+	nodes      map[events.Node]int64 // every node's that something was owed for
 }
 
 // Settle is [store.Engine].
@@ -125,6 +127,10 @@ type numbering struct {
 	found   map[settlement.Source]int64 // sources that were not remembered
 	made    []settlement.Source         // those of them that are new, ascending by their numbers
 	sources map[settlement.Source]int64 // those that are remembered
+
+	nodes      map[events.Node]int64 // those that have a number
+	freshNodes []events.Node         // those that get the next ones
+	debts      []debts
 }
 
 func (n *numbering) of(s settlement.Source) int64 {
@@ -136,7 +142,7 @@ func (n *numbering) of(s settlement.Source) int64 {
 
 // number finds where the numbers of rows stand, and those of a commit's sources.
 func (s *settler) number(ctx context.Context, tx pgx.Tx, sum *change) (*numbering, error) {
-	n := &numbering{row: s.row, last: s.lastSource, found: map[settlement.Source]int64{}, sources: s.sources}
+	n := &numbering{row: s.row, last: s.lastSource, found: map[settlement.Source]int64{}, sources: s.sources, nodes: s.nodes}
 	base := settlerID(s.partition) << store.NumberBits
 	if !s.known {
 		var err error
@@ -146,6 +152,14 @@ func (s *settler) number(ctx context.Context, tx pgx.Tx, sum *change) (*numberin
 		err = tx.QueryRow(ctx, "SELECT coalesce(max(id), $1) FROM source WHERE id BETWEEN $1 AND $2", base, base+1<<store.NumberBits-1).Scan(&n.last)
 		if err != nil {
 			return nil, fmt.Errorf("looking for the newest source: %w", err)
+		}
+		if n.nodes, err = nodeNames(ctx, tx, s.partition); err != nil {
+			return nil, err
+		}
+	}
+	if len(sum.outstanding) > 0 {
+		if err := n.owe(ctx, tx, s.partition, sum.outstanding); err != nil {
+			return nil, err
 		}
 	}
 	var unknown []settlement.Source
@@ -185,7 +199,10 @@ func (s *settler) number(ctx context.Context, tx pgx.Tx, sum *change) (*numberin
 
 // remember keeps what a commit that succeeded has found out.
 func (s *settler) remember(n *numbering, rows int64) {
-	s.known, s.row, s.lastSource = true, n.row+rows, n.last
+	s.known, s.row, s.lastSource, s.nodes = true, n.row+rows, n.last, n.nodes
+	for _, node := range n.freshNodes {
+		s.nodes[node] = int64(len(s.nodes))
+	}
 	if len(s.sources)+len(n.found) > cached {
 		clear(s.sources)
 	}

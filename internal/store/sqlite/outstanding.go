@@ -14,15 +14,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-const (
-	nodeBits  = 6  // 64 nodes share a row
-	lineBytes = 17 // which node, and the amount
-)
-
 // owing is a line to be written, by the numbers of its accounts.
 type owing struct {
 	row  int64
-	node byte
+	debt store.Debt
 	at   *settlement.Outstanding
 }
 
@@ -40,25 +35,26 @@ func (s *settler) outstanding(conn *sqlite.Conn, list []settlement.Outstanding) 
 		if err != nil {
 			return err
 		}
-		if customer >= 1<<31 || node >= 1<<(32+nodeBits) {
+		if customer >= 1<<31 || node >= 1<<(32+store.NodeBits) {
 			return fmt.Errorf("writing what is owed: accounts %d and %d: too many accounts", customer, node)
 		}
-		lines[i] = owing{customer<<32 | node>>nodeBits, byte(node&(1<<nodeBits-1)) + 1, &list[i]}
+		lines[i] = owing{customer<<32 | node>>store.NodeBits, store.Debt{Node: int(node & (1<<store.NodeBits - 1)), Amount: list[i].Amount}, &list[i]}
 	}
 	slices.SortFunc(lines, func(a, b owing) int {
-		return cmp.Or(cmp.Compare(a.row, b.row), cmp.Compare(a.node, b.node))
+		return cmp.Or(cmp.Compare(a.row, b.row), cmp.Compare(a.debt.Node, b.debt.Node))
 	})
 	var old, merged []byte
+	var debts []store.Debt
 	for from := 0; from < len(lines); {
 		to := from
-		for to < len(lines) && lines[to].row == lines[from].row {
-			to++
+		for debts = debts[:0]; to < len(lines) && lines[to].row == lines[from].row; to++ {
+			debts = append(debts, lines[to].debt)
 		}
 		var err error
 		if old, err = owedRow(conn, old[:0], lines[from].row); err != nil {
 			return err
 		}
-		merged = mergeOwed(merged[:0], old, lines[from:to])
+		merged = store.MergeDebts(merged[:0], old, debts)
 		if err := putOwed(conn, s.partition, &lines[from], merged); err != nil {
 			return err
 		}
@@ -82,27 +78,6 @@ func owedRow(conn *sqlite.Conn, into []byte, id int64) ([]byte, error) {
 		get.ColumnBytes(0, into)
 	}
 	return into, get.Reset()
-}
-
-// mergeOwed appends to dst the lines of a row with the new ones in the place of
-// the old, both ascending; those of zero are left out.
-func mergeOwed(dst, old []byte, lines []owing) []byte {
-	for len(old) >= lineBytes || len(lines) > 0 {
-		if len(lines) == 0 || len(old) >= lineBytes && old[0] < lines[0].node {
-			dst, old = append(dst, old[:lineBytes]...), old[lineBytes:]
-			continue
-		}
-		if len(old) >= lineBytes && old[0] == lines[0].node {
-			old = old[lineBytes:]
-		}
-		if amount := lines[0].at.Amount; !amount.IsZero() {
-			b := amount.Bytes()
-			dst = append(dst, lines[0].node)
-			dst = append(dst, b[:]...)
-		}
-		lines = lines[1:]
-	}
-	return dst
 }
 
 func putOwed(conn *sqlite.Conn, partition int, l *owing, merged []byte) error {
@@ -150,17 +125,13 @@ func (r *reader) Outstanding(list []settlement.Outstanding, q store.Owing) ([]se
 		AND (?2 = '' OR account.name = ?2) AND (?1 = '' OR outstanding.book = ?1) AND (?3 < 0 OR outstanding.partition = ?3)`,
 		func(s *sqlite.Stmt) error {
 			_, who, _ := ledger.Account(s.ColumnText(0)).Split()
-			for lines := (&row{s}).Bytes(3); len(lines) >= lineBytes; lines = lines[lineBytes:] {
-				node, err := name(s.ColumnInt64(4)&(1<<32-1)<<nodeBits | int64(lines[0]-1))
-				if err != nil {
-					return err
-				}
+			return store.Debts((&row{s}).Bytes(3), func(d store.Debt) error {
+				node, err := name(s.ColumnInt64(4)&(1<<32-1)<<store.NodeBits | int64(d.Node))
 				list = append(list, settlement.Outstanding{
-					Book: events.Book(s.ColumnText(1)), Customer: events.Customer(who), Asset: money.Asset(s.ColumnText(2)),
-					Node: node, Amount: money.AmountFromBytes([16]byte(lines[1:lineBytes])),
+					Book: events.Book(s.ColumnText(1)), Customer: events.Customer(who), Asset: money.Asset(s.ColumnText(2)), Node: node, Amount: d.Amount,
 				})
-			}
-			return nil
+				return err
+			})
 		}, string(q.Book), account, q.Partition)
 	return list, err
 }

@@ -16,8 +16,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// Fails when mergeOwed drops a line that did not change, keeps one of zero, or
-// takes the node of another row.
+// Fails when the view takes the node of another row, or a line for another.
 func TestWhatIsOwedIsWhatWasWrittenLast(t *testing.T) {
 	ctx := context.Background()
 	db := opened(t, filepath.Join(t.TempDir(), "a.db"))

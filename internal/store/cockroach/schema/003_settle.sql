@@ -80,18 +80,45 @@ CREATE TABLE suspense (
   PRIMARY KEY (partition, book, node, customer, meter, card, rule, pair, period)
 );
 
--- Charges not yet collected. A customer has one book, and that one asset.
+-- The numbers of nodes that something was owed for: 0, 1, … in each partition.
+CREATE TABLE node (
+  partition BIGINT NOT NULL,
+  number    BIGINT NOT NULL,
+  name      TEXT   COLLATE "C" NOT NULL,
+  PRIMARY KEY (partition, number)
+);
+
+-- Charges not yet collected, 64 nodes a row: nodes is their number / 64; lines
+-- is, for each of them that something is owed for, the rest of that division plus
+-- one as a byte, and the 16 bytes of the amount (money.Amount.Bytes), ascending. A
+-- row a node would be forty times as many rows in a commit. A customer has one
+-- book, and that one asset.
 CREATE TABLE outstanding (
   partition BIGINT NOT NULL,
   customer  TEXT   COLLATE "C" NOT NULL,
-  node      TEXT   COLLATE "C" NOT NULL,
+  nodes     BIGINT NOT NULL,
   book      TEXT   COLLATE "C" NOT NULL,
   asset     TEXT   COLLATE "C" NOT NULL,
-  amount    NUMERIC(39, 18) NOT NULL,
-  PRIMARY KEY (partition, customer, node)
+  lines     BYTEA  NOT NULL,
+  PRIMARY KEY (partition, customer, nodes)
 );
 
-CREATE VIEW owed AS SELECT book, customer, asset, node, amount FROM outstanding;
+-- The same, a row a node, by names and as numbers: the amount's first eight bytes
+-- are a signed number with its sign bit inverted, the others two unsigned ones.
+CREATE VIEW owed AS
+SELECT o.book AS book, o.customer AS customer, o.asset AS asset, node.name AS node, ((
+    ((get_byte(o.lines, i.line * 17 + 1)::INT8 - 128) * 72057594037927936
+      + get_byte(o.lines, i.line * 17 + 2)::INT8 * 281474976710656 + get_byte(o.lines, i.line * 17 + 3)::INT8 * 1099511627776
+      + get_byte(o.lines, i.line * 17 + 4)::INT8 * 4294967296 + get_byte(o.lines, i.line * 17 + 5)::INT8 * 16777216
+      + get_byte(o.lines, i.line * 17 + 6)::INT8 * 65536 + get_byte(o.lines, i.line * 17 + 7)::INT8 * 256
+      + get_byte(o.lines, i.line * 17 + 8)::INT8)::NUMERIC * 18446744073709551616
+    + (get_byte(o.lines, i.line * 17 + 9)::INT8 * 16777216 + get_byte(o.lines, i.line * 17 + 10)::INT8 * 65536
+      + get_byte(o.lines, i.line * 17 + 11)::INT8 * 256 + get_byte(o.lines, i.line * 17 + 12)::INT8)::NUMERIC * 4294967296
+    + (get_byte(o.lines, i.line * 17 + 13)::INT8 * 16777216 + get_byte(o.lines, i.line * 17 + 14)::INT8 * 65536
+      + get_byte(o.lines, i.line * 17 + 15)::INT8 * 256 + get_byte(o.lines, i.line * 17 + 16)::INT8)::NUMERIC
+  ) * 0.000000000000000001)::NUMERIC(39, 18) AS amount
+FROM outstanding AS o CROSS JOIN LATERAL generate_series(0, length(o.lines) / 17 - 1) AS i (line)
+JOIN node ON node.partition = o.partition AND node.number = o.nodes * 64 + get_byte(o.lines, i.line * 17) - 1;
 
 CREATE TABLE void (
   partition BIGINT NOT NULL,
