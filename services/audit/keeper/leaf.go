@@ -93,7 +93,7 @@ func (u *usage) leaf(position uint64, data []byte, hash tlog.Hash, outcome settl
 				u.tree.Add(segment.Book, &u.columns)
 			}
 		}
-		leaf.Events, leaf.EventRoot, leaf.Runs = u.tree.Events(), u.tree.Root(), outcome.Runs
+		leaf.Events, leaf.Contexts, leaf.EventRoot, leaf.Runs = u.tree.Events(), u.tree.Contexts(), u.tree.Root(), outcome.Runs
 		counted := uint64(0)
 		for _, r := range outcome.Runs {
 			counted += uint64(r.Events)
