@@ -131,6 +131,11 @@ func (t *EventTree) Root() Hash {
 	return reduce(t.all)
 }
 
+// Describe says in the usage leaf of the message what the tree is.
+func (t *EventTree) Describe(leaf *UsageLeaf) {
+	leaf.Events, leaf.Contexts, leaf.EventRoot = t.Events(), t.Contexts(), t.Root()
+}
+
 // Proof proves the event with this ordinal in the message, from 0, to
 // [VerifyInclusion] with this index, [UsageLeaf.Leaves] and [EventTree.Root].
 func (t *EventTree) Proof(ordinal uint64) ([]Hash, error) {
