@@ -2,9 +2,11 @@ package digest
 
 import "github.com/klauspost/cpuid/v2"
 
-// pairs is whether two messages are hashed in turn by the processor's SHA
-// instructions.
-var pairs = cpuid.CPU.Supports(cpuid.SHA, cpuid.SSSE3, cpuid.SSE4)
+// here is what this processor has.
+var here = routines{
+	sixteens: cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW),
+	pairs:    cpuid.CPU.Supports(cpuid.SHA, cpuid.SSSE3, cpuid.SSE4),
+}
 
 // sumPairs hashes pairs × 2 messages of so many blocks, one behind the other.
 //
@@ -17,3 +19,13 @@ func sumPairs(dst, src *byte, blocks, pairs int)
 //
 //go:noescape
 func nodePairs(dst, src *byte, last *[256][64]uint32, pairs int)
+
+// sumSixteens hashes sixteens × 16 messages of so many blocks, one behind the other.
+//
+//go:noescape
+func sumSixteens(dst, src *byte, blocks, sixteens int)
+
+// nodeSixteens hashes sixteens × 16 nodes, of sixteens × 32 digests.
+//
+//go:noescape
+func nodeSixteens(dst, src *byte, sixteens int)

@@ -23,16 +23,36 @@ func padded(random *rand.ChaCha8, count, n int) (messages []byte, want [][Size]b
 	return messages, want
 }
 
+// each runs a test with every set of routines that this processor can run, and
+// says which it cannot.
+func each(t *testing.T, run func(*testing.T, routines)) {
+	for name, r := range map[string]routines{
+		"standard": {}, "pairs": {pairs: true}, "sixteens": {sixteens: true}, "both": {sixteens: true, pairs: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if r.pairs && !here.pairs {
+				t.Skip("absent: a processor with SHA instructions")
+			}
+			if r.sixteens && !here.sixteens {
+				t.Skip("absent: a processor with AVX-512")
+			}
+			run(t, r)
+		})
+	}
+}
+
 // Every length up to five blocks, every number of lanes and what is left over.
 // Fails when a round, a constant or a word of the schedule is another.
-func TestSumIsThatOfTheStandardLibrary(t *testing.T) {
+func TestSumIsThatOfTheStandardLibrary(t *testing.T) { each(t, sumIsStandard) }
+
+func sumIsStandard(t *testing.T, r routines) {
 	random := rand.NewChaCha8([32]byte{1})
 	for n := range 5 * BlockSize {
 		for _, count := range []int{0, 1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 47, 50} {
 			messages, want := padded(random, count, n)
 			before := bytes.Clone(messages)
 			room := make([][Size]byte, count+1)
-			Sum(room[:count], messages, Blocks(n))
+			sum(r, room[:count], messages, Blocks(n))
 			for i := range want {
 				if room[i] != want[i] {
 					t.Fatalf("message %d of %d, %d bytes: %x, want %x", i, count, n, room[i], want[i])
@@ -49,7 +69,9 @@ func node(left, right [Size]byte) [Size]byte {
 	return sha256.Sum256(append(append([]byte{1}, left[:]...), right[:]...))
 }
 
-func TestNodesAreThoseOfTheStandardLibrary(t *testing.T) {
+func TestNodesAreThoseOfTheStandardLibrary(t *testing.T) { each(t, nodesAreStandard) }
+
+func nodesAreStandard(t *testing.T, r routines) {
 	random := rand.NewChaCha8([32]byte{2})
 	for count := range 70 {
 		src := make([][Size]byte, 2*count)
@@ -61,11 +83,11 @@ func TestNodesAreThoseOfTheStandardLibrary(t *testing.T) {
 			want[i] = node(src[2*i], src[2*i+1])
 		}
 		room := make([][Size]byte, count+1)
-		Nodes(room[:count], src)
+		nodes(r, room[:count], src)
 		if room[count] != [Size]byte{} {
 			t.Fatalf("%d nodes: something else was written", count)
 		}
-		Nodes(src[:count], src) // In their own place.
+		nodes(r, src[:count], src) // In their own place.
 		for i := range want {
 			if room[i] != want[i] || src[i] != want[i] {
 				t.Fatalf("node %d of %d: %x, in place %x, want %x", i, count, room[i], src[i], want[i])
@@ -75,13 +97,15 @@ func TestNodesAreThoseOfTheStandardLibrary(t *testing.T) {
 }
 
 // The last byte of a node makes up its second block alone.
-func TestEveryLastByteOfANode(t *testing.T) {
+func TestEveryLastByteOfANode(t *testing.T) { each(t, everyLastByte) }
+
+func everyLastByte(t *testing.T, r routines) {
 	src := make([][Size]byte, 512)
 	for i := range 256 {
 		src[2*i+1][Size-1] = byte(i)
 	}
 	got := make([][Size]byte, 256)
-	Nodes(got, src)
+	nodes(r, got, src)
 	for i := range got {
 		if got[i] != node(src[2*i], src[2*i+1]) {
 			t.Fatalf("last byte %d", i)
@@ -159,20 +183,14 @@ func BenchmarkDigest(b *testing.B) {
 		})
 	}
 	dst, src := make([][Size]byte, count), make([][Size]byte, 2*count)
-	for blocks := 1; blocks <= 3; blocks++ {
-		n := blocks*BlockSize - 9
-		messages, _ := padded(rand.NewChaCha8([32]byte{}), count, n)
-		run(fmt.Sprintf("%d-blocks", blocks), func() { Sum(dst, messages, blocks) })
-		run(fmt.Sprintf("%d-blocks-standard", blocks), func() {
-			for i := range dst {
-				dst[i] = sha256.Sum256(messages[i*blocks*BlockSize:][:n])
-			}
-		})
-	}
-	run("node", func() { Nodes(dst, src) })
-	run("node-standard", func() {
-		for i := range dst {
-			dst[i] = node(src[2*i], src[2*i+1])
+	for name, r := range map[string]routines{"standard": {}, "pairs": {pairs: true}, "sixteens": {sixteens: true}} {
+		if r.pairs && !here.pairs || r.sixteens && !here.sixteens {
+			continue
 		}
-	})
+		for blocks := 1; blocks <= 3; blocks++ {
+			messages, _ := padded(rand.NewChaCha8([32]byte{}), count, blocks*BlockSize-9)
+			run(fmt.Sprintf("%s/%d-blocks", name, blocks), func() { sum(r, dst, messages, blocks) })
+		}
+		run(name+"/node", func() { nodes(r, dst, src) })
+	}
 }

@@ -9,7 +9,7 @@ var lastBlocks = schedules()
 // of a node for each value of its last byte, with the constants added: that byte,
 // the bit behind it, zeros, and the length of 520 bits.
 func schedules() *[256][64]uint32 {
-	if !pairs {
+	if !here.pairs {
 		return nil
 	}
 	table := new([256][64]uint32)
