@@ -55,6 +55,7 @@ var pure = []string{
 	"services/distribute/payout",
 	"services/distribute/claims",
 	"services/audit/tlog",
+	"services/audit/tlog/digest",
 	"services/audit/receipt",
 }
 
@@ -77,6 +78,7 @@ var allowedInPure = []string{
 	"github.com/cespare/xxhash/v2",                  // a hash function
 	"github.com/klauspost/compress/s2",              // block form only
 	"google.golang.org/protobuf/encoding/protowire", // the wire format by hand
+	"github.com/klauspost/cpuid/v2",                 // which instructions the processor has
 	"github.com/transparency-dev/merkle/compact",    // which nodes cover a tree
 	"github.com/transparency-dev/merkle/proof",      // Merkle proofs, planned and verified
 	"golang.org/x/mod/sumdb/note",                   // signed notes; its GenerateKey takes a reader

@@ -17,6 +17,7 @@ type benchCommand struct {
 	Events     int      `help:"Usage events of the quickest variants; those that cost more take a part of them." default:"5000000"`
 	Variant    []string `help:"Only these variants: json, packed, json-ids, packed-ids, json-single, packed-single, json-unkept, packed-unkept, json-lazy, packed-lazy." placeholder:"NAME"`
 	Senders    int      `help:"Requests under way at once." default:"16"`
+	Rounds     int      `help:"Measure every variant so often, in turn, and report the medians." default:"1"`
 	Lazy       bool     `help:"Also measure without syncing: what durability costs." name:"lazy-sync"`
 	Latency    bool     `help:"Measure latencies." default:"true" negatable:""`
 	Folder     string   `help:"Where the temporary folders are made; the system's place by default." type:"path" placeholder:"DIR"`
@@ -29,7 +30,8 @@ type benchCommand struct {
 func (b *benchCommand) Run(ctx context.Context, r *root) error {
 	p := newProgress(r)
 	report, failure := bench.Run(ctx, bench.Config{
-		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Lazy: b.Lazy, DatabaseURL: r.DatabaseURL, Folder: b.Folder, Throughput: !b.Latency, Profile: b.CPUProfile,
+		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Rounds: b.Rounds, Lazy: b.Lazy, DatabaseURL: r.DatabaseURL, Folder: b.Folder,
+		Throughput: !b.Latency, Profile: b.CPUProfile,
 		Progress: func(text string) { p.step("%s", text) },
 		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
@@ -55,6 +57,10 @@ func (b *benchCommand) Run(ctx context.Context, r *root) error {
 		b.print(bench.LatencyHeadings, latency)
 	}
 	fmt.Println()
+	names, cost := report.Kept()
+	for i, name := range names {
+		fmt.Printf("second copy and logs of %s: %d ns of the CPU an event\n", name, cost[i])
+	}
 	for _, f := range report.Variants {
 		fmt.Printf("%s: %s; %d ns of the CPU go into making the bodies\n", f.Name, f.What, f.Generator)
 	}

@@ -87,8 +87,8 @@ func TestPackedPatchesLandInTheirPlaces(t *testing.T) {
 }
 
 func TestConfigurationIsRefusedWithEveryProblem(t *testing.T) {
-	_, err := Run(t.Context(), Config{Events: 1, Senders: 1000, Variants: []string{"xml"}})
-	for _, want := range []string{"events:", "senders:", "variant:"} {
+	_, err := Run(t.Context(), Config{Events: 1, Senders: 1000, Rounds: -1, Variants: []string{"xml"}})
+	for _, want := range []string{"events:", "senders:", "rounds:", "variant:"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}

@@ -19,6 +19,10 @@ type Config struct {
 	// Senders is how many requests are under way at once; 16. Fewer than the
 	// engine needs to fill its messages, and every request waits for the disk.
 	Senders int
+	// Rounds is how often every variant is measured, in turn with the others; 1.
+	// What is reported is the round with the median of the CPU time, the upper of
+	// two. On a machine that does other work too, one round says little.
+	Rounds int
 	// Lazy adds the variants that do not sync.
 	Lazy bool
 	// DatabaseURL names a server of PostgreSQL or CockroachDB that keeps the ledger
@@ -70,7 +74,7 @@ func Variants() []Variant {
 		{Name: "packed-single", What: "as packed, every event its own customer and node", packed: true, single: true, part: 10},
 	}
 	for _, v := range list[:2] {
-		v.Name, v.What, v.unkept = v.Name+"-unkept", "as "+v.Name+", without second copy and logs", true
+		v.Name, v.What, v.unkept = v.Name+unkeptSuffix, "as "+v.Name+", without second copy and logs", true
 		list = append(list, v)
 	}
 	for _, v := range list[:2] {
@@ -80,10 +84,13 @@ func Variants() []Variant {
 	return list
 }
 
+const unkeptSuffix = "-unkept"
+
 const (
 	leastEvents = 10_000
 	mostEvents  = 2_000_000_000
 	mostSenders = 256
+	mostRounds  = 101
 )
 
 // chosen checks the configuration, reporting every problem at once.
@@ -94,6 +101,12 @@ func (c *Config) chosen() ([]Variant, error) {
 	}
 	if c.Senders == 0 {
 		c.Senders = 16
+	}
+	if c.Rounds == 0 {
+		c.Rounds = 1
+	}
+	if c.Rounds < 1 || c.Rounds > mostRounds {
+		problems = append(problems, fmt.Errorf("rounds: %d is not between 1 and %d", c.Rounds, mostRounds))
 	}
 	if c.Events < leastEvents || c.Events > mostEvents {
 		problems = append(problems, fmt.Errorf("events: %d is not between %d and %d", c.Events, leastEvents, mostEvents))

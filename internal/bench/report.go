@@ -8,7 +8,7 @@ import (
 
 // Headings are those of [Figures.Cells].
 var Headings = []string{
-	"variant", "events", "events/s", "CPU ns/event", "signed after", "B/event: usage", "ledger", "SQL", "ids", "kept",
+	"variant", "events", "events/s", "CPU ns/event", "least to most", "signed after", "B/event: usage", "ledger", "SQL", "ids", "kept",
 	"memory after 1/4", "2/4", "3/4", "4/4", "peak",
 }
 
@@ -16,7 +16,7 @@ var Headings = []string{
 func (f *Figures) Cells() []string {
 	per := func(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/float64(f.Events)) }
 	return []string{
-		f.Name, thousands(int64(f.Events)), thousands(int64(f.PerSecond)), thousands(f.CPU), fmt.Sprintf("%.1f s of %.1f", f.Kept, f.Seconds),
+		f.Name, thousands(int64(f.Events)), thousands(int64(f.PerSecond)), thousands(f.CPU), thousands(f.Least) + " to " + thousands(f.Most), fmt.Sprintf("%.1f s of %.1f", f.Kept, f.Seconds),
 		per(f.Bytes.Usage), per(f.Bytes.Ledger), per(f.Bytes.SQL), per(f.Bytes.IDs), per(f.Bytes.Kept),
 		mega(f.Resident[0]), mega(f.Resident[1]), mega(f.Resident[2]), mega(f.Resident[3]), mega(f.Peak),
 	}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"runtime/pprof"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,10 +25,12 @@ import (
 type Figures struct {
 	Variant
 	Events    int     `json:"events"`
-	Seconds   float64 `json:"seconds"`    // from the first request to the last event settled
-	Kept      float64 `json:"kept"`       // seconds, from the first request until everything has its second copy and is signed
-	PerSecond int     `json:"per_second"` // events
-	CPU       int64   `json:"cpu_ns"`     // of the process until everything is kept, generator included
+	Seconds   float64 `json:"seconds"`      // from the first request to the last event settled
+	Kept      float64 `json:"kept"`         // seconds, from the first request until everything has its second copy and is signed
+	PerSecond int     `json:"per_second"`   // events
+	CPU       int64   `json:"cpu_ns"`       // of the process until everything is kept, generator included
+	Least     int64   `json:"cpu_ns_least"` // of all rounds
+	Most      int64   `json:"cpu_ns_most"`
 	Generator int64   `json:"generator_cpu_ns"`
 	Messages  uint64  `json:"messages"` // of USAGE
 	Postings  float64 `json:"postings"`
@@ -54,8 +58,21 @@ type Report struct {
 	Variants []Figures `json:"variants"`
 }
 
-// Run measures the variants, one after the other, each on an empty folder. It
-// stops at the first that does not come out right, and returns what it has.
+// Kept says what the second copy and the verifiable logs cost: the CPU time of
+// each variant that was also measured without them, less that one's.
+func (r *Report) Kept() (names []string, ns []int64) {
+	for _, v := range r.Variants {
+		for _, without := range r.Variants {
+			if without.Name == v.Name+unkeptSuffix {
+				names, ns = append(names, v.Name), append(ns, v.CPU-without.CPU)
+			}
+		}
+	}
+	return names, ns
+}
+
+// Run measures the variants, one after the other, each on an empty folder, in as
+// many rounds as asked for. It stops at the first that does not come out right.
 func Run(ctx context.Context, config Config) (Report, error) {
 	report := Report{Machine: ThisMachine()}
 	variants, err := config.chosen()
@@ -63,12 +80,21 @@ func Run(ctx context.Context, config Config) (Report, error) {
 		return report, err
 	}
 	report.Senders = config.Senders
-	for _, v := range variants {
-		figures, err := measure(ctx, config, v)
-		if err != nil {
-			return report, fmt.Errorf("measuring %s: %w", v.Name, err)
+	all := make([][]Figures, len(variants))
+	for range config.Rounds {
+		for i, v := range variants {
+			figures, err := measure(ctx, config, v)
+			if err != nil {
+				return report, fmt.Errorf("measuring %s: %w", v.Name, err)
+			}
+			all[i] = append(all[i], figures)
 		}
-		report.Variants = append(report.Variants, figures)
+	}
+	for _, rounds := range all {
+		slices.SortFunc(rounds, func(a, b Figures) int { return cmp.Compare(a.CPU, b.CPU) })
+		middle := rounds[len(rounds)/2]
+		middle.Least, middle.Most = rounds[0].CPU, rounds[len(rounds)-1].CPU
+		report.Variants = append(report.Variants, middle)
 	}
 	return report, nil
 }

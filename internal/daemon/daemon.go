@@ -244,7 +244,7 @@ func (d *Daemon) openSettle(ctx context.Context) error {
 	d.settled = store
 	d.settler = settle.New(settle.Config{
 		Partition: partition, Usage: d.streams.usage, Control: d.streams.control,
-		Store: store, Cursor: cursor, IDs: d.ids,
+		Store: store, Cursor: cursor, IDs: d.ids, Seen: d.seen(),
 		Ledger: relay.New(store, d.streams.ledger, d.config.Logger), Logger: d.config.Logger,
 	})
 	return nil

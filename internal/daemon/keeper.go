@@ -6,7 +6,9 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
+	"github.com/aliquot-engine/aliquot/services/settle/posting"
 )
 
 // openKeeper compares the ends of streams, second copies and logs: what differs
@@ -34,6 +36,14 @@ func (d *Daemon) keep(ctx context.Context) {
 		}
 		return nil
 	})
+}
+
+// seen is who else is told what the settler reads; nil for nobody.
+func (d *Daemon) seen() func(eventlog.Message, *events.Message, []posting.Decoded) {
+	if d.keeper == nil {
+		return nil
+	}
+	return d.keeper.Seen
 }
 
 // proofs are what receipts are proved with; nil where no logs are kept.

@@ -4,121 +4,211 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"math/bits"
 
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// AppendLeaf appends the bytes of event i, from 0, as a leaf of the tree of its
-// batch: what a receipt shows and a verifier hashes. Integers are unsigned
-// varints of encoding/binary, in their shortest form, a text is its length and
-// its bytes:
+// Bytes of the leaves of a batch's tree, version 1: what a receipt shows and a
+// verifier hashes. Integers are unsigned varints of encoding/binary in their
+// shortest form, a text is its length and its bytes.
 //
-//	'E' 0x01 text(provider) text(book) text(source)
-//	0x01 epoch sequence, or 0x02 text(id)
-//	text(node) text(customer) text(meter)
-//	quantity: 16 bytes, as money.Quantity.Bytes
-//	start end: zigzag varints, nanoseconds since 1970 UTC
+// A context is what events of a segment have in common:
+//
+//	'C' 0x01 text(provider) text(book) text(source) epoch text(meter)
 //	number of attributes, each text(name) text(value)
-//	number of amendments, 0 or 1: 0x01 (replaces) or 0x02 (retracts) text(id)
 //
-// It allocates nothing where dst has room. Columns must be as Decode leaves
-// them.
-func (c *Columns) AppendLeaf(dst []byte, book Book, i int) []byte {
-	source := c.Sources[c.Source[i]]
-	dst = append(dst, leafKind, leafVersion)
-	dst = appendLeafText(dst, c.Provider)
-	dst = appendLeafText(dst, book)
-	dst = appendLeafText(dst, c.Strings[source.Name])
-	if c.Sequenced {
-		dst = append(dst, leafSequenced)
-		dst = binary.AppendUvarint(dst, source.Epoch)
-		dst = binary.AppendUvarint(dst, c.Sequence[i])
-	} else {
-		dst = append(dst, leafNamed)
-		dst = appendLeafText(dst, c.ID(i))
-	}
-	dst = appendLeafText(dst, c.Strings[c.Node[i]])
-	dst = appendLeafText(dst, c.Strings[c.Customer[i]])
-	dst = appendLeafText(dst, c.Strings[c.Meter[i]])
-	quantity := c.Quantity[i].Bytes()
-	dst = append(dst, quantity[:]...)
-	dst = binary.AppendVarint(dst, c.Start[i])
-	dst = binary.AppendVarint(dst, c.End[i])
-	set := c.Sets[c.Set[i]]
-	dst = binary.AppendUvarint(dst, uint64(len(set)))
-	for _, a := range set {
-		dst = appendLeafText(dst, c.Strings[a.Name])
-		dst = appendLeafText(dst, c.Strings[a.Value])
-	}
-	if amendment, found := c.amendment(i); found {
-		kind := byte(leafReplaces)
-		if amendment.Retracts {
-			kind = leafRetracts
-		}
-		return appendLeafText(append(dst, 1, kind), c.Strings[amendment.ID])
-	}
-	return append(dst, 0)
-}
-
+// An event has a context, by its number in the batch, and what is its own:
+//
+//	'E' flags widths widths scale context
+//	sequence, or text(id) where it is named
+//	end length mantissa
+//	text(node) text(customer)
+//	text(id) of the event that it amends, where it does
+//
+//	flags: bits 0 and 1   unit of end and length: 0 ns, 1 µs, 2 ms, 3 s
+//	       bit 2          the event is named rather than sequenced
+//	       bits 3 and 4   0 amends nothing, 1 replaces, 2 retracts
+//	widths: of sequence (0 where it is named) and end, of length and mantissa:
+//	       bytes, the first number in the four higher bits
+//
+// Sequence, end, length and mantissa are little endian in as few bytes as hold
+// them, 0 to 8; a mantissa of more than 8 takes 16, for which its width says 15.
+// End is from 1970 UTC to the event's end, length from its start to its end. The
+// quantity is mantissa × 10^-scale, of the smallest scale that holds it, 0 to 18;
+// the unit is the largest that divides both end and length. So an event has one
+// form, whatever the segment looked like that it came in.
+//
+// A usual leaf takes 54 bytes or fewer: with its prefix and padding it is one
+// block of SHA-256. That is why what repeats stands in the context, and why
+// numbers are as short as they can be.
 const (
-	leafKind      = 'E'
-	leafVersion   = 1
-	leafSequenced = 1
-	leafNamed     = 2
-	leafReplaces  = 1
-	leafRetracts  = 2
+	contextKind = 'C'
+	leafKind    = 'E'
+	leafVersion = 1 // of a context; flags with a higher bit would be another
+
+	leafUnit     = 3
+	leafNamed    = 1 << 2
+	leafReplaces = 1 << 3
+	leafRetracts = 2 << 3
+	leafFlags    = leafUnit | leafNamed | leafReplaces | leafRetracts
+
+	wideMantissa = 15   // the width of a mantissa of 16 bytes
+	leafStep     = 1000 // from one unit to the next
+	coarsestUnit = 3
 )
 
-func appendLeafText[T ~string | ~[]byte](dst []byte, text T) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+// Context is what events of a segment have in common.
+type Context struct {
+	Provider   Provider
+	Book       Book
+	Source     string
+	Epoch      uint64 // of a sequenced source
+	Meter      Meter
+	Attributes []Attribute // ascending by name
 }
 
-// Leaf is an event as its leaf has it.
-type Leaf struct {
-	Provider Provider
-	Book     Book
-	Usage    Usage
+// Append appends the bytes of the context's leaf.
+func (c *Context) Append(dst []byte) []byte {
+	dst = append(dst, contextKind, leafVersion)
+	dst = appendText(dst, c.Provider)
+	dst = appendText(dst, c.Book)
+	dst = appendText(dst, c.Source)
+	dst = binary.AppendUvarint(dst, c.Epoch)
+	dst = appendText(dst, c.Meter)
+	dst = binary.AppendUvarint(dst, uint64(len(c.Attributes)))
+	for _, a := range c.Attributes {
+		dst = appendText(appendText(dst, a.Name), a.Value)
+	}
+	return dst
+}
+
+var errLeafRange = errors.New("its interval is not within 1970 to 2262, or ends before it starts")
+
+// AppendLeaf appends the bytes of the leaf of an event with the context of that
+// number. Source, epoch, meter and attributes are the context's. It fails where
+// the quantity is below zero or the interval out of range.
+func AppendLeaf(dst []byte, context uint64, u *Usage) ([]byte, error) {
+	high, low, scale, err := u.Quantity.Mantissa()
+	if err != nil {
+		return dst, fmt.Errorf("encoding an event leaf: %w", err)
+	}
+	if u.Start < 0 || u.End < u.Start {
+		return dst, fmt.Errorf("encoding an event leaf: %w", errLeafRange)
+	}
+	end, length, unit := coarsest(uint64(u.End), uint64(u.End-u.Start), 0)
+	flags := byte(unit)
+	if !u.Sequenced {
+		flags |= leafNamed
+	}
+	amends := u.Replaces
+	switch {
+	case u.Replaces != "":
+		flags |= leafReplaces
+	case u.Retracts != "":
+		flags, amends = flags|leafRetracts, u.Retracts
+	}
+	sequence := u.Sequence
+	if !u.Sequenced {
+		sequence = 0
+	}
+	mantissa := width(low)
+	if high > 0 {
+		mantissa = wideMantissa
+	}
+	dst = append(dst, leafKind, flags, byte(width(sequence)<<4|width(end)), byte(width(length)<<4|mantissa), scale)
+	dst = binary.AppendUvarint(dst, context)
+	if u.Sequenced {
+		dst = appendNumber(dst, sequence)
+	} else {
+		dst = appendText(dst, u.ID)
+	}
+	dst = appendNumber(appendNumber(dst, end), length)
+	if high > 0 {
+		dst = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(dst, low), high)
+	} else {
+		dst = appendNumber(dst, low)
+	}
+	dst = appendText(appendText(dst, u.Node), u.Customer)
+	if amends != "" {
+		dst = appendText(dst, amends)
+	}
+	return dst, nil
+}
+
+// coarsest expresses two times of a unit in the largest unit that divides both.
+func coarsest(end, length uint64, unit int) (e, l uint64, u int) {
+	for unit < coarsestUnit && end%leafStep == 0 && length%leafStep == 0 {
+		end, length, unit = end/leafStep, length/leafStep, unit+1
+	}
+	return end, length, unit
+}
+
+// width returns how many bytes a number takes, from 0.
+func width(v uint64) int { return (bits.Len64(v) + 7) / 8 }
+
+func appendNumber(dst []byte, v uint64) []byte {
+	n := width(v)
+	return binary.LittleEndian.AppendUint64(dst, v)[:len(dst)+n]
 }
 
 var (
 	errLeafCut   = errors.New("cut short")
-	errLeafForm  = errors.New("not the bytes of an event leaf of version 1")
+	errLeafForm  = errors.New("not the bytes of a leaf of version 1")
 	errLeafOrder = errors.New("attributes are not ascending by name")
 )
 
-// DecodeLeaf reads what [Columns.AppendLeaf] wrote, and nothing else: other bytes
-// never give the same event. Whether the event keeps the limits of events is not
-// its concern: who hashed it into a log has seen to that.
-func DecodeLeaf(data []byte) (Leaf, error) {
+// DecodeContext reads what [Context.Append] wrote, and nothing else: other bytes
+// never give the same context.
+func DecodeContext(data []byte) (Context, error) {
 	d := leafDecoder{data: data}
-	if d.byte() != leafKind || d.byte() != leafVersion {
+	if d.byte() != contextKind || d.byte() != leafVersion {
 		d.fail(errLeafForm)
 	}
-	l := Leaf{Provider: Provider(d.text()), Book: Book(d.text())}
-	u := &l.Usage
-	u.Source = d.text()
-	switch d.byte() {
-	case leafSequenced:
-		u.Sequenced, u.Epoch, u.Sequence = true, d.uint(), d.uint()
-	case leafNamed:
+	c := Context{Provider: Provider(d.text()), Book: Book(d.text()), Source: d.text(), Epoch: d.uint(), Meter: Meter(d.text())}
+	d.attributes(&c)
+	if err := d.end(); err != nil {
+		return Context{}, fmt.Errorf("decoding a context: %w", err)
+	}
+	return c, nil
+}
+
+// DecodeLeaf reads what [AppendLeaf] wrote, and nothing else: other bytes never
+// give the same event. What the context has is left empty. Whether the event
+// keeps the limits of events is not its concern: who hashed it into a log has
+// seen to that.
+func DecodeLeaf(data []byte) (context uint64, u Usage, err error) {
+	d := leafDecoder{data: data}
+	if d.byte() != leafKind {
+		d.fail(errLeafForm)
+	}
+	flags, first, second, scale := d.byte(), d.byte(), d.byte(), d.byte()
+	context = d.uint()
+	if u.Sequenced = flags&leafNamed == 0; u.Sequenced {
+		u.Sequence = d.number(first >> 4)
+	} else {
 		u.ID = d.text()
+		if first>>4 != 0 {
+			d.fail(errLeafForm)
+		}
+	}
+	d.interval(&u, int(flags&leafUnit), d.number(first&15), d.number(second>>4))
+	d.quantity(&u, scale, second&15)
+	u.Node, u.Customer = Node(d.text()), Customer(d.text())
+	switch flags &^ (leafUnit | leafNamed) {
+	case 0:
+	case leafReplaces:
+		u.Replaces = d.amended()
+	case leafRetracts:
+		u.Retracts = d.amended()
 	default:
 		d.fail(errLeafForm)
 	}
-	u.Node, u.Customer, u.Meter = Node(d.text()), Customer(d.text()), Meter(d.text())
-	var quantity [16]byte
-	copy(quantity[:], d.take(uint64(len(quantity))))
-	u.Quantity = money.QuantityFromBytes(quantity)
-	u.Start, u.End = d.int(), d.int()
-	d.attributes(u)
-	d.amendment(u)
-	if d.err == nil && len(d.data) > 0 {
-		d.err = errLeafForm
+	if err := d.end(); err != nil {
+		return 0, Usage{}, fmt.Errorf("decoding an event leaf: %w", err)
 	}
-	if d.err != nil {
-		return Leaf{}, fmt.Errorf("decoding an event leaf: %w", d.err)
-	}
-	return l, nil
+	return context, u, nil
 }
 
 // leafDecoder reads a leaf up to its first fault, which it keeps.
@@ -152,28 +242,36 @@ func (d *leafDecoder) byte() byte {
 }
 
 func (d *leafDecoder) uint() uint64 {
-	n, width := binary.Uvarint(d.data)
+	n, length := binary.Uvarint(d.data)
 	switch {
-	case width == 0:
+	case length == 0:
 		d.fail(errLeafCut)
 		return 0
-	case width < 0 || width > 1 && d.data[width-1] == 0:
+	case length < 0 || length > 1 && d.data[length-1] == 0:
 		d.fail(errLeafForm)
 		return 0
 	}
-	d.data = d.data[width:]
+	d.data = d.data[length:]
 	return n
 }
 
-// int reads a zigzag varint.
-func (d *leafDecoder) int() int64 {
-	n := d.uint()
-	return int64(n>>1) ^ -int64(n&1)
+// number reads one of so many bytes, which needs them.
+func (d *leafDecoder) number(bytes byte) (v uint64) {
+	if bytes > 8 {
+		d.fail(errLeafForm)
+	}
+	for i, b := range d.take(uint64(bytes)) {
+		v |= uint64(b) << (8 * i)
+	}
+	if width(v) < int(bytes) {
+		d.fail(errLeafForm)
+	}
+	return v
 }
 
 func (d *leafDecoder) text() string { return string(d.take(d.uint())) }
 
-func (d *leafDecoder) attributes(u *Usage) {
+func (d *leafDecoder) attributes(c *Context) {
 	count := d.uint()
 	if count > uint64(len(d.data))/2 { // The shortest has two bytes.
 		d.fail(errLeafCut)
@@ -181,33 +279,57 @@ func (d *leafDecoder) attributes(u *Usage) {
 	}
 	for i := range count {
 		a := Attribute{d.text(), d.text()}
-		if i > 0 && a.Name <= u.Attributes[i-1].Name {
+		if i > 0 && a.Name <= c.Attributes[i-1].Name {
 			d.fail(errLeafOrder)
 			return
 		}
-		u.Attributes = append(u.Attributes, a)
+		c.Attributes = append(c.Attributes, a)
 	}
 }
 
-func (d *leafDecoder) amendment(u *Usage) {
-	switch d.byte() {
-	case 0:
-		return
-	case 1:
-	default:
+func (d *leafDecoder) quantity(u *Usage, scale, bytes byte) {
+	var high, low uint64
+	if bytes != wideMantissa {
+		low = d.number(bytes)
+	} else if all := d.take(16); all != nil {
+		low, high = binary.LittleEndian.Uint64(all), binary.LittleEndian.Uint64(all[8:])
+		if high == 0 {
+			d.fail(errLeafForm)
+		}
+	}
+	if _, digit := bits.Div64(high%10, low, 10); scale > 0 && digit == 0 {
 		d.fail(errLeafForm)
 		return
 	}
-	kind := d.byte()
+	var err error
+	if u.Quantity, err = money.QuantityFromMantissa(high, low, scale); err != nil {
+		d.fail(errLeafForm)
+	}
+}
+
+func (d *leafDecoder) interval(u *Usage, unit int, end, length uint64) {
+	nanoseconds := uint64(1)
+	for range unit {
+		nanoseconds *= leafStep
+	}
+	if _, _, coarse := coarsest(end, length, unit); coarse != unit || end > math.MaxInt64/nanoseconds || length > end {
+		d.fail(errLeafForm)
+		return
+	}
+	u.End, u.Start = int64(end*nanoseconds), int64((end-length)*nanoseconds)
+}
+
+func (d *leafDecoder) amended() string {
 	text := d.text()
-	switch {
-	case text == "":
-		d.fail(errLeafForm)
-	case kind == leafReplaces:
-		u.Replaces = text
-	case kind == leafRetracts:
-		u.Retracts = text
-	default:
+	if text == "" {
 		d.fail(errLeafForm)
 	}
+	return text
+}
+
+func (d *leafDecoder) end() error {
+	if d.err == nil && len(d.data) > 0 {
+		d.err = errLeafForm
+	}
+	return d.err
 }

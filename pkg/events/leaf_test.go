@@ -4,141 +4,309 @@ import (
 	"bytes"
 	"encoding/hex"
 	"reflect"
+	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// leaves returns the event leaves of samples, one after the other.
-func leaves(t testing.TB, sequenced bool, n int) (*Columns, [][]byte) {
+// leaves returns the columns of samples, and the leaves of their contexts and events.
+func leaves(t testing.TB, all []Usage) (c *Columns, contexts, own [][]byte) {
 	t.Helper()
-	var c Columns
-	if err := c.Decode(pack(t, samples(sequenced, n))); err != nil {
+	c = new(Columns)
+	if err := c.Decode(pack(t, all)); err != nil {
 		t.Fatal(err)
 	}
-	all := make([][]byte, n)
-	for i := range all {
-		all[i] = c.AppendLeaf(nil, "acme-eu", i)
+	var l Leaves
+	var room [LeafRoom]byte
+	l.Begin(c, "acme-eu", 0)
+	for i := range c.N {
+		n := l.Put(&room, i)
+		own = append(own, bytes.Clone(room[:n]))
 	}
-	return &c, all
+	for k := range l.Contexts() {
+		contexts = append(contexts, l.AppendContext(nil, k))
+	}
+	return c, contexts, own
 }
 
-func TestEventLeavesKeepTheirBytes(t *testing.T) {
+func TestLeavesKeepTheirBytes(t *testing.T) {
 	var text []byte
 	for _, sequenced := range []bool{true, false} {
-		_, all := leaves(t, sequenced, 16) // Two of which amend others.
-		for _, leaf := range all {
+		_, contexts, own := leaves(t, samples(sequenced, 16)) // Two of which amend others.
+		for _, leaf := range append(contexts, own...) {
 			text = append(hex.AppendEncode(text, leaf), '\n')
 		}
 	}
 	golden(t, "leaves-v1.hex", text)
 }
 
-func TestAnEventIsReadFromItsLeaf(t *testing.T) {
+// varied returns samples of every unit of time and form of quantity.
+func varied(sequenced bool, n int) []Usage {
+	all := samples(sequenced, n)
+	quantities := []string{"0", "10", "0.100", "7.5", "12345678901234567890", "20000000000000000000.5", "99999999999999", "0.000000000000000001"}
+	units := []int64{1, 1_000, 1_000_000, 1_000_000_000, 60_000_000_000}
+	for i := range all {
+		u := &all[i]
+		u.Quantity = mustQuantity(quantities[i%len(quantities)])
+		unit := units[i/7%len(units)]
+		u.End -= u.End % unit
+		u.Start = u.End - int64(i%3)*unit
+		switch i % 11 {
+		case 3:
+			u.Customer = Customer(strings.Repeat("c", 20+i%40)) // Beside what a word of a leaf holds.
+		case 5:
+			u.Start, u.End = 0, 0
+		case 7:
+			u.Epoch, u.Sequence = 0, 1<<(i%64)
+		}
+		if !sequenced {
+			u.Epoch, u.Sequence = 0, 0
+		}
+	}
+	return all
+}
+
+// What the columns give is what a verifier makes of one event alone.
+// Fails when a segment's unit or scale shows in a leaf, or a context has another
+// event's source, meter or attributes.
+func TestEachLeafIsThatOfItsEvent(t *testing.T) {
 	for _, sequenced := range []bool{true, false} {
-		c, all := leaves(t, sequenced, 120)
-		for i, leaf := range all {
-			got, err := DecodeLeaf(leaf)
-			if err != nil {
-				t.Fatal(err)
+		for _, all := range [][]Usage{samples(sequenced, 200), varied(sequenced, 400)} {
+			c, contexts, own := leaves(t, all)
+			seen := uint64(0)
+			for i := range all {
+				u := c.Event(i)
+				if !reflect.DeepEqual(u, all[i]) {
+					t.Fatalf("event %d is packed as %+v, want %+v", i, u, all[i])
+				}
+				number, event, err := DecodeLeaf(own[i])
+				if err != nil {
+					t.Fatalf("event %d, %x: %v", i, own[i], err)
+				}
+				if number > seen {
+					t.Fatalf("event %d has context %d, after %d", i, number, seen)
+				}
+				seen = max(seen, number+1)
+				alone, err := AppendLeaf(nil, number, &u)
+				if err != nil || !bytes.Equal(alone, own[i]) {
+					t.Fatalf("event %d, %+v: leaf %x, alone %x: %v", i, u, own[i], alone, err)
+				}
+				context, err := DecodeContext(contexts[number])
+				if err != nil {
+					t.Fatal(err)
+				}
+				whole := Context{"acme", "acme-eu", u.Source, u.Epoch, u.Meter, u.Attributes}
+				if !reflect.DeepEqual(context, whole) || !bytes.Equal(whole.Append(nil), contexts[number]) {
+					t.Fatalf("context %d of event %d is %+v, want %+v", number, i, context, whole)
+				}
+				event.Source, event.Epoch, event.Meter, event.Attributes = context.Source, context.Epoch, context.Meter, context.Attributes
+				if !reflect.DeepEqual(event, u) {
+					t.Fatalf("event %d is read as %+v, want %+v", i, event, u)
+				}
 			}
-			if want := (Leaf{"acme", "acme-eu", c.Event(i)}); !reflect.DeepEqual(got, want) {
-				t.Fatalf("event %d is %+v, want %+v", i, got, want)
+			if seen != uint64(len(contexts)) {
+				t.Fatalf("%d contexts, of which %d are used", len(contexts), seen)
 			}
-			if n := len(leaf); n > 1 {
-				for _, cut := range [][]byte{leaf[:n-1], leaf[:n/2], leaf[1:], append(leaf[:n:n], 0)} {
-					if _, err := DecodeLeaf(cut); err == nil {
-						t.Fatalf("event %d is read from %x", i, cut)
-					}
+		}
+	}
+}
+
+func TestALeafHasOneForm(t *testing.T) {
+	for _, sequenced := range []bool{true, false} {
+		_, contexts, own := leaves(t, varied(sequenced, 150))
+		for _, leaf := range append(contexts, own...) {
+			n := len(leaf)
+			for _, other := range [][]byte{leaf[:n-1], leaf[:n/2], leaf[1:], append(leaf[:n:n], 0)} {
+				if decodes(other) {
+					t.Fatalf("%x is read, cut or grown from %x", other, leaf)
 				}
 			}
 		}
 	}
-}
-
-// Fails when a field is left out of the leaf, or two fields can change places:
-// "ab"+"c" and "a"+"bc" must not be one leaf.
-func TestEachFieldChangesTheLeaf(t *testing.T) {
-	seen := map[string]string{}
-	add := func(what string, book Book, change func(u *Usage)) {
-		u := samples(false, 1)[0]
-		u.Attributes = []Attribute{{"model", "H100"}, {"region", "eu"}}
-		change(&u)
-		var c Columns
-		if err := c.Decode(pack(t, []Usage{u})); err != nil {
+	// The sound one: sequence 7, 1 µs up to 1 µs, a quantity of 1, node a, customer b.
+	const sound = "4501111100" + "00" + "07" + "01" + "01" + "01" + "0161" + "0162"
+	if data, _ := hex.DecodeString(sound); !decodes(data) {
+		t.Error("a sound leaf is not read")
+	}
+	for what, leaf := range map[string]string{
+		"a coarser unit":             "4501122100" + "00" + "07" + "e803" + "e803" + "01" + "0161" + "0162",
+		"a smaller scale":            "4501111101" + "00" + "07" + "01" + "01" + "0a" + "0161" + "0162",
+		"zero with a scale":          "4501111001" + "00" + "07" + "01" + "01" + "0161" + "0162",
+		"a larger scale":             "4501111113" + "00" + "07" + "01" + "01" + "01" + "0161" + "0162",
+		"a longer number":            "4501211100" + "00" + "0700" + "01" + "01" + "01" + "0161" + "0162",
+		"a longer context":           "4501111100" + "8000" + "07" + "01" + "01" + "01" + "0161" + "0162",
+		"a wide mantissa":            "4501111f00" + "00" + "07" + "01" + "01" + "01000000000000000000000000000000" + "0161" + "0162",
+		"a width between":            "4501111900" + "00" + "07" + "01" + "01" + "010000000000000001" + "0161" + "0162",
+		"a sequence and a name":      "4505111100" + "00" + "0169" + "01" + "01" + "01" + "0161" + "0162",
+		"an unknown flag":            "4521111100" + "00" + "07" + "01" + "01" + "01" + "0161" + "0162",
+		"both amendments":            "4519111100" + "00" + "07" + "01" + "01" + "01" + "0161" + "0162" + "0161",
+		"an amendment of nothing":    "4509111100" + "00" + "07" + "01" + "01" + "01" + "0161" + "0162" + "00",
+		"an interval beyond its end": "4501111100" + "00" + "07" + "01" + "02" + "01" + "0161" + "0162",
+	} {
+		data, err := hex.DecodeString(leaf)
+		if err != nil {
 			t.Fatal(err)
 		}
-		leaf := string(c.AppendLeaf(nil, book, 0))
-		if other := seen[leaf]; other != "" {
+		if decodes(data) {
+			t.Errorf("%s is read", what)
+		}
+	}
+}
+
+func decodes(data []byte) bool {
+	_, _, err := DecodeLeaf(data)
+	_, failed := DecodeContext(data)
+	return err == nil || failed == nil
+}
+
+// Fails when a field is left out of the leaves, or two fields can change places:
+// "ab"+"c" and "a"+"bc" must not be one leaf.
+func TestEachFieldChangesALeaf(t *testing.T) {
+	seen := map[string]string{}
+	add := func(what string, change func(c *Context, u *Usage)) {
+		u := samples(false, 1)[0]
+		c := Context{Provider: "acme", Book: "b", Source: u.Source, Meter: u.Meter, Attributes: []Attribute{{"model", "H100"}, {"region", "eu"}}}
+		change(&c, &u)
+		leaf, err := AppendLeaf(c.Append(nil), 0, &u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other := seen[string(leaf)]; other != "" {
 			t.Errorf("%s and %s give one leaf", what, other)
 		}
-		seen[leaf] = what
+		seen[string(leaf)] = what
 	}
-	add("nothing", "b", func(*Usage) {})
-	add("book", "c", func(*Usage) {})
-	add("source", "b", func(u *Usage) { u.Source += "x" })
-	add("id", "b", func(u *Usage) { u.ID += "x" })
-	add("sequence", "b", func(u *Usage) { u.ID, u.Sequenced, u.Sequence = "", true, 7 })
-	add("epoch", "b", func(u *Usage) { u.ID, u.Sequenced, u.Epoch = "", true, 7 })
-	add("node", "b", func(u *Usage) { u.Node += "x" })
-	add("customer", "b", func(u *Usage) { u.Customer += "x" })
-	add("node and customer shifted", "b", func(u *Usage) {
+	add("nothing", func(*Context, *Usage) {})
+	add("provider", func(c *Context, _ *Usage) { c.Provider += "x" })
+	add("book", func(c *Context, _ *Usage) { c.Book = "c" })
+	add("source", func(c *Context, _ *Usage) { c.Source += "x" })
+	add("epoch", func(c *Context, _ *Usage) { c.Epoch = 7 })
+	add("meter", func(c *Context, _ *Usage) { c.Meter += "x" })
+	add("provider and book shifted", func(c *Context, _ *Usage) { c.Provider, c.Book = "acm", "eb" })
+	add("attribute name", func(c *Context, _ *Usage) { c.Attributes[0].Name = "models" })
+	add("attribute value", func(c *Context, _ *Usage) { c.Attributes[1].Value = "us" })
+	add("attributes", func(c *Context, _ *Usage) { c.Attributes = nil })
+	add("id", func(_ *Context, u *Usage) { u.ID += "x" })
+	add("sequence", func(_ *Context, u *Usage) { u.ID, u.Sequenced, u.Sequence = "", true, 7 })
+	add("node", func(_ *Context, u *Usage) { u.Node += "x" })
+	add("customer", func(_ *Context, u *Usage) { u.Customer += "x" })
+	add("node and customer shifted", func(_ *Context, u *Usage) {
 		u.Node, u.Customer = u.Node+Node(u.Customer[:1]), u.Customer[1:]
 	})
-	add("meter", "b", func(u *Usage) { u.Meter += "x" })
-	add("quantity", "b", func(u *Usage) { u.Quantity = mustQuantity("1.000000000000000001") })
-	add("start", "b", func(u *Usage) { u.Start-- })
-	add("end", "b", func(u *Usage) { u.End++ })
-	add("attribute name", "b", func(u *Usage) { u.Attributes[0].Name = "models" })
-	add("attribute value", "b", func(u *Usage) { u.Attributes[1].Value = "us" })
-	add("attributes", "b", func(u *Usage) { u.Attributes = nil })
-	add("replaces", "b", func(u *Usage) { u.Replaces = "x" })
-	add("retracts", "b", func(u *Usage) { u.Retracts = "x" })
+	add("quantity", func(_ *Context, u *Usage) { u.Quantity = mustQuantity("1.000000000000000001") })
+	add("scale", func(_ *Context, u *Usage) { u.Quantity = mustQuantity("0.1") })
+	add("start", func(_ *Context, u *Usage) { u.Start-- })
+	add("end", func(_ *Context, u *Usage) { u.End++ })
+	add("unit", func(_ *Context, u *Usage) { u.Start, u.End = 2_000, 2_000 })
+	add("coarser unit", func(_ *Context, u *Usage) { u.Start, u.End = 2_000_000, 2_000_000 })
+	add("replaces", func(_ *Context, u *Usage) { u.Replaces = "x" })
+	add("retracts", func(_ *Context, u *Usage) { u.Retracts = "x" })
+}
+
+func TestWhatNoEventCanBeHasNoLeaf(t *testing.T) {
+	for what, change := range map[string]func(u *Usage){
+		"a quantity below zero":      func(u *Usage) { u.Quantity, _ = u.Quantity.Neg() },
+		"an end before its start":    func(u *Usage) { u.Start = u.End + 1 },
+		"a start before 1970":        func(u *Usage) { u.Start, u.End = -1, 0 },
+		"times whose length is long": func(u *Usage) { u.Start, u.End = -1<<63, 1<<63-1 },
+	} {
+		u := samples(true, 1)[0]
+		u.Quantity = mustQuantity("1")
+		change(&u)
+		if leaf, err := AppendLeaf(nil, 0, &u); err == nil || len(leaf) > 0 {
+			t.Errorf("%s: leaf %x", what, leaf)
+		}
+	}
+}
+
+// A segment in which every event has a context of its own, and one as long as can be.
+func TestLeavesOfExtremeSegments(t *testing.T) {
+	all := samples(true, 3000)
+	for i := range all {
+		all[i].Attributes = []Attribute{{"job", strings.Repeat("j", i%9) + string(rune('a'+i%26)) + strings.Repeat("k", i/700)}}
+	}
+	if _, contexts, _ := leaves(t, all); len(contexts) < 500 {
+		t.Errorf("%d contexts", len(contexts))
+	}
+	u := samples(false, 1)[0]
+	u.ID, u.Replaces = strings.Repeat("i", MaxID), strings.Repeat("r", MaxID)
+	u.Node, u.Customer = Node(strings.Repeat("n", MaxName)), Customer(strings.Repeat("c", MaxName))
+	u.Quantity = money.QuantityFromLimbs(1<<62, 1)
+	_, _, own := leaves(t, []Usage{u})
+	alone, err := AppendLeaf(nil, 0, &u)
+	if err != nil || !bytes.Equal(own[0], alone) || len(alone) > LeafRoom-64 {
+		t.Errorf("%d bytes, %v", len(alone), err)
+	}
 }
 
 func TestMakingALeafAllocatesNothing(t *testing.T) {
-	c, _ := leaves(t, true, 200)
-	room := make([]byte, 0, 1024)
-	if n := testing.AllocsPerRun(20, func() {
+	c, _, _ := leaves(t, samples(true, 200))
+	var l Leaves
+	var room [LeafRoom]byte
+	l.Begin(c, "acme-eu", 0)
+	run := func() {
+		l.Begin(c, "acme-eu", 0)
 		for i := range c.N {
-			room = c.AppendLeaf(room[:0], "acme-eu", i)
+			l.Put(&room, i)
 		}
-	}); n > 0 {
+	}
+	run()
+	if n := testing.AllocsPerRun(20, run); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
 func FuzzDecodeLeaf(f *testing.F) {
 	for _, sequenced := range []bool{true, false} {
-		_, all := leaves(f, sequenced, 15)
-		for _, leaf := range all {
+		_, contexts, own := leaves(f, varied(sequenced, 40))
+		for _, leaf := range append(contexts, own...) {
 			f.Add(leaf)
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		l, err := DecodeLeaf(data)
-		if err != nil {
-			return
+		if context, u, err := DecodeLeaf(data); err == nil {
+			again, err := AppendLeaf(nil, context, &u)
+			if err != nil || !bytes.Equal(again, data) {
+				t.Errorf("%x is read as %d %+v, which is %x: %v", data, context, u, again, err)
+			}
 		}
-		// Written again by hand: the decoder takes one form only.
-		u := l.Usage
-		c := Columns{Provider: l.Provider, Sequenced: u.Sequenced, N: 1,
-			Strings:  [][]byte{[]byte(u.Source), []byte(u.Node), []byte(u.Customer), []byte(u.Meter)},
-			Sources:  []SourceRef{{0, u.Epoch}},
-			Source:   []uint32{0},
-			Sequence: []uint64{u.Sequence}, IDEnd: []uint32{uint32(len(u.ID))}, IDBytes: []byte(u.ID),
-			Node: []uint32{1}, Customer: []uint32{2}, Meter: []uint32{3}, Set: []uint32{0}, Sets: [][]SetAttr{nil},
-			Start: []int64{u.Start}, End: []int64{u.End}}
-		c.Quantity = append(c.Quantity, u.Quantity)
-		for _, a := range u.Attributes {
-			n := uint32(len(c.Strings))
-			c.Strings = append(c.Strings, []byte(a.Name), []byte(a.Value))
-			c.Sets[0] = append(c.Sets[0], SetAttr{n, n + 1})
-		}
-		if id := u.Replaces + u.Retracts; id != "" {
-			c.Amends = []Amendment{{0, u.Retracts != "", uint32(len(c.Strings))}}
-			c.Strings = append(c.Strings, []byte(id))
-		}
-		if again := c.AppendLeaf(nil, l.Book, 0); !bytes.Equal(again, data) {
-			t.Errorf("%x is read as %+v, which is %x", data, l, again)
+		if c, err := DecodeContext(data); err == nil {
+			if again := c.Append(nil); !bytes.Equal(again, data) {
+				t.Errorf("%x is read as %+v, which is %x", data, c, again)
+			}
 		}
 	})
+}
+
+// BenchmarkLeaves reports process CPU time an event.
+func BenchmarkLeaves(b *testing.B) {
+	all := samples(true, 1000)
+	for i := range all {
+		all[i].Quantity = mustQuantity([]string{"1234", "34.567"}[i%2])
+		all[i].End = 1_700_000_000_000_000_000 + int64(i)*17_000_000
+		all[i].Start = all[i].End - 60_000_000_000
+		all[i].Replaces, all[i].Retracts = "", ""
+	}
+	c, _, own := leaves(b, all)
+	var l Leaves
+	var room [LeafRoom]byte
+	cpu := func() int64 {
+		var r syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+			b.Fatal(err)
+		}
+		return r.Utime.Nano() + r.Stime.Nano()
+	}
+	start := cpu()
+	for b.Loop() {
+		l.Begin(c, "acme-eu", 0)
+		for i := range c.N {
+			l.Put(&room, i)
+		}
+	}
+	b.ReportMetric(float64(cpu()-start)/float64(b.N)/float64(c.N), "cpu-ns/event")
+	b.ReportMetric(float64(len(own[7])), "B/leaf")
+	b.ReportMetric(0, "ns/op")
 }

@@ -82,11 +82,18 @@ type scratch struct {
 	sizes   []uint32
 	named   []bool   // per string: can it be a name
 	allName bool     // every string can
-	low     []uint64 // mantissas
-	high    []uint64
+	low     []uint64 // durations, after Decode
+	high    []uint64 // ends, after Decode
 	scale   []uint32
 	length  []uint32
-	lazy    hashes // see identity.go
+
+	// What leaves are made of, as the segment has it.
+	mantissa     []uint64
+	mantissaHigh []uint64 // empty where all are 0
+	places       []uint32
+	unit         uint64 // of durations and ends, nanoseconds
+
+	lazy hashes // see identity.go
 }
 
 // Decode reads a packed segment: the bytes that packed.proto defines, checked
@@ -367,26 +374,27 @@ func (c *Columns) decodeContent(fields *segmentFields) error {
 		return err
 	}
 
+	w := &c.work
 	var problem string
-	if c.work.low, problem = decodeColumn64(c.work.low, fields.bytes[fieldQuantityLow], c.N); problem != "" {
+	if w.mantissa, problem = decodeColumn64(w.mantissa, fields.bytes[fieldQuantityLow], c.N); problem != "" {
 		return columnError(fieldQuantityLow, "%s", problem)
 	}
-	if c.work.scale, problem = decodeColumn32(c.work.scale, fields.bytes[fieldQuantityScale], c.N, maxScale+1); problem != "" {
+	if w.places, problem = decodeColumn32(w.places, fields.bytes[fieldQuantityScale], c.N, maxScale+1); problem != "" {
 		return columnError(fieldQuantityScale, "%s", problem)
 	}
-	c.work.high = c.work.high[:0]
+	w.mantissaHigh = w.mantissaHigh[:0]
 	if len(fields.bytes[fieldQuantityHigh]) > 0 {
-		if c.work.high, problem = decodeColumn64(c.work.high, fields.bytes[fieldQuantityHigh], c.N); problem != "" {
+		if w.mantissaHigh, problem = decodeColumn64(w.mantissaHigh, fields.bytes[fieldQuantityHigh], c.N); problem != "" {
 			return columnError(fieldQuantityHigh, "%s", problem)
 		}
 	}
 	c.Quantity = resize(c.Quantity, c.N)
-	for i, low := range c.work.low {
+	for i, low := range w.mantissa {
 		high := uint64(0)
-		if len(c.work.high) > 0 {
-			high = c.work.high[i]
+		if len(w.mantissaHigh) > 0 {
+			high = w.mantissaHigh[i]
 		}
-		q, err := money.QuantityFromMantissa(high, low, uint8(c.work.scale[i]))
+		q, err := money.QuantityFromMantissa(high, low, uint8(w.places[i]))
 		if err != nil {
 			return columnError(fieldQuantityLow, "quantity of event %d: %v", i, err)
 		}
@@ -397,6 +405,7 @@ func (c *Columns) decodeContent(fields *segmentFields) error {
 
 func (c *Columns) decodeTimes(fields *segmentFields) error {
 	unit := fields.scalar[fieldTimeUnit]
+	c.work.unit = unit
 	if unit == 0 || unit > maxTimeUnit {
 		return columnError(fieldTimeUnit, "%d ns, not 1 to %d", unit, int64(maxTimeUnit))
 	}

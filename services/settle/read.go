@@ -69,12 +69,13 @@ func (m *message) hash() [32]byte { return sha256.Sum256(m.data) }
 // reader reads USAGE ahead of the core.
 type reader struct {
 	stream *eventlog.Stream
+	seen   func(eventlog.Message, *events.Message, []posting.Decoded) // see Config
 	ready  chan *message
 	free   chan *message
 }
 
-func newReader(stream *eventlog.Stream) *reader {
-	r := &reader{stream: stream, ready: make(chan *message, decodedAhead), free: make(chan *message, decodedAhead+2)}
+func newReader(stream *eventlog.Stream, seen func(eventlog.Message, *events.Message, []posting.Decoded)) *reader {
+	r := &reader{stream: stream, seen: seen, ready: make(chan *message, decodedAhead), free: make(chan *message, decodedAhead+2)}
 	for range decodedAhead + 2 {
 		r.free <- &message{}
 	}
@@ -101,6 +102,9 @@ func (r *reader) run(ctx context.Context, from uint64) error {
 			return ctx.Err()
 		}
 		m.decode(raw)
+		if r.seen != nil && m.err == nil {
+			r.seen(raw, &m.envelope, m.segments)
+		}
 		select {
 		case r.ready <- m:
 		case <-ctx.Done():

@@ -34,6 +34,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/relay"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/settle/posting"
@@ -77,6 +78,13 @@ type Config struct {
 	Store  Store
 	Cursor settlement.Cursor // as the store gave it when it was taken over
 	IDs    Identities
+
+	// Seen is called, where it is not nil, with each message of USAGE that can be
+	// read, decoded, in order, before the core has it and so before it is
+	// committed. After a restart it may be called with what it was before. What
+	// is decoded is used again when it returns; until then nothing is settled
+	// further on, so that it must not wait.
+	Seen func(eventlog.Message, *events.Message, []posting.Decoded)
 
 	// Ledger carries the journal to LEDGER; nil publishes nothing there.
 	Ledger *relay.Relay
@@ -176,7 +184,7 @@ func (s *Settler) run(ctx context.Context) error {
 	s.history.ctx = ctx
 	cuts := make(chan *settlement.Cut, perCommit)
 	committed := make(chan uint64, 8)
-	s.reader = newReader(s.config.Usage)
+	s.reader = newReader(s.config.Usage, s.config.Seen)
 	group.Go(func() error { return s.reader.run(ctx, s.state.Position()+1) })
 	group.Go(func() error { return s.follow(ctx) })
 	group.Go(func() error { return s.commit(ctx, cuts, committed) })

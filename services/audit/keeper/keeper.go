@@ -3,7 +3,9 @@
 //
 // The method: one loop a stream reads on from where its log ends, writes each
 // message to the archive, appends its leaf to the log and signs a checkpoint,
-// in this order and at most four times a second. Start is recovery: the ends of
+// in this order and at most four times a second. Of usage the settler tells it
+// each message while it is decoded ([Keeper.Seen]), so that events are hashed
+// where they lie; what it has missed it reads itself. Start is recovery: the ends of
 // stream, archive and log are compared first, and whoever settles starts only
 // when they agree ([Open]). What an interrupted round left in the archive, or
 // what the log knows and a restored database has to derive again, is compared
@@ -90,6 +92,7 @@ type Keeper struct {
 	config Config
 	key    *tlog.Key
 	kept   []*kept
+	window window // of usage
 
 	mu  sync.Mutex // guards what follows
 	err error
@@ -101,13 +104,16 @@ type kept struct {
 	log     *tiles.Log
 	archive *archive.Archive
 	maker   maker
+	window  *window           // of usage; nil for other streams
+	reader  *eventlog.Reader  // what the window does not have comes from here; nil while it is not needed
+	reads   uint64            // the position that comes next from reader
 	ahead   []archive.Message // in the archive behind the log's end, without data
 }
 
 // maker makes leaves. committed is how far they can be made now.
 type maker interface {
 	committed(ctx context.Context) (uint64, error)
-	leaves(ctx context.Context, messages []eventlog.Message, hashes []tlog.Hash) ([][]byte, error)
+	leaves(ctx context.Context, items []item) ([][]byte, error)
 }
 
 // Open opens logs and archives, makes them where there are none, and compares
@@ -136,7 +142,7 @@ func (k *Keeper) open(ctx context.Context) (err error) {
 		s := &kept{stream: stream}
 		k.kept = append(k.kept, s)
 		if stream == k.config.Usage {
-			s.maker = &usage{store: k.config.Store, partition: k.config.Partition}
+			s.maker, s.window = &usage{store: k.config.Store, partition: k.config.Partition}, &k.window
 		} else {
 			s.maker = plain{stream}
 		}

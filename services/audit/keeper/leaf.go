@@ -26,10 +26,10 @@ type plain struct{ stream *eventlog.Stream }
 
 func (p plain) committed(ctx context.Context) (uint64, error) { return p.stream.Last(ctx) }
 
-func (plain) leaves(_ context.Context, messages []eventlog.Message, hashes []tlog.Hash) ([][]byte, error) {
-	leaves := make([][]byte, len(messages))
-	for i, m := range messages {
-		leaf := tlog.StreamLeaf{Position: m.Seq, Subject: m.Subject, Data: hashes[i]}
+func (plain) leaves(_ context.Context, items []item) ([][]byte, error) {
+	leaves := make([][]byte, len(items))
+	for i, m := range items {
+		leaf := tlog.StreamLeaf{Position: m.Seq, Subject: m.Subject, Data: m.hash}
 		leaves[i] = leaf.Append(nil)
 	}
 	return leaves, nil
@@ -51,9 +51,9 @@ func (u *usage) committed(ctx context.Context) (uint64, error) {
 	return c.Position, err
 }
 
-func (u *usage) leaves(ctx context.Context, messages []eventlog.Message, hashes []tlog.Hash) ([][]byte, error) {
-	outcomes := make(map[uint64]settlement.Outcome, len(messages))
-	first, last := messages[0].Seq, messages[len(messages)-1].Seq
+func (u *usage) leaves(ctx context.Context, items []item) ([][]byte, error) {
+	outcomes := make(map[uint64]settlement.Outcome, len(items))
+	first, last := items[0].Seq, items[len(items)-1].Seq
 	err := u.store.Outcomes(ctx, u.partition, first, last, func(o settlement.Outcome) error {
 		outcomes[o.Position] = o
 		return nil
@@ -61,25 +61,31 @@ func (u *usage) leaves(ctx context.Context, messages []eventlog.Message, hashes 
 	if err != nil {
 		return nil, fmt.Errorf("reading outcomes of %d to %d: %w", first, last, err)
 	}
-	leaves := make([][]byte, len(messages))
-	for i, m := range messages {
-		leaf, err := u.leaf(m.Seq, m.Data, hashes[i], outcomes[m.Seq])
-		if err != nil {
+	leaves := make([][]byte, len(items))
+	for i, m := range items {
+		if m.leaf == nil {
+			m.leaf = u.read(m.Seq, m.Data, m.hash)
+		}
+		if leaves[i], err = encoded(m.leaf, outcomes[m.Seq]); err != nil {
 			return nil, err
 		}
-		leaves[i] = leaf
 	}
 	return leaves, nil
 }
 
 // leaf makes the leaf of one message.
 func (u *usage) leaf(position uint64, data []byte, hash tlog.Hash, outcome settlement.Outcome) ([]byte, error) {
-	leaf := tlog.UsageLeaf{Position: position, Data: hash}
+	return encoded(u.read(position, data, hash), outcome)
+}
+
+// read makes the leaf of one message, without what became of its events.
+func (u *usage) read(position uint64, data []byte, hash tlog.Hash) *tlog.UsageLeaf {
+	leaf := &tlog.UsageLeaf{Position: position, Data: hash}
 	var err error
 	u.scratch, err = u.envelope.Decode(data, u.scratch)
 	if err != nil {
 		leaf.Kind = tlog.Unreadable
-		return leaf.Append(nil), nil
+		return leaf
 	}
 	leaf.Kind = u.envelope.Kind
 	switch leaf.Kind {
@@ -93,13 +99,21 @@ func (u *usage) leaf(position uint64, data []byte, hash tlog.Hash, outcome settl
 				u.tree.Add(segment.Book, &u.columns)
 			}
 		}
-		leaf.Events, leaf.EventRoot, leaf.Runs = u.tree.Events(), u.tree.Root(), outcome.Runs
+		u.tree.Describe(leaf)
+	}
+	return leaf
+}
+
+// encoded adds what became of the events, and encodes the leaf.
+func encoded(leaf *tlog.UsageLeaf, outcome settlement.Outcome) ([]byte, error) {
+	if leaf.Kind == events.Batch {
+		leaf.Runs = outcome.Runs
 		counted := uint64(0)
 		for _, r := range outcome.Runs {
 			counted += uint64(r.Events)
 		}
 		if counted != leaf.Events {
-			return nil, fmt.Errorf("position %d has %d events and outcomes of %d", position, leaf.Events, counted)
+			return nil, fmt.Errorf("position %d has %d events and outcomes of %d", leaf.Position, leaf.Events, counted)
 		}
 	}
 	return leaf.Append(nil), nil

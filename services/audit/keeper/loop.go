@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
 // loop keeps one stream.
@@ -15,23 +12,17 @@ func (k *Keeper) loop(ctx context.Context, s *kept) error {
 	if err != nil {
 		return err
 	}
-	var reader *eventlog.Reader
-	defer func() {
-		if reader != nil {
-			reader.Stop()
-		}
-	}()
+	defer s.unread()
+	if s.window != nil {
+		s.window.open(next)
+		defer s.window.close()
+	}
 	ticker := time.NewTicker(k.config.Every)
 	defer ticker.Stop()
 	for {
 		committed, err := s.maker.committed(ctx)
 		if err == nil && committed >= next {
-			if reader == nil {
-				if reader, err = s.stream.Read(ctx, next, ""); err != nil {
-					return err
-				}
-			}
-			if next, err = k.round(ctx, s, reader, next, committed); err != nil {
+			if next, err = k.round(ctx, s, next, committed); err != nil {
 				return err
 			}
 		} else if err != nil && ctx.Err() == nil {
@@ -42,6 +33,40 @@ func (k *Keeper) loop(ctx context.Context, s *kept) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// next returns the message at a position that is committed.
+func (s *kept) next(ctx context.Context, position uint64) (item, error) {
+	if s.window != nil {
+		if i, ok := s.window.take(position); ok {
+			s.unread()
+			return i, nil
+		}
+	}
+	if s.reader != nil && s.reads != position {
+		s.unread()
+	}
+	if s.reader == nil {
+		reader, err := s.stream.Read(ctx, position, "")
+		if err != nil {
+			return item{}, err
+		}
+		s.reader, s.reads = reader, position
+	}
+	m, err := s.reader.Next(ctx) // It is there.
+	if err != nil {
+		return item{}, err
+	}
+	s.reads++
+	return item{Message: m, hash: hashOf(m.Data)}, nil
+}
+
+// unread ends the reading of the stream.
+func (s *kept) unread() {
+	if s.reader != nil {
+		s.reader.Stop()
+		s.reader = nil
 	}
 }
 
@@ -84,13 +109,9 @@ func (k *Keeper) finish(ctx context.Context, s *kept) error {
 	if err != nil || committed < next {
 		return err
 	}
-	reader, err := s.stream.Read(ctx, next, "")
-	if err != nil {
-		return err
-	}
-	defer reader.Stop()
+	defer s.unread()
 	for next <= committed {
-		if next, err = k.round(ctx, s, reader, next, committed); err != nil {
+		if next, err = k.round(ctx, s, next, committed); err != nil {
 			return err
 		}
 	}
@@ -98,26 +119,24 @@ func (k *Keeper) finish(ctx context.Context, s *kept) error {
 }
 
 // round keeps what has come, up to committed, and returns what comes next.
-func (k *Keeper) round(ctx context.Context, s *kept, reader *eventlog.Reader, next, committed uint64) (uint64, error) {
-	var messages []eventlog.Message
-	var hashes []tlog.Hash
+func (k *Keeper) round(ctx context.Context, s *kept, next, committed uint64) (uint64, error) {
+	var items []item
 	bytes := 0
-	for len(messages) < perRound && bytes < roundBytes && next+uint64(len(messages)) <= committed {
-		m, err := reader.Next(ctx) // It is there: it is committed.
+	for len(items) < perRound && bytes < roundBytes && next+uint64(len(items)) <= committed {
+		i, err := s.next(ctx, next+uint64(len(items)))
 		if err != nil {
 			return next, err
 		}
-		messages = append(messages, m)
-		hashes = append(hashes, hashOf(m.Data))
-		bytes += len(m.Data)
+		items = append(items, i)
+		bytes += len(i.Data)
 	}
-	leaves, err := s.maker.leaves(ctx, messages, hashes)
+	leaves, err := s.maker.leaves(ctx, items)
 	if err != nil {
 		return next, err
 	}
 	var fresh [][]byte
 	size, archived := s.log.Size(), s.archive.Last()
-	for i, m := range messages {
+	for i, m := range items {
 		switch {
 		case m.Seq <= size:
 			if err := s.known(m.Seq, leaves[i]); err != nil {
@@ -125,17 +144,17 @@ func (k *Keeper) round(ctx context.Context, s *kept, reader *eventlog.Reader, ne
 			}
 			continue
 		case m.Seq <= archived:
-			if err := s.again(m, hashes[i]); err != nil {
+			if err := s.again(m); err != nil {
 				return next, err
 			}
 		default:
-			if err := s.archive.Append(copyOf(m, hashes[i])); err != nil {
+			if err := s.archive.Append(copyOf(m.Message, m.hash)); err != nil {
 				return next, err
 			}
 		}
 		fresh = append(fresh, leaves[i])
 	}
-	next += uint64(len(messages))
+	next += uint64(len(items))
 	if len(fresh) == 0 {
 		return next, nil
 	}
@@ -167,10 +186,10 @@ func (s *kept) known(position uint64, leaf []byte) error {
 }
 
 // again compares a message with what a round that was interrupted has archived.
-func (s *kept) again(m eventlog.Message, hash tlog.Hash) error {
+func (s *kept) again(m item) error {
 	for _, have := range s.ahead {
 		if have.Position == m.Seq {
-			if have.SHA256 == hash && have.Subject == m.Subject {
+			if have.SHA256 == m.hash && have.Subject == m.Subject {
 				return nil
 			}
 			return &Difference{Stream: s.stream.Name(), First: m.Seq, Last: m.Seq, Side: SideStream,

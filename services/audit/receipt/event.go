@@ -16,7 +16,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/settle/rating"
 )
 
-// EventOf returns what the leaf of an event covers.
+// EventOf returns what the leaves of an event and of its context cover.
 func EventOf(provider events.Provider, book events.Book, u *events.Usage) Event {
 	e := Event{
 		Provider: provider, Book: book, Source: u.Source, Name: u.ID,
@@ -47,34 +47,40 @@ func (e *Event) usage() events.Usage {
 	return u
 }
 
-// leaf returns the bytes of the event's leaf, as a segment with it alone has.
-func (e *Event) leaf() []byte {
+// context is what the event's context covers.
+func (e *Event) context() events.Context {
+	c := events.Context{Provider: e.Provider, Book: e.Book, Source: e.Source, Epoch: e.Epoch, Meter: e.Meter}
+	for _, a := range e.Attributes {
+		c.Attributes = append(c.Attributes, events.Attribute(a))
+	}
+	return c
+}
+
+// within verifies that the event and its context are in the message.
+func (v *verification) within(e *Event, message *tlog.UsageLeaf) error {
+	path, err := v.path(e.Path)
+	if err != nil {
+		return err
+	}
 	u := e.usage()
-	c := events.Columns{
-		Provider: e.Provider, Sequenced: u.Sequenced, N: 1,
-		Strings: [][]byte{[]byte(u.Source), []byte(u.Node), []byte(u.Customer), []byte(u.Meter)},
-		Sources: []events.SourceRef{{Name: 0, Epoch: u.Epoch}},
-		Source:  []uint32{0}, Node: []uint32{1}, Customer: []uint32{2}, Meter: []uint32{3}, Set: []uint32{0},
-		Sequence: []uint64{u.Sequence}, IDEnd: []uint32{uint32(len(u.ID))}, IDBytes: []byte(u.ID),
-		Start: []int64{u.Start}, End: []int64{u.End},
+	if !time.Unix(0, u.Start).Equal(e.Start) || !time.Unix(0, u.End).Equal(e.End) {
+		return errTimes
 	}
-	c.Quantity = append(c.Quantity, u.Quantity)
-	word := func(text string) uint32 {
-		c.Strings = append(c.Strings, []byte(text))
-		return uint32(len(c.Strings) - 1)
+	leaf, err := tlog.EventHash(e.Context.Number, &u)
+	if err != nil {
+		return err
 	}
-	var set []events.SetAttr
-	for _, a := range u.Attributes {
-		set = append(set, events.SetAttr{Name: word(a.Name), Value: word(a.Value)})
+	if e.Ordinal >= message.Events || tlog.VerifyInclusion(leaf, e.Ordinal, message.Leaves(), path, message.EventRoot) != nil {
+		return fmt.Errorf("the event is not in its message: %w", errRoot)
 	}
-	c.Sets = [][]events.SetAttr{set}
-	switch {
-	case u.Replaces != "":
-		c.Amends = []events.Amendment{{ID: word(u.Replaces)}}
-	case u.Retracts != "":
-		c.Amends = []events.Amendment{{ID: word(u.Retracts), Retracts: true}}
+	if path, err = v.path(e.Context.Path); err != nil {
+		return err
 	}
-	return c.AppendLeaf(nil, e.Book, 0)
+	c := e.context()
+	if e.Context.Number >= message.Contexts || tlog.VerifyInclusion(tlog.ContextHash(&c), message.Events+e.Context.Number, message.Leaves(), path, message.EventRoot) != nil {
+		return fmt.Errorf("the event's provider, book, source, meter and attributes are not in its message: %w", errRoot)
+	}
+	return nil
 }
 
 // String names an event as its source does.
@@ -87,6 +93,8 @@ func (e *Event) String() string {
 
 var (
 	errTwoNames   = errors.New("has a sequence and a name")
+	errTimes      = errors.New("a time is beyond what nanoseconds since 1970 can say")
+	errEpoch      = errors.New("has an epoch and no sequence")
 	errAmends     = errors.New("replaces one event and retracts another")
 	errNoBatch    = errors.New("the message is no batch of events")
 	errRuns       = errors.New("the runs of outcomes are not those that the leaf has the hash of")
@@ -103,6 +111,8 @@ func (v *verification) event(e *Event) error {
 	switch {
 	case e.Sequence != nil && e.Name != "":
 		return errTwoNames
+	case e.Sequence == nil && e.Epoch != 0:
+		return errEpoch
 	case e.Replaces != "" && e.Retracts != "":
 		return errAmends
 	case !slices.IsSortedFunc(e.Attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) }):
@@ -117,12 +127,8 @@ func (v *verification) event(e *Event) error {
 	if message.Kind != events.Batch {
 		return errNoBatch
 	}
-	path, err := v.path(e.Path)
-	if err != nil {
+	if err := v.within(e, &message); err != nil {
 		return err
-	}
-	if tlog.VerifyInclusion(tlog.LeafHash(e.leaf()), e.Ordinal, message.Events, path, message.EventRoot) != nil {
-		return fmt.Errorf("the event is not in its message: %w", errRoot)
 	}
 	v.prove("event %s of provider %s: %v %s on node %s for customer %s, from %s to %s", e, e.Provider, e.Quantity, e.Meter, e.Node, e.Customer, stamp(e.Start), stamp(e.End))
 	v.prove("it is event %d of the %d at position %d of %s, in book %s", e.Ordinal, message.Events, message.Position, e.Log, e.Book)

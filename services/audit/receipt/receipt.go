@@ -95,30 +95,33 @@ type Leaf struct {
 	Path  Path   `json:"path"`
 }
 
-// Event is a usage event. Its leaf is made from its members, as
-// events.Columns.AppendLeaf does.
+// Event is a usage event. Its leaf and its context's are made from its members,
+// as events.AppendLeaf and events.Context.Append do.
 type Event struct {
-	// Covered by the event's leaf.
+	// Covered by the context's leaf.
 	Provider   events.Provider `json:"provider"`
 	Book       events.Book     `json:"book"`
 	Source     string          `json:"source"`
 	Epoch      uint64          `json:"epoch,omitempty"`
-	Sequence   *uint64         `json:"sequence,omitempty"` // where the source numbers its events
-	Name       string          `json:"name,omitempty"`     // where it names them
-	Node       events.Node     `json:"node"`
-	Customer   events.Customer `json:"customer"`
 	Meter      events.Meter    `json:"meter"`
-	Quantity   money.Quantity  `json:"quantity"`
-	Start      time.Time       `json:"start"`
-	End        time.Time       `json:"end"`
 	Attributes []Attribute     `json:"attributes,omitempty"`
-	Replaces   string          `json:"replaces,omitempty"`
-	Retracts   string          `json:"retracts,omitempty"`
+
+	// Covered by the event's leaf, with the number of the context.
+	Sequence *uint64         `json:"sequence,omitempty"` // where the source numbers its events
+	Name     string          `json:"name,omitempty"`     // where it names them
+	Node     events.Node     `json:"node"`
+	Customer events.Customer `json:"customer"`
+	Quantity money.Quantity  `json:"quantity"`
+	Start    time.Time       `json:"start"`
+	End      time.Time       `json:"end"`
+	Replaces string          `json:"replaces,omitempty"`
+	Retracts string          `json:"retracts,omitempty"`
 
 	// Where it is.
 	Log     string `json:"log"`
 	Ordinal uint64 `json:"ordinal"` // in its message, from 0
 	Path    Path   `json:"path"`    // to the root of the message's events
+	Context Place  `json:"context"` // of the context in the same tree
 	Message Leaf   `json:"message"` // has that root, and what became of its events
 	Runs    []byte `json:"runs,omitempty"`
 	// Barrier is the last one before the message: decisions up to the position
@@ -126,6 +129,12 @@ type Event struct {
 	Barrier *Leaf `json:"barrier,omitempty"`
 
 	Charge *Charge `json:"charge,omitempty"` // none where nothing was charged
+}
+
+// Place says where a context is in its message.
+type Place struct {
+	Number uint64 `json:"number"` // from 0
+	Path   Path   `json:"path"`   // to the root of the message's events
 }
 
 // Attribute is one name and value.

@@ -125,6 +125,21 @@ func TestWhatIsNotVerified(t *testing.T) {
 		{"no barrier", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Barrier = nil }), "no barrier"},
 		{"the event's message as barrier", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Barrier = &r.Event.Message }), "no barrier"},
 		{"another ordinal", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Ordinal = 1 }), "not in its message"},
+		{"another quantity", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Quantity, _ = r.Event.Quantity.Add(r.Event.Quantity) }), "not in its message"},
+		{"a quantity below zero", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Quantity, _ = r.Event.Quantity.Neg() }), "below zero"},
+		{"another customer", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Customer += "x" }), "not in its message"},
+		{"another provider", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Provider += "x" }), "provider, book, source"},
+		{"another source", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Source += "x" }), "provider, book, source"},
+		{"another attribute", "event.json", nil, edit(func(r *receipt.Receipt) {
+			r.Event.Attributes = append(r.Event.Attributes, receipt.Attribute{Name: "z", Value: "z"})
+		}), "provider, book, source"},
+		{"an epoch without a sequence", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Sequence, r.Event.Epoch = nil, 1 }), "an epoch and no sequence"},
+		{"another context", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Context.Number++ }), "not in its message"},
+		{"a context whose path ends elsewhere", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Context.Path = nil }), "provider, book, source"},
+		{"an end that counts as another", "event.json", nil, edit(func(r *receipt.Receipt) {
+			// 2⁶⁴ nanoseconds on, which overflow to the same number.
+			r.Event.End = r.Event.End.Add(1<<63 - 1).Add(1<<63 - 1).Add(2)
+		}), "beyond what nanoseconds"},
 		{"a charge of more", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Charge.Amount, _ = r.Event.Charge.Amount.Add(r.Event.Charge.Amount) }), "the charge is"},
 		{"runs that the leaf has already", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Runs = []byte{1} }), "runs of outcomes"},
 		{"two records", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages = append(r.Messages, r.Messages[0]) }), "not as long"},

@@ -1,7 +1,9 @@
 package tlog
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -9,13 +11,18 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// segment is a decoded segment of n events, as a provider's client makes them.
-func segment(t testing.TB, n int) *events.Columns {
+func quantity(t testing.TB, text string) money.Quantity {
 	t.Helper()
-	quantity, err := money.ParseQuantity("60")
+	q, err := money.ParseQuantity(text)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return q
+}
+
+// segment is a decoded segment of n events, as a provider's client makes them.
+func segment(t testing.TB, n int) *events.Columns {
+	t.Helper()
 	var b events.Builder
 	b.Reset("acme", true)
 	for i := range n {
@@ -23,7 +30,7 @@ func segment(t testing.TB, n int) *events.Columns {
 		u := events.Usage{
 			Source: "//acme/eu-1", Sequenced: true, Epoch: 1, Sequence: uint64(i),
 			Node: events.Node(fmt.Sprintf("node-%03d", i%200)), Customer: events.Customer(fmt.Sprintf("customer-%d", i%50)),
-			Meter: "gpu.seconds", Quantity: quantity, Start: end - 60_000_000_000, End: end,
+			Meter: "gpu.seconds", Quantity: quantity(t, "60"), Start: end - 60_000_000_000, End: end,
 			Attributes: []events.Attribute{{Name: "model", Value: "H100"}, {Name: "region", Value: "eu"}},
 		}
 		var r events.RawUsage
@@ -38,45 +45,123 @@ func segment(t testing.TB, n int) *events.Columns {
 	return c
 }
 
+// naive is the root as RFC 6962, section 2.1, defines it.
+func naive(leaves [][]byte) Hash {
+	switch n := len(leaves); n {
+	case 0:
+		return sha256.Sum256(nil)
+	case 1:
+		return sha256.Sum256(append([]byte{0}, leaves[0]...))
+	default:
+		k := 1
+		for 2*k < n {
+			k *= 2
+		}
+		return NodeHash(naive(leaves[:k]), naive(leaves[k:]))
+	}
+}
+
+// mixed returns a segment whose leaves take one block, two or more.
+func mixed(t testing.TB, n int) *events.Columns {
+	t.Helper()
+	var b events.Builder
+	b.Reset("acme", false)
+	for i := range n {
+		u := events.Usage{
+			Source: "//acme/" + strings.Repeat("s", 1+i%3), ID: strings.Repeat("i", 1+i*37%250),
+			Node: "n", Customer: "c", Meter: "gpu.seconds", Quantity: quantity(t, fmt.Sprint(i)), Start: int64(i), End: int64(2 * i),
+		}
+		var r events.RawUsage
+		if err := r.Set(&u); err != nil || !b.Add(&r) {
+			t.Fatalf("event %d does not fit: %v", i, err)
+		}
+	}
+	c := &events.Columns{}
+	if err := c.Decode(b.AppendTo(nil)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Fails when a leaf lands in another's place, a context is numbered otherwise, or
+// a level of nodes is built otherwise than one by one.
 func TestEachEventOfAMessageIsProvedToItsRoot(t *testing.T) {
-	first, second := segment(t, 37), segment(t, 100)
-	var tree EventTree
-	for range 2 { // Reused, it is the same.
-		tree.Reset()
-		if tree.Root() != EmptyRoot() {
-			t.Fatal("a message without events has another root")
+	type part struct {
+		book    events.Book
+		columns *events.Columns
+	}
+	for _, parts := range [][]part{
+		{{"acme-eu", segment(t, 1)}},
+		{{"acme-eu", segment(t, 37)}, {"acme-us", segment(t, 100)}},
+		{{"acme-eu", mixed(t, 300)}, {"acme-eu", segment(t, 3)}, {"acme-eu", mixed(t, 131)}},
+		{{"acme-eu", segment(t, 1000)}},
+	} {
+		var tree EventTree
+		for range 2 { // Reused, it is the same.
+			tree.Reset()
+			if tree.Root() != EmptyRoot() {
+				t.Fatal("a message without events has another root")
+			}
+			var own, contexts [][]byte
+			var numbers []uint64
+			for _, p := range parts {
+				tree.Add(p.book, p.columns)
+				known := map[string]uint64{} // Not shared by segments.
+				for i := range p.columns.N {
+					u := p.columns.Event(i)
+					c := events.Context{Provider: "acme", Book: p.book, Source: u.Source, Epoch: u.Epoch, Meter: u.Meter, Attributes: u.Attributes}
+					leaf := string(c.Append(nil))
+					number, ok := known[leaf]
+					if !ok {
+						number = uint64(len(contexts))
+						known[leaf], contexts = number, append(contexts, []byte(leaf))
+					}
+					if got := tree.Number(i); got != number {
+						t.Fatalf("event %d has context %d, want %d", i, got, number)
+					}
+					alone, err := events.AppendLeaf(nil, number, &u)
+					if err != nil {
+						t.Fatal(err)
+					}
+					own, numbers = append(own, alone), append(numbers, number)
+				}
+			}
+			if tree.Events() != uint64(len(own)) || tree.Contexts() != uint64(len(contexts)) {
+				t.Fatalf("%d events and %d contexts, want %d and %d", tree.Events(), tree.Contexts(), len(own), len(contexts))
+			}
+			all := append(own[:len(own):len(own)], contexts...)
+			if tree.Root() != naive(all) {
+				t.Fatalf("root of %d events is not that of RFC 6962", len(own))
+			}
+			size := uint64(len(all))
+			for i, leaf := range own {
+				proof, err := tree.Proof(uint64(i))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := VerifyInclusion(LeafHash(leaf), uint64(i), size, proof, tree.Root()); err != nil {
+					t.Fatalf("event %d: %v", i, err)
+				}
+				if size > 1 && VerifyInclusion(LeafHash(leaf), uint64(i)^1, size, proof, tree.Root()) == nil {
+					t.Fatalf("event %d is proved elsewhere", i)
+				}
+			}
+			for k, leaf := range contexts {
+				proof, err := tree.ContextProof(uint64(k))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := VerifyInclusion(LeafHash(leaf), uint64(len(own)+k), size, proof, tree.Root()); err != nil {
+					t.Fatalf("context %d: %v", k, err)
+				}
+			}
+			if _, err := tree.Proof(uint64(len(own))); err == nil {
+				t.Error("an event beyond the message is proved")
+			}
+			if _, err := tree.ContextProof(uint64(len(contexts))); err == nil {
+				t.Error("a context beyond the message is proved")
+			}
 		}
-		tree.Add("acme-eu", first)
-		tree.Add("acme-us", second)
-		for i := range uint64(137) {
-			proof, err := tree.Proof(i)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c, book, at := first, events.Book("acme-eu"), int(i)
-			if i >= 37 {
-				c, book, at = second, "acme-us", int(i-37)
-			}
-			leaf := LeafHash(c.AppendLeaf(nil, book, at))
-			if err := VerifyInclusion(leaf, i, tree.Events(), proof, tree.Root()); err != nil {
-				t.Fatal(err)
-			}
-			if VerifyInclusion(LeafHash(c.AppendLeaf(nil, "another", at)), i, tree.Events(), proof, tree.Root()) == nil {
-				t.Fatalf("event %d is proved in another book", i)
-			}
-		}
-	}
-	if _, err := tree.Proof(137); err == nil {
-		t.Error("an event beyond the message is proved")
-	}
-	var alone EventTree
-	alone.Add("acme-eu", first)
-	if EventRoot("acme-eu", first) != alone.Root() {
-		t.Error("the root of a segment is not that of its tree")
-	}
-	proof, err := EventProof("acme-eu", first, 5)
-	if err != nil || VerifyInclusion(LeafHash(first.AppendLeaf(nil, "acme-eu", 5)), 5, 37, proof, alone.Root()) != nil {
-		t.Errorf("event 5 is not proved: %v", err)
 	}
 }
 
@@ -112,25 +197,26 @@ func BenchmarkEventTree(b *testing.B) {
 		b.ReportMetric(float64(cpu()-start)/float64(b.N)/1000, "cpu-ns/event")
 		b.ReportMetric(0, "ns/op")
 	}
-	var leaf []byte
+	var leaves events.Leaves
+	var room [events.LeafRoom]byte
 	b.Run("bytes", func(b *testing.B) {
+		length := 0
 		report(b, func() {
+			leaves.Begin(c, "acme-eu", 0)
 			for i := range c.N {
-				leaf = c.AppendLeaf(leaf[:0], "acme-eu", i)
+				length = leaves.Put(&room, i)
 			}
 		})
-		b.ReportMetric(float64(len(leaf)), "B/leaf")
+		b.ReportMetric(float64(length), "B/leaf")
 	})
+	var tree EventTree
 	b.Run("bytes+leaf", func(b *testing.B) {
 		report(b, func() {
-			for i := range c.N {
-				leaf = c.AppendLeaf(leaf[:0], "acme-eu", i)
-				LeafHash(leaf)
-			}
+			tree.Reset()
+			tree.Add("acme-eu", c)
 		})
 	})
 	b.Run("bytes+leaf+node", func(b *testing.B) {
-		var tree EventTree
 		report(b, func() {
 			tree.Reset()
 			tree.Add("acme-eu", c)

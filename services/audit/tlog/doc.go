@@ -26,7 +26,7 @@
 //	stream leaf  'S' 0x01 position text(subject) SHA-256(data)
 //	usage leaf   'U' 0x01 kind position SHA-256(data), and
 //	  kind 0     nothing: the message is unreadable
-//	  kind 1     events root runs            (a batch)
+//	  kind 1     events contexts root runs   (a batch)
 //	  kind 2     control                     (a barrier)
 //	  kind 3     nothing                     (a marker)
 //	runs         count, then count × (events outcome-byte text(reason))
@@ -39,7 +39,12 @@
 // of outcomes makes a leaf longer than a log can hold; who wants to prove such an
 // outcome shows the runs.
 //
-// Root is the RFC 6962 root of the batch's event leaves, in the order of its
-// segments, of SHA-256 of nothing where there are none; the bytes of an event
-// leaf are those of events.Columns.AppendLeaf.
+// Root is the RFC 6962 root over the leaves of the batch's events, in the order of
+// its segments, and behind them the leaves of the contexts that the events have:
+// the event with ordinal i is leaf i, context k is leaf events + k; SHA-256 of
+// nothing where there are none. A context stands for what events of one segment
+// have in common: each segment brings one for each source, meter and set of
+// attributes that events of it have together, in the order of the first such
+// events. The bytes of both are those of events.AppendLeaf and
+// events.Context.Append.
 package tlog

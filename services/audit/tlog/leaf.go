@@ -19,6 +19,9 @@ const maxRuns = 1 << 15
 
 const leafVersion = 1
 
+// mostEvents is beyond any message, and keeps sums of counts from wrapping.
+const mostEvents = 1 << 32
+
 // Unreadable is the kind of the leaf of a message that is none of the three.
 const Unreadable events.MessageKind = 0
 
@@ -60,6 +63,7 @@ type UsageLeaf struct {
 
 	// Of a batch.
 	Events    uint64
+	Contexts  uint64           // that the events have
 	EventRoot Hash             // [EventTree.Root]
 	Runs      []settlement.Run // of outcomes, in the order of the events; empty where Folded
 	RunsHash  Hash             // SHA-256 of the runs, where Folded
@@ -77,6 +81,7 @@ func (l *UsageLeaf) Append(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, l.Control)
 	case events.Batch:
 		dst = binary.AppendUvarint(dst, l.Events)
+		dst = binary.AppendUvarint(dst, l.Contexts)
 		dst = append(dst, l.EventRoot[:]...)
 		if l.Folded {
 			return append(append(dst, 0), l.RunsHash[:]...)
@@ -135,6 +140,9 @@ func DecodeUsageLeaf(data []byte) (UsageLeaf, error) {
 	return l, nil
 }
 
+// Leaves is how many leaves the tree of a batch has.
+func (l *UsageLeaf) Leaves() uint64 { return l.Events + l.Contexts }
+
 // At returns what became of the event with this ordinal, from 0; false where the
 // leaf has no such event, or only the hash of its runs.
 func (l *UsageLeaf) At(ordinal uint64) (settlement.Run, bool) {
@@ -158,6 +166,7 @@ var (
 	errKind     = errors.New("no kind of message")
 	errVarint   = errors.New("an integer is not in its shortest form")
 	errSum      = errors.New("the runs do not add up to the events")
+	errContexts = errors.New("more contexts than events, or more events than a message can have")
 	errReason   = errors.New("an outcome and its reason do not agree")
 	errLong     = errors.New("runs too long for a leaf")
 )
@@ -221,6 +230,9 @@ func (d *decoder) hash() (h Hash) {
 
 func (d *decoder) batch(l *UsageLeaf) {
 	l.Events = d.uint()
+	if l.Contexts = d.uint(); l.Contexts > l.Events || l.Events > mostEvents {
+		d.fail(errContexts)
+	}
 	l.EventRoot = d.hash()
 	before := len(d.data)
 	count := d.uint()

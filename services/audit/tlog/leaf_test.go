@@ -24,10 +24,10 @@ var usageLeaves = []UsageLeaf{
 	{Kind: events.Batch, Position: 3, Data: LeafHash([]byte("d")), EventRoot: EmptyRoot()},
 	{Kind: events.Batch, Position: 4, Data: LeafHash([]byte("d")), EventRoot: EmptyRoot(),
 		Runs: []settlement.Run{{Events: 0, Outcome: events.Refused, Reason: "malformed"}}},
-	{Kind: events.Batch, Position: 5, Data: LeafHash([]byte("e")), Events: 1000, EventRoot: LeafHash([]byte("f")),
+	{Kind: events.Batch, Position: 5, Data: LeafHash([]byte("e")), Events: 1000, Contexts: 3, EventRoot: LeafHash([]byte("f")),
 		Runs: []settlement.Run{{Events: 990, Outcome: events.Accepted}, {Events: 3, Outcome: events.Late},
 			{Events: 6, Outcome: events.Duplicate}, {Events: 1, Outcome: events.Refused, Reason: "conflict"}}},
-	{Kind: events.Batch, Position: 6, Data: LeafHash([]byte("g")), Events: 7, EventRoot: LeafHash([]byte("h")),
+	{Kind: events.Batch, Position: 6, Data: LeafHash([]byte("g")), Events: 7, Contexts: 1, EventRoot: LeafHash([]byte("h")),
 		Folded: true, RunsHash: LeafHash([]byte("i"))},
 }
 
@@ -84,6 +84,7 @@ func TestLeavesThatAreNotInTheirOneFormAreRefused(t *testing.T) {
 		name   string
 		change func(l *UsageLeaf)
 	}{
+		{"more contexts than events", func(l *UsageLeaf) { l.Contexts, l.Runs = 3, []settlement.Run{{Events: 2, Outcome: events.Accepted}} }},
 		{"runs of fewer events", func(l *UsageLeaf) { l.Runs = []settlement.Run{{Events: 1, Outcome: events.Accepted}} }},
 		{"runs of more events", func(l *UsageLeaf) { l.Runs = []settlement.Run{{Events: 3, Outcome: events.Accepted}} }},
 		{"no outcome", func(l *UsageLeaf) { l.Runs = []settlement.Run{{Events: 2}} }},

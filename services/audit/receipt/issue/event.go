@@ -92,6 +92,7 @@ func (m *maker) find(at *explain.Handle) (*receipt.Event, *events.Usage, error) 
 		if left >= 0 && left < columns.N {
 			usage = columns.Event(left)
 			e := receipt.EventOf(columns.Provider, s.Book, &usage)
+			e.Context.Number = tree.Number(left)
 			found = &e
 		}
 		left -= columns.N
@@ -105,6 +106,10 @@ func (m *maker) find(at *explain.Handle) (*receipt.Event, *events.Usage, error) 
 		return nil, nil, err
 	}
 	found.Path = m.path(path)
+	if path, err = tree.ContextProof(found.Context.Number); err != nil {
+		return nil, nil, err
+	}
+	found.Context.Path = m.path(path)
 	return found, &usage, nil
 }
 

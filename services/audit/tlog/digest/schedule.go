@@ -1,0 +1,43 @@
+package digest
+
+import "math/bits"
+
+// lastBlocks is what nodePairs asks for.
+var lastBlocks = schedules()
+
+// schedules returns the message schedule (FIPS 180-4, 6.2.2) of the second block
+// of a node for each value of its last byte, with the constants added: that byte,
+// the bit behind it, zeros, and the length of 520 bits.
+func schedules() *[256][64]uint32 {
+	if !here.pairs {
+		return nil
+	}
+	table := new([256][64]uint32)
+	for last := range table {
+		w := &table[last]
+		w[0] = uint32(last)<<24 | 0x80<<16
+		w[15] = 8 * (1 + 2*Size)
+		for t := 16; t < len(w); t++ {
+			a, b := w[t-15], w[t-2]
+			w[t] = w[t-16] + w[t-7] +
+				(bits.RotateLeft32(a, -7) ^ bits.RotateLeft32(a, -18) ^ a>>3) +
+				(bits.RotateLeft32(b, -17) ^ bits.RotateLeft32(b, -19) ^ b>>10)
+		}
+		for t := range w {
+			w[t] += constants[t]
+		}
+	}
+	return table
+}
+
+// constants of the rounds (FIPS 180-4, 4.2.2).
+var constants = [64]uint32{
+	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+	0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+	0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+	0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+	0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+	0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+	0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+	0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+}

@@ -1,0 +1,426 @@
+#include "textflag.h"
+
+// Sixteen messages beside each other: a register has the same word of each, so
+// that every operation of FIPS 180-4, section 6.2.2, is one instruction.
+//
+//	Z0 to Z15   the last sixteen words of the schedule
+//	Z16 to Z23  a to h
+//	Z24 to Z31  scratch
+//
+// AX points to the constants.
+
+// One round. The names of a to h move on by one from round to round.
+#define ROUND(k, w, a, b, c, d, e, f, g, h) \
+	VPADDD.BCST k(R8), w, Z24; \
+	VPRORD      $6, e, Z25; \
+	VPRORD      $11, e, Z26; \
+	VPRORD      $25, e, Z27; \
+	VPADDD      Z24, h, h; \
+	VMOVDQA32   e, Z28; \
+	VPTERNLOGD  $0xca, g, f, Z28; \
+	VPTERNLOGD  $0x96, Z26, Z27, Z25; \
+	VPADDD      Z28, h, h; \
+	VPADDD      Z25, h, h; \
+	VPADDD      h, d, d; \
+	VPRORD      $2, a, Z25; \
+	VPRORD      $13, a, Z26; \
+	VPRORD      $22, a, Z27; \
+	VMOVDQA32   a, Z28; \
+	VPTERNLOGD  $0xe8, c, b, Z28; \
+	VPTERNLOGD  $0x96, Z26, Z27, Z25; \
+	VPADDD      Z28, h, h; \
+	VPADDD      Z25, h, h
+
+// The word sixteen further on takes the place of w0; w1, w9 and w14 are those
+// after it.
+#define EXTEND(w0, w1, w9, w14) \
+	VPRORD     $7, w1, Z29; \
+	VPRORD     $18, w1, Z30; \
+	VPSRLD     $3, w1, Z31; \
+	VPADDD     w9, w0, w0; \
+	VPTERNLOGD $0x96, Z30, Z31, Z29; \
+	VPADDD     Z29, w0, w0; \
+	VPRORD     $17, w14, Z29; \
+	VPRORD     $19, w14, Z30; \
+	VPSRLD     $10, w14, Z31; \
+	VPTERNLOGD $0x96, Z30, Z31, Z29; \
+	VPADDD     Z29, w0, w0
+
+// The 64 rounds, without the sum at their end. Changes R8 and R9.
+TEXT rounds<>(SB), NOSPLIT, $0-0
+	MOVQ AX, R8
+	MOVL $3, R9
+
+more:
+	ROUND(0, Z0, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23)
+	EXTEND(Z0, Z1, Z9, Z14)
+	ROUND(4, Z1, Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z22)
+	EXTEND(Z1, Z2, Z10, Z15)
+	ROUND(8, Z2, Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z21)
+	EXTEND(Z2, Z3, Z11, Z0)
+	ROUND(12, Z3, Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z20)
+	EXTEND(Z3, Z4, Z12, Z1)
+	ROUND(16, Z4, Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z19)
+	EXTEND(Z4, Z5, Z13, Z2)
+	ROUND(20, Z5, Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z18)
+	EXTEND(Z5, Z6, Z14, Z3)
+	ROUND(24, Z6, Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z17)
+	EXTEND(Z6, Z7, Z15, Z4)
+	ROUND(28, Z7, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z16)
+	EXTEND(Z7, Z8, Z0, Z5)
+	ROUND(32, Z8, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23)
+	EXTEND(Z8, Z9, Z1, Z6)
+	ROUND(36, Z9, Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z22)
+	EXTEND(Z9, Z10, Z2, Z7)
+	ROUND(40, Z10, Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z21)
+	EXTEND(Z10, Z11, Z3, Z8)
+	ROUND(44, Z11, Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z20)
+	EXTEND(Z11, Z12, Z4, Z9)
+	ROUND(48, Z12, Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z19)
+	EXTEND(Z12, Z13, Z5, Z10)
+	ROUND(52, Z13, Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z18)
+	EXTEND(Z13, Z14, Z6, Z11)
+	ROUND(56, Z14, Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z17)
+	EXTEND(Z14, Z15, Z7, Z12)
+	ROUND(60, Z15, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z16)
+	EXTEND(Z15, Z0, Z8, Z13)
+	ADDQ $64, R8
+	DECL R9
+	JNZ  more
+
+	ROUND(0, Z0, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23)
+	ROUND(4, Z1, Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z22)
+	ROUND(8, Z2, Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z21)
+	ROUND(12, Z3, Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z20)
+	ROUND(16, Z4, Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z19)
+	ROUND(20, Z5, Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z18)
+	ROUND(24, Z6, Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z17)
+	ROUND(28, Z7, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z16)
+	ROUND(32, Z8, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23)
+	ROUND(36, Z9, Z23, Z16, Z17, Z18, Z19, Z20, Z21, Z22)
+	ROUND(40, Z10, Z22, Z23, Z16, Z17, Z18, Z19, Z20, Z21)
+	ROUND(44, Z11, Z21, Z22, Z23, Z16, Z17, Z18, Z19, Z20)
+	ROUND(48, Z12, Z20, Z21, Z22, Z23, Z16, Z17, Z18, Z19)
+	ROUND(52, Z13, Z19, Z20, Z21, Z22, Z23, Z16, Z17, Z18)
+	ROUND(56, Z14, Z18, Z19, Z20, Z21, Z22, Z23, Z16, Z17)
+	ROUND(60, Z15, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z16)
+	RET
+
+// Four rows of words into four registers that have, in each quarter, one word of
+// each row.
+#define QUARTERS(a, b, c, d) \
+	VPUNPCKLDQ  b, a, Z24; \
+	VPUNPCKHDQ  b, a, Z25; \
+	VPUNPCKLDQ  d, c, Z26; \
+	VPUNPCKHDQ  d, c, Z27; \
+	VPUNPCKLQDQ Z26, Z24, a; \
+	VPUNPCKHQDQ Z26, Z24, b; \
+	VPUNPCKLQDQ Z27, Z25, c; \
+	VPUNPCKHQDQ Z27, Z25, d
+
+// The quarters of four registers become registers.
+#define GATHER(a, b, c, d) \
+	VSHUFI32X4 $0x44, b, a, Z24; \
+	VSHUFI32X4 $0xee, b, a, Z25; \
+	VSHUFI32X4 $0x44, d, c, Z26; \
+	VSHUFI32X4 $0xee, d, c, Z27; \
+	VSHUFI32X4 $0x88, Z26, Z24, a; \
+	VSHUFI32X4 $0xdd, Z26, Z24, b; \
+	VSHUFI32X4 $0x88, Z27, Z25, c; \
+	VSHUFI32X4 $0xdd, Z27, Z25, d
+
+// Rows of sixteen words, one a message, become words of sixteen messages, and
+// their bytes are turned around. Z28 says how.
+TEXT words<>(SB), NOSPLIT, $0-0
+	QUARTERS(Z0, Z1, Z2, Z3)
+	QUARTERS(Z4, Z5, Z6, Z7)
+	QUARTERS(Z8, Z9, Z10, Z11)
+	QUARTERS(Z12, Z13, Z14, Z15)
+	GATHER(Z0, Z4, Z8, Z12)
+	GATHER(Z1, Z5, Z9, Z13)
+	GATHER(Z2, Z6, Z10, Z14)
+	GATHER(Z3, Z7, Z11, Z15)
+	VPSHUFB Z28, Z0, Z0
+	VPSHUFB Z28, Z1, Z1
+	VPSHUFB Z28, Z2, Z2
+	VPSHUFB Z28, Z3, Z3
+	VPSHUFB Z28, Z4, Z4
+	VPSHUFB Z28, Z5, Z5
+	VPSHUFB Z28, Z6, Z6
+	VPSHUFB Z28, Z7, Z7
+	VPSHUFB Z28, Z8, Z8
+	VPSHUFB Z28, Z9, Z9
+	VPSHUFB Z28, Z10, Z10
+	VPSHUFB Z28, Z11, Z11
+	VPSHUFB Z28, Z12, Z12
+	VPSHUFB Z28, Z13, Z13
+	VPSHUFB Z28, Z14, Z14
+	VPSHUFB Z28, Z15, Z15
+	RET
+
+#define BEGIN \
+	VPBROADCASTD 256(AX), Z16; \
+	VPBROADCASTD 260(AX), Z17; \
+	VPBROADCASTD 264(AX), Z18; \
+	VPBROADCASTD 268(AX), Z19; \
+	VPBROADCASTD 272(AX), Z20; \
+	VPBROADCASTD 276(AX), Z21; \
+	VPBROADCASTD 280(AX), Z22; \
+	VPBROADCASTD 284(AX), Z23
+
+#define KEEP \
+	VMOVDQU32 Z16, 0(SP); \
+	VMOVDQU32 Z17, 64(SP); \
+	VMOVDQU32 Z18, 128(SP); \
+	VMOVDQU32 Z19, 192(SP); \
+	VMOVDQU32 Z20, 256(SP); \
+	VMOVDQU32 Z21, 320(SP); \
+	VMOVDQU32 Z22, 384(SP); \
+	VMOVDQU32 Z23, 448(SP)
+
+#define ADDKEPT \
+	VPADDD 0(SP), Z16, Z16; \
+	VPADDD 64(SP), Z17, Z17; \
+	VPADDD 128(SP), Z18, Z18; \
+	VPADDD 192(SP), Z19, Z19; \
+	VPADDD 256(SP), Z20, Z20; \
+	VPADDD 320(SP), Z21, Z21; \
+	VPADDD 384(SP), Z22, Z22; \
+	VPADDD 448(SP), Z23, Z23
+
+// The state as sixteen digests at DI.
+#define STORE \
+	VBROADCASTI32X4 288(AX), Z28; \
+	VPSHUFB Z28, Z16, Z16; \
+	VPSHUFB Z28, Z17, Z17; \
+	VPSHUFB Z28, Z18, Z18; \
+	VPSHUFB Z28, Z19, Z19; \
+	VPSHUFB Z28, Z20, Z20; \
+	VPSHUFB Z28, Z21, Z21; \
+	VPSHUFB Z28, Z22, Z22; \
+	VPSHUFB Z28, Z23, Z23; \
+	QUARTERS(Z16, Z17, Z18, Z19); \
+	QUARTERS(Z20, Z21, Z22, Z23); \
+	VEXTRACTI32X4 $0, Z16, 0(DI); \
+	VEXTRACTI32X4 $0, Z20, 16(DI); \
+	VEXTRACTI32X4 $0, Z17, 32(DI); \
+	VEXTRACTI32X4 $0, Z21, 48(DI); \
+	VEXTRACTI32X4 $0, Z18, 64(DI); \
+	VEXTRACTI32X4 $0, Z22, 80(DI); \
+	VEXTRACTI32X4 $0, Z19, 96(DI); \
+	VEXTRACTI32X4 $0, Z23, 112(DI); \
+	VEXTRACTI32X4 $1, Z16, 128(DI); \
+	VEXTRACTI32X4 $1, Z20, 144(DI); \
+	VEXTRACTI32X4 $1, Z17, 160(DI); \
+	VEXTRACTI32X4 $1, Z21, 176(DI); \
+	VEXTRACTI32X4 $1, Z18, 192(DI); \
+	VEXTRACTI32X4 $1, Z22, 208(DI); \
+	VEXTRACTI32X4 $1, Z19, 224(DI); \
+	VEXTRACTI32X4 $1, Z23, 240(DI); \
+	VEXTRACTI32X4 $2, Z16, 256(DI); \
+	VEXTRACTI32X4 $2, Z20, 272(DI); \
+	VEXTRACTI32X4 $2, Z17, 288(DI); \
+	VEXTRACTI32X4 $2, Z21, 304(DI); \
+	VEXTRACTI32X4 $2, Z18, 320(DI); \
+	VEXTRACTI32X4 $2, Z22, 336(DI); \
+	VEXTRACTI32X4 $2, Z19, 352(DI); \
+	VEXTRACTI32X4 $2, Z23, 368(DI); \
+	VEXTRACTI32X4 $3, Z16, 384(DI); \
+	VEXTRACTI32X4 $3, Z20, 400(DI); \
+	VEXTRACTI32X4 $3, Z17, 416(DI); \
+	VEXTRACTI32X4 $3, Z21, 432(DI); \
+	VEXTRACTI32X4 $3, Z18, 448(DI); \
+	VEXTRACTI32X4 $3, Z22, 464(DI); \
+	VEXTRACTI32X4 $3, Z19, 480(DI); \
+	VEXTRACTI32X4 $3, Z23, 496(DI)
+
+// func sumSixteens(dst, src *byte, blocks, sixteens int)
+TEXT ·sumSixteens(SB), NOSPLIT, $512-32
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ blocks+16(FP), BX
+	MOVQ sixteens+24(FP), CX
+	LEAQ lanes<>(SB), AX
+	MOVQ BX, DX
+	SHLQ $6, DX             // bytes of a message
+	LEAQ (DX)(DX*2), R11    // of three
+	LEAQ (DX)(DX*4), R12    // of five
+	LEAQ (R11)(DX*4), R13   // of seven
+
+sumMore:
+	TESTQ CX, CX
+	JZ    sumDone
+	MOVQ  BX, R10
+	BEGIN
+
+sumBlock:
+	KEEP
+	LEAQ (SI)(DX*8), R14
+	VMOVDQU32 (SI), Z0
+	VMOVDQU32 (SI)(DX*1), Z1
+	VMOVDQU32 (SI)(DX*2), Z2
+	VMOVDQU32 (SI)(R11*1), Z3
+	VMOVDQU32 (SI)(DX*4), Z4
+	VMOVDQU32 (SI)(R12*1), Z5
+	VMOVDQU32 (SI)(R11*2), Z6
+	VMOVDQU32 (SI)(R13*1), Z7
+	VMOVDQU32 (R14), Z8
+	VMOVDQU32 (R14)(DX*1), Z9
+	VMOVDQU32 (R14)(DX*2), Z10
+	VMOVDQU32 (R14)(R11*1), Z11
+	VMOVDQU32 (R14)(DX*4), Z12
+	VMOVDQU32 (R14)(R12*1), Z13
+	VMOVDQU32 (R14)(R11*2), Z14
+	VMOVDQU32 (R14)(R13*1), Z15
+	VBROADCASTI32X4 288(AX), Z28
+	CALL words<>(SB)
+	CALL rounds<>(SB)
+	ADDKEPT
+	ADDQ $64, SI
+	DECQ R10
+	JNZ  sumBlock
+
+	STORE
+	ADDQ $512, DI
+	SUBQ DX, SI             // the blocks of the first message are behind it
+	MOVQ DX, R14
+	SHLQ $4, R14
+	ADDQ R14, SI
+	DECQ CX
+	JMP  sumMore
+
+sumDone:
+	VZEROUPPER
+	RET
+
+// func nodeSixteens(dst, src *byte, sixteens int)
+TEXT ·nodeSixteens(SB), NOSPLIT, $512-24
+	MOVQ  dst+0(FP), DI
+	MOVQ  src+8(FP), SI
+	MOVQ  sixteens+16(FP), CX
+	LEAQ  lanes<>(SB), AX
+	MOVQ  $-2, R10
+	KMOVQ R10, K1           // all bytes but the first
+
+nodeMore:
+	TESTQ CX, CX
+	JZ    nodeDone
+
+	// A zero and the first 63 bytes of each node; what K1 leaves out is not read.
+	VMOVDQU8.Z -1(SI), K1, Z0
+	VMOVDQU8.Z 63(SI), K1, Z1
+	VMOVDQU8.Z 127(SI), K1, Z2
+	VMOVDQU8.Z 191(SI), K1, Z3
+	VMOVDQU8.Z 255(SI), K1, Z4
+	VMOVDQU8.Z 319(SI), K1, Z5
+	VMOVDQU8.Z 383(SI), K1, Z6
+	VMOVDQU8.Z 447(SI), K1, Z7
+	VMOVDQU8.Z 511(SI), K1, Z8
+	VMOVDQU8.Z 575(SI), K1, Z9
+	VMOVDQU8.Z 639(SI), K1, Z10
+	VMOVDQU8.Z 703(SI), K1, Z11
+	VMOVDQU8.Z 767(SI), K1, Z12
+	VMOVDQU8.Z 831(SI), K1, Z13
+	VMOVDQU8.Z 895(SI), K1, Z14
+	VMOVDQU8.Z 959(SI), K1, Z15
+	VBROADCASTI32X4 288(AX), Z28
+	CALL words<>(SB)
+	VPORD.BCST 304(AX), Z0, Z0 // the prefix
+	BEGIN
+	CALL rounds<>(SB)
+	VPADDD.BCST 256(AX), Z16, Z16
+	VPADDD.BCST 260(AX), Z17, Z17
+	VPADDD.BCST 264(AX), Z18, Z18
+	VPADDD.BCST 268(AX), Z19, Z19
+	VPADDD.BCST 272(AX), Z20, Z20
+	VPADDD.BCST 276(AX), Z21, Z21
+	VPADDD.BCST 280(AX), Z22, Z22
+	VPADDD.BCST 284(AX), Z23, Z23
+	KEEP
+
+	// The last byte of each node, the bit behind it, zeros, and the length.
+	VMOVDQU32  320(AX), Z24
+	KXNORW     K2, K2, K2
+	VPGATHERDD 60(SI)(Z24*1), K2, Z0
+	VPANDD.BCST 308(AX), Z0, Z0
+	VPORD.BCST  312(AX), Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPBROADCASTD 316(AX), Z15
+	CALL rounds<>(SB)
+	ADDKEPT
+	ADDQ $1024, SI
+	STORE
+	ADDQ $512, DI
+	DECQ CX
+	JMP  nodeMore
+
+nodeDone:
+	VZEROUPPER
+	RET
+
+// The constants of the rounds, and the initial hash value.
+DATA lanes<>+0(SB)/8, $0x71374491428a2f98
+DATA lanes<>+8(SB)/8, $0xe9b5dba5b5c0fbcf
+DATA lanes<>+16(SB)/8, $0x59f111f13956c25b
+DATA lanes<>+24(SB)/8, $0xab1c5ed5923f82a4
+DATA lanes<>+32(SB)/8, $0x12835b01d807aa98
+DATA lanes<>+40(SB)/8, $0x550c7dc3243185be
+DATA lanes<>+48(SB)/8, $0x80deb1fe72be5d74
+DATA lanes<>+56(SB)/8, $0xc19bf1749bdc06a7
+DATA lanes<>+64(SB)/8, $0xefbe4786e49b69c1
+DATA lanes<>+72(SB)/8, $0x240ca1cc0fc19dc6
+DATA lanes<>+80(SB)/8, $0x4a7484aa2de92c6f
+DATA lanes<>+88(SB)/8, $0x76f988da5cb0a9dc
+DATA lanes<>+96(SB)/8, $0xa831c66d983e5152
+DATA lanes<>+104(SB)/8, $0xbf597fc7b00327c8
+DATA lanes<>+112(SB)/8, $0xd5a79147c6e00bf3
+DATA lanes<>+120(SB)/8, $0x1429296706ca6351
+DATA lanes<>+128(SB)/8, $0x2e1b213827b70a85
+DATA lanes<>+136(SB)/8, $0x53380d134d2c6dfc
+DATA lanes<>+144(SB)/8, $0x766a0abb650a7354
+DATA lanes<>+152(SB)/8, $0x92722c8581c2c92e
+DATA lanes<>+160(SB)/8, $0xa81a664ba2bfe8a1
+DATA lanes<>+168(SB)/8, $0xc76c51a3c24b8b70
+DATA lanes<>+176(SB)/8, $0xd6990624d192e819
+DATA lanes<>+184(SB)/8, $0x106aa070f40e3585
+DATA lanes<>+192(SB)/8, $0x1e376c0819a4c116
+DATA lanes<>+200(SB)/8, $0x34b0bcb52748774c
+DATA lanes<>+208(SB)/8, $0x4ed8aa4a391c0cb3
+DATA lanes<>+216(SB)/8, $0x682e6ff35b9cca4f
+DATA lanes<>+224(SB)/8, $0x78a5636f748f82ee
+DATA lanes<>+232(SB)/8, $0x8cc7020884c87814
+DATA lanes<>+240(SB)/8, $0xa4506ceb90befffa
+DATA lanes<>+248(SB)/8, $0xc67178f2bef9a3f7
+DATA lanes<>+256(SB)/8, $0xbb67ae856a09e667
+DATA lanes<>+264(SB)/8, $0xa54ff53a3c6ef372
+DATA lanes<>+272(SB)/8, $0x9b05688c510e527f
+DATA lanes<>+280(SB)/8, $0x5be0cd191f83d9ab
+// Turns the bytes of each word around.
+DATA lanes<>+288(SB)/8, $0x0405060700010203
+DATA lanes<>+296(SB)/8, $0x0c0d0e0f08090a0b
+// The prefix of a node, its last byte, the bit behind it, its length in bits.
+DATA lanes<>+304(SB)/8, $0xff00000001000000
+DATA lanes<>+312(SB)/8, $0x0000020800800000
+// Where each node of sixteen begins.
+DATA lanes<>+320(SB)/8, $0x0000004000000000
+DATA lanes<>+328(SB)/8, $0x000000c000000080
+DATA lanes<>+336(SB)/8, $0x0000014000000100
+DATA lanes<>+344(SB)/8, $0x000001c000000180
+DATA lanes<>+352(SB)/8, $0x0000024000000200
+DATA lanes<>+360(SB)/8, $0x000002c000000280
+DATA lanes<>+368(SB)/8, $0x0000034000000300
+DATA lanes<>+376(SB)/8, $0x000003c000000380
+GLOBL lanes<>(SB), RODATA|NOPTR, $384
