@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
@@ -44,9 +45,9 @@ func (s *Server) audits() {
 		})
 	register(s, http.MethodPost, "/v1/replay", "replay", "Derive everything again from the streams and compare",
 		func(ctx context.Context, _ *struct{}) (*answer[replay.Result], error) {
-			result, err := replay.Run(ctx, replay.Sources{
-				Usage: s.Usage, Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout,
-			}, s.Store, "")
+			result, err := replay.Run(ctx, replay.Config{From: replay.Sources{
+				Usage: []*eventlog.Stream{s.Usage}, Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout,
+			}, Live: s.Store})
 			if err != nil {
 				return nil, err
 			}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
@@ -11,12 +12,17 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/summary"
 )
 
+// sources are the streams of a world.
+func sources(w *audittest.World) replay.Sources {
+	return replay.Sources{Usage: []*eventlog.Stream{w.Usage}, Control: w.Control, Register: w.Register, Ledger: w.Ledger, Payout: w.Payout}
+}
+
 func run(t *testing.T, w *audittest.World) replay.Result { return against(t, w, w.DB) }
 
 // against replays a world's streams and compares with a store.
 func against(t *testing.T, w *audittest.World, db *store.DB) replay.Result {
 	t.Helper()
-	r, err := replay.Run(t.Context(), replay.Sources{Usage: w.Usage, Control: w.Control, Register: w.Register, Ledger: w.Ledger, Payout: w.Payout}, db, t.TempDir())
+	r, err := replay.Run(t.Context(), replay.Config{From: sources(w), Live: db, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
