@@ -25,9 +25,24 @@ type Balance struct {
 type Account struct {
 	Account    ledger.Account `json:"account"`
 	Asset      money.Asset    `json:"asset"`
-	Was        money.Amount   `json:"was" doc:"Credit less debit of what was compared with."`
-	Is         money.Amount   `json:"is" doc:"Credit less debit of what was derived."`
-	Difference money.Amount   `json:"difference"`
+	Was        Sides          `json:"was" doc:"What was compared with."`
+	Is         Sides          `json:"is" doc:"What was derived."`
+	Difference money.Amount   `json:"difference" doc:"Credit less debit of what is, less that of what was: 0 where only the turnover differs."`
+}
+
+// Sides is what was posted to an account.
+type Sides struct {
+	Debit  money.Amount `json:"debit"`
+	Credit money.Amount `json:"credit"`
+}
+
+// Net is credit less debit; 0 where that is out of range, as in no ledger.
+func (s Sides) Net() money.Amount {
+	n, err := s.Credit.Sub(s.Debit)
+	if err != nil {
+		return money.Amount{}
+	}
+	return n
 }
 
 // Outcome is what another replay said, by another program perhaps.
@@ -51,15 +66,6 @@ func order(a, b Balance) int {
 	return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Asset, b.Asset))
 }
 
-// net is credit less debit; 0 where one of them is out of range, as no ledger is.
-func (b Balance) net() money.Amount {
-	n, err := b.Credit.Sub(b.Debit)
-	if err != nil {
-		return money.Amount{}
-	}
-	return n
-}
-
 // differingAccounts walks two lists side by side, both ascending.
 func differingAccounts(was, is []Balance) (list []Account) {
 	for len(was) > 0 || len(is) > 0 {
@@ -77,8 +83,8 @@ func differingAccounts(was, is []Balance) (list []Account) {
 		if a == b {
 			continue
 		}
-		one := Account{Account: a.Account, Asset: a.Asset, Was: a.net(), Is: b.net()}
-		if d, err := one.Is.Sub(one.Was); err == nil {
+		one := Account{Account: a.Account, Asset: a.Asset, Was: Sides{a.Debit, a.Credit}, Is: Sides{b.Debit, b.Credit}}
+		if d, err := one.Is.Net().Sub(one.Was.Net()); err == nil {
 			one.Difference = d
 		}
 		list = append(list, one)

@@ -7,6 +7,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 	"github.com/aliquot-engine/aliquot/services/audit/replay"
 	"github.com/aliquot-engine/aliquot/services/audit/summary"
@@ -103,3 +104,16 @@ func TestWhatWasChangedIsTheFirstDifference(t *testing.T) {
 		})
 	}
 }
+
+// changed is a world's store after a statement.
+func changed(t *testing.T, w *audittest.World, statement string) *store.DB {
+	t.Helper()
+	db, err := sqlite.Open(w.Changed(t, statement))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func units(n uint64) money.Units { return money.UnitsOf(n) }
