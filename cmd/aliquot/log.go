@@ -14,9 +14,10 @@ import (
 )
 
 type logCommand struct {
-	Keys logKeysCommand `cmd:"" help:"Show the key that verifies the logs; it is made the first time."`
-	List logListCommand `cmd:"" help:"List the logs with what they have signed."`
-	Fsck logFsckCommand `cmd:"" help:"Compare every message with its second copy, its log and the cursor, while nothing runs; exit 1 where something differs."`
+	Keys   logKeysCommand   `cmd:"" help:"Show the key that verifies the logs; it is made the first time."`
+	List   logListCommand   `cmd:"" help:"List the logs with what they have signed."`
+	Export logExportCommand `cmd:"" help:"Pack second copies, logs, checkpoints and key into one folder or tar file, for replay --archives on another machine."`
+	Fsck   logFsckCommand   `cmd:"" help:"Compare every message with its second copy, its log and the cursor, while nothing runs; exit 1 where something differs."`
 }
 
 type logKeysCommand struct{}

@@ -56,8 +56,6 @@ type Config struct {
 	// Expected is what somebody says of the state at the positions that are in it;
 	// nil: nobody. Not together with Live.
 	Expected *state.State
-	// Root is the state root that must come out; empty: any.
-	Root string
 	// At is where to end; the zero value means at Live's cursors, at Expected's
 	// positions, or at the last cut that the streams have everything for.
 	At AsOf
@@ -65,9 +63,6 @@ type Config struct {
 	// replay. 0: from the first declaration of each.
 	Cards []events.CardDeclared
 	Since uint64
-	// Against is compared with the balances and the state that come out; nil:
-	// nothing.
-	Against *Outcome
 	// Balances asks for the balances of every account.
 	Balances bool
 	// Dir is where the temporary folder is made; empty: that of temporary files.
@@ -86,6 +81,7 @@ type Result struct {
 	Journal     uint64       `json:"journal_rows" doc:"Journal rows that were derived."`
 	Messages    uint64       `json:"messages" doc:"Messages of LEDGER and PAYOUT that are equal."`
 	Difference  *Difference  `json:"difference,omitempty" doc:"The first one."`
+	SignedBy    string       `json:"signed_by,omitempty" doc:"Key that has signed the archives which were read."`
 	Balances    []Balance    `json:"balances,omitempty" doc:"Of every account."`
 	Shadow      bool         `json:"shadow,omitempty" doc:"What would have been with other cards."`
 	Accounts    []Account    `json:"accounts,omitempty" doc:"Accounts whose balances differ from what was compared with."`
@@ -254,17 +250,15 @@ func (r *replay) finish(derived *store.Snapshot) (err error) {
 	if err := r.count(derived); err != nil {
 		return err
 	}
-	balances, err := balancesOf(derived)
-	if err != nil {
-		return err
-	}
 	if r.config.Balances {
-		r.result.Balances = balances
+		if r.result.Balances, err = balancesOf(derived); err != nil {
+			return err
+		}
 	}
-	if a := r.config.Against; a != nil {
-		r.result.Accounts = differingAccounts(a.Balances, balances)
+	if said := r.config.Expected; said != nil && said.Root != r.result.State.Root && r.config.At.zero() {
+		return different(said, r.result.State)
 	}
-	return r.expected()
+	return nil
 }
 
 func (r *replay) count(derived *store.Snapshot) error {
@@ -276,26 +270,23 @@ func (r *replay) count(derived *store.Snapshot) error {
 	return err
 }
 
-// expected compares with what others say of the state.
-func (r *replay) expected() error {
-	have := r.result.State
-	for _, said := range []*state.State{r.config.Expected, against(r.config.Against)} {
-		if said == nil || said.Root == have.Root {
-			continue
-		}
-		return different(said, have)
+// Root wants a state root.
+func (r *Result) Root(root string) {
+	if r.Difference == nil && r.State != nil && r.State.Root != root {
+		r.Identical, r.Difference = false, &Difference{Where: "state root", Live: root, Replayed: r.State.Root}
 	}
-	if root := r.config.Root; root != "" && root != have.Root {
-		return &Difference{Where: "state root", Live: root, Replayed: have.Root}
-	}
-	return nil
 }
 
-func against(a *Outcome) *state.State {
-	if a == nil {
-		return nil
+// Against compares with what another replay said. The balances must have been
+// asked for.
+func (r *Result) Against(o *Outcome) {
+	r.Accounts = differingAccounts(o.Balances, r.Balances)
+	if len(r.Accounts) > 0 {
+		r.Identical = false
 	}
-	return a.State
+	if r.Difference == nil && o.State != nil && r.State != nil && o.State.Root != r.State.Root {
+		r.Identical, r.Difference = false, different(o.State, r.State)
+	}
 }
 
 // different names the first relation in which two states differ.

@@ -21,9 +21,6 @@ var errCard = errors.New("card cannot be replaced")
 // was returns the balances at the positions that a shadow replay ends at: those
 // of the live store where it is there, or derived.
 func (r *replay) was(ctx context.Context, until target) (list []Balance, err error) {
-	if r.config.Against != nil {
-		return r.config.Against.Balances, nil
-	}
 	if r.live != nil && r.config.At.zero() {
 		return balancesOf(r.live)
 	}

@@ -52,6 +52,8 @@ type State struct {
 	JournalHash string      `json:"journal_hash"`
 	Partitions  []Partition `json:"partitions" doc:"How far usage is settled."`
 	Distributed uint64      `json:"distributed" doc:"CONTROL position up to which the distributor has acted."`
+	Ledger      uint64      `json:"ledger" doc:"Last position of LEDGER that a distribution rests on."`
+	Register    uint64      `json:"register" doc:"Likewise of REGISTER."`
 	Parts       []Part      `json:"parts" doc:"Every relation, in the order in which one follows from another."`
 }
 
@@ -93,13 +95,16 @@ func of(snapshot *store.Snapshot) (*State, error) {
 		return nil, err
 	}
 	s.Distributed = done.Control.Position
-	rests, err := Rests(snapshot)
+	made, err := snapshot.Distributions("")
 	if err != nil {
 		return nil, err
 	}
+	for _, d := range made {
+		s.Ledger, s.Register = max(s.Ledger, d.Ledger), max(s.Register, d.Register)
+	}
 	whole := sha256.New()
 	_, _ = whole.Write([]byte(magic))
-	for _, relation := range store.Relations(rests) {
+	for _, relation := range store.Relations(s.Ledger) {
 		part, sum, err := partOf(snapshot, relation)
 		if err != nil {
 			return nil, err
@@ -112,15 +117,6 @@ func of(snapshot *store.Snapshot) (*State, error) {
 	s.Root = hex.EncodeToString(whole.Sum(nil))
 	s.JournalHash, err = JournalHash(snapshot)
 	return s, err
-}
-
-// Rests is the last position of LEDGER that a distribution rests on.
-func Rests(snapshot *store.Snapshot) (position uint64, err error) {
-	made, err := snapshot.Distributions("")
-	for _, d := range made {
-		position = max(position, d.Ledger)
-	}
-	return position, err
 }
 
 func partOf(snapshot *store.Snapshot, relation store.Relation) (Part, [32]byte, error) {
