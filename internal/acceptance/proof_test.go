@@ -86,7 +86,6 @@ func TestWhatIsAlteredIsNamedAndRestored(t *testing.T) {
 	if ok, streams := fsck(t, whole); !ok {
 		t.Fatalf("%+v", streams)
 	}
-	const broker = "streams/jetstream/$G/streams/"
 	for _, test := range []struct {
 		name     string
 		damage   func(t *testing.T, dir string)
