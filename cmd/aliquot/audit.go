@@ -13,7 +13,6 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
-	"github.com/aliquot-engine/aliquot/services/audit/replay"
 	"github.com/aliquot-engine/aliquot/services/audit/statement"
 )
 
@@ -48,27 +47,6 @@ func printChecks(w io.Writer, list []check.Check) {
 		}
 		fmt.Fprintln(w)
 	}
-}
-
-type replayCommand struct{}
-
-func (replayCommand) Run(ctx context.Context, r *root) error {
-	var done replay.Result
-	if err := r.ask(ctx, http.MethodPost, "/v1/replay", nil, &done); err != nil {
-		return err
-	}
-	err := r.print(done, func(w io.Writer) {
-		if d := done.Difference; d != nil {
-			fmt.Fprintf(w, "different: %s\n  live      %s\n  replayed  %s\n", d.Where, d.Live, d.Replayed)
-			return
-		}
-		fmt.Fprintf(w, "identical: %d rows, %d of them journal rows, byte for byte; %d messages of LEDGER and PAYOUT\n", done.Rows, done.Journal, done.Messages)
-		fmt.Fprintf(w, "USAGE up to %d, CONTROL up to %d\njournal_hash %s\n", done.Usage, done.Control, done.JournalHash)
-	})
-	if err == nil && !done.Identical {
-		return errFalse
-	}
-	return err
 }
 
 type explainCommand struct {

@@ -14,9 +14,10 @@ import (
 )
 
 type logCommand struct {
-	Keys logKeysCommand `cmd:"" help:"Show the key that verifies the logs; it is made the first time."`
-	List logListCommand `cmd:"" help:"List the logs with what they have signed."`
-	Fsck logFsckCommand `cmd:"" help:"Compare every message with its second copy, its log and the cursor, while nothing runs; exit 1 where something differs."`
+	Keys   logKeysCommand   `cmd:"" help:"Show the key that verifies the logs; it is made the first time."`
+	List   logListCommand   `cmd:"" help:"List the logs with what they have signed."`
+	Export logExportCommand `cmd:"" help:"Pack second copies, logs, checkpoints and key into one folder or tar file, for replay --archives on another machine."`
+	Fsck   logFsckCommand   `cmd:"" help:"Compare every message with its second copy, its log and the cursor, while nothing runs; exit 1 where something differs."`
 }
 
 type logKeysCommand struct{}
@@ -84,7 +85,7 @@ func (logListCommand) Run(r *root) error {
 }
 
 type logFsckCommand struct {
-	Restore bool `help:"Repair the streams from their second copy; needs --as. What was damaged is kept in the folder damaged."`
+	Restore bool `help:"Repair streams and second copies from each other; needs --as. What was damaged is kept in the folder damaged."`
 }
 
 // examined is what log fsck says.
@@ -107,10 +108,9 @@ func (c *logFsckCommand) Run(ctx context.Context, r *root) (err error) {
 	if done.Streams, err = folder.Examine(ctx); err != nil {
 		return err
 	}
+	var lost error // what could not be restored
 	if c.Restore {
-		if done.Restored, err = folder.Restore(ctx, done.Streams, r.As, time.Now()); err != nil {
-			return err
-		}
+		done.Restored, lost = folder.Restore(ctx, done.Streams, r.As, time.Now())
 		if done.Streams, err = folder.Examine(ctx); err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func (c *logFsckCommand) Run(ctx context.Context, r *root) (err error) {
 	for _, e := range done.Streams {
 		done.OK = done.OK && e.OK()
 	}
-	if err := r.print(done, done.text); err != nil {
+	if err := errors.Join(r.print(done, done.text), lost); err != nil {
 		return err
 	}
 	if !done.OK {
@@ -137,8 +137,11 @@ func (c *logFsckCommand) Run(ctx context.Context, r *root) (err error) {
 func (d *examined) text(w io.Writer) {
 	for _, r := range d.Restored {
 		how := "its end was published again"
-		if r.Anew {
+		switch {
+		case r.Anew:
 			how = "it was made anew"
+		case r.Copy:
+			how = "its second copy was written anew"
 		}
 		fmt.Fprintf(w, "restored %s by %s: %s, %d messages\n", r.Stream, r.Actor, how, r.Messages)
 	}

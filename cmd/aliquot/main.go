@@ -45,7 +45,8 @@ type root struct {
 	Balances     balancesCommand     `cmd:"" help:"List the balances of accounts."`
 	Statement    statementCommand    `cmd:"" help:"Print the statement of a provider, a customer or a holder."`
 	Check        checkCommand        `cmd:"" help:"Verify every invariant; exit 1 and the first difference when one is false."`
-	Replay       replayCommand       `cmd:"" help:"Derive everything again from the streams and compare; exit 1 and the first difference."`
+	Replay       replayCommand       `cmd:"" help:"Derive everything again from the streams, or from archives alone, and compare; exit 1 and the first difference."`
+	State        stateCommand        `cmd:"" help:"Print the state root: everything that was derived from the streams, in one line."`
 	Explain      explainCommand      `cmd:"" help:"Show where a usage event, an entry, a distribution or a payout comes from and goes to."`
 	Log          logCommand          `cmd:"" help:"The verifiable logs of the streams, and their second copies."`
 	Receipt      receiptCommand      `cmd:"" help:"Make a file that proves a usage event, a journal row or a payout to anybody."`

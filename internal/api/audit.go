@@ -12,7 +12,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
-	"github.com/aliquot-engine/aliquot/services/audit/replay"
 	"github.com/aliquot-engine/aliquot/services/audit/statement"
 	"github.com/aliquot-engine/aliquot/services/audit/summary"
 )
@@ -42,16 +41,7 @@ func (s *Server) audits() {
 			}
 			return &answer[Checked]{Checked{check.All(list), list}}, nil
 		})
-	register(s, http.MethodPost, "/v1/replay", "replay", "Derive everything again from the streams and compare",
-		func(ctx context.Context, _ *struct{}) (*answer[replay.Result], error) {
-			result, err := replay.Run(ctx, replay.Sources{
-				Usage: s.Usage, Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout,
-			}, s.Store, "")
-			if err != nil {
-				return nil, err
-			}
-			return &answer[replay.Result]{result}, nil
-		})
+	s.replays()
 	register(s, http.MethodGet, "/v1/explain", "explain", "Where a figure comes from and goes to",
 		func(ctx context.Context, in *struct {
 			ID string `query:"id" required:"true" doc:"A payout, a distribution, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`

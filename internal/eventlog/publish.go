@@ -138,6 +138,9 @@ func (s *Stream) Publish(ctx context.Context, subject string, data []byte, optio
 // ones are stored all the same. data and the header must stay unchanged until
 // the future is done.
 func (s *Stream) PublishAsync(ctx context.Context, subject string, data []byte, options PublishOptions) (*Future, error) {
+	if s.source != nil {
+		return nil, fmt.Errorf("publishing to stream %s: %w", s.name, ErrReadOnly)
+	}
 	if !validSubject(subject) {
 		return nil, fmt.Errorf("publishing to stream %s: %w %.64q", s.name, ErrBadSubject, subject)
 	}

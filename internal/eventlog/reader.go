@@ -61,6 +61,15 @@ func (s *Stream) Read(ctx context.Context, from uint64, filter string) (*Reader,
 		ahead:  make(chan Message, aheadMessages),
 		last:   from - 1,
 	}
+	if s.source != nil {
+		if last := s.source.Last(); last < r.last {
+			return nil, fmt.Errorf("reading stream %s from %d: %w: it ends at %d", s.name, from, ErrRewound, last)
+		}
+		lifetime, stop := context.WithCancel(context.WithoutCancel(ctx))
+		r.stop = stop
+		go r.offline(lifetime)
+		return r, nil
+	}
 	iterator, err := r.open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading stream %s from %d: %w", s.name, from, err)

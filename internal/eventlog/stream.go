@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -43,6 +44,10 @@ type Stream struct {
 	created time.Time
 	bounded bool
 	handle  jetstream.Stream
+	source  Source // instead of a server's handle; see [Offline]
+
+	lasts sync.Mutex        // guards last
+	last  map[string]uint64 // position of the last message by subject, of a source
 
 	// The server drops what exceeds 128 MB in its ingest queue; these keep far
 	// below, and bound the memory of waiting publishers.
@@ -173,6 +178,9 @@ func (s *Stream) Created() time.Time { return s.created }
 
 // Last is the last position given, 0 when there is none.
 func (s *Stream) Last(ctx context.Context) (uint64, error) {
+	if s.source != nil {
+		return s.source.Last(), nil
+	}
 	info, err := s.handle.Info(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("reading the end of stream %s: %w", s.name, interrupted(err))
@@ -188,6 +196,9 @@ func (s *Stream) Info(ctx context.Context) (Info, error) {
 }
 
 func (s *Stream) info(ctx context.Context) (Info, time.Time, error) {
+	if s.source != nil {
+		return s.offlineInfo(), s.created, nil
+	}
 	info, err := s.handle.Info(ctx, jetstream.WithDeletedDetails(true))
 	if err != nil {
 		return Info{}, time.Time{}, fmt.Errorf("reading the extent of stream %s: %w", s.name, interrupted(err))
@@ -220,6 +231,13 @@ func (s *Stream) Get(ctx context.Context, seq uint64) (Message, error) {
 	if seq == 0 {
 		return Message{}, fmt.Errorf("reading stream %s at 0: %w", s.name, ErrNotFound)
 	}
+	if s.source != nil {
+		m, err := s.source.Get(ctx, seq)
+		if err != nil {
+			return Message{}, fmt.Errorf("reading stream %s at %d: %w", s.name, seq, err)
+		}
+		return m, nil
+	}
 	raw, err := s.handle.GetMsg(ctx, seq)
 	if err != nil {
 		return Message{}, fmt.Errorf("reading stream %s at %d: %w", s.name, seq, interrupted(err))
@@ -230,6 +248,13 @@ func (s *Stream) Get(ctx context.Context, seq uint64) (Message, error) {
 // GetLastFor reads the last message of a subject; ErrNotFound when there is
 // none.
 func (s *Stream) GetLastFor(ctx context.Context, subject string) (Message, error) {
+	if s.source != nil {
+		m, err := s.offlineLast(ctx, subject)
+		if err != nil {
+			return Message{}, fmt.Errorf("reading the last %s of stream %s: %w", subject, s.name, err)
+		}
+		return m, nil
+	}
 	raw, err := s.handle.GetLastMsgForSubject(ctx, subject)
 	if err != nil {
 		return Message{}, fmt.Errorf("reading the last %s of stream %s: %w", subject, s.name, interrupted(err))

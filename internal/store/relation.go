@@ -175,3 +175,29 @@ func less(a, b any) bool {
 	}
 	return false
 }
+
+// Rows calls each for the rows of a relation, in their order. each neither keeps
+// nor changes the row.
+func (s *Snapshot) Rows(relation Relation, each func(row []Field) error) error {
+	if err := s.rows(relation, each); err != nil {
+		return fmt.Errorf("reading %s: %w", relation.Name, err)
+	}
+	return nil
+}
+
+func (s *Snapshot) rows(relation Relation, each func(row []Field) error) error {
+	rows, err := s.conn.Walk(relation.query)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for {
+		row, err := next(rows)
+		if err != nil || row == nil {
+			return err
+		}
+		if err := each(row); err != nil {
+			return err
+		}
+	}
+}

@@ -15,6 +15,7 @@ package sqlite
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -53,6 +54,19 @@ func Open(path string) (*store.DB, error) {
 		return nil, err
 	}
 	return store.New(db, nil), nil
+}
+
+// OpenScratch is Open for a store that nobody needs after the process: nothing is
+// synced, and a power cut leaves a file that is good for nothing.
+func OpenScratch(path string) (*store.DB, error) {
+	db, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pragmas(db.conn, "synchronous=OFF"); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the store %s: %w", path, err), db.Close())
+	}
+	return store.New(db), nil
 }
 
 func open(path string) (*engine, error) {

@@ -201,26 +201,35 @@ func (a *Archive) append(m Message) error {
 			return err
 		}
 	}
-	b := a.body[:0]
+	b, err := appendRecord(a.body[:0], m)
+	if err != nil {
+		return err
+	}
+	a.body = b
+	if _, err := a.buffer.Write(b); err != nil {
+		return err
+	}
+	_, err = a.buffer.Write(m.Data)
+	return err
+}
+
+// appendRecord appends a record without the data, which follows it.
+func appendRecord(b []byte, m Message) ([]byte, error) {
+	begin := len(b)
 	b = append(b, make([]byte, headBytes)...)
 	b = binary.AppendUvarint(b, m.Position)
 	b = binary.AppendVarint(b, m.Time.UnixNano())
 	b = appendText(b, m.Subject)
 	b = appendText(b, m.ID)
 	b = append(b, m.SHA256[:]...)
-	a.body = b
-	body := b[headBytes:]
+	body := b[begin+headBytes:]
 	sum := crc32.Update(crc32.Checksum(body, castagnoli), castagnoli, m.Data)
 	if len(body)+len(m.Data) > maxBody || len(m.Subject) > maxText || len(m.ID) > maxText {
-		return errors.New("message is too large")
+		return b, errors.New("message is too large")
 	}
-	binary.LittleEndian.PutUint32(b, uint32(len(body)+len(m.Data)))
-	binary.LittleEndian.PutUint32(b[4:], sum)
-	if _, err := a.buffer.Write(b); err != nil {
-		return err
-	}
-	_, err := a.buffer.Write(m.Data)
-	return err
+	binary.LittleEndian.PutUint32(b[begin:], uint32(len(body)+len(m.Data)))
+	binary.LittleEndian.PutUint32(b[begin+4:], sum)
+	return b, nil
 }
 
 // begin starts the file of a position, after syncing the one before.

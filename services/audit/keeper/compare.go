@@ -93,7 +93,7 @@ func compare(ctx context.Context, stream *eventlog.Stream, log reader, size uint
 		if err != nil {
 			return nil, err
 		}
-		if leaf.hash != m.SHA256 {
+		if leaf.Data != m.SHA256 {
 			return nil, &Difference{Stream: stream.Name(), First: m.Position, Last: m.Position, Side: SideArchive, Problem: "altered: it has not the hash that the log has signed"}
 		}
 		if d, err := look(ctx, stream, m.Position, leaf); err != nil || d != nil {
@@ -139,39 +139,41 @@ func archivedTail(dir, stream string, from, to uint64) (tail []summary, err erro
 	}
 }
 
-// signed is what a leaf says of a message.
-type signed struct {
-	hash    tlog.Hash
-	subject string // empty: the leaf does not say
+// Signed is what a leaf says of a message.
+type Signed struct {
+	Position uint64
+	Data     tlog.Hash // SHA-256 of the message's data
+	Subject  string    // empty: the leaf does not say
 }
 
 // leafOf reads the leaf of a position.
-func leafOf(log reader, stream string, position uint64) (signed, error) {
+func leafOf(log reader, stream string, position uint64) (Signed, error) {
 	data, err := log.Leaf(position - 1)
 	if err != nil {
-		return signed{}, &Difference{Stream: stream, First: position, Last: position, Side: SideLog, Problem: err.Error()}
+		return Signed{}, &Difference{Stream: stream, First: position, Last: position, Side: SideLog, Problem: err.Error()}
 	}
-	s, at, err := readLeaf(data)
-	if err == nil && at != position {
-		err = fmt.Errorf("the leaf is of position %d", at)
+	s, err := ReadLeaf(data)
+	if err == nil && s.Position != position {
+		err = fmt.Errorf("the leaf is of position %d", s.Position)
 	}
 	if err != nil {
-		return signed{}, &Difference{Stream: stream, First: position, Last: position, Side: SideLog, Problem: err.Error()}
+		return Signed{}, &Difference{Stream: stream, First: position, Last: position, Side: SideLog, Problem: err.Error()}
 	}
 	return s, nil
 }
 
-func readLeaf(data []byte) (s signed, position uint64, err error) {
+// ReadLeaf reads a leaf of any stream.
+func ReadLeaf(data []byte) (Signed, error) {
 	if len(data) > 0 && data[0] == 'U' {
 		leaf, err := tlog.DecodeUsageLeaf(data)
-		return signed{hash: leaf.Data}, leaf.Position, err
+		return Signed{Position: leaf.Position, Data: leaf.Data}, err
 	}
 	leaf, err := tlog.DecodeStreamLeaf(data)
-	return signed{hash: leaf.Data, subject: leaf.Subject}, leaf.Position, err
+	return Signed{Position: leaf.Position, Data: leaf.Data, Subject: leaf.Subject}, err
 }
 
 // look compares a stream's message with its leaf.
-func look(ctx context.Context, stream *eventlog.Stream, position uint64, leaf signed) (*Difference, error) {
+func look(ctx context.Context, stream *eventlog.Stream, position uint64, leaf Signed) (*Difference, error) {
 	d := &Difference{Stream: stream.Name(), First: position, Last: position, Side: SideStream}
 	m, err := stream.Get(ctx, position)
 	switch {
@@ -184,11 +186,11 @@ func look(ctx context.Context, stream *eventlog.Stream, position uint64, leaf si
 		// What the server cannot read itself it refuses in words of its own.
 		d.Problem = "unreadable: " + err.Error()
 		return d, nil
-	case hashOf(m.Data) != leaf.hash:
-		d.Problem = fmt.Sprintf("altered: SHA-256 %x, signed %x", hashOf(m.Data), leaf.hash)
+	case hashOf(m.Data) != leaf.Data:
+		d.Problem = fmt.Sprintf("altered: SHA-256 %x, signed %x", hashOf(m.Data), leaf.Data)
 		return d, nil
-	case leaf.subject != "" && leaf.subject != m.Subject:
-		d.Problem = fmt.Sprintf("altered: subject %s, signed %s", m.Subject, leaf.subject)
+	case leaf.Subject != "" && leaf.Subject != m.Subject:
+		d.Problem = fmt.Sprintf("altered: subject %s, signed %s", m.Subject, leaf.Subject)
 		return d, nil
 	}
 	return nil, nil

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
@@ -138,49 +139,53 @@ type Restored struct {
 	Actor    string        `json:"actor"`
 	Stream   string        `json:"stream"`
 	Anew     bool          `json:"anew" doc:"The stream was made anew: the damaged one lies in the folder damaged."`
-	Messages uint64        `json:"messages" doc:"That were published from the second copy."`
+	Copy     bool          `json:"copy" doc:"It was the second copy that was written anew: the damaged files lie in the folder damaged."`
+	Messages uint64        `json:"messages" doc:"That were published from the second copy, or written into it."`
 	Reasons  []*Difference `json:"reasons"`
 }
 
-// Restore repairs the stream side of what was examined, in the name of an actor.
-// Where only its end is missing, that is published again; otherwise the damaged
-// stream is put aside and made anew from the second copy, with the same messages
-// at the same positions, and the cursors in it are told. A stream of which the
-// second copy or the log is damaged too is left as it is, with an error.
+// Restore repairs what was examined, in the name of an actor: first second copies
+// from their streams, then streams from their second copies. Where only the end
+// of a stream is missing, that is published again; otherwise the damaged stream
+// is put aside and made anew, with the same messages at the same positions, and
+// the cursors in it are told. The log decides what a message was: where that is
+// damaged, or a position is whole on neither side, nothing of that stream is
+// changed. The others are restored, and the error says what could not be.
 func (f *Folder) Restore(ctx context.Context, list []*Examination, actor string, now time.Time) (done []Restored, err error) {
-	var anew []*Examination
+	var problems []error
+	var able []*Examination
+	aside := filepath.Join(f.dir, "damaged", now.UTC().Format("20060102T150405.000000000Z"))
 	for _, e := range list {
-		damage := e.Damage()
-		if damage == Whole {
-			continue
+		r, err := f.mend(ctx, e, aside)
+		if err == nil && e.Damage() != Whole {
+			err = e.Restorable()
 		}
-		if err := e.Restorable(); err != nil {
-			return nil, err
-		}
-		if damage == Altered {
-			if e.stream != nil {
-				if err := e.Save(ctx); err != nil {
-					return nil, err
-				}
+		if r != nil {
+			r.Time, r.Actor = now.UTC(), actor
+			if err := f.note(*r); err != nil {
+				return done, err
 			}
-			anew = append(anew, e)
+			done = append(done, *r)
+		}
+		if err == nil && e.Damage() == Altered && e.stream != nil {
+			err = e.Save(ctx)
+		}
+		switch {
+		case err != nil:
+			problems = append(problems, err)
+		case e.Damage() != Whole:
+			able = append(able, e)
 		}
 	}
-	if len(anew) > 0 {
-		if err := f.putAside(ctx, anew, now); err != nil {
-			return nil, err
-		}
+	if err := f.putAside(ctx, able, aside); err != nil {
+		return done, err
 	}
-	for _, e := range list {
-		damage := e.Damage()
-		if damage == Whole {
-			continue
-		}
+	for _, e := range able {
 		stream, err := f.stream(ctx, e.Stream)
 		if err != nil {
 			return done, err
 		}
-		r := Restored{Time: now.UTC(), Actor: actor, Stream: e.Stream, Anew: damage == Altered, Reasons: e.Differences}
+		r := Restored{Time: now.UTC(), Actor: actor, Stream: e.Stream, Anew: e.Damage() == Altered, Reasons: e.Differences}
 		if r.Messages, err = Restore(ctx, stream, f.dir); err != nil {
 			return done, err
 		}
@@ -189,7 +194,28 @@ func (f *Folder) Restore(ctx context.Context, list []*Examination, actor string,
 		}
 		done = append(done, r)
 	}
-	return done, nil
+	return done, errors.Join(problems...)
+}
+
+// mend writes a damaged second copy anew; nil where it is whole.
+func (f *Folder) mend(ctx context.Context, e *Examination, aside string) (*Restored, error) {
+	if !e.copyDamaged() {
+		return nil, nil
+	}
+	if err := e.mendable(); err != nil {
+		return nil, err
+	}
+	var reasons []*Difference
+	for _, d := range e.Differences {
+		if d.Side == SideArchive {
+			reasons = append(reasons, d)
+		}
+	}
+	taken, err := e.mend(ctx, aside)
+	if err != nil {
+		return nil, fmt.Errorf("restoring %s: %w", e.Stream, err)
+	}
+	return &Restored{Stream: e.Stream, Copy: true, Messages: taken, Reasons: reasons}, nil
 }
 
 // Rebind tells the cursors in the streams that are whole again where they are.
@@ -206,13 +232,17 @@ func (f *Folder) Rebind(ctx context.Context, list []*Examination) error {
 	return nil
 }
 
-// putAside moves damaged streams out of the server's folder while it is stopped.
-func (f *Folder) putAside(ctx context.Context, list []*Examination, now time.Time) error {
+// putAside moves streams that are to be made anew out of the server's folder
+// while it is stopped.
+func (f *Folder) putAside(ctx context.Context, list []*Examination, aside string) error {
+	list = slices.DeleteFunc(slices.Clone(list), func(e *Examination) bool { return e.Damage() != Altered })
+	if len(list) == 0 {
+		return nil
+	}
 	if err := f.log.Close(); err != nil {
 		return err
 	}
 	f.log = nil
-	aside := filepath.Join(f.dir, "damaged", now.UTC().Format("20060102T150405.000000000Z"))
 	if err := os.MkdirAll(aside, 0o700); err != nil {
 		return err
 	}

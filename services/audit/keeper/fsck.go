@@ -175,7 +175,7 @@ func (e *Examination) judge(ctx context.Context, p uint64, have *archive.Message
 		e.add(&Difference{First: p, Last: p, Side: SideArchive, Problem: "altered: the data has not its own SHA-256"})
 		have = nil
 	}
-	var leaf signed
+	var leaf Signed
 	switch {
 	case p <= e.Logged && e.log != nil:
 		var err error
@@ -184,14 +184,14 @@ func (e *Examination) judge(ctx context.Context, p uint64, have *archive.Message
 			return nil // Told by the log's own check; nothing is left to decide by.
 		}
 		if err != nil {
-			leaf = signed{hash: have.SHA256, subject: have.Subject}
+			leaf = Signed{Position: p, Data: have.SHA256, Subject: have.Subject}
 		}
 	case have != nil:
-		leaf = signed{hash: have.SHA256, subject: have.Subject}
+		leaf = Signed{Position: p, Data: have.SHA256, Subject: have.Subject}
 	default:
 		return nil // In the stream only: not kept yet.
 	}
-	if have != nil && have.SHA256 != leaf.hash {
+	if have != nil && have.SHA256 != leaf.Data {
 		e.add(&Difference{First: p, Last: p, Side: SideArchive, Problem: "altered: it has not the hash that the log has signed"})
 	}
 	d, err := look(ctx, e.stream, p, leaf)

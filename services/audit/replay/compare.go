@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -153,14 +154,13 @@ func sentence(p ledger.Posting) string {
 	return s
 }
 
-// ledger compares LEDGER with the journal rows that settle derived, as far as
-// they are known to be there.
-func (r *replay) ledger(ctx context.Context, derived *store.Snapshot) error {
-	writers, err := r.live.Writers()
+// ledger compares LEDGER with the journal rows that settle derived.
+func (r *replay) ledger(ctx context.Context, derived *store.Snapshot, until target) error {
+	writers, err := derived.Writers()
 	if err != nil {
 		return err
 	}
-	derivedWriters, err := derived.Writers()
+	relayed, err := r.relayed()
 	if err != nil {
 		return err
 	}
@@ -168,36 +168,9 @@ func (r *replay) ledger(ctx context.Context, derived *store.Snapshot) error {
 		if !strings.HasPrefix(w.Name, "settle-") {
 			continue
 		}
-		for _, d := range derivedWriters {
-			if d.Name != w.Name {
-				continue
-			}
-			t := &tail{stream: r.from.Ledger, writer: w.Name, through: w.Relayed}
-			err := t.walk(ctx, func(each func(uint64, []byte) error) error {
-				return derived.Journal(d, 1, func(row store.Written) error { return each(row.Number, row.Record) })
-			})
-			r.result.Messages += t.equal
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// payout compares PAYOUT with what distribute derived for it.
-func (r *replay) payout(ctx context.Context, derived *store.Snapshot) error {
-	writers, err := r.live.Writers()
-	if err != nil {
-		return err
-	}
-	for _, w := range writers {
-		if w.Name != store.DistributeWriter {
-			continue
-		}
-		t := &tail{stream: r.from.Payout, writer: w.Name, through: w.Relayed}
+		t := r.tail(r.from.Ledger, w.Name, relayed, until)
 		err := t.walk(ctx, func(each func(uint64, []byte) error) error {
-			return derived.PayoutMessages(func(m distribution.Outgoing) error { return each(m.Number, m.Data) })
+			return derived.Journal(w, 1, func(row store.Written) error { return each(row.Number, row.Record) })
 		})
 		r.result.Messages += t.equal
 		if err != nil {
@@ -207,60 +180,127 @@ func (r *replay) payout(ctx context.Context, derived *store.Snapshot) error {
 	return nil
 }
 
+// payout compares PAYOUT with what distribute derived for it.
+func (r *replay) payout(ctx context.Context, derived *store.Snapshot, until target) error {
+	relayed, err := r.relayed()
+	if err != nil {
+		return err
+	}
+	t := r.tail(r.from.Payout, store.DistributeWriter, relayed, until)
+	err = t.walk(ctx, func(each func(uint64, []byte) error) error {
+		return derived.PayoutMessages(func(m distribution.Outgoing) error { return each(m.Number, m.Data) })
+	})
+	r.result.Messages += t.equal
+	return err
+}
+
+// relayed is how far each writer's messages are known to be published; nil where
+// nobody says.
+func (r *replay) relayed() (map[string]uint64, error) {
+	if r.live == nil {
+		return nil, nil
+	}
+	writers, err := r.live.Writers()
+	known := map[string]uint64{}
+	for _, w := range writers {
+		known[w.Name] = w.Relayed
+	}
+	return known, err
+}
+
+func (r *replay) tail(stream *eventlog.Stream, writer string, relayed map[string]uint64, until target) *tail {
+	t := &tail{stream: stream, writer: writer}
+	if relayed != nil {
+		t.through = relayed[writer]
+		if !until.behind {
+			t.ended = r.ended[stream.Name()]
+		}
+	}
+	return t
+}
+
 // tail walks a writer's messages in a stream beside the rows that they are of.
 // A message carries its writer and number as its id.
 type tail struct {
 	stream  *eventlog.Stream
 	writer  string
-	through uint64 // rows up to this one are there
+	through uint64 // rows up to this one are known to be there; others may be
+	ended   uint64 // messages up to this position are of rows that were derived
 	equal   uint64
 }
 
+// errEnough ends a walk where the stream does.
+var errEnough = errors.New("the stream ends")
+
 func (t *tail) walk(ctx context.Context, rows func(each func(number uint64, data []byte) error) error) error {
 	last, err := t.stream.Last(ctx)
-	if err != nil || t.through == 0 {
-		return err
-	}
-	if last == 0 {
-		return &Difference{Where: t.stream.Name(), Live: "no message", Replayed: fmt.Sprintf("%d of %s are published", t.through, t.writer)}
-	}
-	reader, err := t.stream.Read(ctx, 1, "")
 	if err != nil {
 		return err
 	}
-	defer reader.Stop()
-	at := uint64(0)
-	seen := uint64(0)
+	w := &published{tail: t, last: last}
+	if last > 0 {
+		if w.reader, err = t.stream.Read(ctx, 1, ""); err != nil {
+			return err
+		}
+		defer w.reader.Stop()
+	}
 	err = rows(func(number uint64, data []byte) error {
-		if number > t.through {
-			return nil
-		}
-		seen = number
+		m, have, ok, err := w.next(ctx)
 		id := fmt.Sprintf("%s-%d", t.writer, number)
-		for at < last {
-			m, err := reader.Next(ctx)
-			if err != nil {
-				return err
-			}
-			at = m.Seq
-			if have := m.Header.Get(nats.MsgIdHdr); have != id {
-				if strings.HasPrefix(have, t.writer+"-") {
-					return &Difference{Where: fmt.Sprintf("%s position %d", t.stream.Name(), at), Live: "message " + have, Replayed: "message " + id}
-				}
-				continue // of another writer
-			}
-			if !bytes.Equal(m.Data, data) {
-				return t.differs(at, m.Data, data)
-			}
-			t.equal++
-			return nil
+		switch {
+		case err != nil:
+			return err
+		case !ok && number <= t.through:
+			return &Difference{Where: t.stream.Name(), Live: fmt.Sprintf("ends at %d", last), Replayed: "message " + id}
+		case !ok:
+			return errEnough
+		case have != id:
+			return &Difference{Where: fmt.Sprintf("%s position %d", t.stream.Name(), m.Seq), Live: "message " + have, Replayed: "message " + id}
+		case !bytes.Equal(m.Data, data):
+			return t.differs(m.Seq, m.Data, data)
 		}
-		return &Difference{Where: t.stream.Name(), Live: fmt.Sprintf("ends at %d", last), Replayed: "message " + id}
+		t.equal++
+		return nil
 	})
-	if err == nil && seen < t.through {
-		return &Difference{Where: t.stream.Name(), Live: fmt.Sprintf("%d messages of %s are published", t.through, t.writer), Replayed: fmt.Sprintf("there are %d", seen)}
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	if err != nil || t.ended == 0 {
+		return err
+	}
+	m, have, ok, err := w.next(ctx)
+	if err == nil && ok && m.Seq <= t.ended {
+		return &Difference{Where: fmt.Sprintf("%s position %d", t.stream.Name(), m.Seq), Live: "message " + have, Replayed: "no such message"}
 	}
 	return err
+}
+
+// published reads the messages of one writer in order.
+type published struct {
+	*tail
+	reader *eventlog.Reader
+	last   uint64
+	at     uint64
+}
+
+// next returns the writer's next message and its id; ok is false where there is
+// none. A message that no writer of ours can have written is a difference.
+func (w *published) next(ctx context.Context) (m eventlog.Message, id string, ok bool, err error) {
+	for w.at < w.last {
+		if m, err = w.reader.Next(ctx); err != nil {
+			return m, "", false, err
+		}
+		w.at = m.Seq
+		id = m.Header.Get(nats.MsgIdHdr)
+		if strings.HasPrefix(id, w.writer+"-") {
+			return m, id, true, nil
+		}
+		if !strings.HasPrefix(id, "settle-") || w.writer == store.DistributeWriter {
+			return m, "", false, &Difference{Where: fmt.Sprintf("%s position %d", w.stream.Name(), m.Seq),
+				Live: fmt.Sprintf("a message with id %.60q", id), Replayed: "no such message"}
+		}
+	}
+	return eventlog.Message{}, "", false, nil
 }
 
 func (t *tail) differs(at uint64, live, replayed []byte) error {

@@ -1,14 +1,19 @@
 // Package replay derives everything anew from the streams, in a fresh store, and
-// compares it with the store that is live.
+// compares it with what is known of the same positions elsewhere.
 //
-// The method: in one snapshot of the live store, the loops of settle and
-// distribute run from the first message to the positions of its cursors, into a
-// store in a temporary folder, publishing nothing. Then every part of the two
-// stores is walked side by side: journal rows byte for byte, balances,
-// outcomes, tallies, suspense, distributions, shares, entitlements, payouts.
-// What settle derived is compared with LEDGER before distribute reads it, so
-// that distribute too rests on USAGE, CONTROL and REGISTER alone; what
-// distribute derived is compared with PAYOUT.
+// The method: the loops of settle and distribute run from the first message to
+// given positions, into a store in a temporary folder, publishing nothing. The
+// streams may be those of the running services or be read from archives. Where
+// there is a live store, the loops run to its cursors, and every part of the two
+// stores is walked side by side: journal rows byte for byte, balances, outcomes,
+// tallies, suspense, distributions, shares, entitlements, payouts. Where there is
+// none, the state root says the same in one line. What settle derived is
+// compared with LEDGER before distribute reads it, so that distribute too rests
+// on USAGE, CONTROL and REGISTER alone; what distribute derived is compared with
+// PAYOUT.
+//
+// A shadow replay ([Config.Cards]) derives what would have been, and is compared
+// with what was by account.
 //
 // # Invariants
 //
@@ -17,52 +22,76 @@
 //     its own, and differs from them in that it publishes nothing.
 //   - First difference: the earliest in the order in which one thing follows
 //     from another, with both sides.
+//   - Whole cuts: a replay ends where settlement cuts, and says where.
+//   - Bounded: memory does not grow with the length of the streams. A shadow
+//     replay keeps 16 bytes of each journal row.
 package replay
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
-	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/pkg/ledger"
-	"github.com/aliquot-engine/aliquot/pkg/settlement"
-	"github.com/aliquot-engine/aliquot/services/distribute"
-	"github.com/aliquot-engine/aliquot/services/settle"
-	"github.com/aliquot-engine/aliquot/services/settle/posting"
+	"github.com/aliquot-engine/aliquot/services/audit/state"
 )
 
 // Sources are the streams that everything follows from.
 type Sources struct {
-	Usage, Control, Register, Ledger, Payout *eventlog.Stream
+	Usage                             []*eventlog.Stream // one a partition, found by name
+	Control, Register, Ledger, Payout *eventlog.Stream
 }
 
-// Result says whether the streams give what the store has.
+// Config says what to replay and what to compare it with.
+type Config struct {
+	From Sources
+	// Live is the store to compare with; nil: none.
+	Live *store.DB
+	// Expected is what somebody says of the state at the positions that are in it;
+	// nil: nobody. Not together with Live.
+	Expected *state.State
+	// At is where to end; the zero value means at Live's cursors, at Expected's
+	// positions, or at the last cut that the streams have everything for.
+	At AsOf
+	// Cards replace those of the same name from decision Since on: a shadow
+	// replay. 0: from the first declaration of each.
+	Cards []events.CardDeclared
+	Since uint64
+	// Balances asks for the balances of every account.
+	Balances bool
+	// Dir is where the temporary folder is made; empty: that of temporary files.
+	Dir string
+}
+
+// Result says what the streams give, and whether that is what is known.
 type Result struct {
-	Identical   bool        `json:"identical"`
-	JournalHash string      `json:"journal_hash" doc:"Of what was derived."`
-	Usage       uint64      `json:"usage_position" doc:"USAGE was read up to here."`
-	Control     uint64      `json:"control_position" doc:"CONTROL was in effect up to here."`
-	Rows        uint64      `json:"rows" doc:"Rows that are equal, of every table."`
-	Journal     uint64      `json:"journal_rows" doc:"Journal rows among them, equal byte for byte."`
-	Messages    uint64      `json:"messages" doc:"Messages of LEDGER and PAYOUT that are equal."`
-	Difference  *Difference `json:"difference,omitempty" doc:"The first one."`
+	Identical   bool         `json:"identical" doc:"Everything that was compared is equal."`
+	State       *state.State `json:"state,omitempty" doc:"What was derived; absent where a difference ended the replay before."`
+	JournalHash string       `json:"journal_hash" doc:"Of what was derived."`
+	AsOf        string       `json:"as_of,omitempty" doc:"Which position was asked for."`
+	Usage       uint64       `json:"usage_position" doc:"USAGE was read up to here; the positions of every partition are in the state."`
+	Control     uint64       `json:"control_position" doc:"CONTROL was in effect up to here."`
+	Rows        uint64       `json:"rows" doc:"Rows that are equal in the live store, of every table."`
+	Journal     uint64       `json:"journal_rows" doc:"Journal rows that were derived."`
+	Messages    uint64       `json:"messages" doc:"Messages of LEDGER and PAYOUT that are equal."`
+	Difference  *Difference  `json:"difference,omitempty" doc:"The first one."`
+	SignedBy    string       `json:"signed_by,omitempty" doc:"Key that has signed the archives which were read."`
+	Balances    []Balance    `json:"balances,omitempty" doc:"Of every account."`
+	Shadow      bool         `json:"shadow,omitempty" doc:"What would have been with other cards."`
+	Accounts    []Account    `json:"accounts,omitempty" doc:"Accounts whose balances differ from what was compared with."`
 }
 
 // Difference is what is not the same on both sides. A side without anything
 // says so in words.
 type Difference struct {
 	Where    string `json:"where" doc:"Table or stream, and key."`
-	Live     string `json:"live" doc:"What the live store, or the stream, has."`
+	Live     string `json:"live" doc:"What the live store, the stream, or whoever was compared with has."`
 	Replayed string `json:"replayed" doc:"What the streams give."`
 }
 
@@ -70,33 +99,31 @@ func (d *Difference) Error() string {
 	return fmt.Sprintf("%s: live %s, replayed %s", d.Where, d.Live, d.Replayed)
 }
 
-const (
-	// stall is how long the settler may go without a cut before it is thought
-	// to wait for one that never comes. A cut takes a second at most.
-	stall = 2 * time.Minute
-	look  = 100 * time.Millisecond
-)
-
-// Run replays into a folder of its own below dir ("": that of temporary files),
-// and removes it. An error means that the replay could not be made, not that
-// something differs. It takes as long as settling everything did, and keeps the
-// live store's WAL from shrinking meanwhile.
-func Run(ctx context.Context, from Sources, live *store.DB, dir string) (result Result, err error) {
-	folder, err := os.MkdirTemp(dir, "aliquot-replay-")
+// Run replays into a folder of its own and removes it. An error means that the
+// replay could not be made, not that something differs. It takes as long as
+// settling everything did, and keeps the live store's WAL from shrinking
+// meanwhile.
+func Run(ctx context.Context, config Config) (result Result, err error) {
+	folder, err := os.MkdirTemp(config.Dir, "aliquot-replay-")
 	if err != nil {
 		return Result{}, fmt.Errorf("replaying: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	r := &replay{from: from, folder: folder}
-	err = live.Snapshot(ctx, func(snapshot *store.Snapshot) error {
-		r.live = snapshot
-		return r.run(ctx)
-	})
+	r := &replay{config: config, from: config.From, folder: folder}
+	r.result.AsOf, r.result.Shadow = config.At.String(), len(config.Cards) > 0
+	if config.Live == nil {
+		err = r.run(ctx)
+	} else if err = r.ends(ctx); err == nil {
+		err = config.Live.Snapshot(ctx, func(snapshot *store.Snapshot) error {
+			r.live = snapshot
+			return r.run(ctx)
+		})
+	}
 	var difference *Difference
 	if errors.As(err, &difference) {
 		r.result.Difference, err = difference, nil
 	} else if err == nil {
-		r.result.Identical = true
+		r.result.Identical = len(r.result.Accounts) == 0
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("replaying: %w", err)
@@ -106,39 +133,81 @@ func Run(ctx context.Context, from Sources, live *store.DB, dir string) (result 
 
 // replay is one run.
 type replay struct {
+	config Config
 	from   Sources
 	folder string
-	live   *store.Snapshot
+	live   *store.Snapshot   // nil where there is none
+	ended  map[string]uint64 // where LEDGER and PAYOUT ended before live was taken
 	result Result
 }
 
-func (r *replay) run(ctx context.Context) (err error) {
-	fresh, err := sqlite.Open(filepath.Join(r.folder, "ledger.db"))
+// ends notes where the streams end that are published from the store: what is
+// there before a snapshot of it follows from what is in the snapshot.
+func (r *replay) ends(ctx context.Context) (err error) {
+	r.ended = map[string]uint64{}
+	for _, stream := range []*eventlog.Stream{r.from.Ledger, r.from.Payout} {
+		if r.ended[stream.Name()], err = stream.Last(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compared reports whether the live store is at the positions that are replayed.
+func (r *replay) compared() bool {
+	return r.live != nil && r.config.At.zero() && len(r.config.Cards) == 0
+}
+
+func (r *replay) run(ctx context.Context) error {
+	until, err := r.until(ctx)
+	if err != nil {
+		return err
+	}
+	if len(r.config.Cards) == 0 {
+		return r.whole(ctx, until, r.finish)
+	}
+	was, err := r.was(ctx, until)
+	if err != nil {
+		return err
+	}
+	return r.shadow(ctx, until, was)
+}
+
+// whole derives everything as it was and calls done with it.
+func (r *replay) whole(ctx context.Context, until target, done func(*store.Snapshot) error) (err error) {
+	const name = "whole"
+	fresh, err := sqlite.OpenScratch(filepath.Join(r.folder, name+".db"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fresh.Close()) }()
-	cursors, err := r.live.Cursors()
-	if err != nil {
-		return err
-	}
-	for _, c := range cursors {
-		if c.Stream != r.from.Usage.Name() {
-			return fmt.Errorf("the cursor of partition %d is in stream %s, not in %s", c.Partition, c.Stream, r.from.Usage.Name())
-		}
-		if err := r.settle(ctx, fresh, c); err != nil {
+	for _, p := range until.partitions {
+		if err := r.settle(ctx, name, fresh, p); err != nil {
 			return err
 		}
-	}
-	done, err := r.live.DistributeCursor()
-	if err != nil {
-		return err
 	}
 	// What was settled is compared first: distribute rests on it.
-	err = fresh.Snapshot(ctx, func(derived *store.Snapshot) error {
-		if err := r.hash(derived); err != nil {
+	err = fresh.Snapshot(ctx, func(derived *store.Snapshot) error { return r.settled(ctx, derived, until) })
+	if err != nil {
+		return err
+	}
+	if err := r.distribute(ctx, fresh, r.from, until.distributed); err != nil {
+		return err
+	}
+	return fresh.Snapshot(ctx, func(derived *store.Snapshot) error {
+		if err := r.distributed(ctx, derived, until); err != nil {
 			return err
 		}
+		return done(derived)
+	})
+}
+
+// settled compares what settle derived.
+func (r *replay) settled(ctx context.Context, derived *store.Snapshot, until target) (err error) {
+	if r.result.JournalHash, err = state.JournalHash(derived); err != nil {
+		return err
+	}
+	if r.compared() {
 		for _, relation := range store.Relations(0) {
 			if relation.Settled {
 				if err := r.compare(derived, relation); err != nil {
@@ -146,16 +215,18 @@ func (r *replay) run(ctx context.Context) (err error) {
 				}
 			}
 		}
-		return r.ledger(ctx, derived)
-	})
-	if err != nil {
-		return err
 	}
-	if err := r.distribute(ctx, fresh, done.Control.Position); err != nil {
-		return err
-	}
-	return fresh.Snapshot(ctx, func(derived *store.Snapshot) error {
+	return r.ledger(ctx, derived, until)
+}
+
+// distributed compares what distribute derived.
+func (r *replay) distributed(ctx context.Context, derived *store.Snapshot, until target) error {
+	if r.compared() {
 		now, err := derived.DistributeCursor()
+		if err != nil {
+			return err
+		}
+		done, err := r.live.DistributeCursor()
 		if err != nil {
 			return err
 		}
@@ -166,147 +237,72 @@ func (r *replay) run(ctx context.Context) (err error) {
 				}
 			}
 		}
-		if err := r.payout(ctx, derived); err != nil {
-			return err
-		}
-		return r.hash(derived)
-	})
+	}
+	return r.payout(ctx, derived, until)
 }
 
-// settle runs the settler from the first message to a cursor.
-func (r *replay) settle(ctx context.Context, fresh *store.DB, until settlement.Cursor) (err error) {
-	r.result.Usage, r.result.Control = until.Position, until.Control
-	usage := r.from.Usage
-	store, cursor, err := fresh.Settle(ctx, until.Partition, usage.Name(), usage.Created().UnixNano(), "replay")
-	if err != nil || until.Position == 0 {
+// finish says what was derived, and compares it with what others say of it.
+func (r *replay) finish(derived *store.Snapshot) (err error) {
+	if r.result.State, err = state.Of(derived); err != nil {
 		return err
 	}
-	for _, end := range []struct {
-		stream   *eventlog.Stream
-		position uint64
-	}{{usage, until.Position}, {r.from.Control, until.Control}} {
-		if err := reaches(ctx, end.stream, end.position, "the cursor"); err != nil {
+	r.result.JournalHash = r.result.State.JournalHash
+	if err := r.count(derived); err != nil {
+		return err
+	}
+	if r.config.Balances {
+		if r.result.Balances, err = balancesOf(derived); err != nil {
 			return err
 		}
 	}
-	identities, err := ids.Open(filepath.Join(r.folder, fmt.Sprint("ids-", until.Partition)))
-	if err != nil {
-		return err
+	if said := r.config.Expected; said != nil && said.Root != r.result.State.Root && r.config.At.zero() {
+		return different(said, r.result.State)
 	}
-	defer func() { err = errors.Join(err, identities.Close()) }()
-	settler := settle.New(settle.Config{
-		Partition: until.Partition, Usage: usage, Control: r.from.Control,
-		Store: store, Cursor: cursor, IDs: identities, Until: until.Position, Logger: quiet(),
-	})
-	running, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		watch(running, settler, until.Position, stop)
-	}()
-	err = settler.Run(running)
-	if cause := context.Cause(running); err != nil && cause != nil {
-		err = cause
-	}
-	stop(nil)
-	<-watched
-	if err != nil && ctx.Err() == nil {
-		if nowhere := r.cuts(ctx, until.Position); nowhere != nil {
-			return nowhere
-		}
+	return nil
+}
+
+func (r *replay) count(derived *store.Snapshot) error {
+	writers, err := derived.Writers()
+	r.result.Journal = 0
+	for _, w := range writers {
+		r.result.Journal += w.Rows
 	}
 	return err
 }
 
-// cuts reports a cursor at a message that does not end a cut.
-func (r *replay) cuts(ctx context.Context, position uint64) error {
-	m, err := r.from.Usage.Get(ctx, position)
-	if err != nil {
-		return err
-	}
-	var decoded events.Message
-	if _, err := decoded.Decode(m.Data, nil); err == nil && decoded.Kind != events.Batch || position%posting.CutEvery == 0 {
-		return nil
-	}
-	return &Difference{Where: "cursor", Live: fmt.Sprintf("position %d", position), Replayed: "no cut ends there"}
-}
-
-// watch ends a replay that does not come on: what the stream has at the cursor's
-// position ends no cut, or a barrier names a decision that never comes.
-func watch(ctx context.Context, settler *settle.Settler, position uint64, stop context.CancelCauseFunc) {
-	ticker := time.NewTicker(look)
-	defer ticker.Stop()
-	last, still := settler.Settled(), time.Duration(0)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		if at := settler.Settled(); at > last {
-			last, still = at, 0
-		} else if still += look; still > stall {
-			stop(&Difference{Where: "cursor", Live: fmt.Sprintf("position %d", position), Replayed: fmt.Sprintf("the last cut that comes is at %d", at)})
-			return
-		}
+// Root wants a state root.
+func (r *Result) Root(root string) {
+	if r.Difference == nil && r.State != nil && r.State.Root != root {
+		r.Identical, r.Difference = false, &Difference{Where: "state root", Live: root, Replayed: r.State.Root}
 	}
 }
 
-// reaches reports a stream that ends before a position which is known.
-func reaches(ctx context.Context, stream *eventlog.Stream, position uint64, who string) error {
-	last, err := stream.Last(ctx)
-	if err != nil {
-		return err
+// Against compares with what another replay said. The balances must have been
+// asked for.
+func (r *Result) Against(o *Outcome) {
+	r.Accounts = differingAccounts(o.Balances, r.Balances)
+	if len(r.Accounts) > 0 {
+		r.Identical = false
 	}
-	if last < position {
-		return &Difference{Where: stream.Name(), Live: fmt.Sprintf("%s knows position %d", who, position), Replayed: fmt.Sprintf("it ends at %d", last)}
+	if r.Difference == nil && o.State != nil && r.State != nil && o.State.Root != r.State.Root {
+		r.Identical, r.Difference = false, different(o.State, r.State)
 	}
-	return nil
 }
 
-// distribute runs the distributor from the first decision to a position of
-// CONTROL.
-func (r *replay) distribute(ctx context.Context, fresh *store.DB, until uint64) error {
-	store, cursor, err := fresh.Distribute(ctx, "replay")
-	if err != nil || until == 0 {
-		return err
-	}
-	if err := reaches(ctx, r.from.Control, until, "the distributor"); err != nil {
-		return err
-	}
-	made, err := r.live.Distributions("")
-	if err != nil {
-		return err
-	}
-	for _, d := range made {
-		if err := reaches(ctx, r.from.Ledger, d.Ledger, "distribution "+d.ID); err != nil {
-			return err
+// different names the first relation in which two states differ.
+func different(said, have *state.State) *Difference {
+	d := &Difference{Where: "state root", Live: said.Root, Replayed: have.Root}
+	for i, p := range have.Parts {
+		if i >= len(said.Parts) || said.Parts[i].Name != p.Name {
+			break // Another program divides it otherwise.
 		}
-		if err := reaches(ctx, r.from.Register, d.Register, "distribution "+d.ID); err != nil {
-			return err
+		if q := said.Parts[i]; q != p {
+			d.Where += ", first in " + p.Name
+			d.Live, d.Replayed = fmt.Sprintf("%d rows, %s", q.Rows, q.Hash), fmt.Sprintf("%d rows, %s", p.Rows, p.Hash)
+			break
 		}
 	}
-	return distribute.New(distribute.Config{
-		Control: r.from.Control, Ledger: r.from.Ledger, Register: r.from.Register,
-		Store: store, Cursor: cursor, Until: until, Logger: quiet(),
-	}).Run(ctx)
-}
-
-// hash computes journal_hash of what was derived so far.
-func (r *replay) hash(derived *store.Snapshot) error {
-	journal := ledger.NewJournal()
-	r.result.Journal = 0
-	err := derived.Entries("", func(_ string, _ store.Written, record *ledger.Record) error {
-		r.result.Journal++
-		return journal.Add(record)
-	})
-	if err != nil {
-		return err
-	}
-	sum := journal.Hash()
-	r.result.JournalHash = hex.EncodeToString(sum[:])
-	return nil
+	return d
 }
 
 // quiet is a logger for loops that say again what they said when they ran live.

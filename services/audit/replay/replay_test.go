@@ -4,19 +4,26 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 	"github.com/aliquot-engine/aliquot/services/audit/replay"
 	"github.com/aliquot-engine/aliquot/services/audit/summary"
 )
+
+// sources are the streams of a world.
+func sources(w *audittest.World) replay.Sources {
+	return replay.Sources{Usage: []*eventlog.Stream{w.Usage}, Control: w.Control, Register: w.Register, Ledger: w.Ledger, Payout: w.Payout}
+}
 
 func run(t *testing.T, w *audittest.World) replay.Result { return against(t, w, w.DB) }
 
 // against replays a world's streams and compares with a store.
 func against(t *testing.T, w *audittest.World, db *store.DB) replay.Result {
 	t.Helper()
-	r, err := replay.Run(t.Context(), replay.Sources{Usage: w.Usage, Control: w.Control, Register: w.Register, Ledger: w.Ledger, Payout: w.Payout}, db, t.TempDir())
+	r, err := replay.Run(t.Context(), replay.Config{From: sources(w), Live: db, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,3 +104,16 @@ func TestWhatWasChangedIsTheFirstDifference(t *testing.T) {
 		})
 	}
 }
+
+// changed is a world's store after a statement.
+func changed(t *testing.T, w *audittest.World, statement string) *store.DB {
+	t.Helper()
+	db, err := sqlite.Open(w.Changed(t, statement))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func units(n uint64) money.Units { return money.UnitsOf(n) }

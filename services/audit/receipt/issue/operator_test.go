@@ -1,11 +1,15 @@
 package issue_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
@@ -22,6 +26,7 @@ func TestAnOperatorWhoEditsAndDerivesEverythingAnewIsFound(t *testing.T) {
 	receipts := map[string][]byte{}
 	for name, id := range map[string]string{
 		"event": "meter-1#3", "record": "settle-0-1", "payout": old.payoutOf(t, "d2", "dave"),
+		"closing": closingOf(t, old.World, "2026-11-21"),
 	} {
 		receipts[name] = old.issue(t, id)
 	}
@@ -38,7 +43,7 @@ func TestAnOperatorWhoEditsAndDerivesEverythingAnewIsFound(t *testing.T) {
 				return c
 			}
 			return b
-		}, nil, "control", []string{"event", "record", "payout"}},
+		}, nil, "control", []string{"event", "record", "payout", "closing"}},
 		{"one round of a quote", func(b events.Body) events.Body {
 			if q, ok := b.(events.QuotesObserved); ok {
 				q.Rounds[0].Rate = audittest.Amount(t, "0.9998")
@@ -52,7 +57,7 @@ func TestAnOperatorWhoEditsAndDerivesEverythingAnewIsFound(t *testing.T) {
 				return p
 			}
 			return b
-		}, nil, "control", nil},
+		}, nil, "control", []string{"closing"}},
 		{"one holding", nil, func(m *events.Movement) {
 			if m.Kind == events.Issued && m.To == "dave" {
 				m.Units = money.UnitsOf(80)
@@ -94,6 +99,23 @@ func TestAnOperatorWhoEditsAndDerivesEverythingAnewIsFound(t *testing.T) {
 			}
 		}
 	})
+}
+
+// closingOf names the journal row that says that a period is settled.
+func closingOf(t *testing.T, w *audittest.World, period events.Period) (id string) {
+	t.Helper()
+	err := w.DB.Snapshot(t.Context(), func(s *store.Snapshot) error {
+		return s.Entries("", func(writer string, row store.Written, r *ledger.Record) error {
+			if slices.Contains(r.Settled, period) {
+				id = fmt.Sprintf("%s-%d", writer, row.Number)
+			}
+			return nil
+		})
+	})
+	if err != nil || id == "" {
+		t.Fatalf("no row settles %s: %v", period, err)
+	}
+	return id
 }
 
 // keepWith makes the logs of a world with the key of another.

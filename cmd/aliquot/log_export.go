@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/services/audit/keeper"
+	"github.com/aliquot-engine/aliquot/services/audit/pack"
+	"github.com/aliquot-engine/aliquot/services/audit/state"
+	"github.com/aliquot-engine/aliquot/services/audit/tiles"
+)
+
+type logExportCommand struct {
+	Name string `arg:"" help:"Folder to make, or file where it ends in .tar."`
+	Bare bool   `help:"Leave the state root out: what is signed is packed as it is, and no service has to run."`
+}
+
+// signedPatience is how long the logs may take to sign what was settled.
+const signedPatience = time.Minute
+
+func (c *logExportCommand) Run(ctx context.Context, r *root) (err error) {
+	if r.URL != "" {
+		return errors.New("log export reads the folder of an installation: leave --url out")
+	}
+	in := pack.Packed{Dir: r.Data, Streams: keeper.Kept(), Made: time.Now()}
+	var close func() error
+	if !c.Bare {
+		s, err := r.connect(ctx)
+		if err != nil {
+			return err
+		}
+		close = s.close
+		in.State = &state.State{}
+		if err := s.call(ctx, http.MethodGet, "/v1/state", nil, in.State); err != nil {
+			return errors.Join(err, close())
+		}
+	}
+	manifest, err := c.write(ctx, in)
+	if close != nil {
+		err = errors.Join(err, close())
+	}
+	if err != nil {
+		return err
+	}
+	return r.print(manifest, func(w io.Writer) {
+		for _, e := range manifest.Streams {
+			fmt.Fprintf(w, "%s up to %d\n", e.Stream, e.Last)
+		}
+		if manifest.State != nil {
+			fmt.Fprintf(w, "state_root %s\n", manifest.State.Root)
+		}
+		fmt.Fprintf(w, "packed into %s\n", c.Name)
+	})
+}
+
+func (c *logExportCommand) write(ctx context.Context, in pack.Packed) (*pack.Manifest, error) {
+	key, err := keeper.ReadPublicKey(in.Dir)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(keeper.PublicKeyFile(in.Dir))
+	if err != nil {
+		return nil, err
+	}
+	in.Key, in.KeyText = key, string(text)
+	if in.State != nil {
+		if err := signed(ctx, in.Dir, key, in.State); err != nil {
+			return nil, err
+		}
+	}
+	return pack.Write(in, c.Name)
+}
+
+// signed waits until the logs have signed everything that a state rests on.
+func signed(ctx context.Context, dir string, key keeper.Verifier, s *state.State) error {
+	want := map[string]uint64{eventlog.ControlStream: s.Distributed, eventlog.LedgerStream: s.Ledger, eventlog.RegisterStream: s.Register}
+	for _, p := range s.Partitions {
+		want[p.Stream] = p.Usage
+		want[eventlog.ControlStream] = max(want[eventlog.ControlStream], p.Control)
+	}
+	deadline := time.Now().Add(signedPatience)
+	for stream, last := range want {
+		for last > 0 {
+			log, err := tiles.OpenReader(keeper.LogDir(dir, stream), key.Origin(keeper.LogName(stream)), key)
+			if err != nil {
+				return err
+			}
+			c, _, err := log.Checkpoint()
+			if err != nil {
+				return err
+			}
+			if c.Size >= last {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("the log of %s has signed up to %d, and %d is settled: does the keeper run?", stream, c.Size, last)
+			}
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"testing"
+)
+
+func TestEveryPositionIsFound(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, opened(t, dir, 0), 1, 2345)
+	f := NewFinder(dir, stream)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 4000 {
+		p := 1 + random.Uint64N(2345)
+		m, err := f.Get(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := message(p); m.Position != p || !bytes.Equal(m.Data, want.Data) || m.ID != want.ID || !m.Intact() {
+			t.Fatalf("position %d is %+v", p, m)
+		}
+	}
+	for _, p := range []uint64{0, 2346, 3000, 3001, 1 << 40} {
+		var fault *Fault
+		if _, err := f.Get(p); !errors.As(err, &fault) {
+			t.Errorf("position %d: %v", p, err)
+		}
+	}
+}
+
+// Fails when the finder trusts lengths behind damage, or stops there.
+func TestWhatFollowsDamageIsFound(t *testing.T) {
+	dir := t.TempDir()
+	a := opened(t, dir, 0)
+	fill(t, a, 1, 60)
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The length of the second record, and a byte of another's body.
+	file, err := os.Open(fileName(dir, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	places, err := NewFinder(dir, stream).index(file, 1)
+	if err = errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, fileName(dir, 1), int(places[1]))
+	flip(t, fileName(dir, 1), -2)
+	f := NewFinder(dir, stream)
+	for p := uint64(1); p <= 60; p++ {
+		m, err := f.Get(p)
+		var fault *Fault
+		switch {
+		case p == 2 || p == 60:
+			if !errors.As(err, &fault) || fault.First != p {
+				t.Errorf("position %d: %v", p, err)
+			}
+		case err != nil || m.Position != p || !m.Intact():
+			t.Errorf("position %d: %+v, %v", p, m, err)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package pack
+
+import (
+	"archive/tar"
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	// maxFiles bounds what a tar file can make its reader create: a thousand
+	// million messages of usage have five million files.
+	maxFiles = 20_000_000
+	// maxName is the longest path of a file in a pack.
+	maxName = 256
+)
+
+// Unpack writes the files of a tar file, as [Write] makes them, below a folder
+// that is there. Anything else in it is an error: links, devices, paths that lead
+// elsewhere, a file twice, an end that is cut off.
+func Unpack(in io.Reader, dir string) error {
+	to := folder(dir)
+	r := tar.NewReader(bufio.NewReaderSize(in, 1<<20))
+	for n := 0; ; n++ {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			if n == 0 {
+				return errors.New("unpacking archives: the file is empty")
+			}
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("unpacking archives: after %d files: %w", n, err)
+		}
+		if n == maxFiles {
+			return fmt.Errorf("unpacking archives: more than %d files", maxFiles)
+		}
+		if h.Typeflag != tar.TypeReg || !ours(h.Name) {
+			return fmt.Errorf("unpacking archives: %.80q is no file of a pack", h.Name)
+		}
+		if err := to.add(h.Name, h.Size, r); err != nil {
+			return fmt.Errorf("unpacking archives: %s: %w", h.Name, err)
+		}
+	}
+}
+
+// ours reports whether a path is one that a pack may have.
+func ours(name string) bool {
+	if len(name) > maxName || !filepath.IsLocal(name) || strings.ContainsAny(name, "\\\x00") || filepath.ToSlash(filepath.Clean(name)) != name {
+		return false
+	}
+	return name == manifestName || name == "keys/log.pub" || strings.HasPrefix(name, "archive/") || strings.HasPrefix(name, "tlog/")
+}
+
+// Folder is the folder of a pack, whether it is a folder or a tar file, which is unpacked
+// into a folder that must be there and that the caller removes.
+func Folder(name, scratch string) (dir string, err error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return "", fmt.Errorf("opening archives: %w", err)
+	}
+	if info.IsDir() {
+		return name, nil
+	}
+	in, err := os.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("opening archives: %w", err)
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	return scratch, Unpack(in, scratch)
+}

@@ -1,0 +1,192 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/internal/store/ids"
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/services/distribute"
+	"github.com/aliquot-engine/aliquot/services/settle"
+	"github.com/aliquot-engine/aliquot/services/settle/posting"
+)
+
+const (
+	// stall is how long the settler may go without a cut before it is thought
+	// to wait for one that never comes. A cut takes a second at most.
+	stall = 2 * time.Minute
+	look  = 100 * time.Millisecond
+)
+
+// settle runs the settler of a partition from the first message to a position.
+func (r *replay) settle(ctx context.Context, name string, fresh *store.DB, until partition) (err error) {
+	at, usage := until.at, until.usage
+	r.result.Usage, r.result.Control = at.Usage, at.Control
+	store, cursor, err := fresh.Settle(ctx, at.Partition, usage.Name(), usage.Created().UnixNano(), "replay")
+	if err != nil || at.Usage == 0 {
+		return err
+	}
+	for _, end := range []struct {
+		stream   *eventlog.Stream
+		position uint64
+	}{{usage, at.Usage}, {until.control, at.Control}} {
+		if err := reaches(ctx, end.stream, end.position, "the cursor"); err != nil {
+			return err
+		}
+	}
+	identities, err := ids.Open(filepath.Join(r.folder, fmt.Sprintf("%s ids-%d", name, at.Partition)))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, identities.Close()) }()
+	settler := settle.New(settle.Config{
+		Partition: at.Partition, Usage: usage, Control: until.control,
+		Store: store, Cursor: cursor, IDs: identities, Until: at.Usage, Logger: quiet(),
+	})
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		watch(running, settler, at.Usage, stop)
+	}()
+	err = settler.Run(running)
+	if cause := context.Cause(running); err != nil && cause != nil {
+		err = cause
+	}
+	stop(nil)
+	<-watched
+	if err != nil && ctx.Err() == nil {
+		if nowhere := cuts(ctx, usage, at.Usage); nowhere != nil {
+			return errors.Join(nowhere, err)
+		}
+	}
+	return err
+}
+
+// cuts reports a position that does not end a cut.
+func cuts(ctx context.Context, usage *eventlog.Stream, position uint64) error {
+	m, err := usage.Get(ctx, position)
+	if err != nil {
+		return err
+	}
+	var decoded events.Message
+	if _, err := decoded.Decode(m.Data, nil); err == nil && decoded.Kind != events.Batch || position%posting.CutEvery == 0 {
+		return nil
+	}
+	return &Difference{Where: "cursor", Live: fmt.Sprintf("position %d", position), Replayed: "no cut ends there"}
+}
+
+// watch ends a replay that does not come on: what the stream has at the cursor's
+// position ends no cut, or a barrier names a decision that never comes.
+func watch(ctx context.Context, settler *settle.Settler, position uint64, stop context.CancelCauseFunc) {
+	ticker := time.NewTicker(look)
+	defer ticker.Stop()
+	last, still := settler.Settled(), time.Duration(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if at := settler.Settled(); at > last {
+			last, still = at, 0
+		} else if still += look; still > stall {
+			stop(&Difference{Where: "cursor", Live: fmt.Sprintf("position %d", position), Replayed: fmt.Sprintf("the last cut that comes is at %d", at)})
+			return
+		}
+	}
+}
+
+// reaches reports a stream that ends before a position which is known.
+func reaches(ctx context.Context, stream *eventlog.Stream, position uint64, who string) error {
+	last, err := stream.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if last < position {
+		return &Difference{Where: stream.Name(), Live: fmt.Sprintf("%s knows position %d", who, position), Replayed: fmt.Sprintf("it ends at %d", last)}
+	}
+	return nil
+}
+
+// distribute runs the distributor from the first decision to a position of
+// CONTROL.
+func (r *replay) distribute(ctx context.Context, fresh *store.DB, from Sources, until uint64) error {
+	store, cursor, err := fresh.Distribute(ctx, "replay")
+	if err != nil || until == 0 {
+		return err
+	}
+	if err := reaches(ctx, from.Control, until, "the distributor"); err != nil {
+		return err
+	}
+	if err := rests(ctx, from, until); err != nil {
+		return err
+	}
+	return distribute.New(distribute.Config{
+		Control: from.Control, Ledger: from.Ledger, Register: from.Register,
+		Store: store, Cursor: cursor, Until: until, Logger: quiet(),
+	}).Run(ctx)
+}
+
+// rests reports a distribution that rests on what is not there: the distributor
+// would wait for it for ever.
+func rests(ctx context.Context, from Sources, until uint64) error {
+	known := directory.New()
+	return decisions(ctx, from.Control, until, func(position uint64, d events.Decision) error {
+		err := known.Apply(position, d)
+		b, ok := d.Body.(events.DistributionDeclared)
+		if errors.Is(err, directory.ErrOrder) || err != nil && !ok {
+			return ordered(err)
+		}
+		if !ok || err != nil {
+			return nil
+		}
+		if err := reaches(ctx, from.Ledger, b.LedgerSeq, "distribution "+b.Distribution); err != nil {
+			return err
+		}
+		return reaches(ctx, from.Register, b.RegisterSeq, "distribution "+b.Distribution)
+	})
+}
+
+// ordered drops what makes a decision void and keeps the fault of a caller.
+func ordered(err error) error {
+	if errors.Is(err, directory.ErrOrder) {
+		return err
+	}
+	return nil
+}
+
+// decisions calls each for the decisions of CONTROL up to a position. One that
+// cannot be read is given without a body, as it is void everywhere.
+func decisions(ctx context.Context, control *eventlog.Stream, until uint64, each func(position uint64, d events.Decision) error) error {
+	if until == 0 {
+		return nil
+	}
+	reader, err := control.Read(ctx, 1, "")
+	if err != nil {
+		return err
+	}
+	defer reader.Stop()
+	for at := uint64(0); at < until; {
+		m, err := reader.Next(ctx)
+		if err != nil {
+			return err
+		}
+		at = m.Seq
+		d, err := events.DecodeDecision(m.Data)
+		if err != nil {
+			d = events.Decision{}
+		}
+		if err := each(at, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
