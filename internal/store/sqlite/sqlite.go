@@ -66,7 +66,7 @@ func OpenScratch(path string) (*store.DB, error) {
 	if err := pragmas(db.conn, "synchronous=OFF"); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store %s: %w", path, err), db.Close())
 	}
-	return store.New(db), nil
+	return store.New(db, nil), nil
 }
 
 func open(path string) (*engine, error) {
