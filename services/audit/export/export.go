@@ -114,9 +114,15 @@ type Options struct {
 // asking later, would mend.
 var ErrQuestion = errors.New("wrong question")
 
-func wrong(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrQuestion, fmt.Sprintf(format, args...))
-}
+// question says what is wrong in one line, and is an [ErrQuestion].
+type question string
+
+func (q question) Error() string { return string(q) }
+
+// Is implements what [errors.Is] asks.
+func (question) Is(target error) bool { return target == ErrQuestion }
+
+func wrong(format string, args ...any) error { return question(fmt.Sprintf(format, args...)) }
 
 // Report is one report that can be asked for.
 type Report struct {

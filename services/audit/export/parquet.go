@@ -38,7 +38,12 @@ var (
 func newParquet(w io.Writer, name string, columns []Column) (*parquetSink, error) {
 	s := &parquetSink{null: make([]bool, len(columns))}
 	g := ordered{Group: parquet.Group{}}
+	options := []parquet.WriterOption{parquet.CreatedBy("aliquot", "1", ""), parquet.MaxRowsPerRowGroup(2 * groupRows)}
 	for i, c := range columns {
+		if c.Type == Bytes {
+			// Bounds of pages are whole values: they more than double the file.
+			options = append(options, parquet.SkipPageBounds(c.Name), parquet.SkipPageStatistics(c.Name))
+		}
 		node, err := node(c.Type)
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", c.Name, err)
@@ -49,8 +54,7 @@ func newParquet(w io.Writer, name string, columns []Column) (*parquetSink, error
 		g.Group[c.Name] = node
 		g.fields = append(g.fields, column{node, c.Name})
 	}
-	s.writer = parquet.NewWriter(w, parquet.NewSchema(strings.ReplaceAll(name, "-", "_"), g),
-		parquet.CreatedBy("aliquot", "1", ""), parquet.MaxRowsPerRowGroup(2*groupRows))
+	s.writer = parquet.NewWriter(w, append(options, parquet.NewSchema(strings.ReplaceAll(name, "-", "_"), g))...)
 	return s, nil
 }
 
@@ -71,7 +75,7 @@ func node(t Type) (parquet.Node, error) {
 	case Truth:
 		n = parquet.Leaf(parquet.BooleanType)
 	case Bytes:
-		n = parquet.Leaf(parquet.ByteArrayType)
+		n = parquet.Encoded(parquet.Leaf(parquet.ByteArrayType), &parquet.Plain)
 	default:
 		return nil, fmt.Errorf("type %d is unknown", t)
 	}
