@@ -63,7 +63,7 @@ func (r *run) parseAt() error {
 			return r.positionAt(strings.ToLower(stream), position)
 		}
 	}
-	if dash := strings.LastIndexByte(r.At, '-'); dash > 0 {
+	if dash := strings.LastIndexByte(r.At, '-'); dash > 0 && !strings.Contains(r.At, ":") {
 		if n, err := strconv.ParseUint(r.At[dash+1:], 10, 40); err == nil && n > 0 {
 			return r.rowAt(r.At[:dash], n)
 		}
