@@ -49,6 +49,7 @@ type root struct {
 	State        stateCommand        `cmd:"" help:"Print the state root: everything that was derived from the streams, in one line."`
 	Explain      explainCommand      `cmd:"" help:"Show where a usage event, an entry, a distribution or a payout comes from and goes to."`
 	Log          logCommand          `cmd:"" help:"The verifiable logs of the streams, and their second copies."`
+	Export       exportCommand       `cmd:"" help:"Write a report to a file: journal, trial balance, FOCUS, audit trail and others, each row with the log that proves it."`
 	Receipt      receiptCommand      `cmd:"" help:"Make a file that proves a usage event, a journal row or a payout to anybody."`
 	Verify       verifyCommand       `cmd:"" help:"Verify such a file offline; exit 1 when it proves nothing."`
 	Key          keyCommand          `cmd:"" help:"Make and revoke keys."`

@@ -15,6 +15,7 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"path"
 	"reflect"
@@ -42,7 +43,8 @@ type Engine interface {
 	WaitEffective(ctx context.Context, k uint64) error
 	// WaitSettled returns when partition p has settled USAGE up to position pos.
 	WaitSettled(ctx context.Context, p int, pos uint64) error
-	// WaitPublished returns when everything settled so far is in LEDGER.
+	// WaitPublished returns when everything settled and distributed so far is in
+	// LEDGER and PAYOUT.
 	WaitPublished(ctx context.Context) error
 	// Void says why the decision at CONTROL position k had no effect; empty if it had.
 	Void(ctx context.Context, k uint64) (string, error)
@@ -63,6 +65,7 @@ type Config struct {
 	Ledger   *eventlog.Stream
 	Usage    *eventlog.Stream
 	Payout   *eventlog.Stream
+	Refused  *eventlog.Stream
 	Store    *store.DB
 	IDs      *ids.Store       // foreign identities, for explain
 	Streams  *eventlog.Log    // for replay
@@ -70,6 +73,7 @@ type Config struct {
 	Logs     http.Handler     // GET /tlog/…, public
 	Proofs   *Proofs          // for receipts; nil where no logs are kept
 	Now      func() time.Time // stamps decisions
+	Logger   *slog.Logger     // nil: slog.Default
 	// OperatorSHA256 is the SHA-256 of the folder's own operator token.
 	OperatorSHA256 [32]byte
 }
@@ -83,6 +87,9 @@ type Server struct {
 
 // New returns the API of an engine.
 func New(config Config) *Server {
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
 	s := &Server{Config: config, mux: http.NewServeMux()}
 	settings := huma.DefaultConfig("aliquot", Version)
 	settings.Info.Description = "Compute usage into money, and money into payouts, exactly."
@@ -105,6 +112,7 @@ func New(config Config) *Server {
 	s.reads()
 	s.audits()
 	s.receipts()
+	s.exports()
 	s.usage()
 	if config.Ingest != nil {
 		s.mux.Handle("/v1/events", config.Ingest)

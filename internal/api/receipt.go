@@ -15,10 +15,12 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
-// Proofs are what receipts are proved with.
+// Proofs are what receipts and exports are proved with.
 type Proofs struct {
 	Key *tlog.PublicKey
 	Log func(name string) (*tiles.Reader, error)
+	// Wait returns when everything that is committed at its call is signed.
+	Wait func(ctx context.Context) error
 }
 
 const (

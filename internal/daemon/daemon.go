@@ -109,6 +109,7 @@ type Daemon struct {
 	settler  *settle.Settler
 	settled  *store.Settle
 	payer    *distribute.Distributor
+	paid     *store.Distribute
 	ingest   *ingest.Service
 	keeper   *keeper.Keeper // nil where Unkept
 	token    string
@@ -255,6 +256,7 @@ func (d *Daemon) openDistribute(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.paid = store
 	d.payer = distribute.New(distribute.Config{
 		Control: d.streams.control, Ledger: d.streams.ledger, Register: d.streams.register,
 		Store: store, Cursor: cursor, Payout: d.streams.payout, Logger: d.config.Logger,
@@ -294,8 +296,8 @@ func (d *Daemon) run(ctx context.Context, name string, loop func(context.Context
 func (d *Daemon) serve(ctx context.Context) error {
 	server := api.New(api.Config{
 		Engine: d, Control: d.streams.control, Register: d.streams.register, Ledger: d.streams.ledger,
-		Usage: d.streams.usage, Payout: d.streams.payout, Store: d.store, IDs: d.ids, Streams: d.log,
-		Ingest: httpapi.New(d.ingest), Logs: d.logs(), Proofs: d.proofs(), Now: time.Now, OperatorSHA256: sha256.Sum256([]byte(d.token)),
+		Usage: d.streams.usage, Payout: d.streams.payout, Refused: d.streams.refused, Store: d.store, IDs: d.ids, Streams: d.log,
+		Ingest: httpapi.New(d.ingest), Logs: d.logs(), Proofs: d.proofs(), Now: time.Now, Logger: d.config.Logger, OperatorSHA256: sha256.Sum256([]byte(d.token)),
 	})
 	listener, err := net.Listen("tcp", d.config.Listen)
 	if err != nil {

@@ -52,7 +52,8 @@ func (d *Daemon) WaitSettled(ctx context.Context, p int, position uint64) error 
 // publishPoll is how often the relay's watermark is looked at.
 const publishPoll = 5 * time.Millisecond
 
-// WaitPublished returns when every journal row that is committed now is in LEDGER.
+// WaitPublished returns when every journal row that is committed now is in LEDGER
+// or PAYOUT, with what else PAYOUT is told.
 func (d *Daemon) WaitPublished(ctx context.Context) error {
 	last, err := d.settled.Last(ctx)
 	if err != nil {
@@ -62,7 +63,15 @@ func (d *Daemon) WaitPublished(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		number, _, err := d.settled.Relayed(ctx)
-		if err != nil || number >= last {
+		if err != nil {
+			return err
+		}
+		told, _, err := d.paid.Relayed(ctx)
+		if err != nil {
+			return err
+		}
+		untold, err := d.paid.Messages(ctx, told+1, 1)
+		if err != nil || number >= last && len(untold) == 0 {
 			return err
 		}
 		select {

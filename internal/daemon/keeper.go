@@ -51,7 +51,7 @@ func (d *Daemon) proofs() *api.Proofs {
 	if d.keeper == nil {
 		return nil
 	}
-	return &api.Proofs{Key: d.keeper.Key().Public(), Log: d.keeper.Log}
+	return &api.Proofs{Key: d.keeper.Key().Public(), Log: d.keeper.Log, Wait: d.keeper.Wait}
 }
 
 // WaitKept returns when everything that is committed now has its second copy and

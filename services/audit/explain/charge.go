@@ -48,6 +48,25 @@ func (w *world) price(book events.Book, u *events.Usage) (c pricing) {
 	return c
 }
 
+// charge explains how one event is priced, down to who declared the card and who
+// recorded the quote.
+func (e *explainer) charge(book events.Book, meter events.Meter, c *pricing, control uint64) (Node, error) {
+	n := c.node()
+	if c.line.Card == "" {
+		return n, nil
+	}
+	card, err := e.card(book, c.line.Card, meter)
+	if err != nil {
+		return n, err
+	}
+	n.From = append(n.From, card)
+	quote, ok, err := e.quote(quotes.PairOf(c.asset, c.line.Currency), c.verdict.ID, control)
+	if ok {
+		n.From = append(n.From, quote)
+	}
+	return n, err
+}
+
 func (c *pricing) node() Node {
 	n := Node{Kind: "charge"}
 	if c.line.Card == "" {
@@ -88,22 +107,23 @@ func (c *pricing) node() Node {
 }
 
 // summed finds the posting that an event's charge is part of, and computes all
-// of it again from its cut.
-func (e *explainer) summed(writer store.WriterState, w *world, c pricing, u *events.Usage, book events.Book, p directory.Posting, before, last uint64) (Node, error) {
-	n := Node{Kind: "entry"}
+// of it again from its cut. Under is the position of CONTROL that was in effect
+// where it was posted, 0 where it was not.
+func (e *explainer) summed(writer store.WriterState, w *world, c pricing, u *events.Usage, book events.Book, p directory.Posting, before, last uint64) (n Node, under uint64, err error) {
+	n = Node{Kind: "entry"}
 	if c.charge.IsZero() {
 		n.Summary = "A charge of zero posts nothing"
-		return n, nil
+		return n, 0, nil
 	}
 	number, err := e.snapshot.FirstAt(writer, before+1)
 	if err != nil {
-		return n, err
+		return n, 0, err
 	}
 	debit, credit := ledger.CustomerReceivable(u.Customer), ledger.NodeEarned(u.Node)
 	for ; number <= writer.Last; number++ {
 		row, ok, err := e.snapshot.Row(writer, number)
 		if err != nil {
-			return n, err
+			return n, 0, err
 		}
 		if !ok || row.Cut > last {
 			break
@@ -113,7 +133,7 @@ func (e *explainer) summed(writer store.WriterState, w *world, c pricing, u *eve
 		}
 		r, err := ledger.DecodeRecord(row.Record)
 		if err != nil {
-			return n, err
+			return n, 0, err
 		}
 		for i := range r.Entries {
 			entry := &r.Entries[i]
@@ -123,28 +143,28 @@ func (e *explainer) summed(writer store.WriterState, w *world, c pricing, u *eve
 			for j := range entry.Postings {
 				q := &entry.Postings[j]
 				if q.Debit == debit && q.Credit == credit && q.Card == c.line.Card && q.Quote == c.verdict.ID && q.Meter == u.Meter {
-					n.ID = fmt.Sprintf("%s-%d", writer.Name, number)
+					n.ID = line{writer, number, i, j}.String()
 					n.Summary = fmt.Sprintf("It is one of %d events of the posting of %v %s from %s to %s in the cut at position %d", q.Events, q.Amount, q.Asset, q.Credit, q.Debit, row.Cut)
-					n.fact("journal row", n.ID)
+					n.fact("posting", n.ID)
 					n.fact("period", entry.Period)
 					n.fact("quantity", q.Quantity)
 					n.fact("amount", fmt.Sprintf("%v %s", q.Amount, q.Asset))
-					return n, e.again(&n, w, c, u, book, p, q, before, row.Cut)
+					return n, r.Control, e.again(&n, w, c, u, book, p, q, before, row.Cut, nil)
 				}
 			}
 		}
 	}
 	n.Summary = "No posting of its cut has it: the journal is not what the streams give. Run replay"
-	return n, nil
+	return n, 0, nil
 }
 
 // released finds what became of a quantity that had no price: it waits, or a
 // decision released it, together with what waited beside it.
-func (e *explainer) released(writer store.WriterState, c pricing, u *events.Usage, book events.Book, p directory.Posting, position uint64) (Node, error) {
-	n := Node{Kind: "release"}
+func (e *explainer) released(writer store.WriterState, c pricing, u *events.Usage, book events.Book, p directory.Posting, position uint64) (n Node, under uint64, err error) {
+	n = Node{Kind: "release"}
 	from, err := e.snapshot.FirstAt(writer, position)
 	if err != nil {
-		return n, err
+		return n, 0, err
 	}
 	debit, credit := ledger.CustomerReceivable(u.Customer), ledger.NodeEarned(u.Node)
 	err = e.snapshot.Journal(writer, from, func(row store.Written) error {
@@ -165,10 +185,12 @@ func (e *explainer) released(writer store.WriterState, c pricing, u *events.Usag
 				if n.ID != "" || q.Debit != debit || q.Credit != credit || q.Card != c.line.Card || q.Meter != u.Meter {
 					continue
 				}
-				n.ID = fmt.Sprintf("%s-%d", writer.Name, row.Number)
+				n.ID, under = line{writer, row.Number, i, j}.String(), r.Control
 				n.Summary = fmt.Sprintf("It was released at %s, one of %d events of the posting of %v %s from %s to %s", q.Quote, q.Events, q.Amount, q.Asset, q.Credit, q.Debit)
-				n.fact("journal row", n.ID)
-				n.fact("because of", entry.Ref)
+				n.fact("posting", n.ID)
+				if n.From, err = e.because(entry, q, r.Control); err != nil {
+					return err
+				}
 				n.fact("period", period(entry.Period))
 				n.fact("quantity", q.Quantity)
 			}
@@ -176,21 +198,22 @@ func (e *explainer) released(writer store.WriterState, c pricing, u *events.Usag
 		return nil
 	})
 	if err != nil || n.ID != "" {
-		return n, err
+		return n, under, err
 	}
 	lines, err := e.snapshot.Suspense(book)
 	for _, l := range lines {
 		if l.Node == u.Node && l.Customer == u.Customer && l.Meter == u.Meter && l.Card == c.line.Card && l.Rule == c.line.Rule && l.Period == p.Origin {
 			n.Summary = fmt.Sprintf("It waits, with %d events of %v %s in all, until somebody releases it at a round of %s", l.Events, l.Quantity, l.Meter, l.Pair)
-			return n, err
+			return n, 0, err
 		}
 	}
 	n.Summary = "It neither waits nor was it charged: its line was released at a charge of zero, or the journal is not what the streams give. Run replay"
-	return n, err
+	return n, 0, err
 }
 
-// again sums a posting from the events of its cut.
-func (e *explainer) again(n *Node, w *world, c pricing, u *events.Usage, book events.Book, p directory.Posting, q *ledger.Posting, before, cut uint64) error {
+// again sums a posting from the events of its cut, and calls each for them, where
+// it is not nil.
+func (e *explainer) again(n *Node, w *world, c pricing, u *events.Usage, book events.Book, p directory.Posting, q *ledger.Posting, before, cut uint64, each func(handle, *events.Usage, *pricing)) error {
 	var amount money.Amount
 	var quantity money.Quantity
 	count := uint64(0)
@@ -232,6 +255,9 @@ func (e *explainer) again(n *Node, w *world, c pricing, u *events.Usage, book ev
 					return err
 				}
 				count++
+				if each != nil {
+					each(at, &other, &o)
+				}
 			}
 		}
 	}
@@ -248,8 +274,9 @@ func same(c *events.Columns, i int, u *events.Usage) bool {
 	return string(c.Strings[c.Node[i]]) == string(u.Node) && string(c.Strings[c.Customer[i]]) == string(u.Customer) && string(c.Strings[c.Meter[i]]) == string(u.Meter)
 }
 
-// after says what became of the money since.
-func (e *explainer) after(n *Node, book events.Book, u *events.Usage, period events.Period) error {
+// after says what became of the money since it was posted under a position of
+// CONTROL.
+func (e *explainer) after(n *Node, book events.Book, u *events.Usage, under uint64) error {
 	owed, err := e.snapshot.Outstanding(book, u.Customer)
 	if err != nil {
 		return err
@@ -275,25 +302,12 @@ func (e *explainer) after(n *Node, book events.Book, u *events.Usage, period eve
 		return nil
 	}
 	n.fact("revenue goes to", "token "+string(token))
-	made, err := e.snapshot.Distributions(token)
-	for _, d := range made {
-		if d.Period == period {
-			n.fact("distribution of the period", d.ID)
-		}
-	}
-	return err
+	return e.followUp(n, token, u.Node, under)
 }
 
 // row explains one journal row.
 func (e *explainer) row(w store.WriterState, number uint64) (Node, error) {
-	row, ok, err := e.snapshot.Row(w, number)
-	if err == nil && !ok {
-		err = fmt.Errorf("%w: %s has %d rows", ErrUnknown, w.Name, w.Last)
-	}
-	if err != nil {
-		return Node{}, err
-	}
-	r, err := ledger.DecodeRecord(row.Record)
+	_, r, err := e.record(w, number)
 	if err != nil {
 		return Node{}, err
 	}
@@ -328,7 +342,7 @@ func (e *explainer) row(w store.WriterState, number uint64) (Node, error) {
 			if p.Quote != "" {
 				text += " at " + p.Quote
 			}
-			child.fact("posting", text)
+			child.fact(fmt.Sprintf("%s-%d/%d/%d", w.Name, number, i, j), text)
 		}
 		n.From = append(n.From, child)
 	}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +23,19 @@ func (e *explainer) payout(d *distribution.Distribution, p distribution.Payout) 
 	n.fact("state", p.State)
 	if p.Reference != "" {
 		n.fact("reference", p.Reference)
+	}
+	known, err := e.decisions()
+	if err != nil {
+		return n, err
+	}
+	for _, b := range known.submitted[d.ID] {
+		if p.State == distribution.Planned || p.State == distribution.Withheld {
+			break
+		}
+		n.fact("handed over in "+b.name+" by", &b.decided)
+		for i := range b.answers {
+			n.fact("answers recorded by", &b.answers[i])
+		}
 	}
 	carry, err := e.carry(d, p)
 	if err != nil {
@@ -46,6 +60,20 @@ func (e *explainer) payout(d *distribution.Distribution, p distribution.Payout) 
 			n.From = append(n.From, shareNode(d, pool, share))
 		}
 	}
+	if !carry.before.IsZero() {
+		before, err := e.carriedIn(d, p)
+		if err != nil {
+			return n, err
+		}
+		n.From = append(n.From, before...)
+	}
+	payment, ok, err := e.paymentOf(d, p)
+	if err != nil {
+		return n, err
+	}
+	if ok {
+		n.From = append(n.From, payment)
+	}
 	of, err := e.distribution(d)
 	n.From = append(n.From, of)
 	return n, err
@@ -65,7 +93,7 @@ func (e *explainer) carry(d *distribution.Distribution, p distribution.Payout) (
 	for i := range made {
 		ours["distribution:"+made[i].ID] = true
 	}
-	w, err := e.writer(store.DistributeWriter)
+	w, err := e.distributeWriter()
 	if err != nil {
 		return c, err
 	}
@@ -150,6 +178,13 @@ func (e *explainer) distribution(d *distribution.Distribution) (Node, error) {
 	n := Node{Kind: "distribution", ID: d.ID}
 	n.Summary = fmt.Sprintf("Distribution %s of token %s for %s to %d holders of %v units", d.ID, d.Token, d.Period, d.Holders, d.Supply)
 	n.fact("declared at", fmt.Sprintf("CONTROL position %d", d.Control))
+	known, err := e.decisions()
+	if err != nil {
+		return n, err
+	}
+	if by, ok := known.at(d.Control); ok {
+		n.fact("declared by", &by)
+	}
 	n.fact("rests on", fmt.Sprintf("LEDGER up to %d, REGISTER up to %d", d.Ledger, d.Register))
 	n.fact("record date", d.RecordDate.UTC().Format("2006-01-02T15:04:05Z07:00"))
 	revenue, err := e.revenue(d)
@@ -161,7 +196,10 @@ func (e *explainer) distribution(d *distribution.Distribution) (Node, error) {
 		pool.Summary = fmt.Sprintf("Pool of %v %s = %v in the inbox less a fee of %v (%d basis points)", p.Pool, p.Asset, p.Inbox, p.Fee, p.FeeBasisPoints)
 		pool.fact("held", p.Held)
 		pool.fact("payouts", fmt.Sprintf("%d of %v in all", p.Payouts, p.Planned))
-		pool.From = revenue[p.Asset]
+		if pool.From, err = e.tiers(d, &p); err != nil {
+			return n, err
+		}
+		pool.From = append(pool.From, revenue[p.Asset]...)
 		n.From = append(n.From, pool)
 	}
 	return n, nil
@@ -183,11 +221,12 @@ type charged struct {
 	amount   money.Amount
 	quantity money.Quantity
 	events   uint64
+	postings postings
 }
 
-// revenue finds what reached the inbox since the token's distribution before,
-// by node, and what the nodes were charged for in the period.
-func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Node, error) {
+// handed finds what reached the inbox since the token's distribution before, by
+// node.
+func (e *explainer) handed(d *distribution.Distribution) (map[source]money.Amount, error) {
 	made, err := e.snapshot.Distributions(d.Token)
 	if err != nil {
 		return nil, err
@@ -233,12 +272,23 @@ func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Nod
 			}
 		}
 	}
+	return handed, nil
+}
+
+// revenue is [explainer.handed] with what the nodes were charged for in the period.
+func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Node, error) {
+	handed, err := e.handed(d)
+	if err != nil {
+		return nil, err
+	}
 	uses, err := e.charges(d, handed)
 	if err != nil {
 		return nil, err
 	}
 	list := map[money.Asset][]Node{}
-	for _, k := range slices.SortedFunc(maps.Keys(handed), func(a, b source) int { return strings.Compare(a.node, b.node) }) {
+	for _, k := range slices.SortedFunc(maps.Keys(handed), func(a, b source) int {
+		return cmp.Or(strings.Compare(a.node, b.node), strings.Compare(string(a.asset), string(b.asset)))
+	}) {
 		n := Node{Kind: "revenue", ID: k.node}
 		n.Summary = fmt.Sprintf("%v %s were collected for node %s and handed over", handed[k], k.asset, k.node)
 		n.From = uses[k]
@@ -249,8 +299,12 @@ func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Nod
 
 // charges sums what nodes were charged for in the period of a distribution.
 func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Amount) (map[source][]Node, error) {
-	sums := map[usage]charged{}
-	err := e.snapshot.Entries(d.Book, func(_ string, _ store.Written, r *ledger.Record) error {
+	sums := map[usage]*charged{}
+	writers, err := e.writersByName()
+	if err != nil {
+		return nil, err
+	}
+	err = e.snapshot.Entries(d.Book, func(writer string, row store.Written, r *ledger.Record) error {
 		for i := range r.Entries {
 			entry := &r.Entries[i]
 			if entry.Period != d.Period || entry.Kind != "usage" && entry.Kind != "release" {
@@ -264,6 +318,10 @@ func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Am
 				}
 				k := usage{source{p.Asset, node}, string(p.Meter), p.Card}
 				sum := sums[k]
+				if sum == nil {
+					sum = &charged{}
+					sums[k] = sum
+				}
 				var err error
 				if sum.amount, err = sum.amount.Add(p.Amount); err != nil {
 					return err
@@ -272,7 +330,9 @@ func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Am
 					return err
 				}
 				sum.events += p.Events
-				sums[k] = sum
+				if err := sum.postings.add(line{writers[writer], row.Number, i, j}, p.Amount); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -282,11 +342,23 @@ func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Am
 	}
 	list := map[source][]Node{}
 	for _, k := range slices.SortedFunc(maps.Keys(sums), func(a, b usage) int {
-		return strings.Compare(a.meter+"\n"+a.card, b.meter+"\n"+b.card)
+		return cmp.Or(strings.Compare(a.node, b.node), strings.Compare(string(a.asset), string(b.asset)), strings.Compare(a.meter, b.meter), strings.Compare(a.card, b.card))
 	}) {
 		sum := sums[k]
 		n := Node{Kind: "usage", Summary: fmt.Sprintf("%v %s (%d events) were charged %v %s by %s in %s", sum.quantity, events.Meter(k.meter), sum.events, sum.amount, k.asset, k.card, d.Period)}
+		if n.From, err = e.listed(&sum.postings, k.asset); err != nil {
+			return nil, err
+		}
 		list[k.source] = append(list[k.source], n)
 	}
 	return list, nil
+}
+
+func (e *explainer) writersByName() (map[string]store.WriterState, error) {
+	writers, err := e.snapshot.Writers()
+	named := make(map[string]store.WriterState, len(writers))
+	for _, w := range writers {
+		named[w.Name] = w
+	}
+	return named, err
 }

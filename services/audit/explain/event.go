@@ -168,6 +168,9 @@ type world struct {
 
 // fold gives decisions the effect that settle gives them, and posts nothing.
 func (e *explainer) fold(through uint64) (*world, error) {
+	if e.folded != nil && e.folded.control == through {
+		return e.folded, nil
+	}
 	w := &world{control: through, directory: directory.New()}
 	if through == 0 {
 		return w, nil
@@ -202,6 +205,7 @@ func (e *explainer) fold(through uint64) (*world, error) {
 			_ = w.quotes.Observe(d)
 		}
 	}
+	e.folded = w
 	return w, nil
 }
 
@@ -281,12 +285,8 @@ func (e *explainer) event(h handle) (Node, error) {
 		return n, fmt.Errorf("%w: position %d has no event %d", ErrUnknown, h.position, h.ordinal)
 	}
 	u := s.columns.Event(i)
-	name := u.Source + "#" + u.ID
-	if u.Sequenced {
-		name = fmt.Sprintf("%s#%d/%d", u.Source, u.Epoch, u.Sequence)
-	}
 	said := settledAs(outcome)
-	n.Summary = fmt.Sprintf("Event %s of %s: %v %s on node %s for customer %s was %s", name, s.columns.Provider, u.Quantity, u.Meter, u.Node, u.Customer, said)
+	n.Summary = fmt.Sprintf("Event %s of %s: %v %s on node %s for customer %s was %s", nameOf(&u), s.columns.Provider, u.Quantity, u.Meter, u.Node, u.Customer, said)
 	n.fact("handle", h)
 	n.fact("book", s.Book)
 	n.fact("interval", stamp(u.Start)+" to "+stamp(u.End))
@@ -321,21 +321,33 @@ func (e *explainer) event(h handle) (Node, error) {
 		n.fact("belongs to", p.Origin)
 	}
 	c := w.price(s.Book, &u)
-	n.From = append(n.From, c.node())
-	switch {
-	case !c.priced:
-		return n, nil
-	case c.held:
-		later, err := e.released(writer, c, &u, s.Book, p, h.position)
-		n.From = append(n.From, later)
+	charge, err := e.charge(s.Book, u.Meter, &c, control)
+	if err != nil {
 		return n, err
 	}
-	entry, err := e.summed(writer, w, c, &u, s.Book, p, before, last)
+	n.From = append(n.From, charge)
+	if !c.priced {
+		return n, nil
+	}
+	var entry Node
+	var under uint64
+	if c.held {
+		entry, under, err = e.released(writer, c, &u, s.Book, p, h.position)
+	} else {
+		entry, under, err = e.summed(writer, w, c, &u, s.Book, p, before, last)
+	}
 	if err != nil {
 		return n, err
 	}
 	n.From = append(n.From, entry)
-	return n, e.after(&n, s.Book, &u, p.Period)
+	if under == 0 {
+		return n, nil
+	}
+	return n, e.after(&n, s.Book, &u, under)
+}
+
+func (e *explainer) distributeWriter() (store.WriterState, error) {
+	return e.writer(store.DistributeWriter)
 }
 
 func (e *explainer) outcome(h handle) (settlement.Run, bool, error) {

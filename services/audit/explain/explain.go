@@ -1,6 +1,8 @@
 // Package explain says why a figure is what it is, down to what it came from:
-// a payout to its share, the share to the pool, the pool to the charges of the
-// period; an event to its card, its quote and the entry that it is summed in.
+// a payout to its share, the share to the pool and its tiers, the pool to the
+// charges of the period, these to their postings, cards, quotes and events; and an
+// event to its card, its quote, the entry that it is summed in, and on to who was
+// paid.
 //
 // Nothing is stored per event, so an event is computed again: CONTROL is folded
 // up to the barrier that was in force at the event's position, and rating and
@@ -48,6 +50,7 @@ type Node struct {
 	Summary string `json:"summary" doc:"In one sentence."`
 	Facts   []Fact `json:"facts,omitempty"`
 	From    []Node `json:"from,omitempty" doc:"What it follows from."`
+	To      []Node `json:"to,omitempty" doc:"What became of it."`
 }
 
 // Fact is one property of a thing.
@@ -68,6 +71,7 @@ var ErrUnknown = errors.New("nothing has this id")
 //	po-…                 a payout
 //	<distribution>       a distribution, by the id of its declaration
 //	<writer>-<number>    a journal row, as LEDGER and PAYOUT name it: settle-0-12
+//	<row>/<entry>/<n>    a posting of a journal row, both counted from 0
 //	<p>/<position>/<n>   an event by its handle: partition, position, ordinal
 //	<source>#<sequence>  a sequenced event of epoch 0, or of any epoch that has it
 //	<source>#<epoch>/<sequence>
@@ -92,6 +96,9 @@ type explainer struct {
 	Sources
 	ctx      context.Context // of the question: one call, never kept
 	snapshot *store.Snapshot
+	known    *decisions // of CONTROL, once they were asked for
+	folded   *world     // the last one
+	followed int        // postings that were followed down to their events
 }
 
 func (e *explainer) find(id string) (Node, error) {
@@ -125,8 +132,11 @@ func (e *explainer) find(id string) (Node, error) {
 		if !ok {
 			continue
 		}
-		if number, err := strconv.ParseUint(digits, 10, 40); err == nil {
-			return e.row(w, number)
+		switch l, whole, ok := parseRow(w, digits); {
+		case ok && whole:
+			return e.row(w, l.number)
+		case ok:
+			return e.posting(l, shownEvents)
 		}
 	}
 	return e.byIdentity(id)
@@ -152,12 +162,13 @@ func parseHandle(id string) (h handle, ok bool) {
 	return handle{int(p), at, int(n)}, errors.Join(errP, errAt, errN) == nil
 }
 
-// Write writes a node and what it follows from as an indented text.
-func Write(w io.Writer, n *Node) error { return write(w, n, 0) }
+// Write writes a node, what it follows from and, behind arrows, what became of it,
+// as an indented text.
+func Write(w io.Writer, n *Node) error { return write(w, n, "", 0) }
 
-func write(w io.Writer, n *Node, depth int) error {
+func write(w io.Writer, n *Node, mark string, depth int) error {
 	indent := strings.Repeat("  ", depth)
-	if _, err := fmt.Fprintf(w, "%s%s\n", indent, n.Summary); err != nil {
+	if _, err := fmt.Fprintf(w, "%s%s%s\n", indent, mark, n.Summary); err != nil {
 		return err
 	}
 	width := 0
@@ -170,7 +181,12 @@ func write(w io.Writer, n *Node, depth int) error {
 		}
 	}
 	for i := range n.From {
-		if err := write(w, &n.From[i], depth+1); err != nil {
+		if err := write(w, &n.From[i], "", depth+1); err != nil {
+			return err
+		}
+	}
+	for i := range n.To {
+		if err := write(w, &n.To[i], "→ ", depth+1); err != nil {
 			return err
 		}
 	}

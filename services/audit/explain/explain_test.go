@@ -38,7 +38,7 @@ func TestExplanations(t *testing.T) {
 	var out strings.Builder
 	for _, id := range []string{
 		"meter-1#3", "meter-1#0/2", "meter-1#a", "meter-1#s1", "meter-1#s3", "meter-1#free", "meter-1#41",
-		payouts["d1 carol"], payouts["d2 dave"], "d2", "settle-0-1", "distribute-1",
+		payouts["d1 carol"], payouts["d2 dave"], "d2", "settle-0-1", "settle-0-1/0/1", "settle-0-5/1/0", "distribute-1", "distribute-1/1/0",
 	} {
 		n, err := explain.Explain(t.Context(), sources(w), id)
 		if err != nil {
@@ -53,11 +53,12 @@ func TestExplanations(t *testing.T) {
 		t.Error("something is not as computed again")
 	}
 	got := out.String()
-	for pattern, by := range map[string]string{
-		`\b0/\d+/`: "0/…/", `(USAGE|at) position \d+`: "$1 position …", `LEDGER up to \d+`: "LEDGER up to …", `settle-0-\d+\n`: "settle-0-…\n",
+	for _, mask := range [][2]string{
+		{`\bsettle-0-\d+`, "settle-0-…"}, {`\b0/\d+/`, "0/…/"}, {`(USAGE|at) position \d+`, "$1 position …"}, {`LEDGER up to \d+`, "LEDGER up to …"},
+		{`settle-0-…/\d+/(\d+|…)`, "settle-0-…/…"}, {`distribute-(\d+)/0/…/`, "distribute-$1/0/"},
 	} {
 		// Positions in USAGE and LEDGER are a matter of when the loop is idle.
-		got = regexp.MustCompile(pattern).ReplaceAllString(got, by)
+		got = regexp.MustCompile(mask[0]).ReplaceAllString(got, mask[1])
 	}
 	const file = "testdata/story.txt"
 	if *update {
@@ -92,7 +93,7 @@ func TestWhatWasRefusedIsExplainedByItsHandle(t *testing.T) {
 
 func TestWhatNothingIsCalledIsUnknown(t *testing.T) {
 	w := audittest.Story(t)
-	for _, id := range []string{"", "x", "po-00000000000000000000000000000000", "0/1/0", "0/15/99", "0/99999/0", "7/1/0", "meter-1#nobody", "meter-1#99", "meter-1#1/1", "other#1", "settle-0-999", "settle-0-0", "#", "##", "//", "-1/2/3"} {
+	for _, id := range []string{"", "x", "po-00000000000000000000000000000000", "0/1/0", "0/15/99", "0/99999/0", "7/1/0", "meter-1#nobody", "meter-1#99", "meter-1#1/1", "other#1", "settle-0-999", "settle-0-0", "settle-0-1/0/99", "settle-0-1/9/0", "settle-0-1/0", "settle-0-1/0/0/0", "settle-0-1/x/0", "settle-9-1/0/0", "#", "##", "//", "-1/2/3"} {
 		if n, err := explain.Explain(t.Context(), sources(w), id); !errors.Is(err, explain.ErrUnknown) {
 			t.Errorf("%q: %s, %v", id, n.Summary, err)
 		}

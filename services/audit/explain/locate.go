@@ -3,7 +3,6 @@ package explain
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/store"
@@ -37,8 +36,8 @@ type Payout struct {
 	Share distribution.Share // zero where the holder had none, and was paid what was carried
 }
 
-// Locate finds what an id names, as [Explain] does: an event, a journal row or a
-// payout. It fails with [ErrUnknown] where nothing has the id.
+// Locate finds what an id names, as [Explain] does: an event, a journal row (of a
+// posting, the row that has it) or a payout. It fails with [ErrUnknown] where nothing has the id.
 func Locate(ctx context.Context, from Sources, id string) (place Place, err error) {
 	err = from.Store.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		e := &explainer{Sources: from, ctx: ctx, snapshot: snapshot}
@@ -70,11 +69,8 @@ func (e *explainer) locate(id string) (Place, error) {
 		if !ok {
 			continue
 		}
-		if number, err := strconv.ParseUint(digits, 10, 40); err == nil {
-			row, ok, err := e.snapshot.Row(w, number)
-			if err == nil && !ok {
-				err = fmt.Errorf("%w: %s has %d rows", ErrUnknown, w.Name, w.Last)
-			}
+		if l, _, ok := parseRow(w, digits); ok {
+			row, _, err := e.record(w, l.number)
 			return Place{Row: &Row{w.Name, row}}, err
 		}
 	}

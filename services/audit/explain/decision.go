@@ -1,0 +1,248 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/settle/quotes"
+)
+
+// decided is who decided something, and when.
+type decided struct {
+	position uint64
+	kind     string
+	actor    events.Actor
+	approver events.Actor
+	at       time.Time
+}
+
+func (d *decided) String() string {
+	s := fmt.Sprintf("%s at CONTROL position %d, on %s", d.actor, d.position, stamp(d.at.UnixNano()))
+	if d.approver != "" {
+		s += ", approved by " + string(d.approver)
+	}
+	return s
+}
+
+// decisions are what figures name: card versions, rounds, fees, and whatever
+// entries came of.
+type decisions struct {
+	list       []decided // by position, from 1
+	cards      map[string]declaredCard
+	rounds     map[string]observed
+	fixed      map[events.Pair][]fixed
+	waterfalls map[events.Token][]fee
+	submitted  map[string][]batch // by distribution
+}
+
+// batch is a file of payouts: who handed it to the rail, and who recorded what the
+// rail answered, each time that somebody did.
+type batch struct {
+	decided
+	name    string
+	answers []decided
+}
+
+type declaredCard struct {
+	decided
+	events.CardDeclared
+}
+
+type observed struct {
+	decided
+	events.Round
+}
+
+type fixed struct {
+	decided
+	rate money.Amount
+}
+
+type fee struct {
+	decided
+	basisPoints int
+}
+
+func cardKey(book events.Book, card string) string { return string(book) + "\n" + card }
+
+func roundKey(pair events.Pair, round string) string { return string(pair) + "\n" + round }
+
+// decisions reads CONTROL, once for a question.
+func (e *explainer) decisions() (*decisions, error) {
+	if e.known != nil {
+		return e.known, nil
+	}
+	last, err := e.Control.Last(e.ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := &decisions{
+		cards: map[string]declaredCard{}, rounds: map[string]observed{}, fixed: map[events.Pair][]fixed{}, waterfalls: map[events.Token][]fee{},
+		submitted: map[string][]batch{},
+	}
+	if last > 0 {
+		r, err := e.Control.Read(e.ctx, 1, "")
+		if err != nil {
+			return nil, err
+		}
+		defer r.Stop()
+		for at := uint64(0); at < last; {
+			m, err := r.Next(e.ctx)
+			if err != nil {
+				return nil, err
+			}
+			at = m.Seq
+			known.add(at, m.Data)
+		}
+	}
+	e.known = known
+	return known, nil
+}
+
+// add takes the first that says something: cards and rounds never change, so a
+// later one is a repeat or void.
+func (k *decisions) add(position uint64, data []byte) {
+	decision, err := events.DecodeDecision(data)
+	if err != nil {
+		k.list = append(k.list, decided{position: position, kind: "unreadable"})
+		return
+	}
+	d := decided{position, decision.Body.Kind(), decision.Actor, decision.Approver, decision.At}
+	k.list = append(k.list, d)
+	switch b := decision.Body.(type) {
+	case events.CardDeclared:
+		if key := cardKey(b.Book, fmt.Sprintf("%s@%d", b.Card, b.Version)); k.cards[key].position == 0 {
+			k.cards[key] = declaredCard{d, b}
+		}
+	case events.QuotesObserved:
+		for _, r := range b.Rounds {
+			if key := roundKey(b.Pair, quotes.RoundID(b.Source, r.Round)); k.rounds[key].position == 0 {
+				k.rounds[key] = observed{d, r}
+			}
+		}
+	case events.QuotePolicyDeclared:
+		if b.Fixed.Sign() > 0 {
+			k.fixed[b.Pair] = append(k.fixed[b.Pair], fixed{d, b.Fixed})
+		}
+	case events.PayoutsSubmitted:
+		k.submitted[b.Distribution] = append(k.submitted[b.Distribution], batch{decided: d, name: b.Batch})
+	case events.PayoutsConfirmed:
+		k.answered(b.Batch, d)
+	case events.WaterfallDeclared:
+		k.waterfalls[b.Token] = append(k.waterfalls[b.Token], fee{d, b.FeeBasisPoints})
+	}
+}
+
+// answered notes an answer with its batch; a large one comes in many parts, of
+// which the first is enough.
+func (k *decisions) answered(name string, d decided) {
+	for _, list := range k.submitted {
+		for i := range list {
+			b := &list[i]
+			if n := len(b.answers); b.name == name && (n == 0 || b.answers[n-1].actor != d.actor) {
+				b.answers = append(b.answers, d)
+			}
+		}
+	}
+}
+
+// at returns the decision at a position.
+func (k *decisions) at(position uint64) (decided, bool) {
+	if position == 0 || position > uint64(len(k.list)) {
+		return decided{}, false
+	}
+	return k.list[position-1], true
+}
+
+// cause is the decision that an entry names.
+func (e *explainer) cause(ref string) (Node, bool, error) {
+	var position uint64
+	if _, err := fmt.Sscanf(ref, "control:%d", &position); err != nil {
+		return Node{}, false, nil
+	}
+	known, err := e.decisions()
+	if err != nil {
+		return Node{}, false, err
+	}
+	d, ok := known.at(position)
+	if !ok {
+		return Node{}, false, nil
+	}
+	return Node{Kind: "decision", ID: ref, Summary: fmt.Sprintf("Decision %s by %v", d.kind, &d)}, true, nil
+}
+
+// card is a card's version: who declared it, and its rules for a meter.
+func (e *explainer) card(book events.Book, card string, meter events.Meter) (Node, error) {
+	n := Node{Kind: "card", ID: card}
+	known, err := e.decisions()
+	if err != nil {
+		return n, err
+	}
+	c, ok := known.cards[cardKey(book, card)]
+	if !ok {
+		n.Summary = fmt.Sprintf("Card %s of book %s was never declared: the journal is not what the streams give. Run replay", card, book)
+		return n, nil
+	}
+	n.Summary = fmt.Sprintf("Card %s of book %s, in force from %s", card, book, stamp(c.Effective.UnixNano()))
+	n.fact("declared by", &c.decided)
+	for i := range c.Rules {
+		r := &c.Rules[i]
+		if r.Meter != meter {
+			continue
+		}
+		text := fmt.Sprintf("%v %s per %v of %s", r.Price, c.Currency, r.Per, r.Meter)
+		if !r.Granularity.IsZero() {
+			text += fmt.Sprintf(", in steps of %v", r.Granularity)
+		}
+		for _, name := range sortedKeys(r.Match) {
+			text += fmt.Sprintf(", where %s is %s", name, r.Match[name])
+		}
+		n.fact(fmt.Sprintf("rule %d", i), text)
+	}
+	return n, nil
+}
+
+// quote is what a posting's quote rests on; false where none was needed.
+func (e *explainer) quote(pair events.Pair, id string, control uint64) (n Node, ok bool, err error) {
+	if id == "" {
+		return n, false, nil
+	}
+	known, err := e.decisions()
+	if err != nil {
+		return n, false, err
+	}
+	n = Node{Kind: "quote", ID: id}
+	if id == "fixed" {
+		n.Summary = fmt.Sprintf("Quote of %s, fixed by policy", pair)
+		for _, f := range known.fixed[pair] {
+			if f.position <= control {
+				n.Facts = []Fact{{"rate", f.rate.String()}, {"fixed by", f.decided.String()}}
+			}
+		}
+		return n, true, nil
+	}
+	list, several := strings.CutPrefix(id, "median:")
+	if !several {
+		return known.round(pair, id), true, nil
+	}
+	n.Summary = "Quote of " + string(pair) + ", the median of what several sources said"
+	for one := range strings.SplitSeq(list, ",") {
+		n.From = append(n.From, known.round(pair, one))
+	}
+	return n, true, nil
+}
+
+func (k *decisions) round(pair events.Pair, id string) Node {
+	n := Node{Kind: "quote", ID: id}
+	r, ok := k.rounds[roundKey(pair, id)]
+	if !ok {
+		n.Summary = fmt.Sprintf("Quote round %s of %s was never observed: the journal is not what the streams give. Run replay", id, pair)
+		return n
+	}
+	n.Summary = fmt.Sprintf("Quote round %s of %s: %v at %s", id, pair, r.Rate, stamp(r.Time.UnixNano()))
+	n.fact("recorded by", &r.decided)
+	return n
+}

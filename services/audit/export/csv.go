@@ -1,0 +1,123 @@
+package export
+
+import (
+	"bufio"
+	"io"
+	"unicode/utf8"
+)
+
+// csvSink writes RFC 4180 with line feeds: a header, then one record a row. See
+// the package comment for what it does to hostile text.
+type csvSink struct {
+	out     *bufio.Writer
+	scratch []byte
+}
+
+const bufferSize = 64 << 10
+
+func newCSV(w io.Writer, columns []Column) (*csvSink, error) {
+	s := &csvSink{out: bufio.NewWriterSize(w, bufferSize)}
+	for i, c := range columns {
+		s.scratch = append(comma(s.scratch, i), c.Name...)
+	}
+	_, err := s.out.Write(append(s.scratch, '\n'))
+	return s, err
+}
+
+func comma(dst []byte, i int) []byte {
+	if i > 0 {
+		return append(dst, ',')
+	}
+	return dst
+}
+
+func (s *csvSink) row(cells []cell) error {
+	b := s.scratch[:0]
+	for i := range cells {
+		b = comma(b, i)
+		if c := &cells[i]; c.kind == Text {
+			b = appendText(b, c.text)
+		} else {
+			b = c.plain(b)
+		}
+	}
+	s.scratch = append(b, '\n')
+	_, err := s.out.Write(s.scratch)
+	return err
+}
+
+func (s *csvSink) close() error { return s.out.Flush() }
+
+const hexDigits = "0123456789abcdef"
+
+// appendText appends a text so that neither a parser nor a spreadsheet mistakes
+// it, and so that [ReadText] gives it back.
+func appendText(dst []byte, s string) []byte {
+	if s == "" {
+		return append(dst, `""`...) // null is nothing at all
+	}
+	quoted := formula(s[0])
+	for i := 0; i < len(s) && !quoted; i++ {
+		c := s[i]
+		quoted = c == ',' || c == '"' || c == '\\' || c < ' ' || c >= 0x7f
+	}
+	if !quoted {
+		return append(dst, s...)
+	}
+	dst = append(dst, '"')
+	if formula(s[0]) {
+		dst = append(dst, '\'')
+	}
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		switch c := s[0]; {
+		case r == utf8.RuneError && size == 1, c < ' ' && c != '\n' && c != '\r' && c != '\t', c == 0x7f:
+			dst = append(dst, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+		case c == '"', c == '\\':
+			dst = append(dst, c, c)
+		default:
+			dst = append(dst, s[:size]...)
+		}
+		s = s[size:]
+	}
+	return append(dst, '"')
+}
+
+// formula reports whether a spreadsheet would compute, or drop, what begins so.
+func formula(c byte) bool {
+	switch c {
+	case '=', '+', '-', '@', '\t', '\r', '\n', '\'':
+		return true
+	}
+	return false
+}
+
+// ReadText is the inverse of what a report's CSV does to a text beyond the
+// quoting of RFC 4180, which the reader of the CSV has undone already.
+func ReadText(s string) string {
+	if s != "" && s[0] == '\'' {
+		s = s[1:]
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 >= len(s) {
+			b = append(b, s[i])
+			continue
+		}
+		if s[i+1] == 'x' && i+3 < len(s) {
+			b = append(b, unhex(s[i+2])<<4|unhex(s[i+3]))
+			i += 3
+			continue
+		}
+		b = append(b, s[i+1])
+		i++
+	}
+	return string(b)
+}
+
+func unhex(c byte) byte {
+	if c >= 'a' {
+		return c - 'a' + 10
+	}
+	return c - '0'
+}
