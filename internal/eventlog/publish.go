@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aliquot-engine/aliquot/internal/telemetry/trail"
 )
 
 const (
@@ -47,7 +49,8 @@ type PublishOptions struct {
 	// ExpectLastSubjectSeq is the position of the subject's last message, 0
 	// for a subject without one.
 	ExpectLastSubjectSeq *uint64
-	// Header travels with the message.
+	// Header travels with the message, and so does the trace of the publish's
+	// context where it is sampled and there is room.
 	Header nats.Header
 }
 
@@ -147,6 +150,10 @@ func (s *Stream) PublishAsync(ctx context.Context, subject string, data []byte, 
 	if size := messageSize(data, options); size > MaxMessageBytes {
 		return nil, fmt.Errorf("publishing to stream %s: %w: %d bytes with headers, limit %d", s.name, ErrTooLarge, size, MaxMessageBytes)
 	}
+	traced := trail.Header(ctx)
+	if len(traced) > 0 && messageSize(data, options)+trail.MostBytes > MaxMessageBytes {
+		traced = nil // No message is refused for its trace.
+	}
 	if s.log.space != nil {
 		if err := s.log.space.check(); err != nil {
 			return nil, fmt.Errorf("publishing to stream %s: %w", s.name, err)
@@ -161,6 +168,9 @@ func (s *Stream) PublishAsync(ctx context.Context, subject string, data []byte, 
 		return nil, fmt.Errorf("publishing to stream %s: waiting for room: %w: %w", s.name, ErrUnavailable, err)
 	}
 	message := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{}}
+	for key, values := range traced {
+		message.Header[key] = values
+	}
 	for key, values := range options.Header {
 		message.Header[key] = values
 	}

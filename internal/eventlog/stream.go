@@ -11,7 +11,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/aliquot-engine/aliquot/internal/telemetry/trail"
 )
 
 const (
@@ -66,6 +69,10 @@ type Message struct {
 	// Time is when the server stored it. It decides nothing.
 	Time time.Time
 }
+
+// Trace is the trace that the message was written in; invalid where that was
+// not sampled.
+func (m *Message) Trace() trace.SpanContext { return trail.Of(m.Header) }
 
 // Info is a stream's extent.
 type Info struct {

@@ -1,0 +1,176 @@
+// Package telemetry shows what a process does: metrics as a Prometheus page and
+// over OTLP, traces over OTLP, and log lines that name their trace.
+//
+// The method: a process sets up one [Telemetry] and gives its meter and its
+// tracer to the services in their configurations; they know the interfaces of
+// OpenTelemetry and nothing of what stands behind them. The page is collected
+// when it is asked for. OTLP is exported where the environment names an
+// endpoint, by the variables of the OpenTelemetry specification and with their
+// meanings:
+//
+//	OTEL_EXPORTER_OTLP_ENDPOINT            http://collector:4318; with it, traces and metrics are sent
+//	OTEL_EXPORTER_OTLP_TRACES_ENDPOINT     traces alone, the whole URL
+//	OTEL_EXPORTER_OTLP_METRICS_ENDPOINT    metrics alone, the whole URL
+//	OTEL_EXPORTER_OTLP_PROTOCOL            http/protobuf (default) or grpc; also _TRACES_, _METRICS_
+//	OTEL_EXPORTER_OTLP_HEADERS, …          every other OTEL_EXPORTER_OTLP_… variable
+//	OTEL_TRACES_EXPORTER                   otlp (default) or none
+//	OTEL_METRICS_EXPORTER                  otlp (default) or none; the page is asked for, not exported
+//	OTEL_TRACES_SAMPLER, …_SAMPLER_ARG     parentbased_always_on by default
+//	OTEL_METRIC_EXPORT_INTERVAL            milliseconds, 60,000 by default
+//	OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
+//	OTEL_SDK_DISABLED                      true: nothing of all this, the page neither
+//
+// # Invariants
+//
+//   - Observed, never waited for: a collector that is slow, full or gone costs
+//     what was to be exported, and a warning; nothing that is settled.
+//   - Nothing leaves the process where no endpoint is named.
+//   - Without traces the tracer is nil and no request is looked at for one.
+package telemetry
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// scope names who measures: one for all of it, since a binary is one version.
+const scope = "github.com/aliquot-engine/aliquot"
+
+// Config says what a process is called where it is shown.
+type Config struct {
+	// Service and Version are service.name and service.version of what is
+	// exported; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES change them.
+	Service, Version string
+	// Unpaged leaves the Prometheus page out, for a process that nobody can ask:
+	// without it and without an endpoint nothing is collected at all.
+	Unpaged bool
+	// Logger is told of exports that fail; nil: slog.Default.
+	Logger *slog.Logger
+}
+
+// Telemetry is what a process shows of itself. The zero value shows nothing.
+type Telemetry struct {
+	meter  metric.Meter // nil: nothing is measured
+	tracer trace.Tracer // nil: nothing is traced
+	page   http.Handler // nil: there is no page
+	closes []func(context.Context) error
+}
+
+// Start sets up what the configuration and the environment ask for. It does not
+// wait for a collector. Its error names the variable that cannot be meant.
+func Start(ctx context.Context, config Config) (*Telemetry, error) {
+	t := &Telemetry{}
+	if said("OTEL_SDK_DISABLED") == "true" {
+		return t, nil
+	}
+	traces, err := protocolOf("traces")
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := protocolOf("metrics")
+	if err != nil {
+		return nil, err
+	}
+	if traces == none && metrics == none && config.Unpaged {
+		return t, nil
+	}
+	about, err := resource.New(ctx,
+		resource.WithAttributes(
+			attribute.String("service.name", config.Service),
+			attribute.String("service.version", config.Version),
+			attribute.String("service.instance.id", rand.Text()),
+		),
+		resource.WithTelemetrySDK(),
+		resource.WithFromEnv(), // the last one has the say
+	)
+	if err != nil {
+		return nil, fmt.Errorf("setting up telemetry: %w", err)
+	}
+	logger := config.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("telemetry", "cause", err) }))
+	if err := t.startMetrics(ctx, about, metrics, !config.Unpaged); err != nil {
+		return nil, errors.Join(fmt.Errorf("setting up metrics: %w", err), t.Close(ctx))
+	}
+	if err := t.startTraces(ctx, about, traces); err != nil {
+		return nil, errors.Join(fmt.Errorf("setting up traces: %w", err), t.Close(ctx))
+	}
+	return t, nil
+}
+
+// Meter measures; nil where nothing is to be measured.
+func (t *Telemetry) Meter() metric.Meter { return t.meter }
+
+// Tracer traces; nil where nothing is to be traced.
+func (t *Telemetry) Tracer() trace.Tracer { return t.tracer }
+
+// Page answers with every metric in Prometheus' formats; nil where there is
+// none. It asks for nothing: who may see it is the server's to say.
+func (t *Telemetry) Page() http.Handler { return t.page }
+
+// Close exports what is left, for as long as ctx allows.
+func (t *Telemetry) Close(ctx context.Context) error {
+	var problems []error
+	for _, one := range t.closes {
+		problems = append(problems, one(ctx))
+	}
+	t.closes = nil
+	if err := errors.Join(problems...); err != nil {
+		return fmt.Errorf("exporting the last of the telemetry: %w", err)
+	}
+	return nil
+}
+
+// protocol is how a signal is exported.
+type protocol int
+
+const (
+	none protocol = iota
+	overHTTP
+	overGRPC
+)
+
+// protocolOf reads how the environment wants a signal exported.
+func protocolOf(signal string) (protocol, error) {
+	upper := strings.ToUpper(signal)
+	switch exporters := said("OTEL_" + upper + "_EXPORTER"); exporters {
+	case "", "otlp":
+	case "none", "prometheus": // the page is there without being asked for
+		return none, nil
+	default:
+		return none, fmt.Errorf("setting up telemetry: OTEL_%s_EXPORTER is %q, and not otlp or none", upper, exporters)
+	}
+	if said("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && said("OTEL_EXPORTER_OTLP_"+upper+"_ENDPOINT") == "" {
+		return none, nil
+	}
+	name := "OTEL_EXPORTER_OTLP_" + upper + "_PROTOCOL"
+	value := said(name)
+	if value == "" {
+		name = "OTEL_EXPORTER_OTLP_PROTOCOL"
+		value = said(name)
+	}
+	switch value {
+	case "", "http/protobuf":
+		return overHTTP, nil
+	case "grpc":
+		return overGRPC, nil
+	}
+	return none, fmt.Errorf("setting up telemetry: %s is %q, and not http/protobuf or grpc", name, value)
+}
+
+// said reads a variable of the specification; an empty one counts as absent.
+func said(name string) string { return strings.TrimSpace(os.Getenv(name)) }

@@ -1,0 +1,32 @@
+package telemetry
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	"go.opentelemetry.io/otel/sdk/trace"
+)
+
+// startTraces exports spans, where they are to go anywhere. The sampler is the
+// environment's.
+func (t *Telemetry) startTraces(ctx context.Context, about *resource.Resource, by protocol) error {
+	var exporter trace.SpanExporter
+	var err error
+	switch by {
+	case none:
+		return nil
+	case overHTTP:
+		exporter, err = otlptracehttp.New(ctx)
+	case overGRPC:
+		exporter, err = otlptracegrpc.New(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	provider := trace.NewTracerProvider(trace.WithResource(about), trace.WithBatcher(exporter))
+	t.closes = append(t.closes, provider.Shutdown)
+	t.tracer = provider.Tracer(scope)
+	return nil
+}
