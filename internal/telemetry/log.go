@@ -21,6 +21,8 @@ func (l logs) Handle(ctx context.Context, record slog.Record) error {
 	return l.Handler.Handle(ctx, record)
 }
 
-func (l logs) WithAttrs(attributes []slog.Attr) slog.Handler { return logs{l.Handler.WithAttrs(attributes)} }
+func (l logs) WithAttrs(attributes []slog.Attr) slog.Handler {
+	return logs{l.Handler.WithAttrs(attributes)}
+}
 
 func (l logs) WithGroup(name string) slog.Handler { return logs{l.Handler.WithGroup(name)} }

@@ -22,6 +22,7 @@ const (
 	placeEnd
 	placeAttribute
 	placeIgnored
+	placeTrace
 	placeNumber place = 0x80 // with one of the above: a number rather than a text
 )
 
@@ -259,6 +260,9 @@ func (k *layout) take(p *Parser, where place, value []byte) (ok bool) {
 	case placeEnd:
 		p.end, ok = p.clock.parse(value)
 	case placeIgnored:
+		return len(value) <= maxIgnored
+	case placeTrace:
+		p.trace(value)
 		return len(value) <= maxIgnored
 	}
 	return ok

@@ -212,7 +212,12 @@ func (p *Parser) extension(name []byte, at int) bool {
 		return p.skip()
 	}
 	var ignored []byte
-	return p.text(shown("", name), &ignored, maxIgnored, placeIgnored)
+	if string(name) != "traceparent" {
+		return p.text(shown("", name), &ignored, maxIgnored, placeIgnored)
+	}
+	ok := p.text("traceparent", &ignored, maxIgnored, placeTrace)
+	p.trace(ignored)
+	return ok
 }
 
 func isExtension(name []byte) bool {

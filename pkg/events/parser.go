@@ -73,6 +73,9 @@ type Parser struct {
 	spec       []byte
 	eventType  []byte
 
+	traced      bool // whether an event of this submission had a traceparent
+	traceparent [traceparentBytes]byte
+
 	layouts layouts
 	general bool // tests only: never use a learned layout
 }
@@ -186,8 +189,31 @@ func (p *Parser) readLine(to int) {
 
 func (p *Parser) begin(body []byte, sink Sink) {
 	p.scanner = scanner{data: body}
-	p.sink, p.index, p.refusals = sink, 0, p.refusals[:0]
+	p.sink, p.index, p.refusals, p.traced = sink, 0, p.refusals[:0], false
 	p.line, p.lineAt = 1, 0
+}
+
+// traceparentBytes is the length of a traceparent of version 00 (W3C Trace
+// Context, section 3.2.2).
+const traceparentBytes = 55
+
+// Traceparent returns what the first event of the last submission that has the
+// extension "traceparent" says there (CloudEvents' distributed tracing
+// extension); empty where none does. It is for whoever follows requests, and
+// has no part in the event.
+func (p *Parser) Traceparent() string {
+	if !p.traced {
+		return ""
+	}
+	return string(p.traceparent[:])
+}
+
+// trace keeps the first value that is as long as a traceparent.
+func (p *Parser) trace(value []byte) {
+	if !p.traced && len(value) == traceparentBytes {
+		p.traced = true
+		copy(p.traceparent[:], value)
+	}
 }
 
 func (p *Parser) finish() (Parsed, *Refusal) {

@@ -31,6 +31,14 @@ const (
 	Unauthorized    Reason = "unauthorized"     // the actor may not submit this
 )
 
+// Reasons returns the whole set, in the order above.
+func Reasons() []Reason {
+	return []Reason{
+		Malformed, Missing, WrongType, TooLong, TooLarge, BadText, BadNumber, Negative, Absurd, TooPrecise, BadTime, BadInterval,
+		FromFuture, BeyondHorizon, UnknownNode, UnknownCustomer, UnknownMeter, Conflict, NoRate, Overflow, Unsupported, Unauthorized,
+	}
+}
+
 // Refusal is one refused event or submission, as a value: never an error that
 // stops anything.
 type Refusal struct {

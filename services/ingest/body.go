@@ -8,6 +8,7 @@ import (
 	"mime"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -101,6 +102,7 @@ func (s *Service) ReadBody(ctx context.Context, from io.Reader, length int64, co
 	}
 	for {
 		if err := b.grow(ctx, want); err != nil {
+			s.show.answered(ctx, time.Now(), nil, err)
 			return b, nil, err
 		}
 		n, err := source.Read(b.data[len(b.data):cap(b.data)])

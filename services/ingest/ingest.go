@@ -32,6 +32,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
@@ -96,6 +98,9 @@ type Config struct {
 	// QueueWait is how long a submission waits for room before it is told to
 	// come again; 0 means DefaultQueueWait.
 	QueueWait time.Duration
+	// Meter and Tracer show what the service does; nil shows nothing.
+	Meter  metric.Meter
+	Tracer trace.Tracer
 	// Now stamps submissions; nil means time.Now.
 	Now func() time.Time
 	// Logger is told of what is wrong with the streams, never of what is wrong
@@ -116,6 +121,7 @@ type Settler interface {
 // Service accepts submissions. Its methods may be called from any goroutine.
 type Service struct {
 	config     Config
+	show       *instruments
 	publishers map[int]*publisher
 	keeper     *keeper
 	room       *semaphore.Weighted
@@ -159,9 +165,13 @@ func New(config Config) (*Service, error) {
 		folded:     directory.New(),
 		changed:    make(chan struct{}),
 	}
+	var err error
+	if s.show, err = newInstruments(config.Meter, config.Tracer); err != nil {
+		return nil, fmt.Errorf("preparing ingest: %w", err)
+	}
 	s.works.New = func() any { return new(work) }
 	for partition, stream := range config.Usage {
-		s.publishers[partition] = newPublisher(partition, stream, config.MaxInFlight, config.Logger)
+		s.publishers[partition] = newPublisher(partition, stream, config.MaxInFlight, s.show, config.Logger)
 	}
 	s.keeper = newKeeper(config.Refused, config.Logger)
 	return s, nil
@@ -177,6 +187,11 @@ func (s *Service) Run(ctx context.Context) error {
 			return fmt.Errorf("running ingest: %w", err)
 		}
 	}
+	watched, err := s.watch()
+	if err != nil {
+		return fmt.Errorf("running ingest: %w", err)
+	}
+	defer func() { _ = watched.Unregister() }() // never fails
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var running sync.WaitGroup
@@ -185,7 +200,7 @@ func (s *Service) Run(ctx context.Context) error {
 		running.Go(func() { p.run(ctx) })
 	}
 	running.Go(func() { s.keeper.run(ctx) })
-	err := s.follow(ctx)
+	err = s.follow(ctx)
 	stop()
 	running.Wait()
 	if err != nil {

@@ -12,7 +12,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/telemetry/trail"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
@@ -32,6 +36,7 @@ type part struct {
 	events    int
 	segment   events.Segment
 	ticket    *ticket
+	trace     trace.SpanContext // of the submission, where it is sampled
 
 	// Written by the publisher before the ticket is counted down.
 	position uint64
@@ -75,6 +80,7 @@ func (s *Service) store(parts []part) error {
 type publisher struct {
 	stream  stream
 	subject string
+	show    *instruments
 	logger  *slog.Logger
 	wake    chan struct{}
 	slots   chan *slot
@@ -104,10 +110,11 @@ type stream interface {
 	Get(ctx context.Context, position uint64) (eventlog.Message, error)
 }
 
-func newPublisher(partition int, stream stream, inFlight int, logger *slog.Logger) *publisher {
+func newPublisher(partition int, stream stream, inFlight int, show *instruments, logger *slog.Logger) *publisher {
 	p := &publisher{
 		stream:  stream,
 		subject: eventlog.UsageSubject(uint32(partition)),
+		show:    show,
 		logger:  logger,
 		wake:    make(chan struct{}, 1),
 		slots:   make(chan *slot, inFlight),
@@ -217,7 +224,7 @@ func (p *publisher) publish(ctx context.Context, s *slot) {
 	}
 	s.message = events.Message{Kind: events.Batch, Segments: segments}
 	s.data = events.AppendMessage(s.data[:0], &s.message)
-	position, err := p.store(ctx, s.data)
+	position, err := p.shown(ctx, s)
 	first := 0
 	for _, one := range s.parts {
 		one.position, one.first, one.err = position, first, err
@@ -226,6 +233,35 @@ func (p *publisher) publish(ctx context.Context, s *slot) {
 	}
 	clear(s.parts)
 	clear(segments)
+}
+
+// shown stores the message of a slot and shows how it went: a span that goes on
+// the trails of the submissions in it.
+func (p *publisher) shown(ctx context.Context, s *slot) (position uint64, err error) {
+	var from trail.Trail
+	count := 0
+	for _, one := range s.parts {
+		from.Add(one.trace)
+		count += one.events
+	}
+	ctx, span := from.Start(ctx, p.show.tracer, "publish "+p.subject, trace.WithSpanKind(trace.SpanKindProducer))
+	began := time.Now()
+	position, err = p.store(ctx, s.data)
+	p.show.storing.Record(ctx, time.Since(began).Seconds())
+	p.show.batchEvents.Record(ctx, int64(count))
+	p.show.batchBytes.Record(ctx, int64(len(s.data)))
+	if span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("messaging.system", "nats"),
+			attribute.String("messaging.destination.name", p.subject),
+			attribute.Int("messaging.batch.message_count", len(s.parts)),
+			attribute.Int("aliquot.events", count),
+			attribute.Int64("aliquot.position", int64(position)),
+		)
+		failed(span, err)
+	}
+	span.End()
+	return position, err
 }
 
 // store returns the position of a message that is on disk.
@@ -256,7 +292,7 @@ func (p *publisher) store(ctx context.Context, data []byte) (uint64, error) {
 		default:
 			return 0, fmt.Errorf("%w: %w", ErrOverloaded, err)
 		}
-		p.logger.Warn("storing usage", "attempt", attempt, "error", err)
+		p.logger.WarnContext(ctx, "storing usage", "attempt", attempt, "error", err)
 		position, last, found, unread := p.search(ctx, data, floor)
 		switch {
 		case found:

@@ -112,7 +112,7 @@ func TestAMessageIsStoredOnceWhateverItsAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			broken := &faulty{Stream: stream, faults: test.faults, unread: test.unread}
-			p := newPublisher(i, broken, 1, slog.New(slog.DiscardHandler))
+			p := newPublisher(i, broken, 1, unseen(t), slog.New(slog.DiscardHandler))
 			p.pause = time.Millisecond
 			data := events.AppendMessage(nil, &events.Message{Kind: events.Batch, Segments: []events.Segment{{Book: "eu", Packed: []byte(test.name)}}})
 			// Somebody else's message is there, and one comes in between.
@@ -164,7 +164,7 @@ func TestWhatComesTogetherIsStoredTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPublisher(0, stream, 1, slog.Default())
+	p := newPublisher(0, stream, 1, unseen(t), slog.Default())
 	one := func(n, size int) *part {
 		waits := &ticket{done: make(chan struct{})}
 		waits.left.Store(1)

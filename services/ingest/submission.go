@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -68,20 +69,9 @@ func (s *Service) Submit(ctx context.Context, b Submission) (events.Answer, erro
 		}
 	}()
 	received := s.stamp()
-	answer := s.read(w, &b, received)
-	if len(answer.Refusals) > 0 {
-		s.keep(&b, received, answer.Refusals)
-	}
-	if len(w.parts) == 0 {
-		return answer, nil
-	}
-	if err := s.store(w.parts); err != nil {
+	answer, err := s.take(ctx, w, &b, received)
+	if err != nil {
 		return events.Answer{}, err
-	}
-	for i := range w.parts {
-		p := &w.parts[i]
-		answer.Accepted += p.events
-		answer.Handle = append(answer.Handle, events.Handle{Partition: p.partition, Position: p.position, First: p.first, Count: p.events})
 	}
 	if b.Wait > 0 {
 		if outcomes, err := s.Await(ctx, b.Wait, "", answer.Handle); err == nil {
@@ -91,12 +81,61 @@ func (s *Service) Submit(ctx context.Context, b Submission) (events.Answer, erro
 	return answer, nil
 }
 
+// take reads and stores a submission, and shows what became of it.
+func (s *Service) take(ctx context.Context, w *work, b *Submission, received int64) (answer events.Answer, err error) {
+	began := time.Now()
+	answer = s.read(w, b, received)
+	ctx, span := s.show.begin(ctx, w, b, received)
+	defer func() {
+		s.show.answered(ctx, began, &answer, err)
+		end(span, b, &answer, err)
+	}()
+	if len(answer.Refusals) > 0 {
+		s.keep(b, received, answer.Refusals)
+	}
+	if len(w.parts) == 0 {
+		return answer, nil
+	}
+	if at := span.SpanContext(); at.IsSampled() {
+		for i := range w.parts {
+			w.parts[i].trace = at
+		}
+	}
+	if err := s.store(w.parts); err != nil {
+		return answer, err
+	}
+	for i := range w.parts {
+		p := &w.parts[i]
+		answer.Accepted += p.events
+		answer.Handle = append(answer.Handle, events.Handle{Partition: p.partition, Position: p.position, First: p.first, Count: p.events})
+	}
+	return answer, nil
+}
+
+// traceparent is what the first event that says whose trace it is of says.
+func (w *work) traceparent(b *Submission) string {
+	switch b.Form {
+	case Packed:
+		return ""
+	case Binary:
+		for name, values := range b.Header {
+			if strings.EqualFold(name, "ce-traceparent") && len(values) == 1 {
+				return values[0]
+			}
+		}
+		return ""
+	}
+	return w.parser.Traceparent()
+}
+
 // Keep notes a submission that was refused before its body could be read whole,
 // and answers it.
 func (s *Service) Keep(b Submission, refusal events.Refusal) events.Answer {
 	refusals := []events.Refusal{refusal}
 	s.keep(&b, s.stamp(), refusals)
-	return events.Answer{Handle: []events.Handle{}, Refusals: refusals}
+	answer := events.Answer{Handle: []events.Handle{}, Refusals: refusals}
+	s.show.answered(context.Background(), time.Now(), &answer, nil)
+	return answer
 }
 
 func (s *Service) keep(b *Submission, received int64, refusals []events.Refusal) {

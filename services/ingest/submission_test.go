@@ -23,15 +23,26 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
+// unseen are instruments that show nothing.
+func unseen(t testing.TB) *instruments {
+	t.Helper()
+	i, err := newInstruments(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
 // reading is a service that can read submissions, without streams.
 func reading(t testing.TB) *Service {
 	t.Helper()
 	s := &Service{
 		config:     Config{MaxBody: 64 << 10, MaxPending: 1 << 30, Now: func() time.Time { return noon }},
-		publishers: map[int]*publisher{0: newPublisher(0, nil, 1, slog.Default())},
+		publishers: map[int]*publisher{0: newPublisher(0, nil, 1, unseen(t), slog.Default())},
 		keeper:     newKeeper(nil, slog.Default()),
 		room:       semaphore.NewWeighted(1 << 30),
 		folded:     directory.New(),
+		show:       unseen(t),
 	}
 	largest, err := money.ParseQuantity("100")
 	if err != nil {
