@@ -30,8 +30,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/telemetry/trail"
 )
 
 // ErrDiffers means that stream and journal disagree: one of them was altered,
@@ -69,6 +71,7 @@ type Relay struct {
 	stream  *eventlog.Stream
 	log     *slog.Logger
 	wake    chan struct{}
+	show    shown
 
 	number   uint64 // the last row known to be in the stream
 	position uint64 // and where
@@ -85,11 +88,13 @@ func New(journal Journal, stream *eventlog.Stream, log *slog.Logger) *Relay {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Relay{journal: journal, stream: stream, log: log, wake: make(chan struct{}, 1), ends: map[string]uint64{}}
+	return &Relay{journal: journal, stream: stream, log: log, wake: make(chan struct{}, 1), ends: map[string]uint64{}, show: unshown}
 }
 
-// Wake tells the relay that there are new rows. It never blocks.
-func (r *Relay) Wake() {
+// Wake tells the relay that there are new rows, and in which trace they were
+// written. It never blocks.
+func (r *Relay) Wake(ctx context.Context) {
+	r.show.wrote(ctx)
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -100,7 +105,12 @@ func (r *Relay) Wake() {
 // go on: [ErrDiffers], an error of the store, a damaged stream. It waits by
 // itself while the log is unavailable or full.
 func (r *Relay) Run(ctx context.Context) error {
-	err := r.run(ctx)
+	watched, err := r.watch()
+	if err != nil {
+		return fmt.Errorf("relaying %s to %s: %w", r.journal.Name(), r.stream.Name(), err)
+	}
+	defer func() { _ = watched.Unregister() }() // never fails
+	err = r.run(ctx)
 	r.endTail()
 	return fmt.Errorf("relaying %s to %s: %w", r.journal.Name(), r.stream.Name(), err)
 }
@@ -195,28 +205,44 @@ func (r *Relay) endTail() {
 // drain relays rows until the journal has no more.
 func (r *Relay) drain(ctx context.Context) error {
 	for {
+		from := r.show.begin()
 		rows, err := r.journal.Rows(ctx, r.number+1, perRead)
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			if row.Number != r.number+1 {
-				return fmt.Errorf("the journal has row %d after row %d: %w", row.Number, r.number, ErrDiffers)
-			}
-			if err := r.carry(ctx, row); err != nil {
-				return err
-			}
-		}
-		if r.number > r.saved {
-			if err := r.journal.SetRelayed(ctx, r.number, r.position); err != nil {
-				return err
-			}
-			r.saved = r.number
+		if err := r.carryAll(ctx, rows, from); err != nil {
+			return err
 		}
 		if len(rows) < perRead {
+			r.show.drained()
 			return nil
 		}
 	}
+}
+
+// carryAll relays rows that were read, in the trace that they come from.
+func (r *Relay) carryAll(ctx context.Context, rows []Row, from trail.Trail) (err error) {
+	if len(rows) > 0 {
+		var span trace.Span
+		ctx, span = r.span(ctx, from, rows)
+		defer func() { end(span, err) }()
+	}
+	for _, row := range rows {
+		if row.Number != r.number+1 {
+			return fmt.Errorf("the journal has row %d after row %d: %w", row.Number, r.number, ErrDiffers)
+		}
+		if err := r.carry(ctx, row); err != nil {
+			return err
+		}
+	}
+	if r.number > r.saved {
+		if err := r.journal.SetRelayed(ctx, r.number, r.position); err != nil {
+			return err
+		}
+		r.saved = r.number
+	}
+	r.show.rows.Add(ctx, int64(len(rows)), r.show.stream)
+	return nil
 }
 
 // carry brings one row into the stream, or finds it there.
@@ -235,7 +261,8 @@ func (r *Relay) carry(ctx context.Context, row Row) error {
 		default:
 			return err
 		}
-		r.log.Warn("relay waits", "writer", r.journal.Name(), "row", row.Number, "cause", err, "wait", wait)
+		r.show.retries.Add(ctx, 1, r.show.stream)
+		r.log.WarnContext(ctx, "relay waits", "writer", r.journal.Name(), "row", row.Number, "cause", err, "wait", wait)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

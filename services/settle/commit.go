@@ -18,10 +18,10 @@ func weight(c *settlement.Cut) int64 {
 
 // commit writes cuts as they come, those that have come by then in one
 // transaction, and tells how far it is.
-func (s *Settler) commit(ctx context.Context, cuts <-chan *settlement.Cut, committed chan<- uint64) error {
+func (s *Settler) commit(ctx context.Context, cuts <-chan made, committed chan<- uint64) error {
 	from := s.config.Cursor.Position
 	for {
-		var list []*settlement.Cut
+		var list []made
 		select {
 		case next, ok := <-cuts:
 			if !ok {
@@ -42,32 +42,43 @@ func (s *Settler) commit(ctx context.Context, cuts <-chan *settlement.Cut, commi
 			}
 		}
 		began := time.Now()
-		last := list[len(list)-1]
-		encoded, err := encode(list)
-		if err != nil {
-			return err
+		in, span := s.show.begin(ctx, list)
+		last := list[len(list)-1].cut
+		if err := s.put(in, from, list); err != nil {
+			return failed(span, err)
 		}
-		// Beside the database and before it: what it says is known must be.
-		if err := s.config.IDs.Sync(last.Position); err != nil {
-			return err
-		}
-		if err := s.write(ctx, from, list, encoded); err != nil {
-			return err
-		}
+		s.show.committed(in, span, began, list)
 		s.pace.commit.Store(int64(time.Since(began)) / int64(len(list)))
 		from = last.Position
-		for _, c := range list {
-			s.room.Release(weight(c))
+		for _, m := range list {
+			s.room.Release(weight(m.cut))
 		}
 		s.advance(last.Position, last.Control)
 		if s.config.Ledger != nil {
-			s.config.Ledger.Wake()
+			s.config.Ledger.Wake(in)
 		}
 		select {
 		case committed <- last.Position:
 		default: // The core has not looked for a while; the next one says more.
 		}
 	}
+}
+
+// put makes cuts durable, in the index of identities and in the store.
+func (s *Settler) put(ctx context.Context, from uint64, list []made) error {
+	cuts := make([]*settlement.Cut, len(list))
+	for i, m := range list {
+		cuts[i] = m.cut
+	}
+	encoded, err := encode(cuts)
+	if err != nil {
+		return err
+	}
+	// Beside the database and before it: what it says is known must be.
+	if err := s.config.IDs.Sync(cuts[len(cuts)-1].Position); err != nil {
+		return err
+	}
+	return s.write(ctx, from, cuts, encoded)
 }
 
 func encode(cuts []*settlement.Cut) ([][][]byte, error) {
@@ -92,7 +103,8 @@ func (s *Settler) write(ctx context.Context, from uint64, cuts []*settlement.Cut
 		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) {
 			return err
 		}
-		s.log.Warn("settlement waits for the store", "partition", s.config.Partition, "cause", err)
+		s.show.retries.Add(ctx, 1, s.show.here)
+		s.log.WarnContext(ctx, "settlement waits for the store", "partition", s.config.Partition, "cause", err)
 		select {
 		case <-time.After(retry):
 		case <-ctx.Done():

@@ -6,7 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/telemetry/trail"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/settle/posting"
 )
@@ -102,7 +105,9 @@ func (s *Settler) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		var from trail.Trail
 		for n, more := 0, true; more; n++ {
+			from.Add(m.Trace())
 			if err := s.decisions.add(ctx, decided(m)); err != nil {
 				return err
 			}
@@ -121,9 +126,11 @@ func (s *Settler) follow(ctx context.Context) error {
 			continue
 		}
 		message := events.AppendMessage(nil, &events.Message{Kind: events.Barrier, Control: m.Seq, Rules: posting.Rules})
-		if err := s.publish(ctx, message); err != nil {
-			return fmt.Errorf("publishing the barrier for control position %d: %w", m.Seq, err)
+		in, span := from.Start(ctx, s.show.tracer, "publish barrier", trace.WithSpanKind(trace.SpanKindProducer))
+		if err := s.publish(in, message); err != nil {
+			return failed(span, fmt.Errorf("publishing the barrier for control position %d: %w", m.Seq, err))
 		}
+		span.End()
 	}
 }
 
@@ -150,7 +157,7 @@ func (s *Settler) publish(ctx context.Context, message []byte) error {
 		if err == nil || ctx.Err() != nil || !interrupted(err) {
 			return err
 		}
-		s.log.Warn("publishing into USAGE waits", "partition", s.config.Partition, "cause", err)
+		s.log.WarnContext(ctx, "publishing into USAGE waits", "partition", s.config.Partition, "cause", err)
 		select {
 		case <-time.After(retry):
 		case <-ctx.Done():

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/settle/posting"
@@ -35,7 +37,8 @@ type message struct {
 	segments []posting.Decoded
 	err      error // why it cannot be read
 
-	data     []byte // as it is in the stream
+	trace    trace.SpanContext // that it was written in, where sampled
+	data     []byte            // as it is in the stream
 	envelope events.Message
 	scratch  []byte
 	columns  []*events.Columns
@@ -45,6 +48,7 @@ type message struct {
 // decode reads a message; what cannot be read is no error but a property of it.
 func (m *message) decode(raw eventlog.Message) {
 	m.position, m.data, m.events, m.control, m.rules = raw.Seq, raw.Data, 0, 0, 0
+	m.trace = raw.Trace()
 	m.segments = m.segments[:0]
 	m.scratch, m.err = m.envelope.Decode(raw.Data, m.scratch)
 	m.kind = m.envelope.Kind

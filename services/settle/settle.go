@@ -28,6 +28,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
@@ -97,6 +99,10 @@ type Config struct {
 	// adds to the latency of a quiet system.
 	Idle   time.Duration
 	Logger *slog.Logger // nil: slog.Default
+
+	// Meter and Tracer show what the settler does; nil shows nothing.
+	Meter  metric.Meter
+	Tracer trace.Tracer
 }
 
 const (
@@ -114,6 +120,8 @@ const (
 type Settler struct {
 	config Config
 	log    *slog.Logger
+	show   *instruments
+	broken error // why it cannot be shown
 	state  *posting.State
 	reader *reader // of USAGE
 
@@ -143,6 +151,7 @@ func New(config Config) *Settler {
 	if s.config.Idle == 0 {
 		s.config.Idle = idle
 	}
+	s.show, s.broken = newInstruments(config.Meter, config.Tracer, config.Partition)
 	s.pace.idle = s.config.Idle
 	s.history = &originals{settler: s, cache: make(map[uint64]*message)}
 	s.state = posting.New(config.Partition, s.history, config.IDs)
@@ -176,13 +185,21 @@ func (s *Settler) run(ctx context.Context) error {
 	if s.config.Until > 0 && s.config.Cursor.Position >= s.config.Until {
 		return nil
 	}
+	if s.broken != nil {
+		return s.broken
+	}
 	s.history.ctx = ctx
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
+	watched, err := s.watch()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = watched.Unregister() }() // never fails
 	group, ctx := errgroup.WithContext(ctx)
 	s.history.ctx = ctx
-	cuts := make(chan *settlement.Cut, perCommit)
+	cuts := make(chan made, perCommit)
 	committed := make(chan uint64, 8)
 	s.reader = newReader(s.config.Usage, s.config.Seen)
 	group.Go(func() error { return s.reader.run(ctx, s.state.Position()+1) })
@@ -202,7 +219,8 @@ func (s *Settler) run(ctx context.Context) error {
 }
 
 // settle is the core's own goroutine.
-func (s *Settler) settle(ctx context.Context, cuts chan<- *settlement.Cut, committed <-chan uint64) error {
+func (s *Settler) settle(ctx context.Context, cuts chan<- made, committed <-chan uint64) error {
+	var shown seen // since the last cut
 	for {
 		wait := time.Duration(0) // for ever
 		if s.state.Uncut() && s.config.Until == 0 {
@@ -236,6 +254,7 @@ func (s *Settler) settle(ctx context.Context, cuts chan<- *settlement.Cut, commi
 		began, kind := time.Now(), m.kind
 		cut, err := s.take(ctx, m)
 		s.pace.took(began, time.Now(), kind, cut != nil, s.state.Uncut())
+		shown.take(m)
 		s.reader.release(m)
 		if err != nil {
 			return err
@@ -246,8 +265,12 @@ func (s *Settler) settle(ctx context.Context, cuts chan<- *settlement.Cut, commi
 		if err := s.room.Acquire(ctx, weight(cut)); err != nil {
 			return err
 		}
+		if len(cut.Suspense) > 0 {
+			s.sees()
+		}
 		select {
-		case cuts <- cut:
+		case cuts <- made{cut, shown}:
+			shown = seen{}
 		case <-ctx.Done():
 			return ctx.Err()
 		}

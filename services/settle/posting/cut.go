@@ -149,6 +149,7 @@ func (s *State) collect() *settlement.Cut {
 	slices.SortFunc(o.waiting, func(a, b *held) int { return compareHeld(&a.line, &b.line) })
 	for _, h := range o.waiting {
 		h.changed = false
+		s.count(h)
 		out.Suspense = append(out.Suspense, h.line)
 		if h.line.Events == 0 {
 			delete(s.held, heldKey(h.line))

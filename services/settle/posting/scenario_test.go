@@ -111,8 +111,29 @@ func (s *scenario) play(text string) string {
 			}
 		}
 		s.command(fields[0], a)
+		s.counted()
 	}
 	return s.out.String()
+}
+
+// counted compares what waits, pair by pair, with the lines that were committed.
+// Fails when a line is counted twice after a restart, or stays counted when it
+// is released.
+func (s *scenario) counted() {
+	want := map[events.Pair]Waiting{}
+	for _, l := range s.m.held {
+		w := want[l.Pair]
+		want[l.Pair] = Waiting{Pair: l.Pair, Lines: w.Lines + 1, Events: w.Events + l.Events}
+	}
+	for _, have := range s.s.Waiting() {
+		if have.Lines != want[have.Pair].Lines || have.Events != want[have.Pair].Events {
+			s.t.Errorf("counted as waiting: %+v, and not %+v, after\n%s", have, want[have.Pair], s.out.String())
+		}
+		delete(want, have.Pair)
+	}
+	if len(want) > 0 {
+		s.t.Errorf("not counted as waiting: %v", want)
+	}
 }
 
 func (s *scenario) say(format string, args ...any) {

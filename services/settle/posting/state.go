@@ -101,6 +101,7 @@ type State struct {
 	accounts  map[events.Customer]*account
 	collected map[place]money.Amount // by node and asset
 	held      map[settlement.Suspense]*held
+	waiting   map[events.Pair]*Waiting
 	charged   map[events.Book]*money.Amount
 	deposited money.Amount // of all assets together: a bound, not a figure
 
@@ -132,6 +133,14 @@ type place struct {
 type held struct {
 	line    settlement.Suspense
 	changed bool
+	counted uint64 // of its events, in State.waiting
+}
+
+// Waiting is what waits for a price of one pair, as of the last cut.
+type Waiting struct {
+	Pair   events.Pair
+	Lines  int    // of suspense
+	Events uint64 // in them
 }
 
 // New returns the state before the first message of a partition.
@@ -144,6 +153,7 @@ func New(partition int, originals Originals, identities Identities) *State {
 		accounts:   make(map[events.Customer]*account),
 		collected:  make(map[place]money.Amount),
 		held:       make(map[settlement.Suspense]*held),
+		waiting:    make(map[events.Pair]*Waiting),
 		charged:    make(map[events.Book]*money.Amount),
 		sources:    make(map[settlement.Source]*source),
 
@@ -160,7 +170,9 @@ func New(partition int, originals Originals, identities Identities) *State {
 func (s *State) Restore(position uint64, waits []settlement.Suspense, owed []settlement.Outstanding, balances *ledger.Balances) error {
 	s.position = position
 	for _, l := range waits {
-		s.held[heldKey(l)] = &held{line: l}
+		h := &held{line: l}
+		s.held[heldKey(l)] = h
+		s.count(h)
 	}
 	for _, o := range owed {
 		s.account(o.Book, o.Customer, o.Asset).owed[o.Node] = o.Amount
@@ -227,6 +239,37 @@ func (s *State) chargedBy(book events.Book) *money.Amount {
 	}
 	return total
 }
+
+// count brings the sums of what waits up to date with one line.
+func (s *State) count(h *held) {
+	w := s.waiting[h.line.Pair]
+	if w == nil {
+		w = &Waiting{Pair: h.line.Pair}
+		s.waiting[h.line.Pair] = w
+	}
+	if h.counted == 0 && h.line.Events > 0 {
+		w.Lines++
+	}
+	if h.counted > 0 && h.line.Events == 0 {
+		w.Lines--
+	}
+	w.Events += h.line.Events - h.counted // may wrap in between, and comes out right
+	h.counted = h.line.Events
+}
+
+// Waiting returns what waits for a price as of the last cut, ascending by pair;
+// a pair of which nothing waits any more is among them.
+func (s *State) Waiting() []Waiting {
+	list := make([]Waiting, 0, len(s.waiting))
+	for _, pair := range slices.Sorted(maps.Keys(s.waiting)) {
+		list = append(list, *s.waiting[pair])
+	}
+	return list
+}
+
+// Quotes returns the newest observation of every source, ascending by pair and
+// source.
+func (s *State) Quotes() []quotes.Newest { return s.quotes.Newest() }
 
 // heldKey is a suspense line without what changes.
 func heldKey(l settlement.Suspense) settlement.Suspense {

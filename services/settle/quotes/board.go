@@ -40,6 +40,7 @@ package quotes
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -252,6 +253,32 @@ func (b *Board) Round(name events.Pair, source, round string) (money.Amount, boo
 		}
 	}
 	return money.Amount{}, false
+}
+
+// Newest is how new what is known of a source is.
+type Newest struct {
+	Pair   events.Pair
+	Source string
+	At     int64 // of the observation, nanoseconds since 1970 UTC
+	// Window is heartbeat + margin of the policy, in nanoseconds: the age from
+	// which on the source is too old.
+	Window int64
+}
+
+// Newest returns the newest observation of every source of a pair that has a
+// policy which asks for any, ascending by pair and source.
+func (b *Board) Newest() (list []Newest) {
+	for _, name := range slices.Sorted(maps.Keys(b.pairs)) {
+		p := b.pairs[name]
+		if !p.declared || p.policy.Fixed.Sign() > 0 {
+			continue
+		}
+		for i := range p.sources {
+			s := &p.sources[i]
+			list = append(list, Newest{Pair: name, Source: s.name, At: s.times[len(s.times)-1], Window: p.window})
+		}
+	}
+	return list
 }
 
 // RoundID names a round of a source as postings do: "source#round".
