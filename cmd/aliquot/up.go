@@ -6,22 +6,48 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/daemon"
+	"github.com/aliquot-engine/aliquot/internal/telemetry"
 )
 
 type upCommand struct {
 	Listen     string `help:"Address of the HTTP API." default:"127.0.0.1:8080" env:"ALIQUOT_LISTEN"`
 	NATSListen string `help:"Address for providers that publish over NATS; none by default." env:"ALIQUOT_NATS_LISTEN" name:"nats-listen"`
 	Reserve    int64  `help:"Free bytes kept under the folder: below them usage is refused with 507." default:"268435456" env:"ALIQUOT_RESERVE"`
+	Metrics    string `help:"Address that answers GET /metrics (Prometheus) without a token, for a scraper inside your network; none by default. GET /metrics of the HTTP API, which providers reach, needs an operator's or auditor's bearer token. Traces and metrics also go to an OTLP collector where OTEL_EXPORTER_OTLP_ENDPOINT names one." env:"ALIQUOT_METRICS_LISTEN" name:"metrics-listen" placeholder:"HOST:PORT"`
 	LazySync   bool   `help:"Acknowledge before the disk has it. Only for measuring what syncing costs: a power cut then loses accepted usage." hidden:""`
 	Unkept     bool   `help:"Keep no second copy and no verifiable logs. Only for measuring what they cost." hidden:""`
 }
 
 func (c *upCommand) Run(ctx context.Context, r *root) error {
-	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	logger := slog.New(telemetry.Logs(slog.NewTextHandler(os.Stderr, nil)))
+	shown, err := telemetry.Start(ctx, telemetry.Config{Service: "aliquot", Version: api.Version, Logger: logger})
+	if err != nil {
+		return err
+	}
+	defer finish(shown, logger)
+	return c.serve(ctx, r, logger, shown)
+}
+
+// exportPatience is how long the last of the telemetry may take to leave.
+const exportPatience = 5 * time.Second
+
+// finish exports it; a collector that is gone is no failure of the process.
+func finish(shown *telemetry.Telemetry, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), exportPatience)
+	defer cancel()
+	if err := shown.Close(ctx); err != nil {
+		logger.Warn("stopping", "cause", err)
+	}
+}
+
+func (c *upCommand) serve(ctx context.Context, r *root, logger *slog.Logger, shown *telemetry.Telemetry) error {
 	d, err := daemon.Open(ctx, daemon.Config{
 		Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
+		Telemetry: shown, MetricsListen: c.Metrics,
 	})
 	if err != nil {
 		return err

@@ -71,6 +71,7 @@ type Config struct {
 	Streams  *eventlog.Log    // for replay
 	Ingest   http.Handler     // POST /v1/events and what belongs to it
 	Logs     http.Handler     // GET /tlog/…, public
+	Metrics  http.Handler     // GET /metrics; nil: there is none
 	Proofs   *Proofs          // for receipts; nil where no logs are kept
 	Now      func() time.Time // stamps decisions
 	Logger   *slog.Logger     // nil: slog.Default
@@ -120,6 +121,9 @@ func New(config Config) *Server {
 	}
 	if config.Logs != nil {
 		s.mux.Handle("GET /tlog/", config.Logs)
+	}
+	if config.Metrics != nil {
+		s.mux.HandleFunc("GET /metrics", s.metrics)
 	}
 	return s
 }

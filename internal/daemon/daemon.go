@@ -36,6 +36,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
@@ -43,6 +44,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/relay"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
+	"github.com/aliquot-engine/aliquot/internal/telemetry"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/ingest"
@@ -75,6 +77,13 @@ type Config struct {
 	// what they cost. What JetStream loses then is lost; the next process that
 	// keeps them goes on from where they end.
 	Unkept bool
+	// MetricsListen is host:port of a listener that answers GET /metrics, and
+	// nothing else, without a token; empty: none. Whoever reaches it sees how much
+	// usage there is.
+	MetricsListen string
+	// Telemetry is what metrics and traces go to; nil: nowhere. Whoever made it
+	// closes it, after the daemon.
+	Telemetry *telemetry.Telemetry
 	// Logger is told what operators must know; nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -91,6 +100,11 @@ func (c Config) Validate() error {
 	if c.NATSListen != "" {
 		if _, _, err := net.SplitHostPort(c.NATSListen); err != nil {
 			problems = append(problems, fmt.Errorf("nats-listen: %w", err))
+		}
+	}
+	if c.MetricsListen != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil {
+			problems = append(problems, fmt.Errorf("metrics-listen: %w", err))
 		}
 	}
 	return errors.Join(problems...)
@@ -115,6 +129,10 @@ type Daemon struct {
 	token    string
 	server   *http.Server
 	listener net.Listener
+
+	watched     metric.Registration // see telemetry.go
+	metrics     *http.Server
+	metricsAddr string
 
 	group  *errgroup.Group
 	stop   context.CancelFunc
@@ -186,6 +204,12 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openIngest(); err != nil {
 		return err
 	}
+	if err := d.watch(); err != nil {
+		return err
+	}
+	if err := d.serveMetrics(); err != nil {
+		return err
+	}
 	d.keep(background)
 	d.run(background, "settle", d.settler.Run)
 	d.run(background, "distribute", d.payer.Run)
@@ -243,10 +267,14 @@ func (d *Daemon) openSettle(ctx context.Context) error {
 		return err
 	}
 	d.settled = store
+	carrier := relay.New(store, d.streams.ledger, d.config.Logger)
+	if err := carrier.Show(d.config.Telemetry.Meter(), d.config.Telemetry.Tracer()); err != nil {
+		return err
+	}
 	d.settler = settle.New(settle.Config{
 		Partition: partition, Usage: d.streams.usage, Control: d.streams.control,
 		Store: store, Cursor: cursor, IDs: d.ids, Seen: d.seen(),
-		Ledger: relay.New(store, d.streams.ledger, d.config.Logger), Logger: d.config.Logger,
+		Ledger: carrier, Logger: d.config.Logger, Meter: d.config.Telemetry.Meter(), Tracer: d.config.Telemetry.Tracer(),
 	})
 	return nil
 }
@@ -260,6 +288,7 @@ func (d *Daemon) openDistribute(ctx context.Context) error {
 	d.payer = distribute.New(distribute.Config{
 		Control: d.streams.control, Ledger: d.streams.ledger, Register: d.streams.register,
 		Store: store, Cursor: cursor, Payout: d.streams.payout, Logger: d.config.Logger,
+		Meter: d.config.Telemetry.Meter(), Tracer: d.config.Telemetry.Tracer(),
 	})
 	return nil
 }
@@ -269,6 +298,7 @@ func (d *Daemon) openIngest() (err error) {
 		Usage: map[int]*eventlog.Stream{partition: d.streams.usage}, Refused: d.streams.refused, Control: d.streams.control,
 		Settler: waits{d}, Store: d.store, Identities: d.ids,
 		OperatorSHA256: sha256.Sum256([]byte(d.token)), Logger: d.config.Logger,
+		Meter: d.config.Telemetry.Meter(), Tracer: d.config.Telemetry.Tracer(),
 	})
 	return err
 }
@@ -297,7 +327,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	server := api.New(api.Config{
 		Engine: d, Control: d.streams.control, Register: d.streams.register, Ledger: d.streams.ledger,
 		Usage: d.streams.usage, Payout: d.streams.payout, Refused: d.streams.refused, Store: d.store, IDs: d.ids, Streams: d.log,
-		Ingest: httpapi.New(d.ingest), Logs: d.logs(), Proofs: d.proofs(), Now: time.Now, Logger: d.config.Logger, OperatorSHA256: sha256.Sum256([]byte(d.token)),
+		Ingest: httpapi.New(d.ingest), Logs: d.logs(), Metrics: d.config.Telemetry.Page(), Proofs: d.proofs(), Now: time.Now, Logger: d.config.Logger, OperatorSHA256: sha256.Sum256([]byte(d.token)),
 	})
 	listener, err := net.Listen("tcp", d.config.Listen)
 	if err != nil {
@@ -305,7 +335,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	}
 	d.listener = listener
 	d.server = &http.Server{
-		Handler:           server,
+		Handler:           d.config.Telemetry.Server(server),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -369,6 +399,10 @@ func (d *Daemon) close() error {
 	} else if d.listener != nil {
 		problems = append(problems, d.listener.Close())
 	}
+	if d.metrics != nil {
+		problems = append(problems, d.metrics.Close())
+	}
+	problems = append(problems, d.unwatch())
 	if d.stop != nil {
 		d.stop()
 		err := d.group.Wait() // was given to Failed when it came

@@ -20,7 +20,7 @@ func (d *Daemon) openKeeper(ctx context.Context) (err error) {
 	d.keeper, err = keeper.Open(ctx, keeper.Config{
 		Dir: d.config.Dir, Usage: d.streams.usage, Partition: partition,
 		Streams: []*eventlog.Stream{d.streams.control, d.streams.register, d.streams.ledger, d.streams.payout},
-		Store:   d.store, Logger: d.config.Logger,
+		Store:   d.store, Logger: d.config.Logger, Meter: d.config.Telemetry.Meter(),
 	})
 	return err
 }

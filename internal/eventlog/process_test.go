@@ -170,9 +170,9 @@ func TestAFailingWriteIsAmbiguousAndShowsInTheHealth(t *testing.T) {
 	}
 }
 
-// trace publishes in another process under strace and checks the order of its
+// straced publishes in another process under strace and checks the order of its
 // system calls.
-func trace(t *testing.T, role string) synctest.Report {
+func straced(t *testing.T, role string) synctest.Report {
 	t.Helper()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -207,7 +207,7 @@ func trace(t *testing.T, role string) synctest.Report {
 // Fails when Config.LazySync is the default, or SyncAlways is not passed on;
 // the second half shows that the check can fail.
 func TestDataIsSyncedBeforePublishReturns(t *testing.T) {
-	report := trace(t, "publish")
+	report := straced(t, "publish")
 	t.Logf("%d answers, %d writes, %d syncs", report.Answers, report.Writes, report.Syncs)
 	if err := report.Err(); err != nil || report.Answers != tracedMessages || report.Writes < tracedMessages {
 		t.Fatalf("%+v: %v", report, err)
@@ -215,7 +215,7 @@ func TestDataIsSyncedBeforePublishReturns(t *testing.T) {
 }
 
 func TestTheSyncCheckFailsWithoutSyncAlways(t *testing.T) {
-	report := trace(t, "publish lazily")
+	report := straced(t, "publish lazily")
 	if report.Answers != tracedMessages || len(report.Faults) != tracedMessages {
 		t.Fatalf("only %d of %d answers are faults", len(report.Faults), report.Answers)
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 // startMetrics collects for the page, for export, or not at all.
-func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource, by protocol, paged bool) error {
+func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource, by protocol, config Config) error {
+	paged := !config.Unpaged
 	if by == none && !paged {
 		return nil
 	}
@@ -29,7 +30,11 @@ func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource, 
 	var err error
 	switch by {
 	case overHTTP:
-		exporter, err = otlpmetrichttp.New(ctx)
+		var options []otlpmetrichttp.Option
+		if config.Collector != "" {
+			options = append(options, otlpmetrichttp.WithEndpointURL(config.Collector+"/v1/metrics"))
+		}
+		exporter, err = otlpmetrichttp.New(ctx, options...)
 	case overGRPC:
 		exporter, err = otlpmetricgrpc.New(ctx)
 	}

@@ -16,7 +16,7 @@ import (
 // returned as it is. What is asked for all the time, probes, pages of metrics
 // and tiles of logs, begins no trace of its own.
 func (t *Telemetry) Server(next http.Handler) http.Handler {
-	if t.tracer == nil {
+	if t == nil || t.tracer == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

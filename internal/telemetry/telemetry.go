@@ -56,11 +56,15 @@ type Config struct {
 	// Unpaged leaves the Prometheus page out, for a process that nobody can ask:
 	// without it and without an endpoint nothing is collected at all.
 	Unpaged bool
+	// Collector is the URL of an OTLP endpoint over HTTP, instead of the
+	// environment's, for measuring what exporting costs; empty: the environment's.
+	Collector string
 	// Logger is told of exports that fail; nil: slog.Default.
 	Logger *slog.Logger
 }
 
-// Telemetry is what a process shows of itself. The zero value shows nothing.
+// Telemetry is what a process shows of itself. The zero value and nil show
+// nothing.
 type Telemetry struct {
 	meter  metric.Meter // nil: nothing is measured
 	tracer trace.Tracer // nil: nothing is traced
@@ -83,6 +87,9 @@ func Start(ctx context.Context, config Config) (*Telemetry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Collector != "" {
+		traces, metrics = overHTTP, overHTTP
+	}
 	if traces == none && metrics == none && config.Unpaged {
 		return t, nil
 	}
@@ -103,27 +110,45 @@ func Start(ctx context.Context, config Config) (*Telemetry, error) {
 		logger = slog.Default()
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("telemetry", "cause", err) }))
-	if err := t.startMetrics(ctx, about, metrics, !config.Unpaged); err != nil {
+	if err := t.startMetrics(ctx, about, metrics, config); err != nil {
 		return nil, errors.Join(fmt.Errorf("setting up metrics: %w", err), t.Close(ctx))
 	}
-	if err := t.startTraces(ctx, about, traces); err != nil {
+	if err := t.startTraces(ctx, about, traces, config); err != nil {
 		return nil, errors.Join(fmt.Errorf("setting up traces: %w", err), t.Close(ctx))
 	}
 	return t, nil
 }
 
 // Meter measures; nil where nothing is to be measured.
-func (t *Telemetry) Meter() metric.Meter { return t.meter }
+func (t *Telemetry) Meter() metric.Meter {
+	if t == nil {
+		return nil
+	}
+	return t.meter
+}
 
 // Tracer traces; nil where nothing is to be traced.
-func (t *Telemetry) Tracer() trace.Tracer { return t.tracer }
+func (t *Telemetry) Tracer() trace.Tracer {
+	if t == nil {
+		return nil
+	}
+	return t.tracer
+}
 
 // Page answers with every metric in Prometheus' formats; nil where there is
 // none. It asks for nothing: who may see it is the server's to say.
-func (t *Telemetry) Page() http.Handler { return t.page }
+func (t *Telemetry) Page() http.Handler {
+	if t == nil {
+		return nil
+	}
+	return t.page
+}
 
 // Close exports what is left, for as long as ctx allows.
 func (t *Telemetry) Close(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
 	var problems []error
 	for _, one := range t.closes {
 		problems = append(problems, one(ctx))

@@ -11,14 +11,18 @@ import (
 
 // startTraces exports spans, where they are to go anywhere. The sampler is the
 // environment's.
-func (t *Telemetry) startTraces(ctx context.Context, about *resource.Resource, by protocol) error {
+func (t *Telemetry) startTraces(ctx context.Context, about *resource.Resource, by protocol, config Config) error {
 	var exporter trace.SpanExporter
 	var err error
 	switch by {
 	case none:
 		return nil
 	case overHTTP:
-		exporter, err = otlptracehttp.New(ctx)
+		var options []otlptracehttp.Option
+		if config.Collector != "" {
+			options = append(options, otlptracehttp.WithEndpointURL(config.Collector+"/v1/traces"))
+		}
+		exporter, err = otlptracehttp.New(ctx, options...)
 	case overGRPC:
 		exporter, err = otlptracegrpc.New(ctx)
 	}

@@ -94,7 +94,8 @@ func (d *Distributor) declared(ctx context.Context, at uint64, b events.Distribu
 			return nil, err
 		}
 	}
-	d.log.Info("distribution made", "distribution", b.Distribution, "token", b.Token, "holders", len(holdings), "payouts", len(all))
+	d.show.move(b.Distribution, "", distribution.Planned, len(all))
+	d.log.InfoContext(ctx, "distribution made", "distribution", b.Distribution, "token", b.Token, "holders", len(holdings), "payouts", len(all))
 	return step, nil
 }
 

@@ -33,6 +33,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/relay"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
@@ -99,6 +102,11 @@ type Config struct {
 	Until uint64
 
 	Logger *slog.Logger // nil: slog.Default
+
+	// Meter and Tracer show what the distributor does; nil shows nothing. With a
+	// meter, the open payouts are counted at the start, which reads every payout.
+	Meter  metric.Meter
+	Tracer trace.Tracer
 }
 
 const (
@@ -120,11 +128,14 @@ const (
 type Distributor struct {
 	config    Config
 	log       *slog.Logger
+	show      *instruments
+	broken    error // why it cannot be shown
 	directory *directory.Directory
 	changed   map[events.Token]uint64 // position in CONTROL of the last change of the token or its waterfall
 	registers map[events.Token]*fold
 	ledger    *eventlog.Reader
 	relay     *relay.Relay // nil where nothing is published
+	decidedAt time.Time    // of the decision that is being taken
 
 	committed distribution.Cursor
 	step      *distribution.Step // not committed yet
@@ -148,8 +159,10 @@ func New(config Config) *Distributor {
 	if d.log == nil {
 		d.log = slog.Default()
 	}
+	d.show, d.broken = newInstruments(config.Meter, config.Tracer)
 	if config.Payout != nil {
 		d.relay = relay.New(journal{config.Store}, config.Payout, d.log)
+		d.broken = errors.Join(d.broken, d.relay.Show(config.Meter, config.Tracer))
 	}
 	return d
 }
@@ -191,9 +204,17 @@ func (d *Distributor) Run(ctx context.Context) (err error) {
 }
 
 func (d *Distributor) run(ctx context.Context) error {
+	if d.broken != nil {
+		return d.broken
+	}
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
+	watched, err := d.watch()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = watched.Unregister() }() // never fails
 	defer func() {
 		if d.ledger != nil {
 			d.ledger.Stop()
@@ -249,37 +270,51 @@ func (d *Distributor) begin(ctx context.Context) error {
 	// A position, once read, is never read by another name: the marks are the
 	// step's from here on, with the streams' creation times.
 	d.step = &distribution.Step{Control: c.Control, Ledger: c.Ledger}
-	if err := d.replayControl(ctx, c.Control.Position); err != nil {
+	decided, err := d.replayControl(ctx, c.Control.Position)
+	if err != nil {
+		return err
+	}
+	if err := d.show.count(ctx, d.config.Store, decided); err != nil {
 		return err
 	}
 	d.publish()
-	var err error
 	d.ledger, err = d.config.Ledger.Read(ctx, c.Ledger.Position+1, "")
 	return err
 }
 
 // replayControl folds the decisions up to the cursor, whose effects are in the
-// store already.
-func (d *Distributor) replayControl(ctx context.Context, through uint64) error {
+// store already. It returns the distributions among them, with the time at which
+// payouts of theirs were submitted last.
+func (d *Distributor) replayControl(ctx context.Context, through uint64) (map[string]time.Time, error) {
+	decided := map[string]time.Time{}
 	if through == 0 {
-		return nil
+		return decided, nil
 	}
 	r, err := d.config.Control.Read(ctx, 1, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer r.Stop()
 	for at := uint64(0); at < through; {
 		m, err := r.Next(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		at = m.Seq
-		if _, _, err := d.apply(m); err != nil {
-			return fmt.Errorf("control position %d: %w", m.Seq, err)
+		body, _, err := d.apply(m)
+		if err != nil {
+			return nil, fmt.Errorf("control position %d: %w", m.Seq, err)
+		}
+		switch b := body.(type) {
+		case events.DistributionDeclared:
+			decided[b.Distribution] = d.decidedAt
+			d.show.declare(b.Distribution, m.Trace())
+		case events.PayoutsSubmitted:
+			decided[b.Distribution] = d.decidedAt
+			d.show.declare(b.Batch, m.Trace())
 		}
 	}
-	return nil
+	return decided, nil
 }
 
 // apply gives a decision its effect on the directory. void is why it has none.
@@ -288,6 +323,7 @@ func (d *Distributor) apply(m eventlog.Message) (body events.Body, void, err err
 	if err != nil {
 		decision = events.Decision{} // void everywhere, like every other without a body
 	}
+	d.decidedAt = decision.At
 	if void = d.directory.Apply(m.Seq, decision); void != nil {
 		if errors.Is(void, directory.ErrOrder) {
 			return nil, nil, void
@@ -304,7 +340,7 @@ func (d *Distributor) apply(m eventlog.Message) (body events.Body, void, err err
 }
 
 // decide takes one message of CONTROL, and commits where it had an effect.
-func (d *Distributor) decide(ctx context.Context, m eventlog.Message) error {
+func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error) {
 	body, void, err := d.apply(m)
 	if err != nil {
 		return err
@@ -331,12 +367,15 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) error {
 			return err
 		}
 	}
+	ctx, span := d.show.begin(ctx, &m, body)
+	defer func() { end(span, void, err) }()
 	step := &distribution.Step{}
 	if void == nil {
 		step, err = effect(ctx, m.Seq)
 		var reason voidError
 		if errors.As(err, &reason) {
-			void, step = reason, &distribution.Step{}
+			void, step, err = reason, &distribution.Step{}, nil
+			d.show.undo()
 		} else if err != nil {
 			return err
 		}
@@ -349,7 +388,7 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) error {
 			}
 		}
 		step.Voids = append(step.Voids, distribution.Void{Control: m.Seq, Reason: void.Error()})
-		d.log.Warn("decision is void", "position", m.Seq, "kind", body.Kind(), "reason", void)
+		d.log.WarnContext(ctx, "decision is void", "position", m.Seq, "kind", body.Kind(), "reason", void)
 	}
 	step.Control, step.Ledger = d.step.Control, d.step.Ledger // the effect may have read on in LEDGER
 	d.step = step
@@ -371,6 +410,7 @@ func (d *Distributor) commit(ctx context.Context) error {
 	if d.read != nil {
 		d.step.Ledger.Hash = sha256.Sum256(d.read)
 	}
+	began := time.Now()
 	for {
 		err := d.config.Store.Commit(ctx, d.committed.Control, d.committed.Ledger, d.step)
 		if err == nil {
@@ -379,15 +419,17 @@ func (d *Distributor) commit(ctx context.Context) error {
 		if errors.Is(err, distribution.ErrFenced) || ctx.Err() != nil {
 			return err
 		}
-		d.log.Error("committing a distribution, trying again", "error", err)
+		d.show.retries.Add(ctx, 1)
+		d.log.ErrorContext(ctx, "committing a distribution, trying again", "error", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(retry):
 		}
 	}
+	d.show.committed(ctx, began, d.step, d.decidedAt)
 	if len(d.step.Messages) > 0 && d.relay != nil {
-		d.relay.Wake()
+		d.relay.Wake(ctx)
 	}
 	d.committed.Control, d.committed.Ledger = d.step.Control, d.step.Ledger
 	d.step = &distribution.Step{Control: d.step.Control, Ledger: d.step.Ledger}

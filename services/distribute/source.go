@@ -72,7 +72,7 @@ func (d *Distributor) await(ctx context.Context, s *eventlog.Stream, position ui
 			return nil
 		}
 		if !warned {
-			d.log.Warn("waiting for a position that a declaration names", "stream", s.Name(), "position", position, "last", last)
+			d.log.WarnContext(ctx, "waiting for a position that a declaration names", "stream", s.Name(), "position", position, "last", last)
 			warned = true
 		}
 		select {
@@ -128,6 +128,7 @@ func (d *Distributor) handovers(m eventlog.Message) error {
 				if err := d.handover(first, events.Token(id), p.Asset, m.Seq, amount); err != nil {
 					return err
 				}
+				d.show.hand(events.Token(id), m.Trace())
 			}
 		}
 	}
@@ -198,7 +199,7 @@ func (d *Distributor) fold(ctx context.Context, f *fold, token events.Token, pos
 			if m.Seq > position {
 				break
 			}
-			if err := d.move(f, token, m); err != nil {
+			if err := d.move(ctx, f, token, m); err != nil {
 				return fmt.Errorf("position %d: %w", m.Seq, err)
 			}
 			if m.Seq >= last.Seq {
@@ -210,7 +211,7 @@ func (d *Distributor) fold(ctx context.Context, f *fold, token events.Token, pos
 	return nil
 }
 
-func (d *Distributor) move(f *fold, token events.Token, m eventlog.Message) error {
+func (d *Distributor) move(ctx context.Context, f *fold, token events.Token, m eventlog.Message) error {
 	movements, err := events.DecodeMovements(m.Data)
 	if err != nil {
 		return err
@@ -220,10 +221,10 @@ func (d *Distributor) move(f *fold, token events.Token, m eventlog.Message) erro
 	}
 	voids, err := f.register.Apply(&movements)
 	if err != nil {
-		d.log.Info("movements have no effect", "token", token, "position", m.Seq, "reason", err)
+		d.log.InfoContext(ctx, "movements have no effect", "token", token, "position", m.Seq, "reason", err)
 	}
 	for _, v := range voids {
-		d.log.Warn("movement is void", "token", token, "position", m.Seq, "movement", v.Movement, "reason", v.Reason)
+		d.log.WarnContext(ctx, "movement is void", "token", token, "position", m.Seq, "movement", v.Movement, "reason", v.Reason)
 	}
 	return nil
 }

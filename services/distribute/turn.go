@@ -46,6 +46,7 @@ func (t *turn) change(ctx context.Context, p distribution.Payout, to distributio
 			return err
 		}
 	}
+	t.d.show.move(t.made.ID, p.State, to, 1)
 	t.step.Changes = append(t.step.Changes, distribution.Change{Distribution: t.made.ID, Payout: p.ID, State: to, Reference: reference})
 	return nil
 }

@@ -34,6 +34,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
@@ -76,6 +77,8 @@ type Config struct {
 	Every time.Duration
 	// Logger is told what operators must know; nil: slog.Default.
 	Logger *slog.Logger
+	// Meter shows how far everything is signed; nil shows nothing.
+	Meter metric.Meter
 }
 
 // LogName is a stream's name as its log and its folders have it.
@@ -93,6 +96,8 @@ type Keeper struct {
 	key    *tlog.Key
 	kept   []*kept
 	window window // of usage
+
+	watched metric.Registration
 
 	mu  sync.Mutex // guards what follows
 	err error
@@ -161,7 +166,7 @@ func (k *Keeper) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return nil
+	return k.watch(k.config.Meter)
 }
 
 // Key signs the logs.
@@ -227,6 +232,9 @@ func (k *Keeper) Wait(ctx context.Context) error {
 // Close closes the archives, after Run has returned.
 func (k *Keeper) Close() error {
 	var problems []error
+	if k.watched != nil {
+		problems = append(problems, k.watched.Unregister())
+	}
 	for _, s := range k.kept {
 		if s.archive != nil {
 			problems = append(problems, s.archive.Close())
