@@ -28,7 +28,7 @@ func (d *Daemon) watch() (err error) {
 		metric.WithDescription("Free space under the streams."))
 	reserve, problems[1] = meter.Int64ObservableGauge("aliquot.disk.reserve", metric.WithUnit("By"),
 		metric.WithDescription("Free space below which usage is refused with 507."))
-	healthy, problems[2] = meter.Int64ObservableGauge("aliquot.streams.healthy", metric.WithUnit("1"),
+	healthy, problems[2] = meter.Int64ObservableGauge("aliquot.streams.healthy",
 		metric.WithDescription("1 where messages can be stored: connected, without a write error, free space above the reserve; 0 otherwise."))
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("showing the streams: %w", err)

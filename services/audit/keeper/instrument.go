@@ -26,7 +26,7 @@ func (k *Keeper) watch(meter metric.Meter) error {
 		metric.WithDescription("Messages that the last signed checkpoint of a log covers."))
 	lag, problems[1] = meter.Int64ObservableGauge("aliquot.keeper.lag.messages", metric.WithUnit("{message}"),
 		metric.WithDescription("Messages that are committed and not signed yet."))
-	stopped, problems[2] = meter.Int64ObservableGauge("aliquot.keeper.stopped", metric.WithUnit("1"),
+	stopped, problems[2] = meter.Int64ObservableGauge("aliquot.keeper.stopped",
 		metric.WithDescription("1 where the keeper has stopped because something differs or cannot be written; 0 otherwise."))
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("showing the keeper: %w", err)
