@@ -63,8 +63,9 @@ fee: 2.5%
 
 // person asks the API as a user would.
 type person struct {
-	t *testing.T
-	d *Daemon
+	t      *testing.T
+	d      *Daemon
+	traced string // traceparent of what is asked; empty: none
 }
 
 func (p person) ask(method, path, kind, body string, want int) (out map[string]any) {
@@ -84,6 +85,9 @@ func (p person) into(method, path, kind, body string, want int, out any) {
 	request.Header.Set("Aliquot-Provider", "acme")
 	if kind != "" {
 		request.Header.Set("Content-Type", kind)
+	}
+	if p.traced != "" {
+		request.Header.Set("traceparent", p.traced)
 	}
 	client := http.Client{Timeout: time.Minute} // whatever hangs is named
 	response, err := client.Do(request)
@@ -124,7 +128,7 @@ func TestUsageBecomesPayouts(t *testing.T) {
 	}
 	d := start()
 	defer func() { _ = d.Close() }()
-	p := person{t, d}
+	p := person{t: t, d: d}
 	if got := p.ask("POST", "/v1/apply?file=book.yaml", "application/yaml", bookYAML, 200); got["applied"].(float64) != 9 {
 		t.Fatalf("applied %v", got)
 	}
@@ -142,7 +146,7 @@ func TestUsageBecomesPayouts(t *testing.T) {
 	}
 
 	d = start()
-	p = person{t, d}
+	p = person{t: t, d: d}
 	p.ask("POST", "/v1/events?wait=10", "application/cloudevents-batch+json", "["+strings.Join(all, ",")+"]", 200)
 	p.ask("POST", "/v1/deposits/outstanding", "application/json", `{"book":"acme-eu","reference":"r1"}`, 200)
 	p.ask("POST", "/v1/periods/close", "application/json", `{"book":"acme-eu","period":"2026-11-20"}`, 200)

@@ -17,7 +17,7 @@ func TestAnUnreadableDecisionIsVoidEverywhere(t *testing.T) {
 	if _, err := d.streams.control.Publish(t.Context(), eventlog.ControlSubject("period_closed"), []byte(`{"v":9}`), eventlog.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	p := person{t, d}
+	p := person{t: t, d: d}
 	if got := p.ask("POST", "/v1/apply?file=book.yaml", "application/yaml", bookYAML, 200); got["applied"].(float64) != 9 {
 		t.Fatalf("applied %v", got)
 	}
