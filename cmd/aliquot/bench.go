@@ -15,10 +15,11 @@ import (
 // benchCommand measures the real path on this machine.
 type benchCommand struct {
 	Events     int      `help:"Usage events of the quickest variants; those that cost more take a part of them." default:"5000000"`
-	Variant    []string `help:"Only these variants: json, packed, json-ids, packed-ids, json-single, packed-single, json-unkept, packed-unkept, json-lazy, packed-lazy." placeholder:"NAME"`
+	Variant    []string `help:"Only these variants: json, packed, json-ids, packed-ids, json-single, packed-single, json-unkept, packed-unkept, json-lazy, packed-lazy, json-metrics, json-traced, packed-metrics, packed-traced." placeholder:"NAME"`
 	Senders    int      `help:"Requests under way at once." default:"16"`
 	Rounds     int      `help:"Measure every variant so often, in turn, and report the medians." default:"1"`
 	Lazy       bool     `help:"Also measure without syncing: what durability costs." name:"lazy-sync"`
+	Telemetry  bool     `help:"Also measure with metrics and traces: what showing them costs."`
 	Latency    bool     `help:"Measure latencies." default:"true" negatable:""`
 	Folder     string   `help:"Where the temporary folders are made; the system's place by default." type:"path" placeholder:"DIR"`
 	Markdown   bool     `help:"Print the tables as Markdown."`
@@ -30,8 +31,8 @@ type benchCommand struct {
 func (b *benchCommand) Run(ctx context.Context, r *root) error {
 	p := newProgress(r)
 	report, failure := bench.Run(ctx, bench.Config{
-		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Rounds: b.Rounds, Lazy: b.Lazy, DatabaseURL: r.DatabaseURL, Folder: b.Folder,
-		Throughput: !b.Latency, Profile: b.CPUProfile,
+		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Rounds: b.Rounds, Lazy: b.Lazy, Telemetry: b.Telemetry,
+		DatabaseURL: r.DatabaseURL, Folder: b.Folder, Throughput: !b.Latency, Profile: b.CPUProfile,
 		Progress: func(text string) { p.step("%s", text) },
 		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})

@@ -29,6 +29,8 @@ type Config struct {
 	// in the place of SQLite, each variant's in a database that is made for it and
 	// dropped; empty: SQLite.
 	DatabaseURL string
+	// Telemetry adds the variants that show what they do.
+	Telemetry bool
 	// Folder is where temporary folders are made; empty: the system's place.
 	Folder string
 	// Throughput leaves the latencies out.
@@ -51,8 +53,16 @@ type Variant struct {
 	single bool // every event has a node and a customer of its own
 	lazy   bool
 	unkept bool // no second copy and no verifiable logs
+	shown  int  // what telemetry shows
 	part   int  // of Config.Events: one in so many
 }
+
+// What telemetry shows.
+const (
+	hidden   = iota // nothing
+	paged           // metrics, and somebody asks for them each second
+	exported        // those, and metrics and the trace of every request to a collector in the process
+)
 
 // perBody is how many events a request has: what the goal says for JSON, and as
 // many as a segment may have where they are packed.
@@ -79,6 +89,13 @@ func Variants() []Variant {
 	}
 	for _, v := range list[:2] {
 		v.Name, v.What, v.lazy = v.Name+"-lazy", "as "+v.Name+", not synced", true
+		list = append(list, v)
+	}
+	for _, v := range list[:2] {
+		name := v.Name
+		v.Name, v.What, v.shown = name+"-metrics", "as "+name+", with metrics, asked for each second", paged
+		list = append(list, v)
+		v.Name, v.What, v.shown = name+"-traced", "as "+name+", with metrics and every request traced, to a collector in the process", exported
 		list = append(list, v)
 	}
 	return list
@@ -118,7 +135,7 @@ func (c *Config) chosen() ([]Variant, error) {
 	var names []string
 	for _, v := range Variants() {
 		names = append(names, v.Name)
-		if len(c.Variants) == 0 && (c.Lazy || !v.lazy) || slices.Contains(c.Variants, v.Name) {
+		if len(c.Variants) == 0 && (c.Lazy || !v.lazy) && (c.Telemetry || v.shown == hidden) || slices.Contains(c.Variants, v.Name) {
 			list = append(list, v)
 		}
 	}

@@ -132,7 +132,14 @@ func measure(ctx context.Context, config Config, v Variant) (f Figures, err erro
 		}
 		defer func() { err = errors.Join(err, drop()) }()
 	}
-	if r.daemon, err = daemon.Open(ctx, daemon.Config{Dir: r.dir, DatabaseURL: r.url, Listen: "127.0.0.1:0", LazySync: v.lazy, Unkept: v.unkept, Logger: config.Logger}); err != nil {
+	show, err := newShow(ctx, v, config.Logger)
+	if err != nil {
+		return f, err
+	}
+	defer func() { err = errors.Join(err, show.close()) }()
+	if r.daemon, err = daemon.Open(ctx, daemon.Config{
+		Dir: r.dir, DatabaseURL: r.url, Listen: "127.0.0.1:0", LazySync: v.lazy, Unkept: v.unkept, Telemetry: show.telemetry, Logger: config.Logger,
+	}); err != nil {
 		return f, err
 	}
 	defer func() { err = errors.Join(err, r.daemon.Close()) }()
