@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
 // span is one that a collector was sent.
@@ -227,6 +230,88 @@ func TestWhoMaySeeTheMetrics(t *testing.T) {
 	if response, err := http.Get("http://" + d.MetricsAddr() + "/v1/status"); err != nil || response.StatusCode != 404 {
 		t.Errorf("the address of the metrics answers other questions: %v", err)
 	}
+}
+
+// What is open is the same figure after a restart, and what the page counts is
+// what was sent. Fails when payouts are not counted at the start, or moved
+// without the commit.
+func TestFiguresSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	var d *Daemon
+	var shown *telemetry.Telemetry
+	start := func() {
+		t.Helper()
+		var err error
+		if shown, err = telemetry.Start(t.Context(), telemetry.Config{Service: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		if d, err = Open(t.Context(), Config{Dir: dir, Listen: "127.0.0.1:0", Telemetry: shown}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := func() {
+		t.Helper()
+		if err := errors.Join(d.Close(), shown.Close(context.WithoutCancel(t.Context()))); err != nil {
+			t.Error(err)
+		}
+	}
+	want := func(when string, lines ...string) {
+		t.Helper()
+		page := httptest.NewRecorder()
+		shown.Page().ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		for _, line := range lines {
+			if !strings.Contains(page.Body.String(), "\n"+line+"\n") {
+				name, _, _ := strings.Cut(line, "{")
+				have := regexp.MustCompile("(?m)^"+name+".*$").FindAllString(page.Body.String(), -1)
+				t.Errorf("%s: %s is not on the page, but %q", when, line, have)
+			}
+		}
+	}
+	start()
+	p := person{t: t, d: d}
+	p.ask("POST", "/v1/apply?file=book.yaml", "application/yaml", bookYAML, 200)
+	p.ask("POST", "/v1/events?wait=60", "application/cloudevents-batch+json", "["+event(1)+","+event(2)+","+event(2)+"]", 200)
+	p.ask("POST", "/v1/events", "application/cloudevents-batch+json", "[{}]", 422)
+	p.ask("POST", "/v1/deposits/outstanding", "application/json", `{"book":"acme-eu","reference":"r1"}`, 200)
+	p.ask("POST", "/v1/periods/close", "application/json", `{"book":"acme-eu","period":"2026-11-20"}`, 200)
+	p.ask("POST", "/v1/registers/T1/import?file=r.csv", "text/csv", "holder,units\na,1\nb,2\nc,3\n", 200)
+	p.ask("POST", "/v1/distributions", "application/json", `{"token":"T1","period":"2026-11-20"}`, 200)
+	want("before the restart",
+		`aliquot_ingest_accepted_total 3`,
+		`aliquot_ingest_refused_total{reason="missing"} 1`,
+		`aliquot_ingest_submissions_total{outcome="refused"} 1`,
+		`aliquot_settle_events_total{outcome="accepted",partition="0"} 2`,
+		`aliquot_settle_events_total{outcome="duplicate",partition="0"} 1`,
+		`aliquot_settle_latency_seconds_count{partition="0"} 1`,
+		`aliquot_settle_lag_messages{partition="0"} 0`,
+		`aliquot_settle_lag_decisions{partition="0"} 0`,
+		`aliquot_distribute_distributions_total 1`,
+		`aliquot_distribute_payouts{state="planned"} 3`,
+		`aliquot_distribute_payout_changes_total{state="planned"} 3`)
+	stop()
+	start()
+	p = person{t: t, d: d}
+	want("after the restart", `aliquot_distribute_payouts{state="planned"} 3`, `aliquot_distribute_payouts{state="submitted"} 0`, `aliquot_distribute_submitted_age_seconds 0`)
+	p.ask("POST", "/v1/payouts/export", "application/json", `{"distribution":"T1:2026-11-20"}`, 200)
+	stop()
+	start()
+	defer stop()
+	p = person{t: t, d: d}
+	want("submitted", `aliquot_distribute_payouts{state="planned"} 0`, `aliquot_distribute_payouts{state="submitted"} 3`)
+	var ids []string
+	err := d.store.Payouts(t.Context(), "T1:2026-11-20", "", func(p distribution.Payout) error { ids = append(ids, p.ID); return nil })
+	if err != nil || len(ids) != 3 {
+		t.Fatalf("payouts %v: %v", ids, err)
+	}
+	confirm := func(lines string) {
+		t.Helper()
+		p.ask("POST", "/v1/payouts/batches/T1:2026-11-20:csv/confirm", "text/csv", "payout_id,state,reference\n"+lines, 200)
+	}
+	confirm(ids[0] + ",confirmed,x\n" + ids[1] + ",failed,y\n")
+	want("answered for in part", `aliquot_distribute_payouts{state="submitted"} 1`,
+		`aliquot_distribute_payout_changes_total{state="confirmed"} 1`, `aliquot_distribute_payout_changes_total{state="failed"} 1`)
+	confirm(ids[2] + ",returned,z\n")
+	want("answered for", `aliquot_distribute_payouts{state="submitted"} 0`, `aliquot_distribute_submitted_age_seconds 0`)
 }
 
 // synced is a buffer for several goroutines.

@@ -10,7 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/telemetry/trail"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
@@ -207,4 +211,51 @@ func TestWhatComesTogetherIsStoredTogether(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A message has the events of several submissions: the first one's trace goes
+// on, and the others are linked. Fails when but one is kept.
+func TestAMessageIsOnTheTrailOfEverySubmissionInIt(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	show, err := newInstruments(nil, trace.NewTracerProvider(trace.WithSpanProcessor(recorder)).Tracer("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := &holding{}
+	p := newPublisher(0, stored, 1, show, slog.Default())
+	var parts []*part
+	for _, parent := range []string{
+		"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01",
+		"00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01",
+	} {
+		parts = append(parts, &part{events: 2, segment: events.Segment{Book: "eu", Packed: []byte("x")}, ticket: &ticket{done: make(chan struct{})}, trace: trail.Parse(parent)})
+	}
+	p.publish(t.Context(), &slot{parts: parts})
+	spans := recorder.Ended()
+	if len(spans) != 1 {
+		t.Fatalf("%d spans, want 1", len(spans))
+	}
+	if got := spans[0].Parent().TraceID().String(); got != "0af7651916cd43dd8448eb211c80319c" {
+		t.Errorf("it is of trace %s", got)
+	}
+	if links := spans[0].Links(); len(links) != 1 || links[0].SpanContext.TraceID().String() != "1af7651916cd43dd8448eb211c80319c" {
+		t.Errorf("the links are %v", links)
+	}
+	if got := trail.Of(stored.header); got.SpanID() != spans[0].SpanContext().SpanID() {
+		t.Errorf("the message is of span %v, not %v", got.SpanID(), spans[0].SpanContext().SpanID())
+	}
+}
+
+// holding stores nothing but the header that a stream would have stored.
+type holding struct{ header map[string][]string }
+
+func (h *holding) Publish(ctx context.Context, _ string, _ []byte, _ eventlog.PublishOptions) (uint64, error) {
+	h.header = trail.Header(ctx)
+	return 1, nil
+}
+
+func (h *holding) Last(context.Context) (uint64, error) { return 0, nil }
+
+func (h *holding) Get(context.Context, uint64) (eventlog.Message, error) {
+	return eventlog.Message{}, eventlog.ErrNotFound
 }
