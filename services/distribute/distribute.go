@@ -129,7 +129,8 @@ type Distributor struct {
 	config    Config
 	log       *slog.Logger
 	show      *instruments
-	broken    error // why it cannot be shown
+	broken    error               // why it cannot be shown
+	watched   metric.Registration // while it runs
 	directory *directory.Directory
 	changed   map[events.Token]uint64 // position in CONTROL of the last change of the token or its waterfall
 	registers map[events.Token]*fold
@@ -207,14 +208,14 @@ func (d *Distributor) run(ctx context.Context) error {
 	if d.broken != nil {
 		return d.broken
 	}
+	defer func() {
+		if d.watched != nil {
+			_ = d.watched.Unregister() // never fails
+		}
+	}()
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
-	watched, err := d.watch()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = watched.Unregister() }() // never fails
 	defer func() {
 		if d.ledger != nil {
 			d.ledger.Stop()
@@ -275,6 +276,9 @@ func (d *Distributor) begin(ctx context.Context) error {
 		return err
 	}
 	if err := d.show.count(ctx, d.config.Store, decided); err != nil {
+		return err
+	}
+	if d.watched, err = d.watch(); err != nil {
 		return err
 	}
 	d.publish()

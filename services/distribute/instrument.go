@@ -97,7 +97,7 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer) (*instruments, erro
 	return i, errors.Join(problems...)
 }
 
-// watch measures what is asked for when it is collected; the caller ends it.
+// watch measures what is asked for when it is collected; Run ends it.
 func (d *Distributor) watch() (metric.Registration, error) {
 	i := d.show
 	return i.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {

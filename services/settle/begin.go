@@ -43,6 +43,9 @@ func (s *Settler) begin(ctx context.Context) error {
 			return fmt.Errorf("rebuilding identities from %d to %d: %w", watermark, c.Position, err)
 		}
 	}
+	if s.watched, err = s.watch(); err != nil {
+		return err
+	}
 	// Nobody who waits is told before: what does not verify has no effect.
 	s.advance(c.Position, c.Control)
 	return nil

@@ -133,7 +133,7 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer, partition int) (*in
 // observeTimeout bounds what is asked of the streams for one collection.
 const observeTimeout = 5 * time.Second
 
-// watch measures what is asked for when it is collected; the caller ends it.
+// watch measures what is asked for when it is collected; Run ends it.
 func (s *Settler) watch() (metric.Registration, error) {
 	i := s.show
 	s.sees()

@@ -118,12 +118,13 @@ const (
 
 // Settler is the loop. Make it with [New].
 type Settler struct {
-	config Config
-	log    *slog.Logger
-	show   *instruments
-	broken error // why it cannot be shown
-	state  *posting.State
-	reader *reader // of USAGE
+	config  Config
+	log     *slog.Logger
+	show    *instruments
+	broken  error               // why it cannot be shown
+	watched metric.Registration // while it runs
+	state   *posting.State
+	reader  *reader // of USAGE
 
 	history *originals
 
@@ -189,14 +190,14 @@ func (s *Settler) run(ctx context.Context) error {
 		return s.broken
 	}
 	s.history.ctx = ctx
+	defer func() {
+		if s.watched != nil {
+			_ = s.watched.Unregister() // never fails
+		}
+	}()
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	watched, err := s.watch()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = watched.Unregister() }() // never fails
 	group, ctx := errgroup.WithContext(ctx)
 	s.history.ctx = ctx
 	cuts := make(chan made, perCommit)
