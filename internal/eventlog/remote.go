@@ -131,7 +131,7 @@ func (l *Log) probe(ctx context.Context, options []nats.Option) error {
 		}
 	}
 	if first == nil {
-		return fmt.Errorf("%w: no server answers: %w", ErrUnavailable, silent)
+		return fmt.Errorf("connecting: %w: no server answers: %w", ErrUnavailable, silent)
 	}
 	l.cluster = first.cluster
 	return nil

@@ -32,6 +32,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 // ErrDiffers means that stream and journal disagree: one of them was altered,
@@ -61,6 +62,7 @@ const (
 	firstWait = 50 * time.Millisecond
 	longWait  = 5 * time.Second // between tries while the log is unavailable
 	idleCheck = 5 * time.Second // a lost wake-up costs at most this
+	storeWait = time.Second     // between tries while the store is interrupted
 )
 
 // Relay carries one writer's rows into one stream. Make it with [New].
@@ -98,7 +100,8 @@ func (r *Relay) Wake() {
 
 // Run relays until ctx ends, and then returns ctx's error, or until it cannot
 // go on: [ErrDiffers], an error of the store, a damaged stream. It waits by
-// itself while the log is unavailable or full.
+// itself while the log is unavailable or full, and while the store is
+// interrupted ([settlement.ErrInterrupted]).
 func (r *Relay) Run(ctx context.Context) error {
 	err := r.run(ctx)
 	r.endTail()
@@ -106,13 +109,36 @@ func (r *Relay) Run(ctx context.Context) error {
 }
 
 func (r *Relay) run(ctx context.Context) error {
-	if err := r.begin(ctx); err != nil {
-		return err
+	for {
+		err := r.begin(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, settlement.ErrInterrupted) {
+			return err
+		}
+		r.log.Warn("relay waits to begin", "writer", r.journal.Name(), "cause", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(storeWait):
+		}
 	}
 	timer := time.NewTimer(idleCheck)
 	defer timer.Stop()
 	for {
-		if err := r.drain(ctx); err != nil {
+		err := r.drain(ctx)
+		if errors.Is(err, settlement.ErrInterrupted) && ctx.Err() == nil {
+			// The journal cannot be read just now; what was carried stays so.
+			r.log.Warn("relay waits for the store", "writer", r.journal.Name(), "cause", err)
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(storeWait):
+			}
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		timer.Reset(idleCheck)

@@ -39,6 +39,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 // Store keeps what the distributor decides. Commit writes a step whole, on
@@ -241,7 +242,8 @@ func (d *Distributor) begin(ctx context.Context) error {
 		if s.mark.Created != 0 {
 			created = time.Unix(0, s.mark.Created)
 		}
-		if err := s.stream.Verify(ctx, s.mark.Position, s.mark.Hash, created); err != nil {
+		err := d.patiently(ctx, func() error { return s.stream.Verify(ctx, s.mark.Position, s.mark.Hash, created) })
+		if err != nil {
 			return fmt.Errorf("checking %s at the cursor: %w", s.stream.Name(), err)
 		}
 		s.mark.Created = s.stream.Created().UnixNano()
@@ -333,7 +335,10 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) error {
 	}
 	step := &distribution.Step{}
 	if void == nil {
-		step, err = effect(ctx, m.Seq)
+		err = d.patiently(ctx, func() error {
+			step, err = effect(ctx, m.Seq)
+			return err
+		})
 		var reason voidError
 		if errors.As(err, &reason) {
 			void, step = reason, &distribution.Step{}
@@ -355,6 +360,23 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) error {
 	d.step = step
 	d.pass(m)
 	return d.commit(ctx)
+}
+
+// patiently repeats what only reads while the store or the log has no answer.
+// An effect may be begun anew: it commits nothing but what it read on in LEDGER.
+func (d *Distributor) patiently(ctx context.Context, read func() error) error {
+	for {
+		err := read()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) && !errors.Is(err, eventlog.ErrUnavailable) {
+			return err
+		}
+		d.log.Warn("distribution waits for an answer", "cause", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(retry):
+		}
+	}
 }
 
 // pass moves the step past a message of CONTROL.

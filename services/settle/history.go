@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
@@ -20,12 +21,20 @@ type originals struct {
 	order   []uint64 // of the cache, oldest first
 }
 
-func (o *originals) Spans(source settlement.Source) ([]settlement.Span, error) {
-	return o.settler.config.Store.Spans(o.ctx, source)
+func (o *originals) Spans(source settlement.Source) (spans []settlement.Span, err error) {
+	err = o.settler.patiently(o.ctx, func() error {
+		spans, err = o.settler.config.Store.Spans(o.ctx, source)
+		return err
+	})
+	return spans, err
 }
 
-func (o *originals) Original(source settlement.Source, sequence uint64) (settlement.Original, bool, error) {
-	return o.settler.config.Store.Original(o.ctx, source, sequence)
+func (o *originals) Original(source settlement.Source, sequence uint64) (original settlement.Original, ok bool, err error) {
+	err = o.settler.patiently(o.ctx, func() error {
+		original, ok, err = o.settler.config.Store.Original(o.ctx, source, sequence)
+		return err
+	})
+	return original, ok, err
 }
 
 func (o *originals) Segment(position uint64, segment int) (*events.Columns, error) {
@@ -47,7 +56,11 @@ func (o *originals) message(position uint64) (*message, error) {
 	if m := o.cache[position]; m != nil {
 		return m, nil
 	}
-	raw, err := o.settler.config.Usage.Get(o.ctx, position)
+	var raw eventlog.Message
+	err := o.settler.patiently(o.ctx, func() (err error) {
+		raw, err = o.settler.config.Usage.Get(o.ctx, position)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
