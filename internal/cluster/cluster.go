@@ -118,6 +118,9 @@ func (p *Process) open(ctx context.Context) (err error) {
 	if p.store, err = openDatabase(ctx, p.config.DatabaseURL, p.config.Logger); err != nil {
 		return err
 	}
+	if err := p.store.Belong(ctx, p.log.Installation()); err != nil {
+		return err
+	}
 	if err := p.sameStreams(ctx); err != nil {
 		return err
 	}

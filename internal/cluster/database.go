@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/internal/store/cockroach"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 )
 
@@ -25,7 +26,10 @@ func kindOf(url string) (kind, rest string, ok bool) {
 	return "", "", false
 }
 
-func openDatabase(_ context.Context, url string, _ *slog.Logger) (*store.DB, error) {
-	_, rest, _ := kindOf(url)
-	return sqlite.Open(rest)
+func openDatabase(ctx context.Context, url string, logger *slog.Logger) (*store.DB, error) {
+	kind, rest, _ := kindOf(url)
+	if kind == kindSQLite {
+		return sqlite.Open(rest)
+	}
+	return cockroach.Open(ctx, rest, logger)
 }

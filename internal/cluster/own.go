@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/standby"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/settle"
 )
@@ -58,6 +61,25 @@ func (p *Process) own(ctx context.Context, name string, work func(ctx context.Co
 	})
 }
 
+// takeOverPause is between two tries to take a cursor over.
+const takeOverPause = time.Second
+
+// takeOver tries to take a cursor over until the database answers.
+func (p *Process) takeOver(ctx context.Context, try func() error) error {
+	for {
+		err := try()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) {
+			return err
+		}
+		p.config.Logger.Warn("taking over waits for the database", "cause", err)
+		select {
+		case <-time.After(takeOverPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // settler settles one partition.
 func (p *Process) settler(partition int) func(context.Context) error {
 	return func(ctx context.Context) (err error) {
@@ -75,7 +97,12 @@ func (p *Process) settler(partition int) func(context.Context) error {
 				err = e
 			}
 		}()
-		part, cursor, err := p.store.Settle(ctx, partition, usage.Name(), usage.Created().UnixNano(), nonce())
+		var part *store.Settle
+		var cursor settlement.Cursor
+		err = p.takeOver(ctx, func() error {
+			part, cursor, err = p.store.Settle(ctx, partition, usage.Name(), usage.Created().UnixNano(), nonce())
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -102,7 +129,12 @@ func (p *Process) relayRest(ctx context.Context, part *store.Settle, to *eventlo
 
 // distributor distributes.
 func (p *Process) distributor(ctx context.Context) error {
-	part, cursor, err := p.store.Distribute(ctx, nonce())
+	var part *store.Distribute
+	var cursor distribution.Cursor
+	err := p.takeOver(ctx, func() (err error) {
+		part, cursor, err = p.store.Distribute(ctx, nonce())
+		return err
+	})
 	if err != nil {
 		return err
 	}

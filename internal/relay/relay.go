@@ -32,7 +32,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 // ErrDiffers means that stream and journal disagree: one of them was altered,
@@ -62,7 +61,6 @@ const (
 	firstWait = 50 * time.Millisecond
 	longWait  = 5 * time.Second // between tries while the log is unavailable
 	idleCheck = 5 * time.Second // a lost wake-up costs at most this
-	storeWait = time.Second     // between tries while the store is interrupted
 )
 
 // Relay carries one writer's rows into one stream. Make it with [New].
@@ -100,8 +98,7 @@ func (r *Relay) Wake() {
 
 // Run relays until ctx ends, and then returns ctx's error, or until it cannot
 // go on: [ErrDiffers], an error of the store, a damaged stream. It waits by
-// itself while the log is unavailable or full, and while the store is
-// interrupted ([settlement.ErrInterrupted]).
+// itself while the log is unavailable or full.
 func (r *Relay) Run(ctx context.Context) error {
 	err := r.run(ctx)
 	r.endTail()
@@ -114,31 +111,20 @@ func (r *Relay) run(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, settlement.ErrInterrupted) {
+		if ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
 			return err
 		}
 		r.log.Warn("relay waits to begin", "writer", r.journal.Name(), "cause", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(storeWait):
+		case <-time.After(firstWait):
 		}
 	}
 	timer := time.NewTimer(idleCheck)
 	defer timer.Stop()
 	for {
-		err := r.drain(ctx)
-		if errors.Is(err, settlement.ErrInterrupted) && ctx.Err() == nil {
-			// The journal cannot be read just now; what was carried stays so.
-			r.log.Warn("relay waits for the store", "writer", r.journal.Name(), "cause", err)
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(storeWait):
-			}
-			continue
-		}
-		if err != nil {
+		if err := r.drain(ctx); err != nil {
 			return err
 		}
 		timer.Reset(idleCheck)

@@ -39,7 +39,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 // Store keeps what the distributor decides. Commit writes a step whole, on
@@ -362,15 +361,15 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) error {
 	return d.commit(ctx)
 }
 
-// patiently repeats what only reads while the store or the log has no answer.
-// An effect may be begun anew: it commits nothing but what it read on in LEDGER.
+// patiently repeats what only reads while the log has no answer; the store's own
+// reads wait by themselves. An effect may be begun anew: it commits nothing but what it read on in LEDGER.
 func (d *Distributor) patiently(ctx context.Context, read func() error) error {
 	for {
 		err := read()
-		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) && !errors.Is(err, eventlog.ErrUnavailable) {
+		if err == nil || ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
 			return err
 		}
-		d.log.Warn("distribution waits for an answer", "cause", err)
+		d.log.Warn("distribution waits for the log", "cause", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

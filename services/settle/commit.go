@@ -101,15 +101,15 @@ func (s *Settler) write(ctx context.Context, from uint64, cuts []*settlement.Cut
 	}
 }
 
-// patiently repeats a read while the store or the log has no answer: a database
-// that restarts, a stream between two leaders.
+// patiently repeats a read of the log while that has no answer, as between two
+// leaders of a stream. The store's own reads wait by themselves.
 func (s *Settler) patiently(ctx context.Context, read func() error) error {
 	for {
 		err := read()
-		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) && !errors.Is(err, eventlog.ErrUnavailable) {
+		if err == nil || ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
 			return err
 		}
-		s.log.Warn("settlement waits for an answer", "partition", s.config.Partition, "cause", err)
+		s.log.Warn("settlement waits for the log", "partition", s.config.Partition, "cause", err)
 		select {
 		case <-time.After(retry):
 		case <-ctx.Done():

@@ -21,20 +21,12 @@ type originals struct {
 	order   []uint64 // of the cache, oldest first
 }
 
-func (o *originals) Spans(source settlement.Source) (spans []settlement.Span, err error) {
-	err = o.settler.patiently(o.ctx, func() error {
-		spans, err = o.settler.config.Store.Spans(o.ctx, source)
-		return err
-	})
-	return spans, err
+func (o *originals) Spans(source settlement.Source) ([]settlement.Span, error) {
+	return o.settler.config.Store.Spans(o.ctx, source)
 }
 
-func (o *originals) Original(source settlement.Source, sequence uint64) (original settlement.Original, ok bool, err error) {
-	err = o.settler.patiently(o.ctx, func() error {
-		original, ok, err = o.settler.config.Store.Original(o.ctx, source, sequence)
-		return err
-	})
-	return original, ok, err
+func (o *originals) Original(source settlement.Source, sequence uint64) (settlement.Original, bool, error) {
+	return o.settler.config.Store.Original(o.ctx, source, sequence)
 }
 
 func (o *originals) Segment(position uint64, segment int) (*events.Columns, error) {
