@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/services/ingest"
 	"github.com/aliquot-engine/aliquot/services/ingest/httpapi"
 	"github.com/aliquot-engine/aliquot/services/ingest/natsapi"
@@ -31,9 +32,17 @@ func (p *Process) openIngest(ctx, background context.Context) (err error) {
 	}
 	return p.serve(background, api.New(api.Config{
 		Engine: p, Control: p.streams.control, Register: p.streams.register, Ledger: p.streams.ledger,
-		Usage: p.streams.usage[p.partitions[0]], Payout: p.streams.payout, Store: p.store, Streams: p.log,
+		Usage: p.streams.usage[p.partitions[0]], More: p.more(), Payout: p.streams.payout, Store: p.store, Streams: p.log,
 		Ingest: httpapi.New(p.ingest), Now: time.Now, OperatorSHA256: p.operator,
 	}))
+}
+
+// more are the streams of all partitions but the first.
+func (p *Process) more() (list []*eventlog.Stream) {
+	for _, partition := range p.partitions[1:] {
+		list = append(list, p.streams.usage[partition])
+	}
+	return list
 }
 
 // caughtUp waits until what is in effect is known here: a key or a node that was
