@@ -19,13 +19,12 @@ type serviceFlags struct {
 	NATSKey  string `help:"PEM file of its key." env:"NATS_KEY_FILE" name:"nats-key-file" type:"path"`
 	NKey     string `help:"File with the seed of this process's user nkey." env:"NATS_NKEY_FILE" name:"nats-nkey-file" type:"path"`
 	Replicas int    `help:"Replicas of each stream." default:"3" env:"ALIQUOT_REPLICAS"`
-	Database string `help:"PostgreSQL or CockroachDB, or one SQLite file for the processes of one machine." env:"DATABASE_URL" name:"database-url" placeholder:"postgres://…|sqlite:PATH"`
 	Listen   string `help:"Address of HTTP: the API of ingest, the health page of the others." default:"127.0.0.1:8080" env:"ALIQUOT_LISTEN"`
 }
 
 func (f serviceFlags) config(r *root, role cluster.Role) cluster.Config {
 	return cluster.Config{
-		Role: role, NATSURL: f.NATS, Replicas: f.Replicas, DatabaseURL: f.Database, Listen: f.Listen, Dir: r.Data,
+		Role: role, NATSURL: f.NATS, Replicas: f.Replicas, DatabaseURL: r.DatabaseURL, Listen: f.Listen, Dir: r.Data,
 		NATS:   eventlog.Credentials{CAFile: f.NATSCA, CertFile: f.NATSCert, KeyFile: f.NATSKey, NKeyFile: f.NKey},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}

@@ -39,6 +39,11 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
+// ackTimeout is how long a publish is waited for before the stream is read back.
+// A stream has a new leader a few seconds after it has lost one, and the answer
+// of the old one never comes.
+const ackTimeout = 5 * time.Second
+
 // stopPatience is how long requests under way, or records on their way to
 // LEDGER, may take when the process stops.
 const stopPatience = 15 * time.Second
@@ -107,7 +112,7 @@ func (p *Process) open(ctx context.Context) (err error) {
 		return err
 	}
 	p.log, err = eventlog.Open(ctx, eventlog.Config{
-		URL: p.config.NATSURL, Credentials: p.config.NATS, Replicas: p.config.Replicas, Logger: p.config.Logger,
+		URL: p.config.NATSURL, Credentials: p.config.NATS, Replicas: p.config.Replicas, AckTimeout: ackTimeout, Logger: p.config.Logger,
 	})
 	if err != nil {
 		return err
