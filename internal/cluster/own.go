@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/relay"
 	"github.com/aliquot-engine/aliquot/internal/standby"
@@ -99,17 +101,24 @@ func (p *Process) settler(partition int) func(context.Context) error {
 		}()
 		var part *store.Settle
 		var cursor settlement.Cursor
+		mine := nonce()
 		err = p.takeOver(ctx, func() error {
-			part, cursor, err = p.store.Settle(ctx, partition, usage.Name(), usage.Created().UnixNano(), nonce())
+			part, cursor, err = p.store.Settle(ctx, partition, usage.Name(), usage.Created().UnixNano(), mine)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		err = settle.New(settle.Config{
+		err = guarded(ctx, settle.New(settle.Config{
 			Partition: partition, Usage: usage, Control: p.streams.control, Store: part, Cursor: cursor, IDs: index,
 			Ledger: relay.New(part, p.streams.ledger, p.config.Logger), Logger: p.config.Logger,
-		}).Run(ctx)
+		}).Run, func(ctx context.Context) error {
+			now, err := p.store.Cursor(ctx, partition)
+			if err == nil && now.Nonce != mine {
+				err = settlement.ErrFenced
+			}
+			return err
+		})
 		if ctx.Err() != nil {
 			p.relayRest(ctx, part, p.streams.ledger)
 		}
@@ -131,17 +140,56 @@ func (p *Process) relayRest(ctx context.Context, part *store.Settle, to *eventlo
 func (p *Process) distributor(ctx context.Context) error {
 	var part *store.Distribute
 	var cursor distribution.Cursor
+	mine := nonce()
 	err := p.takeOver(ctx, func() (err error) {
-		part, cursor, err = p.store.Distribute(ctx, nonce())
+		part, cursor, err = p.store.Distribute(ctx, mine)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return distribute.New(distribute.Config{
+	return guarded(ctx, distribute.New(distribute.Config{
 		Control: p.streams.control, Ledger: p.streams.ledger, Register: p.streams.register,
 		Store: part, Cursor: cursor, Payout: p.streams.payout, Logger: p.config.Logger,
-	}).Run(ctx)
+	}).Run, func(ctx context.Context) error {
+		now, err := p.store.DistributeCursor(ctx)
+		if err == nil && now.Nonce != mine {
+			err = distribution.ErrFenced
+		}
+		return err
+	})
+}
+
+// guardEvery is how often an owner looks whether the cursor is its own still: one
+// that has nothing to commit would not learn it otherwise.
+const guardEvery = 2 * time.Second
+
+// guarded runs a loop until it ends, or until owned says that another has taken
+// over. A question that has no answer is asked again.
+func guarded(ctx context.Context, loop, owned func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group.Go(func() error {
+		defer cancel()
+		return loop(ctx)
+	})
+	group.Go(func() error {
+		ticker := time.NewTicker(guardEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-ticker.C:
+			}
+			err := owned(ctx)
+			if errors.Is(err, settlement.ErrFenced) || errors.Is(err, distribution.ErrFenced) {
+				return err
+			}
+		}
+	})
+	return group.Wait()
 }
 
 // Health is what /readyz says of a process without an API.

@@ -27,7 +27,10 @@ func TestTwoSettlersNeverBothCommit(t *testing.T) {
 	sendAll(t, senders, 5, func() {})
 
 	var second *service
-	sendAll(t, senders, 20, func() {
+	for _, s := range senders {
+		s.pause = 100 * time.Millisecond // usage comes before, while and after it is taken over
+	}
+	sendAll(t, senders, 60, func() {
 		second = i.upIn("second", "settle", "--take-over")
 		select {
 		case <-first.ended:
@@ -40,6 +43,9 @@ func TestTwoSettlersNeverBothCommit(t *testing.T) {
 	}
 	if said := last(first.log); !strings.Contains(said, "another settler has taken over") {
 		t.Errorf("the first settler said %q", said)
+	}
+	for _, s := range senders {
+		s.pause = 0
 	}
 	i.exact(senders, 0)
 

@@ -32,6 +32,10 @@ func TestAWrongStartIsRefusedWithOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.foreignStream("USAGE-9-0", "usage.9")
+	mixed := i.runWith([]string{"NATS_URL=" + twin.URL()}, "settle") // makes the twin's streams
+	if mixed.code != 1 {
+		t.Fatalf("settle under another installation's streams: exit %d\n%s", mixed.code, mixed.err)
+	}
 
 	for name, one := range map[string]struct {
 		environment []string

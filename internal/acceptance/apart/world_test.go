@@ -93,9 +93,9 @@ customers: [c%[2]d]
 type sender struct {
 	client *client.Client
 	name   string
-	packed bool
 	next   uint64
-	sent   [books]int // acknowledged, by book
+	pause  time.Duration // between batches
+	sent   [books]int    // acknowledged, by book
 }
 
 func newSender(t testing.TB, i *installation, name string, format client.Format) *sender {
@@ -130,6 +130,7 @@ func (s *sender) batch(n int) []events.Usage {
 // send sends so many batches of 1,000.
 func (s *sender) send(ctx context.Context, batches int) error {
 	for range batches {
+		time.Sleep(s.pause)
 		list := s.batch(1000)
 		result, err := s.client.Send(ctx, list)
 		if err != nil {
