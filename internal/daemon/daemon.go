@@ -175,6 +175,12 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openStreams(ctx); err != nil {
 		return err
 	}
+	if id := d.log.Installation(); id != "" && d.config.DatabaseURL != "" {
+		// A folder's own file can only be its own.
+		if err := d.store.Belong(ctx, id); err != nil {
+			return err
+		}
+	}
 	for partition := range d.config.Partitions {
 		index, err := ids.Open(idsDir(d.config.Dir, partition))
 		if err != nil {

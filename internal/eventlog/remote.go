@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -229,6 +230,29 @@ func (l *Log) belongs(name string, metadata map[string]string) error {
 		return fmt.Errorf("opening stream %s: %w: it is of installation %s, the other streams are of %s", name, ErrForeign, of, l.installation)
 	}
 	return nil
+}
+
+// named returns the installation's name, for a stream that is to be made: that of
+// the streams that there are, or a new one. A stream that is restored belongs to
+// those that were not lost.
+func (l *Log) named(ctx context.Context) (string, error) {
+	if id := l.Installation(); id != "" {
+		return id, nil
+	}
+	all := l.reader.ListStreams(ctx)
+	id := ""
+	for info := range all.Info() {
+		if of := info.Config.Metadata[installationKey]; id == "" {
+			id = of
+		}
+	}
+	if err := all.Err(); err != nil {
+		return "", fmt.Errorf("asking whose the streams are: %w", err)
+	}
+	if id == "" {
+		id = rand.Text()
+	}
+	return id, nil
 }
 
 // Installation names the installation whose streams these are, once one was

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -143,9 +142,9 @@ func (l *Log) openOrCreate(ctx context.Context, config jetstream.StreamConfig) (
 	if l.onDisk(config.Name) {
 		return nil, fmt.Errorf("%w: its files are there but the server does not know it", ErrDamaged)
 	}
-	id := l.Installation()
-	if id == "" {
-		id = rand.Text()
+	id, err := l.named(ctx)
+	if err != nil {
+		return nil, err
 	}
 	config.Metadata = map[string]string{installationKey: id}
 	handle, err = l.reader.CreateStream(ctx, config)
