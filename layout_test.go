@@ -69,7 +69,7 @@ var observers = []string{"services/audit", "services/console", "internal/simulat
 var rerun = []string{"services/audit/replay", "services/audit/audittest"}
 
 // hosts put services together and give them a face; no service knows them.
-var hosts = []string{"internal/daemon", "internal/api"}
+var hosts = []string{"internal/daemon", "internal/cluster", "internal/api"}
 
 // allowedInPure are the foreign packages that pure packages may use: functions
 // of their arguments, without a clock or goroutines on the calls we make.

@@ -55,7 +55,7 @@ func (logListCommand) Run(r *root) error {
 		return err
 	}
 	var all []listedLog
-	for _, stream := range keeper.Kept() {
+	for _, stream := range keeper.Kept(r.Data) {
 		l := listedLog{Log: keeper.LogName(stream)}
 		l.Origin = key.Origin(l.Log)
 		dir := keeper.LogDir(r.Data, stream)

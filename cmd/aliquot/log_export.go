@@ -28,7 +28,7 @@ func (c *logExportCommand) Run(ctx context.Context, r *root) (err error) {
 	if r.URL != "" {
 		return errors.New("log export reads the folder of an installation: leave --url out")
 	}
-	in := pack.Packed{Dir: r.Data, Streams: keeper.Kept(), Made: time.Now()}
+	in := pack.Packed{Dir: r.Data, Streams: keeper.Kept(r.Data), Made: time.Now()}
 	var close func() error
 	if !c.Bare {
 		s, err := r.connect(ctx)

@@ -18,6 +18,7 @@ type upCommand struct {
 	NATSListen string `help:"Address for providers that publish over NATS; none by default." env:"ALIQUOT_NATS_LISTEN" name:"nats-listen"`
 	Reserve    int64  `help:"Free bytes kept under the folder: below them usage is refused with 507." default:"268435456" env:"ALIQUOT_RESERVE"`
 	Metrics    string `help:"Address that answers GET /metrics (Prometheus) without a token, for a scraper inside your network; none by default. GET /metrics of the HTTP API, which providers reach, needs an operator's or auditor's bearer token. Traces and metrics also go to an OTLP collector where OTEL_EXPORTER_OTLP_ENDPOINT names one." env:"ALIQUOT_METRICS_LISTEN" name:"metrics-listen" placeholder:"HOST:PORT"`
+	Partitions int    `help:"Partitions of usage, each settled by a loop of its own: may grow, never shrink. As many as before by default, 1 in a new folder."`
 	LazySync   bool   `help:"Acknowledge before the disk has it. Only for measuring what syncing costs: a power cut then loses accepted usage." hidden:""`
 	Unkept     bool   `help:"Keep no second copy and no verifiable logs. Only for measuring what they cost." hidden:""`
 }
@@ -46,7 +47,7 @@ func finish(shown *telemetry.Telemetry, logger *slog.Logger) {
 
 func (c *upCommand) serve(ctx context.Context, r *root, logger *slog.Logger, shown *telemetry.Telemetry) error {
 	d, err := daemon.Open(ctx, daemon.Config{
-		Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
+		Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, Partitions: c.Partitions, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
 		Telemetry: shown, MetricsListen: c.Metrics,
 	})
 	if err != nil {

@@ -27,9 +27,9 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
-	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/services/audit/explain"
 )
 
 // Version is the version of the API and of the binary.
@@ -66,15 +66,16 @@ type Config struct {
 	Usage    *eventlog.Stream
 	Payout   *eventlog.Stream
 	Refused  *eventlog.Stream
+	More     []*eventlog.Stream // of further partitions' usage
 	Store    *store.DB
-	IDs      *ids.Store       // foreign identities, for explain
-	Streams  *eventlog.Log    // for replay
-	Ingest   http.Handler     // POST /v1/events and what belongs to it
-	Logs     http.Handler     // GET /tlog/…, public
-	Metrics  http.Handler     // GET /metrics; nil: there is none
-	Proofs   *Proofs          // for receipts; nil where no logs are kept
-	Now      func() time.Time // stamps decisions
-	Logger   *slog.Logger     // nil: slog.Default
+	IDs      explain.Identities // of events without sequence; nil: they are found by their handles alone
+	Streams  *eventlog.Log      // for replay
+	Ingest   http.Handler       // POST /v1/events and what belongs to it
+	Logs     http.Handler       // GET /tlog/…, public
+	Metrics  http.Handler       // GET /metrics; nil: there is none
+	Proofs   *Proofs            // for receipts; nil where no logs are kept
+	Now      func() time.Time   // stamps decisions
+	Logger   *slog.Logger       // nil: slog.Default
 	// OperatorSHA256 is the SHA-256 of the folder's own operator token.
 	OperatorSHA256 [32]byte
 }
@@ -130,6 +131,9 @@ func New(config Config) *Server {
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// usages are the streams of every partition's usage.
+func (s *Server) usages() []*eventlog.Stream { return append([]*eventlog.Stream{s.Usage}, s.More...) }
 
 // OpenAPI returns the description of the API as YAML.
 func (s *Server) OpenAPI() ([]byte, error) { return s.api.OpenAPI().YAML() }

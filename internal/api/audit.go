@@ -35,7 +35,7 @@ func (s *Server) audits() {
 		func(ctx context.Context, in *struct {
 			Deep bool `query:"deep" doc:"Read the usage stream as well, and count every event in it."`
 		}) (*answer[Checked], error) {
-			list, err := check.Run(ctx, s.Store, s.Usage, in.Deep)
+			list, err := check.Run(ctx, s.Store, s.Usage, in.Deep, s.More...)
 			if err != nil {
 				return nil, err
 			}
@@ -46,7 +46,7 @@ func (s *Server) audits() {
 		func(ctx context.Context, in *struct {
 			ID string `query:"id" required:"true" doc:"A payout, a distribution, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
 		}) (*answer[explain.Node], error) {
-			node, err := explain.Explain(ctx, explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, Store: s.Store, IDs: s.IDs}, in.ID)
+			node, err := explain.Explain(ctx, explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, More: s.More, Store: s.Store, IDs: s.IDs}, in.ID)
 			if errors.Is(err, explain.ErrUnknown) {
 				return nil, huma.Error404NotFound(err.Error())
 			}

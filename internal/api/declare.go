@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/aliquot-engine/aliquot/internal/apply"
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
@@ -87,10 +88,19 @@ func (s *Server) declarations() {
 		})
 }
 
+// settles reports whether a partition is one of those that there are.
+func (s *Server) settles(partition int) bool {
+	return eventlog.OfPartition(partition, append([]*eventlog.Stream{s.Usage}, s.More...)...) != nil
+}
+
 // declare records declarations and counts what became of them.
 func (s *Server) declare(ctx context.Context, bodies []events.Body) (*answer[Applied], error) {
 	proposals := make([]proposal, len(bodies))
 	for i, b := range bodies {
+		if book, ok := b.(events.BookDeclared); ok && !s.settles(book.Partition) {
+			// Declared, it could never be moved: usage for it would be refused for ever.
+			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("book %s: partition %d is settled nowhere here: start with more partitions first", book.Book, book.Partition))
+		}
 		proposals[i] = proposal{body: b}
 	}
 	return s.decided(ctx, proposals)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/export"
 )
@@ -63,7 +62,7 @@ func (s *Server) export(ctx context.Context, in *exportQuestion) (*huma.StreamRe
 		return nil, err
 	}
 	from := export.Sources{
-		Usage: []*eventlog.Stream{s.Usage}, Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout, Refused: s.Refused,
+		Usage: s.usages(), Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout, Refused: s.Refused,
 		Outcomes: s.Store.Outcomes, Void: s.Engine.Void,
 	}
 	if s.Proofs != nil {

@@ -54,7 +54,7 @@ func (s *Server) receipts() {
 // issue makes a receipt, and waits a while for the checkpoint.
 func (s *Server) issue(ctx context.Context, id string) (*receipt.Receipt, error) {
 	from := issue.Sources{
-		Sources:  explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, Store: s.Store, IDs: s.IDs},
+		Sources:  explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, More: s.More, Store: s.Store, IDs: s.IDs},
 		Register: s.Register, Payout: s.Payout, Key: s.Proofs.Key, Log: s.Proofs.Log,
 	}
 	for deadline := time.Now().Add(signPatience); ; {

@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/aliquot-engine/aliquot/internal/apply"
-	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/replay"
@@ -75,7 +74,7 @@ func Cards(name string, data []byte) ([]events.CardDeclared, error) {
 
 func (s *Server) replay(ctx context.Context, at Position, config replay.Config) (*answer[replay.Result], error) {
 	config.From = replay.Sources{
-		Usage: []*eventlog.Stream{s.Usage}, Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout,
+		Usage: s.usages(), Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout,
 	}
 	config.Live, config.Balances = s.Store, at.Balances
 	if at.AsOf != "" {

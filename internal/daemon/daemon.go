@@ -5,7 +5,7 @@
 //	archive/         a second copy of every stream
 //	tlog/            their verifiable logs
 //	keys/            what signs the logs, and what verifies them
-//	ids/             the index of events without sequence, rebuildable
+//	ids/, ids-N/     the index of events without sequence, rebuildable
 //	operator.token   bearer token of the folder's own operator
 //	running.json     where the process that holds the folder answers
 //
@@ -70,6 +70,10 @@ type Config struct {
 	// event log's default. Too small, and a full disk makes the streams
 	// unwritable until a restart.
 	ReserveBytes int64
+	// Partitions is how many partitions of usage there are, each settled by a loop
+	// of its own; 0 means as many as before, 1 in a new folder. It may grow from
+	// one start to the next, never shrink: a book stays in its partition.
+	Partitions int
 	// LazySync acknowledges before the disk has it: only to measure what syncing
 	// costs. A power cut then loses accepted usage.
 	LazySync bool
@@ -107,8 +111,14 @@ func (c Config) Validate() error {
 			problems = append(problems, fmt.Errorf("metrics-listen: %w", err))
 		}
 	}
+	if c.Partitions < 0 || c.Partitions > maxPartitions {
+		problems = append(problems, fmt.Errorf("partitions: %d is not between 1 and %d", c.Partitions, maxPartitions))
+	}
 	return errors.Join(problems...)
 }
+
+// maxPartitions bounds what one process settles: more gain nothing on one machine.
+const maxPartitions = 64
 
 // stopPatience is how long requests under way may take when the process stops.
 const stopPatience = 15 * time.Second
@@ -118,10 +128,10 @@ type Daemon struct {
 	config   Config
 	log      *eventlog.Log
 	store    *store.DB
-	ids      *ids.Store
+	ids      ids.Several // by partition
 	streams  streams
-	settler  *settle.Settler
-	settled  *store.Settle
+	settlers []*settle.Settler // by partition
+	settled  []*store.Settle   // likewise
 	payer    *distribute.Distributor
 	paid     *store.Distribute
 	ingest   *ingest.Service
@@ -143,11 +153,9 @@ type Daemon struct {
 }
 
 type streams struct {
-	usage, refused, control, register, ledger, payout *eventlog.Stream
+	usage                                      []*eventlog.Stream // by partition
+	refused, control, register, ledger, payout *eventlog.Stream
 }
-
-// partition is the one that a process has by itself.
-const partition = 0
 
 // Open starts every service and returns when they accept requests. Its errors
 // are one line that names what is wrong.
@@ -176,14 +184,27 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := d.openStreams(ctx); err != nil {
-		return err
-	}
 	if d.store, err = keeper.OpenStore(ctx, d.config.Dir, d.config.DatabaseURL, d.config.Logger); err != nil {
 		return err
 	}
-	if d.ids, err = ids.Open(filepath.Join(d.config.Dir, "ids")); err != nil {
+	if err := d.enough(ctx); err != nil {
 		return err
+	}
+	if err := d.openStreams(ctx); err != nil {
+		return err
+	}
+	if id := d.log.Installation(); id != "" && d.config.DatabaseURL != "" {
+		// A folder's own file can only be its own.
+		if err := d.store.Belong(ctx, id); err != nil {
+			return err
+		}
+	}
+	for partition := range d.config.Partitions {
+		index, err := ids.Open(idsDir(d.config.Dir, partition))
+		if err != nil {
+			return err
+		}
+		d.ids = append(d.ids, index)
 	}
 	if d.token, err = operatorToken(d.TokenFile()); err != nil {
 		return err
@@ -195,8 +216,10 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stop = stop
 	d.group, background = errgroup.WithContext(background)
-	if err := d.openSettle(ctx); err != nil {
-		return err
+	for partition := range d.config.Partitions {
+		if err := d.openSettle(ctx, partition); err != nil {
+			return err
+		}
 	}
 	if err := d.openDistribute(ctx); err != nil {
 		return err
@@ -211,7 +234,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.keep(background)
-	d.run(background, "settle", d.settler.Run)
+	for _, settler := range d.settlers {
+		d.run(background, "settle", settler.Run)
+	}
 	d.run(background, "distribute", d.payer.Run)
 	d.run(background, "ingest", d.ingest.Run)
 	if d.config.NATSListen != "" {
@@ -252,30 +277,63 @@ func (d *Daemon) openStreams(ctx context.Context) (err error) {
 			*to, err = by(ctx)
 		}
 	}
-	open(&d.streams.usage, func(ctx context.Context) (*eventlog.Stream, error) { return d.log.Usage(ctx, partition, 0) })
-	open(&d.streams.refused, d.log.Refused)
 	open(&d.streams.control, d.log.Control)
+	for partition := range d.config.Partitions {
+		var usage *eventlog.Stream
+		open(&usage, func(ctx context.Context) (*eventlog.Stream, error) { return d.log.Usage(ctx, uint32(partition), 0) })
+		d.streams.usage = append(d.streams.usage, usage)
+	}
+	open(&d.streams.refused, d.log.Refused)
 	open(&d.streams.register, d.log.Register)
 	open(&d.streams.ledger, d.log.Ledger)
 	open(&d.streams.payout, d.log.Payout)
 	return err
 }
 
-func (d *Daemon) openSettle(ctx context.Context) error {
-	store, cursor, err := d.store.Settle(ctx, partition, d.streams.usage.Name(), d.streams.usage.Created().UnixNano(), nonce())
+// idsDir is where the index of a partition's events without sequence is.
+func idsDir(dir string, partition int) string {
+	if partition == 0 {
+		return filepath.Join(dir, "ids")
+	}
+	return filepath.Join(dir, fmt.Sprintf("ids-%d", partition))
+}
+
+// enough takes as many partitions as were settled before, where Config does not
+// say, and refuses fewer: the books of the others would stand still.
+func (d *Daemon) enough(ctx context.Context) error {
+	now, err := d.store.Progress(ctx)
 	if err != nil {
 		return err
 	}
-	d.settled = store
+	before := 1
+	if n := len(now.Settled); n > 0 {
+		before = now.Settled[n-1].Partition + 1
+	}
+	if d.config.Partitions == 0 {
+		d.config.Partitions = before
+	}
+	if d.config.Partitions < before {
+		return fmt.Errorf("%d partitions were settled in this folder, and this start has %d: give --partitions %d or more", before, d.config.Partitions, before)
+	}
+	return nil
+}
+
+func (d *Daemon) openSettle(ctx context.Context, partition int) error {
+	usage := d.streams.usage[partition]
+	store, cursor, err := d.store.Settle(ctx, partition, usage.Name(), usage.Created().UnixNano(), nonce())
+	if err != nil {
+		return err
+	}
+	d.settled = append(d.settled, store)
 	carrier := relay.New(store, d.streams.ledger, d.config.Logger)
 	if err := carrier.Show(d.config.Telemetry.Meter(), d.config.Telemetry.Tracer()); err != nil {
 		return err
 	}
-	d.settler = settle.New(settle.Config{
-		Partition: partition, Usage: d.streams.usage, Control: d.streams.control,
-		Store: store, Cursor: cursor, IDs: d.ids, Seen: d.seen(),
+	d.settlers = append(d.settlers, settle.New(settle.Config{
+		Partition: partition, Usage: usage, Control: d.streams.control,
+		Store: store, Cursor: cursor, IDs: d.ids[partition], Seen: d.seen(),
 		Ledger: carrier, Logger: d.config.Logger, Meter: d.config.Telemetry.Meter(), Tracer: d.config.Telemetry.Tracer(),
-	})
+	}))
 	return nil
 }
 
@@ -294,8 +352,12 @@ func (d *Daemon) openDistribute(ctx context.Context) error {
 }
 
 func (d *Daemon) openIngest() (err error) {
+	usage := map[int]*eventlog.Stream{}
+	for partition, stream := range d.streams.usage {
+		usage[partition] = stream
+	}
 	d.ingest, err = ingest.New(ingest.Config{
-		Usage: map[int]*eventlog.Stream{partition: d.streams.usage}, Refused: d.streams.refused, Control: d.streams.control,
+		Usage: usage, Refused: d.streams.refused, Control: d.streams.control,
 		Settler: waits{d}, Store: d.store, Identities: d.ids,
 		OperatorSHA256: sha256.Sum256([]byte(d.token)), Logger: d.config.Logger,
 		Meter: d.config.Telemetry.Meter(), Tracer: d.config.Telemetry.Tracer(),
@@ -326,7 +388,7 @@ func (d *Daemon) run(ctx context.Context, name string, loop func(context.Context
 func (d *Daemon) serve(ctx context.Context) error {
 	server := api.New(api.Config{
 		Engine: d, Control: d.streams.control, Register: d.streams.register, Ledger: d.streams.ledger,
-		Usage: d.streams.usage, Payout: d.streams.payout, Refused: d.streams.refused, Store: d.store, IDs: d.ids, Streams: d.log,
+		Usage: d.streams.usage[0], More: d.streams.usage[1:], Payout: d.streams.payout, Refused: d.streams.refused, Store: d.store, IDs: d.ids, Streams: d.log,
 		Ingest: httpapi.New(d.ingest), Logs: d.logs(), Metrics: d.config.Telemetry.Page(), Proofs: d.proofs(), Now: time.Now, Logger: d.config.Logger, OperatorSHA256: sha256.Sum256([]byte(d.token)),
 	})
 	listener, err := net.Listen("tcp", d.config.Listen)
@@ -411,8 +473,8 @@ func (d *Daemon) close() error {
 	if d.keeper != nil {
 		problems = append(problems, d.keeper.Close())
 	}
-	if d.ids != nil {
-		problems = append(problems, d.ids.Close())
+	for _, index := range d.ids {
+		problems = append(problems, index.Close())
 	}
 	if d.store != nil {
 		problems = append(problems, d.store.Close())

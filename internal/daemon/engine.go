@@ -10,6 +10,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
@@ -19,7 +20,7 @@ import (
 type waits struct{ d *Daemon }
 
 func (w waits) WaitEffective(ctx context.Context, k uint64) error {
-	return w.d.settler.WaitEffective(ctx, k)
+	return w.d.waitSettlers(ctx, k)
 }
 
 func (w waits) WaitSettled(ctx context.Context, p int, position uint64) error {
@@ -31,7 +32,7 @@ func (d *Daemon) WaitEffective(ctx context.Context, k uint64) error {
 	if k == 0 {
 		return nil
 	}
-	if err := d.settler.WaitEffective(ctx, k); err != nil {
+	if err := d.waitSettlers(ctx, k); err != nil {
 		return err
 	}
 	if err := d.payer.WaitDone(ctx, k); err != nil {
@@ -40,13 +41,23 @@ func (d *Daemon) WaitEffective(ctx context.Context, k uint64) error {
 	return d.ingest.WaitDirectory(ctx, k)
 }
 
+// waitSettlers waits for every partition.
+func (d *Daemon) waitSettlers(ctx context.Context, k uint64) error {
+	for _, settler := range d.settlers {
+		if err := settler.WaitEffective(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // WaitSettled returns when a partition has settled USAGE up to a position. What
 // is still uncut is cut by an idle marker soon after.
 func (d *Daemon) WaitSettled(ctx context.Context, p int, position uint64) error {
-	if p != partition {
+	if p < 0 || p >= len(d.settlers) {
 		return fmt.Errorf("partition %d is not here", p)
 	}
-	return d.settler.WaitSettled(ctx, position)
+	return d.settlers[p].WaitSettled(ctx, position)
 }
 
 // publishPoll is how often the relay's watermark is looked at.
@@ -55,23 +66,45 @@ const publishPoll = 5 * time.Millisecond
 // WaitPublished returns when every journal row that is committed now is in LEDGER
 // or PAYOUT, with what else PAYOUT is told.
 func (d *Daemon) WaitPublished(ctx context.Context) error {
-	last, err := d.settled.Last(ctx)
+	for _, settled := range d.settled {
+		if err := waitRelayed(ctx, settled); err != nil {
+			return err
+		}
+	}
+	return d.waitTold(ctx)
+}
+
+// waitTold waits for what PAYOUT is to be told.
+func (d *Daemon) waitTold(ctx context.Context) error {
+	ticker := time.NewTicker(publishPoll)
+	defer ticker.Stop()
+	for {
+		told, _, err := d.paid.Relayed(ctx)
+		if err != nil {
+			return err
+		}
+		untold, err := d.paid.Messages(ctx, told+1, 1)
+		if err != nil || len(untold) == 0 {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func waitRelayed(ctx context.Context, settled *store.Settle) error {
+	last, err := settled.Last(ctx)
 	if err != nil {
 		return err
 	}
 	ticker := time.NewTicker(publishPoll)
 	defer ticker.Stop()
 	for {
-		number, _, err := d.settled.Relayed(ctx)
-		if err != nil {
-			return err
-		}
-		told, _, err := d.paid.Relayed(ctx)
-		if err != nil {
-			return err
-		}
-		untold, err := d.paid.Messages(ctx, told+1, 1)
-		if err != nil || number >= last && len(untold) == 0 {
+		number, _, err := settled.Relayed(ctx)
+		if err != nil || number >= last {
 			return err
 		}
 		select {
@@ -84,11 +117,13 @@ func (d *Daemon) WaitPublished(ctx context.Context) error {
 
 // Void says why the decision at a position had no effect.
 func (d *Daemon) Void(ctx context.Context, k uint64) (string, error) {
-	reason, err := d.settler.VoidReason(ctx, k)
-	if err != nil || reason != "" {
-		return reason, err
+	for _, settler := range d.settlers {
+		if reason, err := settler.VoidReason(ctx, k); err != nil || reason != "" {
+			return reason, err
+		}
 	}
-	if reason, err = d.payer.VoidReason(ctx, k); err != nil || reason != "" {
+	reason, err := d.payer.VoidReason(ctx, k)
+	if err != nil || reason != "" {
 		return reason, err
 	}
 	// No service keeps a note of repeats.
@@ -113,16 +148,19 @@ func (d *Daemon) Declaration(ctx context.Context, id string, token events.TokenD
 
 // Status is the state of every loop.
 func (d *Daemon) Status(ctx context.Context) (api.Status, error) {
-	status := api.Status{Healthy: true, Version: api.Version, Effective: d.settler.Effective()}
+	status := api.Status{Healthy: true, Version: api.Version, Effective: d.settlers[0].Effective()}
 	var err error
 	if status.Control, err = d.streams.control.Last(ctx); err != nil {
 		return status, err
 	}
-	last, err := d.streams.usage.Last(ctx)
-	if err != nil {
-		return status, err
+	for partition, settler := range d.settlers {
+		last, err := d.streams.usage[partition].Last(ctx)
+		if err != nil {
+			return status, err
+		}
+		status.Effective = min(status.Effective, settler.Effective())
+		status.Partition = append(status.Partition, api.PartitionLoop{Partition: partition, Last: last, Settled: settler.Settled()})
 	}
-	status.Partition = []api.PartitionLoop{{Partition: partition, Last: last, Settled: d.settler.Settled()}}
 	if status.FreeBytes, err = d.log.Free(); err != nil && !errors.Is(err, eventlog.ErrRemote) {
 		return status, err
 	}

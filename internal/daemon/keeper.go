@@ -18,7 +18,7 @@ func (d *Daemon) openKeeper(ctx context.Context) (err error) {
 		return nil
 	}
 	d.keeper, err = keeper.Open(ctx, keeper.Config{
-		Dir: d.config.Dir, Usage: d.streams.usage, Partition: partition,
+		Dir: d.config.Dir, Usage: d.streams.usage[0], More: d.streams.usage[1:],
 		Streams: []*eventlog.Stream{d.streams.control, d.streams.register, d.streams.ledger, d.streams.payout},
 		Store:   d.store, Logger: d.config.Logger, Meter: d.config.Telemetry.Meter(),
 	})

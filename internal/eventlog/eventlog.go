@@ -70,6 +70,9 @@ var (
 	// ErrOtherStream means that the stream has the name but not the creation
 	// time of the one known: it was deleted and made again.
 	ErrOtherStream = errors.New("another stream of this name")
+	// ErrForeign means that a stream is not this installation's, or that servers
+	// of two clusters are mixed up.
+	ErrForeign = errors.New("not of this installation")
 	// ErrDrift means that a stream exists with another configuration.
 	ErrDrift = errors.New("stream configuration differs")
 	// ErrDamaged means that a stream lies on disk that the server could not
@@ -109,8 +112,8 @@ type Config struct {
 	// URL is one or more NATS servers, separated by commas. How they sync is
 	// their configuration: they must run with sync_always or three replicas.
 	URL string
-	// Connect adds connection options for URL, such as credentials.
-	Connect []nats.Option
+	// Credentials are for URL.
+	Credentials Credentials
 	// LazySync lets the embedded server acknowledge before it syncs: a power
 	// cut then loses up to two minutes. Only for measuring what syncing costs.
 	LazySync bool
@@ -152,9 +155,12 @@ type Log struct {
 	publisher  jetstream.JetStream
 	reader     jetstream.JetStream
 
-	mu      sync.Mutex // guards what follows
-	pending map[*nats.Msg]*Future
-	closed  bool
+	cluster string // that URL leads to
+
+	mu           sync.Mutex // guards what follows
+	pending      map[*nats.Msg]*Future
+	closed       bool
+	installation string // of the streams opened so far
 }
 
 // Open starts the embedded server, or connects by URL, and waits until
@@ -191,7 +197,7 @@ func Open(ctx context.Context, config Config) (*Log, error) {
 }
 
 func (l *Log) open(ctx context.Context) error {
-	options := append([]nats.Option{
+	options := []nats.Option{
 		nats.Name("aliquot"),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
@@ -201,9 +207,19 @@ func (l *Log) open(ctx context.Context) error {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			l.logger.Warn("event log connection", "error", err)
 		}),
-	}, l.config.Connect...)
+		nats.ReconnectHandler(l.sameCluster),
+	}
 	url := l.config.URL
-	if l.config.Dir != "" {
+	if url != "" {
+		credentials, err := l.config.Credentials.options()
+		if err != nil {
+			return err
+		}
+		if err := l.probe(ctx, credentials); err != nil {
+			return err
+		}
+		options = append(options, credentials...)
+	} else {
 		inProcess, err := l.startServer(ctx)
 		if err != nil {
 			return err
@@ -231,7 +247,11 @@ func (l *Log) open(ctx context.Context) error {
 	if l.reader, err = jetstream.New(l.reading); err != nil {
 		return fmt.Errorf("preparing to read: %w", err)
 	}
-	if _, err := l.reader.AccountInfo(ctx); err != nil {
+	err = l.patiently(ctx, func(ctx context.Context) error {
+		_, err := l.reader.AccountInfo(ctx)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("asking JetStream: %w", err)
 	}
 	return nil

@@ -200,7 +200,7 @@ func TestAMessageLostOnTheWayIsFetchedAgain(t *testing.T) {
 	for _, filter := range []string{"", UsageSubject(0)} {
 		ctx, stop := context.WithCancel(t.Context())
 		r := &Reader{stream: s, filter: filter, stop: stop, done: make(chan struct{}), ahead: make(chan Message)}
-		it, err := r.open(ctx)
+		it, err := r.open(ctx, openTimeout)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,6 +23,7 @@ const (
 	reopenFirst   = 50 * time.Millisecond
 	reopenLast    = 2 * time.Second
 	openTimeout   = 10 * time.Second
+	reopenTimeout = 2 * time.Second // a server between two leaders says nothing: soon asked again
 	removeTimeout = 2 * time.Second
 )
 
@@ -70,7 +71,7 @@ func (s *Stream) Read(ctx context.Context, from uint64, filter string) (*Reader,
 		go r.offline(lifetime)
 		return r, nil
 	}
-	iterator, err := r.open(ctx)
+	iterator, err := r.open(ctx, openTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("reading stream %s from %d: %w", s.name, from, err)
 	}
@@ -155,8 +156,8 @@ type iterator struct {
 
 // open checks that the stream is still the one known and makes a consumer that
 // begins after the last position delivered.
-func (r *Reader) open(ctx context.Context) (*iterator, error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+func (r *Reader) open(ctx context.Context, timeout time.Duration) (*iterator, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	s := r.stream
 	extent, created, err := s.info(ctx)
@@ -266,7 +267,7 @@ func (r *Reader) reopen(ctx context.Context, cause error) (*iterator, error) {
 			return nil, ctx.Err()
 		}
 		wait = min(2*wait, reopenLast)
-		it, err := r.open(ctx)
+		it, err := r.open(ctx, reopenTimeout)
 		if err == nil {
 			return it, nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -114,19 +115,20 @@ func (l *Log) Stream(ctx context.Context, name string, subjects []string, option
 	for _, option := range options {
 		option(&config)
 	}
-	handle, err := l.reader.Stream(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if l.onDisk(name) {
-			return nil, fmt.Errorf("opening stream %s: %w: its files are there but the server does not know it", name, ErrDamaged)
-		}
-		handle, err = l.reader.CreateStream(ctx, config)
-	}
+	var handle jetstream.Stream
+	err := l.patiently(ctx, func(ctx context.Context) (err error) {
+		handle, err = l.openOrCreate(ctx, config)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("opening stream %s: %w", name, interrupted(err))
 	}
 	info := handle.CachedInfo()
 	if differences := drift(config, info.Config); len(differences) > 0 {
 		return nil, fmt.Errorf("opening stream %s: %w: %s", name, ErrDrift, strings.Join(differences, "; "))
+	}
+	if err := l.belongs(name, info.Config.Metadata); err != nil {
+		return nil, err
 	}
 	return &Stream{
 		log:     l,
@@ -137,6 +139,27 @@ func (l *Log) Stream(ctx context.Context, name string, subjects []string, option
 		bytes:   semaphore.NewWeighted(windowBytes),
 		count:   semaphore.NewWeighted(windowMessages),
 	}, nil
+}
+
+func (l *Log) openOrCreate(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
+	handle, err := l.reader.Stream(ctx, config.Name)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return handle, err
+	}
+	if l.onDisk(config.Name) {
+		return nil, fmt.Errorf("%w: its files are there but the server does not know it", ErrDamaged)
+	}
+	id, err := l.named(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config.Metadata = map[string]string{installationKey: id}
+	handle, err = l.reader.CreateStream(ctx, config)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		// Another process has made it since; its installation is the one.
+		return l.reader.Stream(ctx, config.Name)
+	}
+	return handle, err
 }
 
 // drift lists where a stream differs from what was asked, and every setting
@@ -271,7 +294,12 @@ func (s *Stream) GetLastFor(ctx context.Context, subject string) (Message, error
 
 // interrupted sorts the errors of requests that change nothing.
 func interrupted(err error) error {
+	var answer *jetstream.APIError
 	switch {
+	case errors.As(err, &answer) && answer.Code == http.StatusServiceUnavailable,
+		errors.Is(err, context.DeadlineExceeded):
+		// A cluster without a leader says so, or says nothing.
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return ErrNotFound
 	case errors.Is(err, nats.ErrConnectionClosed):

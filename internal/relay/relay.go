@@ -116,8 +116,20 @@ func (r *Relay) Run(ctx context.Context) error {
 }
 
 func (r *Relay) run(ctx context.Context) error {
-	if err := r.begin(ctx); err != nil {
-		return err
+	for {
+		err := r.begin(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
+			return err
+		}
+		r.log.Warn("relay waits to begin", "writer", r.journal.Name(), "cause", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(firstWait):
+		}
 	}
 	timer := time.NewTimer(idleCheck)
 	defer timer.Stop()

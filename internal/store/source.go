@@ -103,15 +103,16 @@ func (db *DB) Original(ctx context.Context, source settlement.Source, sequence u
 // SourceID is a source as the store knows it.
 type SourceID struct {
 	settlement.Source
-	id int64
+	Partition int // that accepted these sequences of it
+	id        int64
 }
 
 // Sources returns every sequenced source of a name (every one: ""), ascending.
 func (s *Snapshot) Sources(name string) (list []SourceID, err error) {
-	err = s.conn.Query("SELECT id, provider, source, epoch FROM source WHERE ?1 = '' OR source = ?1 ORDER BY provider, source, epoch, partition", func(r Row) error {
+	err = s.conn.Query("SELECT id, provider, source, epoch, partition FROM source WHERE ?1 = '' OR source = ?1 ORDER BY provider, source, epoch, partition", func(r Row) error {
 		list = append(list, SourceID{settlement.Source{
 			Provider: events.Provider(r.Text(1)), Source: r.Text(2), Epoch: unordered(r.Int64(3)),
-		}, r.Int64(0)})
+		}, int(r.Int64(4)), r.Int64(0)})
 		return nil
 	}, name)
 	if err != nil {

@@ -263,7 +263,8 @@ func (d *Distributor) begin(ctx context.Context) error {
 		if s.mark.Created != 0 {
 			created = time.Unix(0, s.mark.Created)
 		}
-		if err := s.stream.Verify(ctx, s.mark.Position, s.mark.Hash, created); err != nil {
+		err := d.patiently(ctx, func() error { return s.stream.Verify(ctx, s.mark.Position, s.mark.Hash, created) })
+		if err != nil {
 			return fmt.Errorf("checking %s at the cursor: %w", s.stream.Name(), err)
 		}
 		s.mark.Created = s.stream.Created().UnixNano()
@@ -375,7 +376,10 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error
 	defer func() { end(span, void, err) }()
 	step := &distribution.Step{}
 	if void == nil {
-		step, err = effect(ctx, m.Seq)
+		err = d.patiently(ctx, func() error {
+			step, err = effect(ctx, m.Seq)
+			return err
+		})
 		var reason voidError
 		if errors.As(err, &reason) {
 			void, step, err = reason, &distribution.Step{}, nil
@@ -398,6 +402,23 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error
 	d.step = step
 	d.pass(m)
 	return d.commit(ctx)
+}
+
+// patiently repeats what only reads while the log has no answer; the store's own
+// reads wait by themselves. An effect may be begun anew: it commits nothing but what it read on in LEDGER.
+func (d *Distributor) patiently(ctx context.Context, read func() error) error {
+	for {
+		err := read()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
+			return err
+		}
+		d.log.Warn("distribution waits for the log", "cause", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(retry):
+		}
+	}
 }
 
 // pass moves the step past a message of CONTROL.

@@ -183,7 +183,7 @@ func New(config Config) (*Service, error) {
 // once.
 func (s *Service) Run(ctx context.Context) error {
 	for _, partition := range slices.Sorted(maps.Keys(s.publishers)) {
-		if err := s.publishers[partition].begin(ctx); err != nil {
+		if err := s.begin(ctx, s.publishers[partition]); err != nil {
 			return fmt.Errorf("running ingest: %w", err)
 		}
 	}
@@ -207,6 +207,22 @@ func (s *Service) Run(ctx context.Context) error {
 		return fmt.Errorf("running ingest: %w", err)
 	}
 	return nil
+}
+
+// begin learns where a partition's stream ends, waiting where it has no leader.
+func (s *Service) begin(ctx context.Context, p *publisher) error {
+	for {
+		err := p.begin(ctx)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
+			return err
+		}
+		s.config.Logger.Warn("ingest waits for the log", "cause", err)
+		select {
+		case <-time.After(p.pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // stamp returns the time of receipt, in nanoseconds since 1970 UTC: later than

@@ -21,7 +21,8 @@ func (s *Settler) begin(ctx context.Context) error {
 			return fmt.Errorf("the cursor is in stream %s, not in %s", c.Stream, usage.Name())
 		}
 	}
-	if err := usage.Verify(ctx, c.Position, c.Hash, created); err != nil {
+	err := s.patiently(ctx, func() error { return usage.Verify(ctx, c.Position, c.Hash, created) })
+	if err != nil {
 		return fmt.Errorf("checking %s at the cursor: %w", usage.Name(), err)
 	}
 	if err := s.redo(ctx, c.Control); err != nil {

@@ -113,6 +113,23 @@ func (s *Settler) write(ctx context.Context, from uint64, cuts []*settlement.Cut
 	}
 }
 
+// patiently repeats a read of the log while that has no answer, as between two
+// leaders of a stream. The store's own reads wait by themselves.
+func (s *Settler) patiently(ctx context.Context, read func() error) error {
+	for {
+		err := read()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
+			return err
+		}
+		s.log.Warn("settlement waits for the log", "partition", s.config.Partition, "cause", err)
+		select {
+		case <-time.After(retry):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // interrupted tells the errors of a publish that trying again may mend.
 func interrupted(err error) bool {
 	return errors.Is(err, eventlog.ErrAmbiguous) || errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, eventlog.ErrFull)

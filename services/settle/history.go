@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
@@ -47,7 +48,11 @@ func (o *originals) message(position uint64) (*message, error) {
 	if m := o.cache[position]; m != nil {
 		return m, nil
 	}
-	raw, err := o.settler.config.Usage.Get(o.ctx, position)
+	var raw eventlog.Message
+	err := o.settler.patiently(o.ctx, func() (err error) {
+		raw, err = o.settler.config.Usage.Get(o.ctx, position)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -45,16 +45,17 @@ func All(list []Check) bool {
 	return true
 }
 
-// Run checks a store, and the cursor against the usage stream; nil leaves that
-// out. Deep reads the whole stream up to the cursor. An error means that
+// Run checks a store, and the cursors against the usage streams, of which more
+// are those of further partitions; nil leaves that out. Deep reads the whole
+// streams up to the cursors. An error means that
 // something could not be read, not that an invariant is false.
-func Run(ctx context.Context, db *store.DB, usage *eventlog.Stream, deep bool) (list []Check, err error) {
+func Run(ctx context.Context, db *store.DB, usage *eventlog.Stream, deep bool, more ...*eventlog.Stream) (list []Check, err error) {
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		b := &books{snapshot: snapshot}
 		if err := b.read(); err != nil {
 			return err
 		}
-		for _, c := range b.checks(ctx, usage, deep) {
+		for _, c := range b.checks(ctx, usage, deep, more) {
 			detail, err := c.find()
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
@@ -75,7 +76,7 @@ type one struct {
 	find func() (string, error)
 }
 
-func (b *books) checks(ctx context.Context, usage *eventlog.Stream, deep bool) []one {
+func (b *books) checks(ctx context.Context, usage *eventlog.Stream, deep bool, more []*eventlog.Stream) []one {
 	list := []one{
 		{"journal_complete", b.journalComplete},
 		{"balances_equal_journal", b.balancesEqualJournal},
@@ -96,9 +97,10 @@ func (b *books) checks(ctx context.Context, usage *eventlog.Stream, deep bool) [
 		{"payouts_equal_accounts", b.payoutsEqualAccounts},
 	}
 	if usage != nil {
-		list = append(list, one{"cursor_within_stream", func() (string, error) { return b.cursorWithinStream(ctx, usage) }})
+		all := append([]*eventlog.Stream{usage}, more...)
+		list = append(list, one{"cursor_within_stream", func() (string, error) { return b.cursorsWithinStreams(ctx, all) }})
 		if deep {
-			list = append(list, one{"outcomes_equal_usage", func() (string, error) { return b.outcomesEqualUsage(ctx, usage) }})
+			list = append(list, one{"outcomes_equal_usage", func() (string, error) { return b.outcomesEqualUsage(ctx, all) }})
 		}
 	}
 	return list
@@ -116,6 +118,25 @@ func (b *books) cursorOf(usage *eventlog.Stream) (settlement.Cursor, error) {
 		}
 	}
 	return settlement.Cursor{}, nil
+}
+
+// cursorsWithinStreams: every settled partition's stream is there, and has what
+// its cursor says.
+func (b *books) cursorsWithinStreams(ctx context.Context, usage []*eventlog.Stream) (string, error) {
+	cursors, err := b.snapshot.Cursors()
+	if err != nil {
+		return "", err
+	}
+	for _, c := range cursors {
+		stream := eventlog.OfPartition(c.Partition, usage...)
+		if stream == nil {
+			return fmt.Sprintf("partition %d is settled up to %d of %s, which is not here", c.Partition, c.Position, c.Stream), nil
+		}
+		if broken, err := b.cursorWithinStream(ctx, stream); err != nil || broken != "" {
+			return broken, err
+		}
+	}
+	return "", nil
 }
 
 // cursorWithinStream: the stream is the one that the cursor knows, and has the

@@ -310,9 +310,19 @@ func (b *books) sequencesAcceptedOnce() (string, error) {
 	return "", nil
 }
 
-// outcomesEqualUsage reads the stream: every event of every batch has one
+// outcomesEqualUsage reads the streams: every event of every batch has one
 // outcome, and no node has more outcomes than events.
-func (b *books) outcomesEqualUsage(ctx context.Context, usage *eventlog.Stream) (string, error) {
+func (b *books) outcomesEqualUsage(ctx context.Context, usage []*eventlog.Stream) (string, error) {
+	count := &counter{events: map[nodePeriod]uint64{}}
+	for _, stream := range usage {
+		if broken, err := b.outcomesEqual(ctx, stream, count); err != nil || broken != "" {
+			return broken, err
+		}
+	}
+	return count.compare(b.snapshot)
+}
+
+func (b *books) outcomesEqual(ctx context.Context, usage *eventlog.Stream, count *counter) (string, error) {
 	c, err := b.cursorOf(usage)
 	if err != nil || c.Position == 0 {
 		return "", err
@@ -329,7 +339,6 @@ func (b *books) outcomesEqualUsage(ctx context.Context, usage *eventlog.Stream) 
 		return "", err
 	}
 	defer r.Stop()
-	count := &counter{events: map[nodePeriod]uint64{}}
 	at, broken := uint64(0), ""
 	// to reads on to a batch's position, and returns its events.
 	to := func(position uint64) (n int, err error) {
@@ -361,10 +370,7 @@ func (b *books) outcomesEqualUsage(ctx context.Context, usage *eventlog.Stream) 
 			broken = fmt.Sprintf("position %d has a batch and no outcome", at)
 		}
 	}
-	if err != nil || broken != "" {
-		return broken, err
-	}
-	return count.compare(b.snapshot)
+	return broken, err
 }
 
 // counter counts the events of messages.

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -217,6 +218,7 @@ func (e *explainer) again(n *Node, w *world, c pricing, u *events.Usage, book ev
 	var amount money.Amount
 	var quantity money.Quantity
 	count := uint64(0)
+	partition, _ := eventlog.PartitionOf(e.usage.Name())
 	for position := before + 1; position <= cut; position++ {
 		m, err := e.message(position)
 		if err != nil || m.Kind != events.Batch {
@@ -228,7 +230,7 @@ func (e *explainer) again(n *Node, w *world, c pricing, u *events.Usage, book ev
 				continue
 			}
 			for i := range s.columns.N {
-				at := handle{0, position, ordinal}
+				at := handle{partition, position, ordinal}
 				ordinal++
 				if s.Book != book || !same(s.columns, i, u) {
 					continue

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -72,11 +73,14 @@ func (e *explainer) sequenced(source, name string) (h handle, found bool, err er
 		if !found {
 			continue
 		}
+		if err := e.choose(s.Partition); err != nil {
+			return h, false, err
+		}
 		message, err := e.message(original.Position)
 		if err != nil {
 			return h, false, err
 		}
-		h.position = original.Position
+		h.partition, h.position = s.Partition, original.Position
 		for i := range message.segments {
 			c := message.segments[i].columns
 			if c == nil {
@@ -117,10 +121,42 @@ func (e *explainer) foreign(source, name string) (h handle, found bool, err erro
 			return h, false, err
 		}
 		if places[0].Position > 0 {
-			return handle{0, places[0].Position, int(places[0].Ordinal)}, true, nil
+			return e.placed(places[0], source, name)
 		}
 	}
 	return h, false, nil
+}
+
+// placed finds the partition that has an event at a place of an index: the
+// index does not say which.
+func (e *explainer) placed(at settlement.Identity, source, name string) (h handle, found bool, err error) {
+	for _, stream := range append([]*eventlog.Stream{e.Usage}, e.More...) {
+		partition, _ := eventlog.PartitionOf(stream.Name())
+		if err := e.choose(partition); err != nil {
+			return h, false, err
+		}
+		m, err := e.message(at.Position)
+		if err != nil {
+			continue // it ends before, or that position has no batch
+		}
+		s, i, ok := m.at(int(at.Ordinal))
+		if !ok {
+			continue
+		}
+		if u := s.columns.Event(i); u.Source == source && u.ID == name {
+			return handle{partition, at.Position, int(at.Ordinal)}, true, nil
+		}
+	}
+	return h, false, nil
+}
+
+// choose makes a partition the one that messages are read of.
+func (e *explainer) choose(partition int) error {
+	all := append([]*eventlog.Stream{e.Usage}, e.More...)
+	if e.usage = eventlog.OfPartition(partition, all...); e.usage == nil {
+		return fmt.Errorf("%w: partition %d is not here", ErrUnknown, partition)
+	}
+	return nil
 }
 
 // message is a message of USAGE, decoded.
@@ -136,7 +172,7 @@ type segment struct {
 }
 
 func (e *explainer) message(position uint64) (*message, error) {
-	raw, err := e.Usage.Get(e.ctx, position)
+	raw, err := e.usage.Get(e.ctx, position)
 	if err != nil {
 		return nil, err
 	}
@@ -234,12 +270,12 @@ func (e *explainer) around(w store.WriterState, position uint64) (control, befor
 		}
 		control, before, from = r.Control, r.Cut, r.Cut+1
 	}
-	r, err := e.Usage.Read(e.ctx, from, "")
+	r, err := e.usage.Read(e.ctx, from, "")
 	if err != nil {
 		return 0, 0, 0, err
 	}
 	defer r.Stop()
-	end, err := e.Usage.Last(e.ctx)
+	end, err := e.usage.Last(e.ctx)
 	if err != nil {
 		return 0, 0, 0, err
 	}
@@ -269,6 +305,9 @@ func (e *explainer) around(w store.WriterState, position uint64) (control, befor
 // event explains one event.
 func (e *explainer) event(h handle) (Node, error) {
 	n := Node{Kind: "event", ID: h.String()}
+	if err := e.choose(h.partition); err != nil {
+		return n, err
+	}
 	outcome, ok, err := e.outcome(h)
 	if err != nil {
 		return n, err

@@ -37,7 +37,9 @@ type Identities interface {
 // Sources are what an explanation is made from.
 type Sources struct {
 	Usage, Control, Ledger *eventlog.Stream
-	Store                  *store.DB
+	// More are the streams of further partitions' usage.
+	More  []*eventlog.Stream
+	Store *store.DB
 	// IDs finds an event by the id that its source gave it; nil finds only
 	// sequenced ones and handles.
 	IDs Identities
@@ -96,9 +98,10 @@ type explainer struct {
 	Sources
 	ctx      context.Context // of the question: one call, never kept
 	snapshot *store.Snapshot
-	known    *decisions // of CONTROL, once they were asked for
-	folded   *world     // the last one
-	followed int        // postings that were followed down to their events
+	known    *decisions       // of CONTROL, once they were asked for
+	folded   *world           // the last one
+	followed int              // postings that were followed down to their events
+	usage    *eventlog.Stream // of the partition that is asked about
 }
 
 func (e *explainer) find(id string) (Node, error) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
@@ -20,10 +21,18 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
-// Kept lists the streams that a keeper keeps, of the one partition that a
-// process has by itself.
-func Kept() []string {
-	return []string{eventlog.UsageStream(0, 0), eventlog.ControlStream, eventlog.RegisterStream, eventlog.LedgerStream, eventlog.PayoutStream}
+// Kept lists the streams that a keeper keeps, or is to keep, in a folder: the
+// usage of partition 0 and of every other that has a second copy.
+func Kept(dir string) []string {
+	list := []string{eventlog.UsageStream(0, 0)}
+	copies, _ := filepath.Glob(ArchiveDir(dir, "usage-*")) // the pattern is good
+	for _, folder := range copies {
+		name := strings.ToUpper(filepath.Base(folder))
+		if _, ok := eventlog.PartitionOf(name); ok && name != list[0] {
+			list = append(list, name)
+		}
+	}
+	return append(list, eventlog.ControlStream, eventlog.RegisterStream, eventlog.LedgerStream, eventlog.PayoutStream)
 }
 
 // OpenStore opens what keeps an installation's ledger: the database of that URL,
@@ -103,13 +112,14 @@ func (f *Folder) stream(ctx context.Context, name string) (*eventlog.Stream, err
 	case eventlog.PayoutStream:
 		return f.log.Payout(ctx)
 	}
-	return f.log.Usage(ctx, 0, 0)
+	partition, _ := eventlog.PartitionOf(name)
+	return f.log.Usage(ctx, uint32(partition), 0)
 }
 
 // Examine compares every position of every stream. A stream that the server
 // cannot recover at all is a difference like the others.
 func (f *Folder) Examine(ctx context.Context) (list []*Examination, err error) {
-	for _, name := range Kept() {
+	for _, name := range Kept(f.dir) {
 		stream, err := f.stream(ctx, name)
 		if errors.Is(err, eventlog.ErrDamaged) {
 			e := &Examination{Stream: name, dir: ArchiveDir(f.dir, name)}
@@ -124,7 +134,8 @@ func (f *Folder) Examine(ctx context.Context) (list []*Examination, err error) {
 		if err != nil {
 			return nil, err
 		}
-		e, err := Examine(ctx, Examined{Dir: f.dir, Stream: stream, Key: f.key, Store: f.store, Usage: name == eventlog.UsageStream(0, 0)})
+		partition, usage := eventlog.PartitionOf(name)
+		e, err := Examine(ctx, Examined{Dir: f.dir, Stream: stream, Key: f.key, Store: f.store, Usage: usage, Partition: partition})
 		if err != nil {
 			return nil, err
 		}

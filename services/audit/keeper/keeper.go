@@ -30,6 +30,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -66,9 +67,9 @@ type Store interface {
 type Config struct {
 	// Dir is the installation's folder; see [Folders].
 	Dir string
-	// Usage is the stream of one partition.
-	Usage     *eventlog.Stream
-	Partition int
+	// Usage is the stream of one partition's usage, More those of further ones.
+	Usage *eventlog.Stream
+	More  []*eventlog.Stream
 	// Streams are the others.
 	Streams []*eventlog.Stream
 	Store   Store
@@ -92,10 +93,10 @@ func LogDir(dir, stream string) string { return filepath.Join(dir, "tlog", LogNa
 
 // Keeper is the running loops. Make it with [Open].
 type Keeper struct {
-	config Config
-	key    *tlog.Key
-	kept   []*kept
-	window window // of usage
+	config  Config
+	key     *tlog.Key
+	kept    []*kept
+	windows map[string]*window // of usage, by subject; as it is opened, never changed later
 
 	watched metric.Registration
 
@@ -132,7 +133,7 @@ func Open(ctx context.Context, config Config) (*Keeper, error) {
 	if config.Every == 0 {
 		config.Every = DefaultEvery
 	}
-	k := &Keeper{config: config}
+	k := &Keeper{config: config, windows: map[string]*window{}}
 	if err := k.open(ctx); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
@@ -143,11 +144,12 @@ func (k *Keeper) open(ctx context.Context) (err error) {
 	if k.key, err = EnsureKey(k.config.Dir); err != nil {
 		return err
 	}
-	for _, stream := range append([]*eventlog.Stream{k.config.Usage}, k.config.Streams...) {
+	for _, stream := range slices.Concat([]*eventlog.Stream{k.config.Usage}, k.config.More, k.config.Streams) {
 		s := &kept{stream: stream}
 		k.kept = append(k.kept, s)
-		if stream == k.config.Usage {
-			s.maker, s.window = &usage{store: k.config.Store, partition: k.config.Partition}, &k.window
+		if partition, ok := eventlog.PartitionOf(stream.Name()); ok {
+			s.maker, s.window = &usage{store: k.config.Store, partition: partition}, new(window)
+			k.windows[eventlog.UsageSubject(uint32(partition))] = s.window
 		} else {
 			s.maker = plain{stream}
 		}

@@ -95,5 +95,7 @@ func (w *window) close() {
 // is decoded; see settle.Config. It keeps the message's bytes and nothing else.
 // It costs the settler's reader the hashes of the events, and waits for nothing.
 func (k *Keeper) Seen(m eventlog.Message, envelope *events.Message, segments []posting.Decoded) {
-	k.window.put(m, envelope, segments)
+	if w := k.windows[m.Subject]; w != nil {
+		w.put(m, envelope, segments)
+	}
 }

@@ -109,21 +109,22 @@ func TestTheLogIsTheSameWhoeverReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.window.open(1)
+		w := k.windows[eventlog.UsageSubject(0)]
+		w.open(1)
 		for _, m := range all {
 			if told(m.Seq) {
 				tell(t, k, m)
 				tell(t, k, m) // Again, as after a restart.
 			}
 		}
-		if told(1) && len(k.window.items) == 0 {
+		if told(1) && len(w.items) == 0 {
 			t.Fatal("the window took nothing")
 		}
 		if err := errors.Join(k.Finish(t.Context()), k.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if len(k.window.items) > 0 || k.window.bytes != 0 {
-			t.Errorf("the window has %d messages and %d bytes left", len(k.window.items), k.window.bytes)
+		if len(w.items) > 0 || w.bytes != 0 {
+			t.Errorf("the window has %d messages and %d bytes left", len(w.items), w.bytes)
 		}
 		log, err := tiles.OpenReader(LogDir(k.config.Dir, p.usage.Name()), k.Key().Origin(LogName(p.usage.Name())), k.Key().Public())
 		if err != nil {

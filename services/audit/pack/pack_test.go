@@ -42,7 +42,7 @@ func kept(t testing.TB, w *audittest.World) (dir string, key *tlog.Key) {
 
 func packed(t testing.TB, dir string, key *tlog.Key, name string) (*pack.Manifest, error) {
 	t.Helper()
-	return pack.Write(pack.Packed{Dir: dir, Streams: keeper.Kept(), Key: key.Public(), KeyText: key.Public().String(), Made: audittest.Noon}, name)
+	return pack.Write(pack.Packed{Dir: dir, Streams: keeper.Kept(dir), Key: key.Public(), KeyText: key.Public().String(), Made: audittest.Noon}, name)
 }
 
 // opened opens a pack, a folder or a file.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
@@ -21,7 +22,7 @@ const farthest = 1 << 18
 
 // event makes an event's receipt.
 func (m *maker) event(at *explain.Handle) error {
-	if at.Partition != 0 {
+	if m.Usage = eventlog.OfPartition(at.Partition, append([]*eventlog.Stream{m.Usage}, m.More...)...); m.Usage == nil {
 		return fmt.Errorf("%w: partition %d is not here", explain.ErrUnknown, at.Partition)
 	}
 	name := strings.ToLower(m.Usage.Name())

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/aliquot-engine/aliquot/internal/cluster"
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+)
+
+// serviceFlags are what every service that is a process of its own takes.
+type serviceFlags struct {
+	NATS     string `help:"Servers of the JetStream cluster, separated by commas." env:"NATS_URL" name:"nats-url" placeholder:"tls://HOST:4222,…"`
+	NATSCA   string `help:"PEM file of the authorities that sign the servers' certificates." env:"NATS_CA_FILE" name:"nats-ca-file" type:"path"`
+	NATSCert string `help:"PEM file of this process's own certificate, where servers ask for one." env:"NATS_CERT_FILE" name:"nats-cert-file" type:"path"`
+	NATSKey  string `help:"PEM file of its key." env:"NATS_KEY_FILE" name:"nats-key-file" type:"path"`
+	NKey     string `help:"File with the seed of this process's user nkey." env:"NATS_NKEY_FILE" name:"nats-nkey-file" type:"path"`
+	Replicas int    `help:"Replicas of each stream." default:"3" env:"ALIQUOT_REPLICAS"`
+	Listen   string `help:"Address of HTTP: the API of ingest, the health page of the others." default:"127.0.0.1:8080" env:"ALIQUOT_LISTEN"`
+}
+
+func (f serviceFlags) config(r *root, role cluster.Role) cluster.Config {
+	return cluster.Config{
+		Role: role, NATSURL: f.NATS, Replicas: f.Replicas, DatabaseURL: r.DatabaseURL, Listen: f.Listen, Dir: r.Data,
+		NATS:   eventlog.Credentials{CAFile: f.NATSCA, CertFile: f.NATSCert, KeyFile: f.NATSKey, NKeyFile: f.NKey},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+}
+
+type ingestCommand struct {
+	serviceFlags
+	Partitions string `help:"Partitions to accept usage for: all there are, as 0-3." default:"0" env:"ALIQUOT_PARTITIONS"`
+	Operator   string `help:"File with the bearer token of the installation's own operator; the same for every ingest." env:"ALIQUOT_OPERATOR_TOKEN_FILE" name:"operator-token-file" type:"path"`
+}
+
+func (c *ingestCommand) Run(ctx context.Context, r *root) error {
+	config := c.config(r, cluster.Ingest)
+	config.Partitions, config.OperatorTokenFile = c.Partitions, c.Operator
+	return serve(ctx, config)
+}
+
+type settleCommand struct {
+	serviceFlags
+	Partitions string `help:"Partitions to settle, or to wait beside, as 0-3 or 0,2." default:"0" env:"ALIQUOT_PARTITIONS"`
+	TakeOver   bool   `help:"Do not wait for the owner to go: stop it." name:"take-over"`
+}
+
+func (c *settleCommand) Run(ctx context.Context, r *root) error {
+	config := c.config(r, cluster.Settle)
+	config.Partitions, config.TakeOver = c.Partitions, c.TakeOver
+	return serve(ctx, config)
+}
+
+type distributeCommand struct {
+	serviceFlags
+	TakeOver bool `help:"Do not wait for the owner to go: stop it." name:"take-over"`
+}
+
+func (c *distributeCommand) Run(ctx context.Context, r *root) error {
+	config := c.config(r, cluster.Distribute)
+	config.TakeOver = c.TakeOver
+	return serve(ctx, config)
+}
+
+// serve runs one service until it is told to stop, or stops by itself.
+func serve(ctx context.Context, config cluster.Config) error {
+	p, err := cluster.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("aliquot %s answers on %s\n", config.Role, p.URL())
+	select {
+	case <-ctx.Done():
+		config.Logger.Info("stopping")
+		return p.Close()
+	case err := <-p.Failed():
+		return errors.Join(err, p.Close())
+	}
+}

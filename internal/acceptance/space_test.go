@@ -1,0 +1,150 @@
+package acceptance
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// smallDisk is a file system of its own, of so many bytes; the test skips where
+// it may not be mounted.
+func smallDisk(t testing.TB, bytes int) string {
+	t.Helper()
+	dir := t.TempDir()
+	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes))
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
+		t.Skip("absent: the right to mount a tmpfs (root)")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// "Free space below the reserve under the streams (a small tmpfs): refused with
+// 507, health red, recovers when space returns, nothing lost."
+//
+// Fails when publishing does not look at the free space (the disk is then full,
+// and the streams unwritable until a restart), and when what was refused was
+// stored nevertheless.
+func TestUsageIsRefusedBelowTheReserveAndAcceptedAboveIt(t *testing.T) {
+	const size, reserve = 256 << 20, 64 << 20
+	dir := filepath.Join(smallDisk(t, size), "data")
+	n := seed(t)
+	sources, nodes, customers := newSources(n)
+	senders := make([]*sender, len(sources))
+	for i := range sources {
+		senders[i] = &sender{source: sources[i]}
+	}
+	money := &payer{random: rand.New(rand.NewPCG(n, 2000))}
+	s := up(t, dir, fmt.Sprint("--reserve=", reserve))
+	s.declare(declarations(nodes, customers))
+	send := func() {
+		t.Helper()
+		for _, d := range senders {
+			if gone, err := d.send(t, s); gone || err != nil {
+				t.Fatalf("no answer %t, %v\n%s", gone, err, s.log)
+			}
+		}
+	}
+	ready := func() (int, string) {
+		t.Helper()
+		status, answer, err := s.do(request{method: "GET", path: "/readyz"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status, string(answer)
+	}
+	for range 10 {
+		send()
+	}
+	if status, answer := ready(); status != http.StatusOK {
+		t.Fatalf("with room: %d %s", status, answer)
+	}
+	for round := range 2 {
+		ballast := filepath.Join(filepath.Dir(dir), "ballast")
+		fill(t, ballast, filepath.Dir(dir), reserve/2)
+		// The space is read a few times a second.
+		refused, deadline := 0, time.Now().Add(startPatience)
+		for refused < 3 {
+			for _, d := range senders {
+				gone, err := d.send(t, s)
+				switch {
+				case gone:
+					t.Fatalf("no answer\n%s", s.log)
+				case err != nil && strings.Contains(err.Error(), "507"):
+					refused++
+				case err != nil:
+					t.Fatal(err)
+				}
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("usage is accepted below the reserve")
+			}
+		}
+		if status, answer := ready(); status != http.StatusServiceUnavailable || !strings.Contains(answer, "reserved") {
+			t.Errorf("round %d, below the reserve: %d %s", round, status, answer)
+		}
+		if status, _, err := s.do(request{method: "GET", path: "/livez"}); err != nil || status != http.StatusOK {
+			t.Errorf("it does not live: %d %v", status, err)
+		}
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(startPatience); ; time.Sleep(50 * time.Millisecond) {
+			status, answer := ready()
+			if status == http.StatusOK {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("with room again: %d %s", status, answer)
+			}
+		}
+		for range 5 {
+			send() // what was refused first: it is sent again
+		}
+		s.settled()
+		compare(t, s, senders, money)
+	}
+	s.clean(true)
+	s.stop()
+	s = up(t, dir, fmt.Sprint("--reserve=", reserve))
+	s.settled()
+	compare(t, s, senders, money)
+	s.stop()
+}
+
+// fill writes a file until only so many bytes are free.
+func fill(t testing.TB, file, on string, leave uint64) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	block := make([]byte, 1<<20)
+	for {
+		var status syscall.Statfs_t
+		if err := syscall.Statfs(on, &status); err != nil {
+			t.Fatal(err)
+		}
+		if status.Bavail*uint64(status.Bsize) <= leave+uint64(len(block)) {
+			return
+		}
+		if _, err := f.Write(block); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/relay"
+	"github.com/aliquot-engine/aliquot/internal/standby"
+	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/internal/store/ids"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/distribute"
+	"github.com/aliquot-engine/aliquot/services/settle"
+)
+
+// States of what a process works on, as /readyz says them.
+const (
+	waiting = "waiting beside the owner"
+	owned   = "owned"
+)
+
+func (p *Process) say(name, state string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.parts[name] = state
+}
+
+// own waits until nobody else works on something, and then works on it until it
+// ends. warm is called while waiting.
+func (p *Process) own(ctx context.Context, name string, work func(ctx context.Context) error) {
+	p.say(name, waiting)
+	p.run(ctx, name, func(ctx context.Context) error {
+		if !p.config.TakeOver {
+			said := ""
+			err := standby.Wait(ctx, p.log.Conn(), name, standby.Patience, func(owner string) {
+				if owner != said {
+					p.config.Logger.Info("waiting beside the owner", "of", name, "owner", owner)
+					said = owner
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+		release, err := standby.Own(p.log.Conn(), name, p.who)
+		if err != nil {
+			return err
+		}
+		defer release()
+		p.config.Logger.Info("taking over", "what", name)
+		p.say(name, owned)
+		return work(ctx)
+	})
+}
+
+// takeOverPause is between two tries to take a cursor over.
+const takeOverPause = time.Second
+
+// takeOver tries to take a cursor over until the database answers.
+func (p *Process) takeOver(ctx context.Context, try func() error) error {
+	for {
+		err := try()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) {
+			return err
+		}
+		p.config.Logger.Warn("taking over waits for the database", "cause", err)
+		select {
+		case <-time.After(takeOverPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// settler settles one partition.
+func (p *Process) settler(partition int) func(context.Context) error {
+	return func(ctx context.Context) (err error) {
+		usage := p.streams.usage[partition]
+		dir := filepath.Join(p.config.Dir, fmt.Sprintf("ids-%d", partition))
+		if err := os.MkdirAll(p.config.Dir, 0o700); err != nil {
+			return fmt.Errorf("opening the folder: %w", err)
+		}
+		index, err := ids.Open(dir)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if e := index.Close(); err == nil {
+				err = e
+			}
+		}()
+		var part *store.Settle
+		var cursor settlement.Cursor
+		mine := nonce()
+		err = p.takeOver(ctx, func() error {
+			part, cursor, err = p.store.Settle(ctx, partition, usage.Name(), usage.Created().UnixNano(), mine)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		err = guarded(ctx, settle.New(settle.Config{
+			Partition: partition, Usage: usage, Control: p.streams.control, Store: part, Cursor: cursor, IDs: index,
+			Ledger: relay.New(part, p.streams.ledger, p.config.Logger), Logger: p.config.Logger,
+		}).Run, func(ctx context.Context) error {
+			now, err := p.store.Cursor(ctx, partition)
+			if err == nil && now.Nonce != mine {
+				err = settlement.ErrFenced
+			}
+			return err
+		})
+		if ctx.Err() != nil {
+			p.relayRest(ctx, part, p.streams.ledger)
+		}
+		return err
+	}
+}
+
+// relayRest carries what is committed to its stream, where the loop was stopped
+// in order. What it cannot, the next owner does.
+func (p *Process) relayRest(ctx context.Context, part *store.Settle, to *eventlog.Stream) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+	defer cancel()
+	if err := relay.New(part, to, p.config.Logger).Drain(ctx); err != nil {
+		p.config.Logger.Warn("the next owner publishes the rest", "cause", err)
+	}
+}
+
+// distributor distributes.
+func (p *Process) distributor(ctx context.Context) error {
+	var part *store.Distribute
+	var cursor distribution.Cursor
+	mine := nonce()
+	err := p.takeOver(ctx, func() (err error) {
+		part, cursor, err = p.store.Distribute(ctx, mine)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return guarded(ctx, distribute.New(distribute.Config{
+		Control: p.streams.control, Ledger: p.streams.ledger, Register: p.streams.register,
+		Store: part, Cursor: cursor, Payout: p.streams.payout, Logger: p.config.Logger,
+	}).Run, func(ctx context.Context) error {
+		now, err := p.store.DistributeCursor(ctx)
+		if err == nil && now.Nonce != mine {
+			err = distribution.ErrFenced
+		}
+		return err
+	})
+}
+
+// guardEvery is how often an owner looks whether the cursor is its own still: one
+// that has nothing to commit would not learn it otherwise.
+const guardEvery = 2 * time.Second
+
+// guarded runs a loop until it ends, or until owned says that another has taken
+// over. A question that has no answer is asked again.
+func guarded(ctx context.Context, loop, owned func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group.Go(func() error {
+		defer cancel()
+		return loop(ctx)
+	})
+	group.Go(func() error {
+		ticker := time.NewTicker(guardEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-ticker.C:
+			}
+			err := owned(ctx)
+			if errors.Is(err, settlement.ErrFenced) || errors.Is(err, distribution.ErrFenced) {
+				return err
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// Health is what /readyz says of a process without an API.
+type Health struct {
+	Healthy bool              `json:"healthy"`
+	Reason  string            `json:"reason,omitempty"`
+	Parts   map[string]string `json:"parts"` // name to state
+}
+
+// healthTimeout bounds one question after health.
+const healthTimeout = 5 * time.Second
+
+// health serves /livez and /readyz. A process that waits beside an owner is
+// ready: it does what it is there for.
+func (p *Process) health() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte("\"ok\"\n"))
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
+		defer cancel()
+		h := Health{Healthy: true, Parts: map[string]string{}}
+		p.mu.Lock()
+		for name, state := range p.parts {
+			h.Parts[name] = state
+		}
+		p.mu.Unlock()
+		err := p.log.Healthy()
+		if err == nil {
+			_, err = p.store.Progress(ctx)
+		}
+		if err != nil {
+			h.Healthy, h.Reason = false, err.Error()
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if !h.Healthy {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_ = json.NewEncoder(w).Encode(h) // whoever went away asks again
+	})
+	return mux
+}

@@ -1,0 +1,264 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Credentials are the files by which a cluster and this process know each
+// other. Each may be empty.
+type Credentials struct {
+	// CAFile has the authorities that sign the servers' certificates, as PEM;
+	// empty: those of the system, where the URL says tls.
+	CAFile string
+	// CertFile and KeyFile are this process's own certificate, as PEM, for
+	// servers that ask for one; both or neither.
+	CertFile, KeyFile string
+	// NKeyFile has the seed of a user nkey. It is read at each connection.
+	NKeyFile string
+}
+
+const (
+	// probeTimeout bounds the connection that each server is asked with.
+	probeTimeout = 5 * time.Second
+	// startPatience is how long the start waits for a cluster that answers and
+	// has no leader: an election takes seconds. A server that does not answer at
+	// all is not waited for.
+	startPatience = 30 * time.Second
+	startPause    = 250 * time.Millisecond
+
+	// installationKey is in the metadata of each stream: which installation of
+	// aliquot made it.
+	installationKey = "aliquot-installation"
+)
+
+// options reads the files, so that what is wrong with one is said by its name
+// rather than as a failed handshake.
+func (c Credentials) options() ([]nats.Option, error) {
+	options := []nats.Option{nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2)}
+	if c.CAFile != "" {
+		if err := readCertificates(c.CAFile); err != nil {
+			return nil, err
+		}
+		options = append(options, nats.RootCAs(c.CAFile))
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		return nil, errors.New("a certificate and its key go together: give both files or neither")
+	}
+	if c.CertFile != "" {
+		if err := readCertificates(c.CertFile); err != nil {
+			return nil, err
+		}
+		if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
+			return nil, fmt.Errorf("reading the certificate %s and its key: %w", c.CertFile, err)
+		}
+		options = append(options, nats.ClientCert(c.CertFile, c.KeyFile))
+	}
+	if c.NKeyFile != "" {
+		option, err := nats.NkeyOptionFromSeed(c.NKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading the nkey %s: %w", c.NKeyFile, err)
+		}
+		options = append(options, option)
+	}
+	return options, nil
+}
+
+// readCertificates reads a file of certificates and refuses one that is over.
+func readCertificates(file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("reading certificates: %w", err)
+	}
+	found := 0
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("reading the certificates of %s: %w", file, err)
+		}
+		if now := time.Now(); now.After(certificate.NotAfter) {
+			return fmt.Errorf("reading the certificates of %s: %q has expired on %s", file, certificate.Subject.CommonName, certificate.NotAfter.UTC().Format(time.RFC3339))
+		}
+		found++
+	}
+	if found == 0 {
+		return fmt.Errorf("reading the certificates of %s: there is none", file)
+	}
+	return nil
+}
+
+// probed is what one server of the URL said of itself.
+type probed struct {
+	address, cluster string
+	control          time.Time // when its CONTROL was made; zero where that is not known
+}
+
+// probe asks every server of the URL: one that refuses us, or that is of
+// another cluster than the rest, would break things at some later reconnect.
+// Those that cannot be reached are left out, if one can be.
+func (l *Log) probe(ctx context.Context, options []nats.Option) error {
+	var first *probed
+	var silent error
+	for address := range strings.SplitSeq(l.config.URL, ",") {
+		address = strings.TrimSpace(address)
+		have, err := probeOne(ctx, address, options)
+		switch {
+		case err != nil && unreachable(err):
+			silent = fmt.Errorf("%s: %w", redact(address), err)
+			continue
+		case err != nil:
+			return fmt.Errorf("connecting to %s: %w", redact(address), admission(err))
+		case first == nil:
+			first = &have
+		case have.cluster != first.cluster:
+			return fmt.Errorf("%w: %s is of cluster %q, %s of cluster %q", ErrForeign, redact(first.address), first.cluster, redact(have.address), have.cluster)
+		case !have.control.IsZero() && !first.control.IsZero() && !have.control.Equal(first.control):
+			return fmt.Errorf("%w: %s and %s have each a stream %s of their own: they are two clusters", ErrForeign, redact(first.address), redact(have.address), ControlStream)
+		}
+	}
+	if first == nil {
+		return fmt.Errorf("connecting: %w: no server answers: %w", ErrUnavailable, silent)
+	}
+	l.cluster = first.cluster
+	return nil
+}
+
+func probeOne(ctx context.Context, address string, options []nats.Option) (probed, error) {
+	conn, err := nats.Connect(address, append(options, nats.NoReconnect(), nats.Timeout(probeTimeout), nats.IgnoreDiscoveredServers())...)
+	if err != nil {
+		return probed{}, err
+	}
+	defer conn.Close()
+	have := probed{address: address, cluster: conn.ConnectedClusterName()}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return probed{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if stream, err := js.Stream(ctx, ControlStream); err == nil {
+		have.control = stream.CachedInfo().Created
+	}
+	return have, nil
+}
+
+// unreachable tells a server that is not there from one that refuses.
+func unreachable(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) ||
+		errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// admission says in words why a server and this process do not accept each
+// other.
+func admission(err error) error {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Errorf("the server's certificate has expired: %w", err)
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrNkeysNotSupported), errors.Is(err, nats.ErrAuthExpired):
+		return fmt.Errorf("the server does not admit this nkey: %w", err)
+	}
+	return err
+}
+
+// redact leaves out what a URL may have of a password.
+func redact(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return address
+}
+
+// sameCluster is called at each reconnect: a server that another cluster runs
+// under a name of ours is never written to.
+func (l *Log) sameCluster(conn *nats.Conn) {
+	if l.cluster == "" || conn.ConnectedClusterName() == l.cluster {
+		return
+	}
+	l.logger.Error("event log: connected to another cluster, leaving it", "cluster", conn.ConnectedClusterName(), "want", l.cluster)
+	if err := conn.ForceReconnect(); err != nil {
+		l.logger.Error("event log: leaving another cluster", "error", err)
+	}
+}
+
+// patiently repeats a question while the cluster has no answer to it, for as
+// long as an election may take. Embedded, nothing is repeated.
+func (l *Log) patiently(ctx context.Context, ask func(context.Context) error) error {
+	deadline := time.Now().Add(startPatience)
+	for {
+		err := ask(ctx)
+		if err == nil || l.config.URL == "" || ctx.Err() != nil || !errors.Is(interrupted(err), ErrUnavailable) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-time.After(startPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// belongs checks, and remembers, which installation a stream is of.
+func (l *Log) belongs(name string, metadata map[string]string) error {
+	of := metadata[installationKey]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case of == "" && l.config.URL == "":
+		return nil // a folder's own, made before installations had a name
+	case of == "":
+		return fmt.Errorf("opening stream %s: %w: aliquot did not make it", name, ErrForeign)
+	case l.installation == "":
+		l.installation = of
+	case l.installation != of:
+		return fmt.Errorf("opening stream %s: %w: it is of installation %s, the other streams are of %s", name, ErrForeign, of, l.installation)
+	}
+	return nil
+}
+
+// named returns the installation's name, for a stream that is to be made: that of
+// the streams that there are, or a new one. A stream that is restored belongs to
+// those that were not lost.
+func (l *Log) named(ctx context.Context) (string, error) {
+	if id := l.Installation(); id != "" {
+		return id, nil
+	}
+	all := l.reader.ListStreams(ctx)
+	id := ""
+	for info := range all.Info() {
+		if of := info.Config.Metadata[installationKey]; id == "" {
+			id = of
+		}
+	}
+	if err := all.Err(); err != nil {
+		return "", fmt.Errorf("asking whose the streams are: %w", err)
+	}
+	if id == "" {
+		id = rand.Text()
+	}
+	return id, nil
+}
+
+// Installation names the installation whose streams these are, once one was
+// opened; empty for a folder from before installations had names.
+func (l *Log) Installation() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.installation
+}

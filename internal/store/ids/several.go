@@ -1,0 +1,28 @@
+package ids
+
+import "github.com/aliquot-engine/aliquot/pkg/settlement"
+
+// Several are the indexes of several partitions, for those who ask and do not
+// know which has an event. What is found may be of any: whoever asks reads the
+// message there, and compares.
+type Several []*Store
+
+// Lookup is [Store.Lookup] of the first that has the key.
+func (list Several) Lookup(key [16]byte) (id settlement.Identity, ok bool, err error) {
+	for _, s := range list {
+		if id, ok, err = s.Lookup(key); ok || err != nil {
+			return id, ok, err
+		}
+	}
+	return id, false, nil
+}
+
+// Seen is [Store.Seen] of all.
+func (list Several) Seen(keys [][16]byte, found []settlement.Identity) error {
+	for _, s := range list {
+		if err := s.Seen(keys, found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
