@@ -17,6 +17,7 @@ type benchCommand struct {
 	Events     int      `help:"Usage events of the quickest variants; those that cost more take a part of them." default:"5000000"`
 	Variant    []string `help:"Only these variants: json, packed, json-ids, packed-ids, json-single, packed-single, json-unkept, packed-unkept, json-lazy, packed-lazy, json-metrics, json-traced, packed-metrics, packed-traced." placeholder:"NAME"`
 	Senders    int      `help:"Requests under way at once." default:"16"`
+	Partitions int      `help:"Partitions of usage, with a book and a settler each." default:"1"`
 	Rounds     int      `help:"Measure every variant so often, in turn, and report the medians." default:"1"`
 	Lazy       bool     `help:"Also measure without syncing: what durability costs." name:"lazy-sync"`
 	Telemetry  bool     `help:"Also measure with metrics and traces: what showing them costs."`
@@ -31,7 +32,7 @@ type benchCommand struct {
 func (b *benchCommand) Run(ctx context.Context, r *root) error {
 	p := newProgress(r)
 	report, failure := bench.Run(ctx, bench.Config{
-		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Rounds: b.Rounds, Lazy: b.Lazy, Telemetry: b.Telemetry,
+		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Partitions: b.Partitions, Rounds: b.Rounds, Lazy: b.Lazy, Telemetry: b.Telemetry,
 		DatabaseURL: r.DatabaseURL, Folder: b.Folder, Throughput: !b.Latency, Profile: b.CPUProfile,
 		Progress: func(text string) { p.step("%s", text) },
 		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -43,7 +44,11 @@ func (b *benchCommand) Run(ctx context.Context, r *root) error {
 		return errors.Join(failure, r.print(report, nil))
 	}
 	fmt.Println(report.Machine)
-	fmt.Printf("%d requests at once, generator in the same process; from the first request to the last event settled\n\n", report.Senders)
+	partitions := ""
+	if report.Partitions > 1 {
+		partitions = fmt.Sprintf(" to %d partitions", report.Partitions)
+	}
+	fmt.Printf("%d requests at once%s, generator in the same process; from the first request to the last event settled\n\n", report.Senders, partitions)
 	var throughput, latency [][]string
 	for i := range report.Variants {
 		f := &report.Variants[i]

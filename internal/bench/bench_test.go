@@ -15,9 +15,9 @@ func TestEveryVariantComesOutRight(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the engine for each variant")
 	}
-	for _, name := range []string{"json", "packed", "json-ids", "packed-ids"} {
+	for partitions, name := range []string{"json", "packed", "json-ids", "packed-ids"} {
 		t.Run(name, func(t *testing.T) {
-			report, err := Run(t.Context(), Config{Events: 80_000, Variants: []string{name}, Senders: 3, Throughput: true, Folder: t.TempDir()})
+			report, err := Run(t.Context(), Config{Events: 80_000, Variants: []string{name}, Senders: 4, Partitions: partitions + 1, Throughput: true, Folder: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -37,7 +37,7 @@ func TestPatchesLandInTheirPlaces(t *testing.T) {
 			continue
 		}
 		t.Run(v.Name, func(t *testing.T) {
-			list, err := newShapes(v, day)
+			list, err := newShapes(v, 1, day)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +61,7 @@ func TestPackedPatchesLandInTheirPlaces(t *testing.T) {
 			continue
 		}
 		t.Run(v.Name, func(t *testing.T) {
-			list, err := newShapes(v, day)
+			list, err := newShapes(v, 1, day)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +79,7 @@ func TestPackedPatchesLandInTheirPlaces(t *testing.T) {
 			if !v.ids && c.Sequence[c.N-1] != firstSequence+39_999 {
 				t.Errorf("the last sequence is %d", c.Sequence[c.N-1])
 			}
-			if v.single && string(c.Strings[c.Node[5]]) != "node-000005" {
+			if v.single && string(c.Strings[c.Node[5]]) != "node-100005" {
 				t.Errorf("node of event 5: %s", c.Strings[c.Node[5]])
 			}
 		})
@@ -87,8 +87,8 @@ func TestPackedPatchesLandInTheirPlaces(t *testing.T) {
 }
 
 func TestConfigurationIsRefusedWithEveryProblem(t *testing.T) {
-	_, err := Run(t.Context(), Config{Events: 1, Senders: 1000, Rounds: -1, Variants: []string{"xml"}})
-	for _, want := range []string{"events:", "senders:", "rounds:", "variant:"} {
+	_, err := Run(t.Context(), Config{Events: 1, Senders: 1000, Partitions: 9, Rounds: -1, Variants: []string{"xml"}})
+	for _, want := range []string{"events:", "senders:", "partitions:", "rounds:", "variant:"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}

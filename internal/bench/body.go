@@ -33,6 +33,7 @@ type shape struct {
 	starts    []int // 8 characters of a time of day
 	ends      []int
 	nodes     []int // 6 digits
+	partition int
 	customers []int
 
 	// Packed: the first element of a column of differences, 6 bytes; 0: none.
@@ -44,12 +45,12 @@ type shape struct {
 // errPatch means that a body is not as the patches expect: the codec changed.
 var errPatch = errors.New("the encoded body has not the parts that are patched")
 
-// newShapes encodes the bodies of a variant.
-func newShapes(v Variant, day time.Time) ([]shape, error) {
-	random := rand.New(rand.NewPCG(seed, seed))
+// newShapes encodes the bodies of a variant for one partition.
+func newShapes(v Variant, partition int, day time.Time) ([]shape, error) {
+	random := rand.New(rand.NewPCG(seed, seed+uint64(partition)))
 	list := make([]shape, shapes)
 	for i := range list {
-		all, charge, err := usage(random, v, day, v.perBody())
+		all, charge, err := usage(random, v, partition, day, v.perBody())
 		if err != nil {
 			return nil, fmt.Errorf("making usage up: %w", err)
 		}
@@ -61,7 +62,7 @@ func newShapes(v Variant, day time.Time) ([]shape, error) {
 		if err != nil {
 			return nil, err
 		}
-		list[i].n, list[i].charge = len(all), charge
+		list[i].n, list[i].charge, list[i].partition = len(all), charge, partition
 	}
 	return list, nil
 }
@@ -195,7 +196,7 @@ func (s *shape) fill(dst []byte, sender int, first uint64, n int) []byte {
 	// Each round of singles pairs nodes and customers anew.
 	for i, at := range s.nodes {
 		k := uint64(n)*uint64(s.n) + uint64(i)
-		putDigits(dst[at:at+6], k%singles)
+		putDigits(dst[at:at+6], uint64(s.partition)*perPartition+k%singles)
 		at = s.customers[i]
 		putDigits(dst[at:at+6], (k+k/singles)%singles)
 	}

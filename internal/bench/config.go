@@ -31,6 +31,9 @@ type Config struct {
 	DatabaseURL string
 	// Telemetry adds the variants that show what they do.
 	Telemetry bool
+	// Partitions is how many partitions there are, with a book in each, and a
+	// settler; 1. More than cores gain nothing on one machine.
+	Partitions int
 	// Folder is where temporary folders are made; empty: the system's place.
 	Folder string
 	// Throughput leaves the latencies out.
@@ -107,7 +110,9 @@ const (
 	leastEvents = 10_000
 	mostEvents  = 2_000_000_000
 	mostSenders = 256
-	mostRounds  = 101
+	// mostPartitions is what the sources and the numbers of nodes have room for.
+	mostPartitions = 8
+	mostRounds     = 101
 )
 
 // chosen checks the configuration, reporting every problem at once.
@@ -122,6 +127,12 @@ func (c *Config) chosen() ([]Variant, error) {
 	if c.Rounds == 0 {
 		c.Rounds = 1
 	}
+	if c.Partitions == 0 {
+		c.Partitions = 1
+	}
+	if c.Partitions < 1 || c.Partitions > mostPartitions {
+		problems = append(problems, fmt.Errorf("partitions: %d is not between 1 and %d", c.Partitions, mostPartitions))
+	}
 	if c.Rounds < 1 || c.Rounds > mostRounds {
 		problems = append(problems, fmt.Errorf("rounds: %d is not between 1 and %d", c.Rounds, mostRounds))
 	}
@@ -130,6 +141,8 @@ func (c *Config) chosen() ([]Variant, error) {
 	}
 	if c.Senders < 1 || c.Senders > mostSenders {
 		problems = append(problems, fmt.Errorf("senders: %d is not between 1 and %d", c.Senders, mostSenders))
+	} else if c.Senders < c.Partitions {
+		problems = append(problems, fmt.Errorf("senders: %d are too few for %d partitions, each of which needs one", c.Senders, c.Partitions))
 	}
 	var list []Variant
 	var names []string

@@ -53,9 +53,10 @@ type Latency struct {
 
 // Report is every figure of a run.
 type Report struct {
-	Machine  Machine   `json:"machine"`
-	Senders  int       `json:"senders"`
-	Variants []Figures `json:"variants"`
+	Machine    Machine   `json:"machine"`
+	Senders    int       `json:"senders"`
+	Partitions int       `json:"partitions"`
+	Variants   []Figures `json:"variants"`
 }
 
 // Kept says what the second copy and the verifiable logs cost: the CPU time of
@@ -79,7 +80,7 @@ func Run(ctx context.Context, config Config) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	report.Senders = config.Senders
+	report.Senders, report.Partitions = config.Senders, config.Partitions
 	all := make([][]Figures, len(variants))
 	for range config.Rounds {
 		for i, v := range variants {
@@ -105,12 +106,12 @@ type run struct {
 	variant Variant
 	daemon  *daemon.Daemon
 	senders []*sender
-	shapes  []shape
+	shapes  [][]shape // by partition
 	dir     string
 	url     string // of the database; empty: SQLite
 
 	accepted atomic.Int64
-	position atomic.Uint64 // the last of the stream that has usage of ours
+	position []atomic.Uint64 // by partition, the last of its stream that has usage of ours
 	peak     atomic.Int64
 }
 
@@ -121,9 +122,14 @@ func measure(ctx context.Context, config Config, v Variant) (f Figures, err erro
 		return f, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r := &run{config: config, variant: v, dir: filepath.Join(dir, "data")}
-	if r.shapes, err = newShapes(v, time.Now().UTC().Truncate(24*time.Hour).Add(-24*time.Hour)); err != nil {
-		return f, err
+	r := &run{config: config, variant: v, dir: filepath.Join(dir, "data"), position: make([]atomic.Uint64, config.Partitions)}
+	yesterday := time.Now().UTC().Truncate(24 * time.Hour).Add(-24 * time.Hour)
+	for p := range config.Partitions {
+		list, err := newShapes(v, p, yesterday)
+		if err != nil {
+			return f, err
+		}
+		r.shapes = append(r.shapes, list)
 	}
 	if config.DatabaseURL != "" {
 		var drop func() error
@@ -138,7 +144,7 @@ func measure(ctx context.Context, config Config, v Variant) (f Figures, err erro
 	}
 	defer func() { err = errors.Join(err, show.close()) }()
 	if r.daemon, err = daemon.Open(ctx, daemon.Config{
-		Dir: r.dir, DatabaseURL: r.url, Listen: "127.0.0.1:0", LazySync: v.lazy, Unkept: v.unkept, Telemetry: show.telemetry, Logger: config.Logger,
+		Dir: r.dir, DatabaseURL: r.url, Partitions: config.Partitions, Listen: "127.0.0.1:0", LazySync: v.lazy, Unkept: v.unkept, Telemetry: show.telemetry, Logger: config.Logger,
 	}); err != nil {
 		return f, err
 	}
@@ -171,16 +177,26 @@ func measure(ctx context.Context, config Config, v Variant) (f Figures, err erro
 
 func (r *run) declare(ctx context.Context) error {
 	s := r.senders[0]
-	if err := s.post(ctx, "/v1/apply?file=bench.yaml", "application/yaml", []byte(declarations), nil); err != nil {
+	if err := s.post(ctx, "/v1/apply?file=bench.yaml", "application/yaml", []byte(declared(r.config.Partitions)), nil); err != nil {
 		return err
 	}
+	for p := range r.config.Partitions {
+		if err := r.declareNames(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) declareNames(ctx context.Context, partition int) error {
+	s := r.senders[0]
 	var in struct {
-		Book      string            `json:"book"`
+		Book      events.Book       `json:"book"`
 		Nodes     []events.Node     `json:"nodes"`
 		Customers []events.Customer `json:"customers"`
 	}
-	in.Book = book
-	in.Nodes, in.Customers = names(r.variant.single)
+	in.Book = bookName(partition)
+	in.Nodes, in.Customers = names(partition, r.variant.single)
 	const most = 10_000 // names in a request, which answers when they are in effect
 	for len(in.Nodes)+len(in.Customers) > 0 {
 		part := in
@@ -227,7 +243,7 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 		}
 	})
 	if err == nil {
-		err = r.daemon.WaitSettled(ctx, 0, r.position.Load())
+		err = r.settled(ctx)
 	}
 	wall := time.Since(start)
 	if err == nil {
@@ -243,7 +259,9 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 	f.PerSecond = int(float64(f.Events) / f.Seconds)
 	f.CPU = int64(spent) / int64(f.Events)
 	f.Peak = r.peak.Load()
-	f.Messages = r.position.Load()
+	for p := range r.position {
+		f.Messages += r.position[p].Load()
+	}
 	if err := r.daemon.WaitPublished(ctx); err != nil {
 		return err
 	}
@@ -252,6 +270,16 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 		return err
 	}
 	f.Bytes = after.less(before)
+	return nil
+}
+
+// settled waits until everything that was accepted is settled.
+func (r *run) settled(ctx context.Context) error {
+	for p := range r.position {
+		if err := r.daemon.WaitSettled(ctx, p, r.position[p].Load()); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -312,7 +340,7 @@ func (r *run) generator() int64 {
 	var dst []byte
 	used := cpu()
 	for n := range times {
-		dst = r.shapes[n%shapes].fill(dst, 0, uint64(n)*uint64(r.variant.perBody()), n)
+		dst = r.shapes[0][n%shapes].fill(dst, 0, uint64(n)*uint64(r.variant.perBody()), n)
 	}
 	return int64(cpu()-used) / int64(times*r.variant.perBody())
 }
@@ -330,7 +358,7 @@ func (r *run) check(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	tallies, err := db.Tallies(ctx, book)
+	tallies, err := db.Tallies(ctx, "")
 	if err != nil {
 		return err
 	}

@@ -18,17 +18,18 @@ import (
 
 // sender is one source of usage, with a connection of its own.
 type sender struct {
-	run     *run
-	number  int
-	client  *http.Client
-	body    []byte
-	answer  bytes.Buffer
-	sent    uint64 // events
-	charged money.Amount
+	run       *run
+	number    int
+	partition int // of the book that it reports for
+	client    *http.Client
+	body      []byte
+	answer    bytes.Buffer
+	sent      uint64 // events
+	charged   money.Amount
 }
 
 func newSender(r *run, number int) *sender {
-	return &sender{run: r, number: number, client: &http.Client{Transport: &http.Transport{
+	return &sender{run: r, number: number, partition: number % r.config.Partitions, client: &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 1, DisableCompression: true, WriteBufferSize: 64 << 10,
 	}}}
 }
@@ -38,7 +39,7 @@ const busy = 20 * time.Millisecond
 
 // send sends body number n and returns where its last event is.
 func (s *sender) send(ctx context.Context, n int) (position uint64, err error) {
-	shape := &s.run.shapes[n%shapes]
+	shape := &s.run.shapes[s.partition][n%shapes]
 	s.body = shape.fill(s.body, s.number, s.sent, n)
 	media := "application/cloudevents-batch+json"
 	if s.run.variant.packed {
@@ -58,8 +59,9 @@ func (s *sender) send(ctx context.Context, n int) (position uint64, err error) {
 	s.run.accepted.Add(int64(shape.n))
 	position = answer.Handle[len(answer.Handle)-1].Position
 	for {
-		last := s.run.position.Load()
-		if position <= last || s.run.position.CompareAndSwap(last, position) {
+		at := &s.run.position[s.partition]
+		last := at.Load()
+		if position <= last || at.CompareAndSwap(last, position) {
 			return position, nil
 		}
 	}
@@ -139,7 +141,7 @@ func (r *run) latency(ctx context.Context, f *Figures) error {
 			accepted := time.Now()
 			answer[n] = accepted.Sub(due)
 			waiting.Go(func() {
-				if err := r.daemon.WaitSettled(ctx, 0, position); err != nil {
+				if err := r.daemon.WaitSettled(ctx, s.partition, position); err != nil {
 					failed <- err
 				}
 				settled[n] = time.Since(accepted)

@@ -15,7 +15,6 @@ import (
 // customer for each event of a round of singles.
 const (
 	provider  = "bench"
-	book      = "bench"
 	nodes     = 400
 	customers = 100
 	singles   = 20_000
@@ -36,30 +35,35 @@ const declarations = `
 kind: Provider
 provider: bench
 ---
+kind: QuotePolicy
+pair: USDC/USD
+fixed: 1
+`
+
+// bookDeclarations are those of the book of one partition: its name, and the
+// partition.
+const bookDeclarations = `---
 kind: Book
-book: bench
+book: %[1]s
 provider: bench
+partition: %[2]d
 calendar: day
 asset: USDC
 ---
 kind: Meter
 meter: gpu.seconds
-book: bench
+book: %[1]s
 unit: s
 ---
 kind: Meter
 meter: llm.tokens.output
-book: bench
+book: %[1]s
 unit: token
 ---
-kind: QuotePolicy
-pair: USDC/USD
-fixed: 1
----
 kind: Card
-card: bench
+card: %[1]s
 version: 1
-book: bench
+book: %[1]s
 currency: USD
 effective: 2020-01-01T00:00:00Z
 rules:
@@ -71,17 +75,40 @@ rules:
     per: 1000000
 `
 
-func nodeName(i int) events.Node         { return events.Node(fmt.Sprintf("node-%06d", i)) }
+// declared is what is declared for so many partitions, a book in each.
+func declared(partitions int) string {
+	text := declarations
+	for p := range partitions {
+		text += fmt.Sprintf(bookDeclarations, bookName(p), p)
+	}
+	return text
+}
+
+func bookName(partition int) events.Book {
+	if partition == 0 {
+		return "bench"
+	}
+	return events.Book(fmt.Sprintf("bench-%d", partition))
+}
+
+// perPartition is how many numbers of nodes a partition has room for: a node is
+// in one book.
+const perPartition = 100_000
+
+func nodeName(partition, i int) events.Node {
+	return events.Node(fmt.Sprintf("node-%06d", partition*perPartition+i))
+}
+
 func customerName(i int) events.Customer { return events.Customer(fmt.Sprintf("customer-%06d", i)) }
 
-// names returns what a variant's usage names.
-func names(single bool) (n []events.Node, c []events.Customer) {
+// names returns what a variant's usage names in the book of a partition.
+func names(partition int, single bool) (n []events.Node, c []events.Customer) {
 	ofNodes, ofCustomers := nodes, customers
 	if single {
 		ofNodes, ofCustomers = singles, singles
 	}
 	for i := range ofNodes {
-		n = append(n, nodeName(i))
+		n = append(n, nodeName(partition, i))
 	}
 	for i := range ofCustomers {
 		c = append(c, customerName(i))
@@ -91,7 +118,7 @@ func names(single bool) (n []events.Node, c []events.Customer) {
 
 // usage makes the events of one shape up. Identities, and where every event has
 // its own node and customer those too, are patched when a body is sent.
-func usage(random *rand.Rand, v Variant, day time.Time, n int) ([]events.Usage, money.Amount, error) {
+func usage(random *rand.Rand, v Variant, partition int, day time.Time, n int) ([]events.Usage, money.Amount, error) {
 	list := make([]events.Usage, n)
 	total := money.Amount{}
 	for i := range list {
@@ -131,11 +158,11 @@ func usage(random *rand.Rand, v Variant, day time.Time, n int) ([]events.Usage, 
 		end := day.Add(firstSecond + time.Duration(i%1000)*time.Millisecond).UnixNano()
 		list[i] = events.Usage{
 			Source: source(0), Sequenced: !v.ids, Sequence: firstSequence + uint64(i),
-			Node: nodeName(at), Customer: customerName(who), Meter: m.name, Quantity: quantity,
+			Node: nodeName(partition, at), Customer: customerName(who), Meter: m.name, Quantity: quantity,
 			Start: end - int64(duration), End: end, Attributes: []events.Attribute{attribute},
 		}
 		if v.single {
-			list[i].Node, list[i].Customer = nodeName(i), customerName(i)
+			list[i].Node, list[i].Customer = nodeName(partition, i), customerName(i)
 		}
 		if v.ids {
 			list[i].Sequence, list[i].ID = 0, string(appendID(nil, uint64(i)))
