@@ -195,10 +195,10 @@ func (s *shape) fill(dst []byte, sender int, first uint64, n int) []byte {
 	}
 	// Each round of singles pairs nodes and customers anew.
 	for i, at := range s.nodes {
-		k := uint64(n)*uint64(s.n) + uint64(i)
-		putDigits(dst[at:at+6], uint64(s.partition)*perPartition+k%singles)
+		k, first := uint64(n)*uint64(s.n)+uint64(i), uint64(s.partition)*perPartition
+		putDigits(dst[at:at+6], first+k%singles)
 		at = s.customers[i]
-		putDigits(dst[at:at+6], (k+k/singles)%singles)
+		putDigits(dst[at:at+6], first+(k+k/singles)%singles)
 	}
 	return dst
 }

@@ -91,15 +91,17 @@ func bookName(partition int) events.Book {
 	return events.Book(fmt.Sprintf("bench-%d", partition))
 }
 
-// perPartition is how many numbers of nodes a partition has room for: a node is
-// in one book.
+// perPartition is how many numbers of nodes and customers a partition has room
+// for: each is in one book.
 const perPartition = 100_000
 
 func nodeName(partition, i int) events.Node {
 	return events.Node(fmt.Sprintf("node-%06d", partition*perPartition+i))
 }
 
-func customerName(i int) events.Customer { return events.Customer(fmt.Sprintf("customer-%06d", i)) }
+func customerName(partition, i int) events.Customer {
+	return events.Customer(fmt.Sprintf("customer-%06d", partition*perPartition+i))
+}
 
 // names returns what a variant's usage names in the book of a partition.
 func names(partition int, single bool) (n []events.Node, c []events.Customer) {
@@ -111,7 +113,7 @@ func names(partition int, single bool) (n []events.Node, c []events.Customer) {
 		n = append(n, nodeName(partition, i))
 	}
 	for i := range ofCustomers {
-		c = append(c, customerName(i))
+		c = append(c, customerName(partition, i))
 	}
 	return n, c
 }
@@ -158,11 +160,11 @@ func usage(random *rand.Rand, v Variant, partition int, day time.Time, n int) ([
 		end := day.Add(firstSecond + time.Duration(i%1000)*time.Millisecond).UnixNano()
 		list[i] = events.Usage{
 			Source: source(0), Sequenced: !v.ids, Sequence: firstSequence + uint64(i),
-			Node: nodeName(partition, at), Customer: customerName(who), Meter: m.name, Quantity: quantity,
+			Node: nodeName(partition, at), Customer: customerName(partition, who), Meter: m.name, Quantity: quantity,
 			Start: end - int64(duration), End: end, Attributes: []events.Attribute{attribute},
 		}
 		if v.single {
-			list[i].Node, list[i].Customer = nodeName(partition, i), customerName(i)
+			list[i].Node, list[i].Customer = nodeName(partition, i), customerName(partition, i)
 		}
 		if v.ids {
 			list[i].Sequence, list[i].ID = 0, string(appendID(nil, uint64(i)))
