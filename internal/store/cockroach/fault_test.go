@@ -283,7 +283,7 @@ func TestTheDatabaseIsSlowGoneAndBack(t *testing.T) {
 	answer := make(chan error, 1)
 	go func() {
 		last, err := s.Last(t.Context())
-		if err == nil && last != 40 {
+		if err == nil && last < 40 {
 			err = fmt.Errorf("the last row is %d", last)
 		}
 		answer <- err
