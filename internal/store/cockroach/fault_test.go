@@ -92,23 +92,23 @@ func settling(t *testing.T, db *store.DB) *store.Settle {
 func commitsWhoseAnswersAreLostAreNeitherLostNorTwice(t *testing.T, server *postgrestest.Server) {
 	for _, what := range []struct {
 		name  string
-		fault fault
-	}{{"before COMMIT", dropBefore}, {"after COMMIT", dropAfter}} {
+		fault postgrestest.Fault
+	}{{"before COMMIT", postgrestest.DropBefore}, {"after COMMIT", postgrestest.DropAfter}} {
 		t.Run(what.name, func(t *testing.T) {
 			url := migrated(t, server)
-			p := newProxy(t, postgrestest.Host(t, url))
-			db := opened(t, postgrestest.Through(t, url, p.listener.Addr().String()))
+			p, through := postgrestest.NewProxy(t, url)
+			db := opened(t, through)
 			s := settling(t, db)
-			p.fault = func(commit int64) fault {
+			p.OnCommit(func(commit int64) postgrestest.Fault {
 				if commit%3 == 1 {
 					return what.fault
 				}
-				return none
-			}
+				return postgrestest.None
+			})
 			if again := run(t, s, 1, 30); again < 10 {
 				t.Errorf("only %d commits were interrupted", again)
 			}
-			p.fault = func(int64) fault { return none }
+			p.OnCommit(nil)
 			exactly(t, db, 30)
 		})
 	}
@@ -117,13 +117,15 @@ func commitsWhoseAnswersAreLostAreNeitherLostNorTwice(t *testing.T, server *post
 // The distributor's commits likewise.
 func aDistributorsAnswerIsLost(t *testing.T, server *postgrestest.Server) {
 	url := migrated(t, server)
-	p := newProxy(t, postgrestest.Host(t, url))
-	db := opened(t, postgrestest.Through(t, url, p.listener.Addr().String()))
+	p, through := postgrestest.NewProxy(t, url)
+	db := opened(t, through)
 	d, at, err := db.Distribute(t.Context(), "me")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.fault = func(commit int64) fault { return [...]fault{none, dropBefore, dropAfter}[commit%3] }
+	p.OnCommit(func(commit int64) postgrestest.Fault {
+		return [...]postgrestest.Fault{postgrestest.None, postgrestest.DropBefore, postgrestest.DropAfter}[commit%3]
+	})
 	again := 0
 	for i := range uint64(12) {
 		step := &distribution.Step{Control: distribution.Mark{Created: 1, Position: i + 1}, Voids: []distribution.Void{{Control: i + 1, Reason: "once"}}}
@@ -239,14 +241,14 @@ func partitionsCommitSideBySide(t *testing.T, server *postgrestest.Server) {
 func TestTheDatabaseIsSlowGoneAndBack(t *testing.T) {
 	server := postgrestest.Start(t, "fsync=on")
 	url := migrated(t, server)
-	p := newProxy(t, postgrestest.Host(t, url))
-	db := opened(t, postgrestest.Through(t, url, p.listener.Addr().String()))
+	p, through := postgrestest.NewProxy(t, url)
+	db := opened(t, through)
 	s := settling(t, db)
-	p.slow.Store(int64(30 * time.Millisecond))
+	p.Slow(30 * time.Millisecond)
 	if again := run(t, s, 1, 3); again != 0 {
 		t.Errorf("slow answers interrupted %d commits", again)
 	}
-	p.slow.Store(0)
+	p.Slow(0)
 
 	// Connections drop at any moment after two COMMITs more.
 	stop := make(chan struct{})
@@ -257,9 +259,9 @@ func TestTheDatabaseIsSlowGoneAndBack(t *testing.T) {
 			case <-stop:
 				return
 			case <-time.After(n % 11 * time.Millisecond):
-				if p.commits.Load() >= next {
-					p.cut()
-					next = p.commits.Load() + 2
+				if p.Commits() >= next {
+					p.Cut()
+					next = p.Commits() + 2
 				}
 			}
 		}

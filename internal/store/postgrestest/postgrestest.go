@@ -254,24 +254,3 @@ func (s *Server) Run(t testing.TB, url string, statements ...string) {
 		}
 	}
 }
-
-// Through returns the URL with another host and port: those of a proxy.
-func Through(t testing.TB, address, other string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = other
-	return u.String()
-}
-
-// Host returns the host and port of a URL.
-func Host(t testing.TB, address string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Host
-}

@@ -1,46 +1,53 @@
-package cockroach
+package postgrestest
 
 import (
 	"bytes"
 	"io"
 	"net"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// proxy stands between pgx and the database, and does to connections what
+// Proxy stands between pgx and the database, and does to connections what
 // networks do.
-type proxy struct {
+type Proxy struct {
 	listener net.Listener
 	to       string
 
-	commits atomic.Int64 // COMMITs seen
-	// fault says what to do at a COMMIT, by how many were seen before it.
-	fault func(commit int64) fault
-	slow  atomic.Int64 // nanoseconds that each answer waits
-	shut  atomic.Bool  // nothing is let through
+	commits atomic.Int64                      // COMMITs seen
+	fault   atomic.Pointer[func(int64) Fault] // what happens to them
+	slow    atomic.Int64                      // nanoseconds that each answer waits
 
 	mu    sync.Mutex // guards conns
 	conns map[net.Conn]bool
 }
 
-type fault int
+// Fault is what happens to a COMMIT.
+type Fault int
 
 const (
-	none       fault = iota
-	dropBefore       // COMMIT does not reach the database
-	dropAfter        // it does, and its answer is lost
+	None       Fault = iota
+	DropBefore       // it does not reach the database
+	DropAfter        // it does, and its answer is lost
 )
 
-func newProxy(t *testing.T, to string) *proxy {
+// NewProxy returns a proxy, until the test ends, for the database of a URL, and
+// the URL through it.
+func NewProxy(t testing.TB, address string) (p *Proxy, through string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, to: to, fault: func(int64) fault { return none }, conns: map[net.Conn]bool{}}
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = &Proxy{listener: l, to: u.Host, conns: map[net.Conn]bool{}}
+	u.Host = l.Addr().String()
 	var loops sync.WaitGroup
 	loops.Go(func() {
 		for {
@@ -53,20 +60,30 @@ func newProxy(t *testing.T, to string) *proxy {
 	})
 	t.Cleanup(func() {
 		_ = l.Close()
-		p.cut()
+		p.Cut()
 		loops.Wait()
 	})
-	return p
+	return p, u.String()
 }
 
-func (p *proxy) keep(c net.Conn) {
+// OnCommit says what happens to each COMMIT from now on, by how many there were
+// before; nil: nothing.
+func (p *Proxy) OnCommit(fault func(commit int64) Fault) { p.fault.Store(&fault) }
+
+// Commits is how many COMMITs there were.
+func (p *Proxy) Commits() int64 { return p.commits.Load() }
+
+// Slow makes each answer wait.
+func (p *Proxy) Slow(wait time.Duration) { p.slow.Store(int64(wait)) }
+
+func (p *Proxy) keep(c net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[c] = true
 }
 
-// cut drops every connection.
-func (p *proxy) cut() {
+// Cut drops every connection.
+func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
@@ -75,11 +92,8 @@ func (p *proxy) cut() {
 	clear(p.conns)
 }
 
-func (p *proxy) carry(client net.Conn) {
+func (p *Proxy) carry(client net.Conn) {
 	defer func() { _ = client.Close() }()
-	if p.shut.Load() {
-		return
-	}
 	server, err := net.Dial("tcp", p.to)
 	if err != nil {
 		return
@@ -119,19 +133,22 @@ func (p *proxy) carry(client net.Conn) {
 	for {
 		n, err := client.Read(buffer)
 		if n > 0 {
-			what := none
+			what := None
 			// pgx sends COMMIT as a simple query, and nothing with it.
 			if bytes.Contains(buffer[:n], []byte("Q\x00\x00\x00\x0bcommit\x00")) {
-				what = p.fault(p.commits.Add(1) - 1)
+				n := p.commits.Add(1) - 1
+				if fault := p.fault.Load(); fault != nil && *fault != nil {
+					what = (*fault)(n)
+				}
 			}
-			if what == dropBefore {
+			if what == DropBefore {
 				break
 			}
-			lost.Store(what == dropAfter)
+			lost.Store(what == DropAfter)
 			if _, err := server.Write(buffer[:n]); err != nil {
 				break
 			}
-			if what == dropAfter {
+			if what == DropAfter {
 				<-answered
 				break
 			}
