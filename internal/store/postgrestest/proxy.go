@@ -2,6 +2,7 @@ package postgrestest
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/url"
@@ -154,7 +155,7 @@ func (p *Proxy) carry(client net.Conn) {
 			}
 		}
 		if err != nil {
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				_ = server.Close()
 			}
 			break
