@@ -99,7 +99,10 @@ var deniedTime = []string{
 
 // renamed gives the reason of each import that may carry another name, by
 // "file import path".
-var renamed = map[string]string{}
+var renamed = map[string]string{
+	// goimports wants the name of a package that its folder does not have.
+	"internal/store/cockroach/transact.go github.com/cockroachdb/cockroach-go/v2/crdb/crdbpgxv5": "package crdbpgx",
+}
 
 // forbiddenNames are drawers rather than rooms (STYLE, Names).
 var forbiddenNames = []string{

@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/daemon"
+	"github.com/aliquot-engine/aliquot/internal/store/database"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 )
 
 // Figures are what one variant came to. Everything is for each event unless it
@@ -347,7 +347,7 @@ func (r *run) generator() int64 {
 
 // check opens the database that the run left and compares it with what was sent.
 func (r *run) check(ctx context.Context) (err error) {
-	db, err := keeper.OpenStore(ctx, r.dir, r.url, r.config.Logger)
+	db, err := database.Open(ctx, r.dir, r.url, r.config.Logger)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/relay"
 	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/internal/store/database"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
@@ -184,7 +185,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.store, err = keeper.OpenStore(ctx, d.config.Dir, d.config.DatabaseURL, d.config.Logger); err != nil {
+	if d.store, err = database.Open(ctx, d.config.Dir, d.config.DatabaseURL, d.config.Logger); err != nil {
 		return err
 	}
 	if err := d.enough(ctx); err != nil {

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aliquot-engine/aliquot/internal/store/cockroach"
+	"github.com/aliquot-engine/aliquot/internal/store/postgrestest"
 )
 
 // player plays the steps of a story on a real process, and stops and starts it
@@ -21,11 +24,14 @@ type player struct {
 	random   *rand.Rand
 	together bool // every step's usage in one request, and nothing is interrupted
 	old      string
+
+	server *postgrestest.Server // where the ledger is not in the folder
+	url    string
 }
 
 func (p *player) start() {
 	p.t.Helper()
-	d, err := Open(p.t.Context(), Config{Dir: p.dir, Listen: "127.0.0.1:0"})
+	d, err := Open(p.t.Context(), Config{Dir: p.dir, DatabaseURL: p.url, Listen: "127.0.0.1:0"})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -39,6 +45,11 @@ func (p *player) restart() {
 	p.t.Helper()
 	if err := p.d.Close(); err != nil {
 		p.t.Fatal(err)
+	}
+	if p.server != nil {
+		p.otherDatabase()
+		p.start()
+		return
 	}
 	database, _ := filepath.Glob(filepath.Join(p.dir, "ledger.db*"))
 	switch p.random.IntN(6) {
@@ -191,6 +202,67 @@ func same(t *testing.T, what string, got, want map[string]string) {
 	}
 	if slices.Sort(wrong); len(wrong) > 0 {
 		t.Fatal(strings.Join(wrong, "\n"))
+	}
+}
+
+// otherDatabase is what restart does where the ledger is not in the folder.
+func (p *player) otherDatabase() {
+	p.t.Helper()
+	switch p.random.IntN(4) {
+	case 0:
+		p.url = emptyStore(p.t, p.server)
+	case 1:
+		if p.old != "" {
+			p.url = p.server.Copy(p.t, p.old)
+		}
+	case 2:
+		if !p.server.Foreign() {
+			p.old = p.server.Copy(p.t, p.url)
+		}
+	}
+}
+
+func emptyStore(t *testing.T, server *postgrestest.Server) string {
+	t.Helper()
+	url := server.Database(t)
+	if _, err := cockroach.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
+// TestARandomStoryInPostgreSQLIsTheSame plays one story with the ledger in
+// PostgreSQL, in pieces, its database lost or put back to an earlier one at some
+// stops, and in one go with SQLite: one hash, and the model's balances as it goes.
+func TestARandomStoryInPostgreSQLIsTheSame(t *testing.T) {
+	server := postgrestest.Start(t)
+	steps := tell(7, 120)
+	inFile := &player{person: person{t: t}, dir: t.TempDir(), random: rand.New(rand.NewPCG(7, 3)), together: true}
+	inDatabase := &player{person: person{t: t}, dir: t.TempDir(), random: rand.New(rand.NewPCG(7, 3)), server: server, url: emptyStore(t, server)}
+	var hashes []string
+	for _, p := range []*player{inFile, inDatabase} {
+		p.start()
+		p.play(steps)
+		hashes = append(hashes, p.finish())
+		if err := p.d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if hashes[0] != hashes[1] {
+		t.Fatalf("journal hash %s in SQLite, %s in PostgreSQL", hashes[0], hashes[1])
+	}
+}
+
+// Without a database that is ours nothing starts, and one line says why.
+func TestADatabaseThatIsNotReadyIsRefused(t *testing.T) {
+	server := postgrestest.Start(t)
+	d, err := Open(t.Context(), Config{Dir: t.TempDir(), DatabaseURL: server.Database(t), Listen: "127.0.0.1:0"})
+	if err == nil {
+		_ = d.Close()
+		t.Fatal("it started on an empty database")
+	}
+	if text := err.Error(); !strings.HasSuffix(text, "it is empty: run aliquot migrate") || strings.Contains(text, "\n") {
+		t.Errorf("it says %q", text)
 	}
 }
 

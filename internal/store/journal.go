@@ -92,15 +92,17 @@ func (w *Writer) Journal(ctx context.Context, from uint64, limit int, each func(
 
 // Last returns the number of the writer's newest row, 0 before the first.
 func (w *Writer) Last(ctx context.Context) (number uint64, err error) {
-	err = w.db.Snapshot(ctx, func(s *Snapshot) error {
-		state, err := s.writer(w.name)
-		if err != nil {
-			return err
-		}
-		return s.conn.Query("SELECT max(id) FROM journal WHERE id BETWEEN ?1 AND ?2", func(r Row) error {
-			number = uint64(r.Int64(0) & (1<<NumberBits - 1))
-			return nil
-		}, rowID(state.id, 0), lastID(state.id))
+	_, err = patiently(ctx, w.db, func() (struct{}, error) {
+		return struct{}{}, w.db.Snapshot(ctx, func(s *Snapshot) error {
+			state, err := s.writer(w.name)
+			if err != nil {
+				return err
+			}
+			return s.conn.Query("SELECT max(id) FROM journal WHERE id BETWEEN ?1 AND ?2", func(r Row) error {
+				number = uint64(r.Int64(0) & (1<<NumberBits - 1))
+				return nil
+			}, rowID(state.id, 0), lastID(state.id))
+		})
 	})
 	return number, err
 }

@@ -173,7 +173,7 @@ func (db *engine) check(ctx context.Context) error {
 
 // Read is [store.Engine].
 func (db *engine) Read(ctx context.Context, f func(store.Conn) error) error {
-	tx, err := db.read.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	tx, err := begin(ctx, db.read, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return classify(ctx, fmt.Errorf("reading the store: %w", oneLine(err)))
 	}

@@ -28,7 +28,24 @@ func opened(t *testing.T, url string) *store.DB {
 	return db
 }
 
-func TestTheStoreInPostgreSQL(t *testing.T) {
+func TestInPostgreSQL(t *testing.T) {
 	server := postgrestest.Start(t)
-	storetest.Run(t, func(t *testing.T) *store.DB { return opened(t, migrated(t, server)) })
+	t.Run("the store", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) *store.DB { return opened(t, migrated(t, server)) })
+	})
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, *postgrestest.Server)
+	}{
+		{"commits whose answers are lost are neither lost nor twice", commitsWhoseAnswersAreLostAreNeitherLostNorTwice},
+		{"a distributors answer is lost", aDistributorsAnswerIsLost},
+		{"serialization failures are repeated", serializationFailuresAreRepeated},
+		{"two settlers of a partition", twoSettlersOfAPartition},
+		{"partitions commit side by side", partitionsCommitSideBySide},
+		{"a database that is not ours is refused", aDatabaseThatIsNotOursIsRefused},
+		{"migrations are done once", migrationsAreDoneOnce},
+		{"both engines hold the same", bothEnginesHoldTheSame},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(t, server) })
+	}
 }

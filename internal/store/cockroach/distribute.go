@@ -24,16 +24,15 @@ type payer struct {
 func (db *engine) Distribute(ctx context.Context, nonce string) (store.DistributeCommitter, distribution.Cursor, error) {
 	var cursor distribution.Cursor
 	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := register(ctx, tx, distributor, store.DistributeWriter); err != nil {
-			return err
+		done, err := tx.Exec(ctx, "UPDATE distribute_cursor SET epoch = epoch + 1, nonce = $1", nonce)
+		if err == nil && done.RowsAffected() == 0 {
+			_, err = tx.Exec(ctx, `INSERT INTO distribute_cursor (one, control_created, control, control_hash, ledger_created, ledger, ledger_hash, epoch, nonce)
+				VALUES (1, 0, 0, $1, 0, 0, $1, 1, $2)`, make([]byte, 32), nonce)
 		}
-		none := make([]byte, 32)
-		_, err := tx.Exec(ctx, `INSERT INTO distribute_cursor (one, control_created, control, control_hash, ledger_created, ledger, ledger_hash, epoch, nonce)
-			VALUES (1, 0, 0, $1, 0, 0, $1, 0, '') ON CONFLICT (one) DO NOTHING`, none)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, "UPDATE distribute_cursor SET epoch = epoch + 1, nonce = $1", nonce); err != nil {
+		if err := register(ctx, tx, distributor, store.DistributeWriter); err != nil {
 			return err
 		}
 		cursor, err = store.ReadDistributeCursor(&reader{ctx: ctx, conn: tx.Conn().PgConn()})

@@ -71,6 +71,10 @@ func interrupted(err error) bool {
 // contended reports that another transaction was in the way of this one, which
 // left nothing: it may be tried again at once.
 func contended(err error) bool {
+	var retries *crdb.MaxRetriesExceededError // only 40001 is retried
+	if errors.As(err, &retries) {
+		return true
+	}
 	var server *pgconn.PgError
 	return errors.As(err, &server) && (server.Code == "40001" || server.Code == "40P01")
 }

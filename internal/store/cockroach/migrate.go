@@ -124,6 +124,16 @@ func Migrate(ctx context.Context, url string) (m Migration, err error) {
 	return m, nil
 }
 
+// dialect makes the two differences that there are between the databases: the
+// strings of CockroachDB have no other order than that of their bytes, and it has
+// no name for it; and what is marked as PostgreSQL's it does not have.
+func dialect(text string, cockroach bool) string {
+	if cockroach {
+		return strings.ReplaceAll(text, ` COLLATE "C"`, "")
+	}
+	return strings.ReplaceAll(text, "\n--postgresql ", "\n")
+}
+
 // step applies the migration after a version.
 func step(ctx context.Context, conn *pgx.Conn, cockroach bool, version int) error {
 	file := steps()[version]
@@ -131,12 +141,7 @@ func step(ctx context.Context, conn *pgx.Conn, cockroach bool, version int) erro
 	if err != nil {
 		return err
 	}
-	text := string(data)
-	if cockroach {
-		// Its strings have no other order than that of their bytes, and it has no
-		// name for it.
-		text = strings.ReplaceAll(text, ` COLLATE "C"`, "")
-	}
+	text := dialect(string(data), cockroach)
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.Serializable})
 	if err != nil {
 		return err

@@ -34,15 +34,16 @@ type settler struct {
 func (db *engine) Settle(ctx context.Context, partition int, stream string, created int64, nonce string) (store.SettleCommitter, settlement.Cursor, error) {
 	var cursor settlement.Cursor
 	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := register(ctx, tx, settlerID(partition), store.SettleWriter(partition)); err != nil {
-			return err
+		// First: only who commits at this very moment is in its way.
+		done, err := tx.Exec(ctx, "UPDATE cursor SET epoch = epoch + 1, nonce = $1 WHERE partition = $2", nonce, partition)
+		if err == nil && done.RowsAffected() == 0 {
+			_, err = tx.Exec(ctx, `INSERT INTO cursor (partition, stream, created, position, hash, control, batches, epoch, nonce)
+				VALUES ($1, $2, $3, 0, '', 0, 0, 1, $4)`, partition, stream, created, nonce)
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO cursor (partition, stream, created, position, hash, control, batches, epoch, nonce)
-			VALUES ($1, $2, $3, 0, '', 0, 0, 0, '') ON CONFLICT (partition) DO NOTHING`, partition, stream, created)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, "UPDATE cursor SET epoch = epoch + 1, nonce = $1 WHERE partition = $2", nonce, partition); err != nil {
+		if err := register(ctx, tx, settlerID(partition), store.SettleWriter(partition)); err != nil {
 			return err
 		}
 		cursor, err = store.ReadCursor(&reader{ctx: ctx, conn: tx.Conn().PgConn()}, partition)

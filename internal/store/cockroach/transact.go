@@ -2,12 +2,14 @@ package cockroach
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/cockroachdb/cockroach-go/v2/crdb"
-	"github.com/cockroachdb/cockroach-go/v2/crdb/crdbpgxv5"
+	crdbpgx "github.com/cockroachdb/cockroach-go/v2/crdb/crdbpgxv5"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -49,6 +51,19 @@ func (db *engine) once(ctx context.Context, f func(context.Context, pgx.Tx) erro
 	return nil
 }
 
+// begin begins a transaction. After the database has been away the pool has
+// connections that are dead, which show when they are used: each is tried once.
+func begin(ctx context.Context, pool *pgxpool.Pool, options pgx.TxOptions) (tx pgx.Tx, err error) {
+	for range pool.Config().MaxConns + 1 {
+		var connect *pgconn.ConnectError
+		tx, err = pool.BeginTx(ctx, options)
+		if err == nil || ctx.Err() != nil || errors.As(err, &connect) || !interrupted(err) {
+			break
+		}
+	}
+	return tx, err
+}
+
 // watched remembers what COMMIT answered. ExecuteTx takes a transaction for
 // committed once its savepoint is released, and drops COMMIT's error: so it is in
 // CockroachDB, but in PostgreSQL COMMIT is what commits, and it is COMMIT that
@@ -59,7 +74,7 @@ type watched struct {
 }
 
 func (w *watched) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error) {
-	tx, err := w.Pool.BeginTx(ctx, options)
+	tx, err := begin(ctx, w.Pool, options)
 	if err != nil {
 		return nil, err
 	}

@@ -238,6 +238,20 @@ func (s *Server) Database(t testing.TB) string {
 	return u.String()
 }
 
+// Copy makes a copy of a database that nobody is connected to and returns its URL:
+// a backup, or one restored. CockroachDB cannot.
+func (s *Server) Copy(t testing.TB, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("aliquot_test_%d_%d", os.Getpid(), s.made.Add(1))
+	s.Run(t, s.url.String(), "CREATE DATABASE "+name+" TEMPLATE "+strings.TrimPrefix(u.Path, "/"))
+	u.Path = "/" + name
+	return u.String()
+}
+
 // Run runs statements in a database.
 func (s *Server) Run(t testing.TB, url string, statements ...string) {
 	t.Helper()
@@ -253,25 +267,4 @@ func (s *Server) Run(t testing.TB, url string, statements ...string) {
 			t.Fatalf("%s: %v", strings.TrimSpace(statement), err)
 		}
 	}
-}
-
-// Through returns the URL with another host and port: those of a proxy.
-func Through(t testing.TB, address, other string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = other
-	return u.String()
-}
-
-// Host returns the host and port of a URL.
-func Host(t testing.TB, address string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Host
 }

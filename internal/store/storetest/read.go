@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -161,8 +162,8 @@ func journal(t *testing.T, db *store.DB) {
 		}
 		return nil
 	}))
-	stop := fmt.Errorf("enough")
-	if err := s.Journal(ctx, 1, 0, func(store.Written) error { return stop }); err != stop {
+	stop := errors.New("enough")
+	if err := s.Journal(ctx, 1, 0, func(store.Written) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("a reader that had enough: %v", err)
 	}
 }

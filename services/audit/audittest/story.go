@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -34,7 +35,18 @@ func Story(t testing.TB) *World {
 // everything that follows from them is derived anew. An edit may be nil.
 func Retold(t testing.TB, decision func(events.Body) events.Body, movement func(*events.Movement)) *World {
 	t.Helper()
-	w := New(t)
+	return New(t).tell(decision, movement)
+}
+
+// StoryOn is the [Story] on a store that the caller closes.
+func StoryOn(t testing.TB, db *store.DB) *World {
+	t.Helper()
+	return On(t, db).tell(nil, nil)
+}
+
+func (w *World) tell(decision func(events.Body) events.Body, movement func(*events.Movement)) *World {
+	t := w.t
+	t.Helper()
 	w.decision, w.movement = decision, movement
 	amount := func(text string) money.Amount { return Amount(t, text) }
 	quantity := func(text string) money.Quantity { return Quantity(t, text) }

@@ -5,6 +5,7 @@ package audittest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/settle"
 )
@@ -37,7 +39,7 @@ type World struct {
 	Usage, Control, Register, Ledger, Payout *eventlog.Stream
 
 	DB   *store.DB
-	File string // of the store
+	File string // of the store, where it is in one
 	IDs  *ids.Store
 
 	settler   *settle.Settler
@@ -51,8 +53,15 @@ type World struct {
 	movement  func(*events.Movement)        // edits what is moved; nil does not
 }
 
-// New returns a world without anything declared, whose loops run.
+// New returns a world without anything declared, whose loops run, on a store in a
+// file.
 func New(t testing.TB) *World {
+	t.Helper()
+	return On(t, nil)
+}
+
+// On is [New] on a store that the caller closes; nil: in a file.
+func On(t testing.TB, db *store.DB) *World {
 	t.Helper()
 	dir := t.TempDir()
 	w := &World{t: t, File: filepath.Join(dir, "ledger.db")}
@@ -69,9 +78,11 @@ func New(t testing.TB) *World {
 		*open.to, err = open.by(t.Context())
 		w.must(err)
 	}
-	w.DB, err = sqlite.Open(w.File)
-	w.must(err)
-	t.Cleanup(func() { _ = w.DB.Close() })
+	if w.DB = db; db == nil {
+		w.DB, err = sqlite.Open(w.File)
+		w.must(err)
+		t.Cleanup(func() { _ = w.DB.Close() })
+	}
 	w.IDs, err = ids.Open(filepath.Join(dir, "ids"))
 	w.must(err)
 	t.Cleanup(func() { _ = w.IDs.Close() })
@@ -133,7 +144,7 @@ func (w *World) Rest() {
 	w.must(w.payer.WaitDone(ctx, last))
 	for {
 		behind := false
-		w.must(w.DB.Snapshot(ctx, func(s *store.Snapshot) error {
+		err := w.DB.Snapshot(ctx, func(s *store.Snapshot) error {
 			writers, err := s.Writers()
 			for _, writer := range writers {
 				rows := writer.Last
@@ -144,9 +155,12 @@ func (w *World) Rest() {
 				behind = behind || writer.Relayed < rows
 			}
 			return err
-		}))
-		if !behind {
-			return
+		})
+		if !errors.Is(err, settlement.ErrInterrupted) {
+			w.must(err)
+			if !behind {
+				return
+			}
 		}
 		select {
 		case <-ctx.Done():

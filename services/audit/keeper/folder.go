@@ -15,8 +15,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
-	"github.com/aliquot-engine/aliquot/internal/store/cockroach"
-	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
+	"github.com/aliquot-engine/aliquot/internal/store/database"
 	"github.com/aliquot-engine/aliquot/services/audit/archive"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
@@ -33,15 +32,6 @@ func Kept(dir string) []string {
 		}
 	}
 	return append(list, eventlog.ControlStream, eventlog.RegisterStream, eventlog.LedgerStream, eventlog.PayoutStream)
-}
-
-// OpenStore opens what keeps an installation's ledger: the database of that URL,
-// or without one the file ledger.db of the folder.
-func OpenStore(ctx context.Context, dir, databaseURL string, logger *slog.Logger) (*store.DB, error) {
-	if databaseURL != "" {
-		return cockroach.Open(ctx, databaseURL, logger)
-	}
-	return sqlite.Open(filepath.Join(dir, "ledger.db"))
 }
 
 // Folder is an installation's folder while nothing runs on it.
@@ -68,7 +58,7 @@ func (f *Folder) open(ctx context.Context) (err error) {
 	if f.key, err = ReadPublicKey(f.dir); err != nil {
 		return err
 	}
-	names := []string{"streams", "ledger.db"}
+	names := []string{"streams", database.File}
 	if f.url != "" {
 		names = names[:1]
 	}
@@ -80,7 +70,7 @@ func (f *Folder) open(ctx context.Context) (err error) {
 	if err := f.openLog(ctx); err != nil {
 		return err
 	}
-	f.store, err = OpenStore(ctx, f.dir, f.url, f.logger)
+	f.store, err = database.Open(ctx, f.dir, f.url, f.logger)
 	return err
 }
 

@@ -1,0 +1,102 @@
+package replay_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/internal/store/cockroach"
+	"github.com/aliquot-engine/aliquot/internal/store/postgrestest"
+	"github.com/aliquot-engine/aliquot/services/audit/audittest"
+	"github.com/aliquot-engine/aliquot/services/audit/check"
+	"github.com/aliquot-engine/aliquot/services/audit/summary"
+)
+
+func openDatabase(t *testing.T, address string) *store.DB {
+	t.Helper()
+	if _, err := cockroach.Migrate(t.Context(), address); err != nil {
+		t.Fatal(err)
+	}
+	db, err := cockroach.Open(t.Context(), address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// The same streams through PostgreSQL and, derived again, through SQLite: every
+// journal row to the byte, every balance, every relation. In the second world the
+// connections to the database drop again and again, and every seventh COMMIT or
+// its answer is lost. A change made by hand is the first difference here too.
+func TestTheSameStreamsThroughPostgreSQLAndSQLite(t *testing.T) {
+	server := postgrestest.Start(t)
+	for _, name := range []string{"undisturbed", "disturbed"} {
+		t.Run(name, func(t *testing.T) {
+			address := server.Database(t)
+			db := openDatabase(t, address)
+			live := db
+			if name == "disturbed" {
+				proxy, through := postgrestest.NewProxy(t, address)
+				live = openDatabase(t, through)
+				disturb(t, proxy)
+			}
+			w := audittest.StoryOn(t, live)
+			w.Stop()
+			r := against(t, w, db)
+			if !r.Identical || r.Rows == 0 || r.Journal == 0 {
+				t.Fatalf("%+v", r)
+			}
+			s, err := summary.Run(t.Context(), db)
+			if err != nil || s.JournalHash != r.JournalHash {
+				t.Errorf("journal_hash is %s in PostgreSQL, %s in SQLite, %v", s.JournalHash, r.JournalHash, err)
+			}
+			list, err := check.Run(t.Context(), db, w.Usage, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range list {
+				if !c.OK {
+					t.Errorf("%s: %s", c.Name, c.Detail)
+				}
+			}
+			server.Run(t, address, "UPDATE balance SET credit = credit + 0.000000000000000001 WHERE account = 'rail:csv:paid'")
+			if r := against(t, w, db); r.Identical || r.Difference.Where != "balance, account rail:csv:paid, writer distribute, asset USDC" {
+				t.Errorf("a balance was edited: %+v", r.Difference)
+			}
+		})
+	}
+}
+
+// disturb cuts connections whenever something was committed since, until the test
+// ends.
+func disturb(t *testing.T, proxy *postgrestest.Proxy) {
+	t.Helper()
+	proxy.OnCommit(func(commit int64) postgrestest.Fault {
+		switch commit % 14 {
+		case 6:
+			return postgrestest.DropBefore
+		case 13:
+			return postgrestest.DropAfter
+		}
+		return postgrestest.None
+	})
+	stop := make(chan struct{})
+	var cutting sync.WaitGroup
+	cutting.Go(func() {
+		last := int64(0)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+				if now := proxy.Commits(); now >= last+5 {
+					last = now
+					proxy.Cut()
+				}
+			}
+		}
+	})
+	t.Cleanup(func() { close(stop); cutting.Wait() })
+}
