@@ -49,7 +49,7 @@ type Folder struct {
 	dir    string
 	url    string // of the database; empty: ledger.db
 	logger *slog.Logger
-	key    *tlog.PublicKey
+	key    *tlog.Succession
 	log    *eventlog.Log
 	store  *store.DB
 }
@@ -65,7 +65,7 @@ func OpenFolder(ctx context.Context, dir, databaseURL string, logger *slog.Logge
 }
 
 func (f *Folder) open(ctx context.Context) (err error) {
-	if f.key, err = ReadPublicKey(f.dir); err != nil {
+	if _, err = ReadPublicKey(f.dir); err != nil {
 		return err
 	}
 	names := []string{"streams", "ledger.db"}
@@ -78,6 +78,10 @@ func (f *Folder) open(ctx context.Context) (err error) {
 		}
 	}
 	if err := f.openLog(ctx); err != nil {
+		return err
+	}
+	// The folder is held: a rotation that was interrupted may be finished.
+	if _, f.key, err = EnsureKeys(f.dir); err != nil {
 		return err
 	}
 	f.store, err = OpenStore(ctx, f.dir, f.url, f.logger)

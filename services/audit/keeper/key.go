@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/aliquot-engine/aliquot/services/audit/durable"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
@@ -45,32 +46,11 @@ func EnsureKey(dir string) (*tlog.Key, error) {
 		return nil, fmt.Errorf("making the log key: %w", err)
 	}
 	// The public half first: the private one is what says that there is a key.
-	if err := write(PublicKeyFile(dir), key.Public().String()+"\n", 0o644); err != nil {
+	if err := durable.Replace(PublicKeyFile(dir), []byte(key.Public().String()+"\n"), 0o644, nil); err != nil {
 		return nil, fmt.Errorf("writing the public log key: %w", err)
 	}
-	if err := write(PrivateKeyFile(dir), key.Private()+"\n", 0o600); err != nil {
+	if err := durable.Replace(PrivateKeyFile(dir), []byte(key.Private()+"\n"), 0o600, nil); err != nil {
 		return nil, fmt.Errorf("writing the log key: %w", err)
 	}
 	return key, nil
-}
-
-// write writes a file whole or not at all, synced.
-func write(name, text string, mode fs.FileMode) error {
-	temporary := name + ".new"
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, name); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 	"github.com/aliquot-engine/aliquot/services/distribute/apportion"
 	"github.com/aliquot-engine/aliquot/services/distribute/payout"
 	"github.com/aliquot-engine/aliquot/services/distribute/register"
@@ -58,12 +59,40 @@ func (v *verification) payout(p *Payout) error {
 	if p.Share != said.share || p.Amount != said.planned.Amount {
 		return fmt.Errorf("share and payout are %v and %v, not %v and %v", said.share, said.planned.Amount, p.Share, p.Amount)
 	}
+	if err := v.restedOn(&declared); err != nil {
+		return err
+	}
 	if err := v.holding(p, declared, said.made, pool); err != nil {
 		return err
 	}
 	v.state("that the payout was %s when the receipt was made", p.State)
 	v.state("that payout and share differ by what was carried: earlier distributions are not shown")
 	v.state("that the inbox held what it held: the receipts of LEDGER records have that")
+	return nil
+}
+
+// restedOn compares the trees shown with the roots that the declaration carries.
+func (v *verification) restedOn(b *events.DistributionDeclared) error {
+	for _, at := range []struct {
+		log      string
+		position uint64
+	}{{controlLog, b.ControlSeq}, {ledgerLog, b.LedgerSeq}, {registerLog, b.RegisterSeq}} {
+		state, ok := events.StateOf(b.RestsOn, at.log)
+		if !ok {
+			continue
+		}
+		if state.Size != at.position {
+			return fmt.Errorf("%s: %w", at.log, errOtherSize)
+		}
+		carried, err := v.carries(at.log, state.Size, tlog.Hash(state.Root))
+		if err == nil && !carried {
+			err = fmt.Errorf("%s: %w", at.log, errNoTree)
+		}
+		if err != nil {
+			return err
+		}
+		v.prove("the declaration carries the root of %s up to %d, and the log goes on from there", at.log, at.position)
+	}
 	return nil
 }
 
