@@ -35,10 +35,12 @@ func Keys(dir string) (*tlog.Succession, error) {
 	if err != nil {
 		return nil, err
 	}
-	return succession(dir, public)
+	return Follow(dir, public)
 }
 
-func succession(dir string, key *tlog.PublicKey) (*tlog.Succession, error) {
+// Follow reads where the handovers in a folder lead from a key that is trusted,
+// or how they led to it; without any it is the only one.
+func Follow(dir string, key *tlog.PublicKey) (*tlog.Succession, error) {
 	var notes [][]byte
 	data, err := os.ReadFile(HandoversFile(dir))
 	if err == nil {
@@ -67,7 +69,7 @@ func EnsureKeys(dir string) (*tlog.Key, *tlog.Succession, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	keys, err := succession(dir, key.Public())
+	keys, err := Follow(dir, key.Public())
 	if err != nil {
 		return nil, nil, err
 	}
