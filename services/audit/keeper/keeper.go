@@ -13,8 +13,9 @@
 //
 // # Invariants
 //
-//   - An observer: nothing waits for the keeper, and its failure stops nothing
-//     but itself. [Keeper.Err] tells it.
+//   - An observer: nothing waits for the keeper but declarations, which carry
+//     roots of the logs, and its failure stops nothing else. [Keeper.Err] tells
+//     it. The keeper waits for no witness.
 //   - Signed after the commit: a usage leaf is made only of what the settler has
 //     committed, with the outcomes of the store.
 //   - Synced before signed: a checkpoint covers only messages whose second copy
