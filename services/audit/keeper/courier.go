@@ -185,6 +185,7 @@ func (c *courier) submit(ctx context.Context, w *asked, checkpoint tlog.Checkpoi
 			return nil, err
 		}
 		s := tlog.Submission{Old: min(w.old, checkpoint.Size), Path: path, Checkpoint: c.text}
+		behind := s.Old < checkpoint.Size
 		status, body, err := c.post(ctx, strings.TrimSuffix(w.URL, "/")+"/add-checkpoint", s.Marshal())
 		if err != nil {
 			return nil, err
@@ -201,9 +202,9 @@ func (c *courier) submit(ctx context.Context, w *asked, checkpoint tlog.Checkpoi
 			return nil, fmt.Errorf("%w %d: %.200q", errAnswer, status, body)
 		case size > checkpoint.Size:
 			return nil, fmt.Errorf("%w: %d leaves, and it has %d", errLarger, size, checkpoint.Size)
-		case size == s.Old && size == checkpoint.Size:
+		case size == s.Old && !behind:
 			return nil, errAnother
-		case again || size == s.Old:
+		case size == s.Old, again:
 			return nil, fmt.Errorf("%w %d: %.200q", errAnswer, status, body)
 		}
 		w.old = size

@@ -165,7 +165,9 @@ func TestTheKeeperPublishesWhatWitnessesCosign(t *testing.T) {
 	within(t, "the other comes back", func() bool { return p.cosignedBy(keys, tiles.CosignedByAll, both, 11) })
 	stop()
 
-	witnesses := append(policyOf(t, 1, key, liar).Witnesses, tlog.PolicyWitness{Name: "nowhere", Key: both.Witnesses[0].Key, URL: "http://127.0.0.1:1"}, both.Witnesses[1])
+	witnesses := []tlog.PolicyWitness{
+		policyOf(t, 1, key, liar).Witnesses[0], {Name: "nowhere", Key: both.Witnesses[0].Key, URL: "http://127.0.0.1:1"}, both.Witnesses[1],
+	}
 	_, stop = p.run(witnesses)
 	p.publish(p.control, 1)
 	within(t, "two cosigns beside a liar", func() bool { return p.cosignedBy(keys, tiles.CosignedBySome, any, 12) })

@@ -18,6 +18,13 @@ func PrivateKeyFile(dir string) string { return filepath.Join(dir, "keys", "log.
 // PublicKeyFile is where what verifies the logs is.
 func PublicKeyFile(dir string) string { return filepath.Join(dir, "keys", "log.pub") }
 
+// newKey draws a key.
+func newKey() (*tlog.Key, error) {
+	var seed [32]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	return tlog.NewKey(seed)
+}
+
 // EnsureKey reads an installation's log key, and makes one the first time. Where
 // there is a log already and the key is gone, none is made: nobody who knows the
 // old one would believe the new one.
@@ -36,9 +43,7 @@ func EnsureKey(dir string) (*tlog.Key, error) {
 	if entries, err := os.ReadDir(filepath.Join(dir, "tlog")); err == nil && len(entries) > 0 {
 		return nil, fmt.Errorf("reading the log key: there are logs, but no %s", PrivateKeyFile(dir))
 	}
-	var seed [32]byte
-	_, _ = rand.Read(seed[:]) // never fails
-	key, err := tlog.NewKey(seed)
+	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}

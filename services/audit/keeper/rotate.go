@@ -1,7 +1,6 @@
 package keeper
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,9 +95,7 @@ func rotate(dir, actor string, now time.Time, fault durable.Fault) (*tlog.Succes
 	if err != nil {
 		return nil, err
 	}
-	var seed [32]byte
-	_, _ = rand.Read(seed[:]) // never fails
-	next, err := tlog.NewKey(seed)
+	next, err := newKey()
 	if err != nil {
 		return nil, err
 	}

@@ -458,9 +458,8 @@ func TestWhatCannotBeReadIsNotForgotten(t *testing.T) {
 
 // installation serves logs as the keeper does.
 type installation struct {
-	key   string
-	notes []string
-	logs  map[string]*history
+	key  string
+	logs map[string]*history
 }
 
 func (s *installation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
