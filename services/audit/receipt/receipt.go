@@ -194,6 +194,17 @@ type Payout struct {
 	Share        money.Amount   `json:"share"`
 	State        string         `json:"state"` // when the receipt was made: stated, not proved
 	Evidence     RegisterExtent `json:"register"`
+	// Revenue is what the journal hands over to the token since the distribution
+	// before, where that is short enough to be shown.
+	Revenue *Revenue `json:"revenue,omitempty"`
+}
+
+// Revenue is a piece of LEDGER, of which a receipt has every message, with the
+// cards and the rounds of quotes that its charges name.
+type Revenue struct {
+	First  uint64       `json:"first"` // position in LEDGER
+	Last   uint64       `json:"last"`  // the one that the distribution rests on
+	Amount money.Amount `json:"amount"`
 }
 
 // RegisterExtent says how much of REGISTER a receipt has.

@@ -39,6 +39,9 @@ func (m *maker) payout(p *explain.Payout) error {
 	if err != nil {
 		return err
 	}
+	if err := m.revenue(p); err != nil {
+		return err
+	}
 	return m.register(p)
 }
 
