@@ -13,17 +13,18 @@ import (
 
 func main() {
 	key := flag.String("key", "", "public key of the logs, or a file with it: DIR/keys/log.pub")
+	policy := flag.String("policy", "", "file that says whose cosignatures are wanted, in the format of C2SP tlog-policy; its log lines stand for -key")
 	asJSON := flag.Bool("json", false, "print the verdict as JSON")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: aliquot-verify -key KEY [-json] FILE\n\nExit 0: verified. Exit 1: not verified. Exit 2: the file or the key cannot be read.")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: aliquot-verify [-key KEY] [-policy POLICY] [-json] FILE\n\nExit 0: verified. Exit 1: not verified. Exit 2: the file, the key or the policy cannot be read.")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if flag.NArg() != 1 || *key == "" {
+	if flag.NArg() != 1 || *key == "" && *policy == "" {
 		flag.Usage()
 		os.Exit(2)
 	}
-	switch err := offline.Run(flag.Arg(0), *key, *asJSON, os.Stdin, os.Stdout); {
+	switch err := offline.Run(offline.Request{File: flag.Arg(0), Key: *key, Policy: *policy, JSON: *asJSON}, os.Stdin, os.Stdout); {
 	case errors.Is(err, offline.ErrNotVerified):
 		os.Exit(1)
 	case err != nil:

@@ -11,31 +11,78 @@ import (
 
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/audit/tiles"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
 type logCommand struct {
-	Keys   logKeysCommand   `cmd:"" help:"Show the key that verifies the logs; it is made the first time."`
+	Keys   logKeysCommand   `cmd:"" help:"The key that verifies the logs, and its rotation."`
 	List   logListCommand   `cmd:"" help:"List the logs with what they have signed."`
 	Export logExportCommand `cmd:"" help:"Pack second copies, logs, checkpoints and key into one folder or tar file, for replay --archives on another machine."`
 	Fsck   logFsckCommand   `cmd:"" help:"Compare every message with its second copy, its log and the cursor, while nothing runs; exit 1 where something differs."`
 }
 
-type logKeysCommand struct{}
+type logKeysCommand struct {
+	Show   logKeysShowCommand   `cmd:"" default:"1" help:"Show the key that verifies the logs, and the ones before; it is made the first time."`
+	Rotate logKeysRotateCommand `cmd:"" help:"Hand the logs over to a new key, while nothing runs; needs --as. Receipts made before go on to verify by the old key, and whoever knows that follows the handover to the new one."`
+}
 
-func (logKeysCommand) Run(r *root) error {
+// shownKeys is what log keys says.
+type shownKeys struct {
+	Installation string          `json:"installation"`
+	Public       string          `json:"public"`
+	File         string          `json:"file"`
+	Handovers    []shownHandover `json:"handovers,omitempty"`
+}
+
+type shownHandover struct {
+	From string    `json:"from"`
+	To   string    `json:"to"`
+	At   time.Time `json:"at"`
+	By   string    `json:"by"`
+	Note string    `json:"note"`
+}
+
+func showKeys(r *root, keys *tlog.Succession) error {
+	shown := shownKeys{Installation: filepath.Base(keys.Installation()), Public: keys.Current().String(), File: keeper.PublicKeyFile(r.Data)}
+	notes := keys.Notes()
+	for i, h := range keys.Handovers() {
+		shown.Handovers = append(shown.Handovers, shownHandover{h.Old.String(), h.New.String(), h.At, h.Actor, string(notes[i])})
+	}
+	return r.print(shown, func(w io.Writer) { fmt.Fprintln(w, shown.Public) })
+}
+
+type logKeysShowCommand struct{}
+
+func (logKeysShowCommand) Run(r *root) error {
 	if err := os.MkdirAll(r.Data, 0o700); err != nil {
 		return err
 	}
-	key, err := keeper.EnsureKey(r.Data)
+	if _, err := keeper.EnsureKey(r.Data); err != nil {
+		return err
+	}
+	keys, err := keeper.Keys(r.Data)
 	if err != nil {
 		return err
 	}
-	shown := struct {
-		Installation string `json:"installation"`
-		Public       string `json:"public"`
-		File         string `json:"file"`
-	}{filepath.Base(key.Name()), key.Public().String(), keeper.PublicKeyFile(r.Data)}
-	return r.print(shown, func(w io.Writer) { fmt.Fprintln(w, shown.Public) })
+	return showKeys(r, keys)
+}
+
+type logKeysRotateCommand struct{}
+
+func (logKeysRotateCommand) Run(ctx context.Context, r *root) (err error) {
+	if r.As == "" {
+		return errors.New("a new key is a decision: name who decides with --as")
+	}
+	folder, err := keeper.OpenFolder(ctx, r.Data, r.DatabaseURL, quietLogger())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	keys, err := folder.Rotate(r.As, time.Now())
+	if err != nil {
+		return err
+	}
+	return showKeys(r, keys)
 }
 
 // listedLog is one line of log list.
@@ -50,7 +97,7 @@ type listedLog struct {
 type logListCommand struct{}
 
 func (logListCommand) Run(r *root) error {
-	key, err := keeper.ReadPublicKey(r.Data)
+	key, err := keeper.Keys(r.Data)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (c *logExportCommand) Run(ctx context.Context, r *root) (err error) {
 }
 
 func (c *logExportCommand) write(ctx context.Context, in pack.Packed) (*pack.Manifest, error) {
-	key, err := keeper.ReadPublicKey(in.Dir)
+	key, err := keeper.Keys(in.Dir)
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,7 @@ type root struct {
 	Log          logCommand          `cmd:"" help:"The verifiable logs of the streams, and their second copies."`
 	Export       exportCommand       `cmd:"" help:"Write a report to a file: journal, trial balance, FOCUS, audit trail and others, each row with the log that proves it."`
 	Receipt      receiptCommand      `cmd:"" help:"Make a file that proves a usage event, a journal row or a payout to anybody."`
+	Witness      witnessCommand      `cmd:"" help:"Watch somebody else's logs: cosign what goes on from what was seen, refuse and keep what does not. What an auditor runs."`
 	Verify       verifyCommand       `cmd:"" help:"Verify such a file offline; exit 1 when it proves nothing."`
 	Key          keyCommand          `cmd:"" help:"Make and revoke keys."`
 	Status       statusCommand       `cmd:"" help:"Show how far every loop has come."`

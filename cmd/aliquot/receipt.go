@@ -38,13 +38,14 @@ func (c *receiptCommand) Run(ctx context.Context, r *root) error {
 }
 
 type verifyCommand struct {
-	File string `arg:"" help:"The receipt; - is standard input."`
-	Key  string `required:"" help:"Public key of the logs, or a file with it, such as keys/log.pub in the folder." placeholder:"KEY"`
+	File   string `arg:"" help:"The receipt; - is standard input."`
+	Key    string `help:"Public key of the logs, or a file with it, such as keys/log.pub in the folder. A key that was handed over since leads to the one that signed." placeholder:"KEY"`
+	Policy string `help:"File that says whose cosignatures every checkpoint must have, and by its log lines which key to believe where --key is absent: C2SP tlog-policy." placeholder:"FILE" type:"existingfile"`
 }
 
-// Run needs no server and no folder: only the two files.
+// Run needs no server and no folder: only the files.
 func (c *verifyCommand) Run(r *root) error {
-	err := offline.Run(c.File, c.Key, r.JSON, os.Stdin, os.Stdout)
+	err := offline.Run(offline.Request{File: c.File, Key: c.Key, Policy: c.Policy, JSON: r.JSON}, os.Stdin, os.Stdout)
 	if errors.Is(err, offline.ErrNotVerified) {
 		return errFalse
 	}

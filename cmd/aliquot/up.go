@@ -11,6 +11,8 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/daemon"
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
+	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
 type upCommand struct {
@@ -19,6 +21,7 @@ type upCommand struct {
 	Reserve    int64  `help:"Free bytes kept under the folder: below them usage is refused with 507." default:"268435456" env:"ALIQUOT_RESERVE"`
 	Metrics    string `help:"Address that answers GET /metrics (Prometheus) without a token, for a scraper inside your network; none by default. GET /metrics of the HTTP API, which providers reach, needs an operator's or auditor's bearer token. Traces and metrics also go to an OTLP collector where OTEL_EXPORTER_OTLP_ENDPOINT names one." env:"ALIQUOT_METRICS_LISTEN" name:"metrics-listen" placeholder:"HOST:PORT"`
 	Partitions int    `help:"Partitions of usage, each settled by a loop of its own: may grow, never shrink. As many as before by default, 1 in a new folder."`
+	Witnesses  string `help:"File with the witnesses that are asked for cosignatures: lines of C2SP tlog-policy with their URLs." env:"ALIQUOT_WITNESSES" placeholder:"FILE" type:"existingfile"`
 	LazySync   bool   `help:"Acknowledge before the disk has it. Only for measuring what syncing costs: a power cut then loses accepted usage." hidden:""`
 	Unkept     bool   `help:"Keep no second copy and no verifiable logs. Only for measuring what they cost." hidden:""`
 }
@@ -46,9 +49,17 @@ func finish(shown *telemetry.Telemetry, logger *slog.Logger) {
 }
 
 func (c *upCommand) serve(ctx context.Context, r *root, logger *slog.Logger, shown *telemetry.Telemetry) error {
+	var witnesses []tlog.PolicyWitness
+	if c.Witnesses != "" {
+		policy, err := offline.Policy(c.Witnesses)
+		if err != nil {
+			return err
+		}
+		witnesses = policy.Witnesses
+	}
 	d, err := daemon.Open(ctx, daemon.Config{
 		Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, Partitions: c.Partitions, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
-		Telemetry: shown, MetricsListen: c.Metrics,
+		Witnesses: witnesses, Telemetry: shown, MetricsListen: c.Metrics,
 	})
 	if err != nil {
 		return err

@@ -133,6 +133,10 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 	if body.RegisterSeq, err = s.recordPosition(ctx, token, at); err != nil {
 		return nil, unavailable(err)
 	}
+	body.RestsOn, err = s.rootsAt(ctx, place{"control", body.ControlSeq}, place{"ledger", body.LedgerSeq}, place{"register", body.RegisterSeq})
+	if err != nil {
+		return nil, unavailable(err)
+	}
 	if _, err := s.decideOne(ctx, "", body); err != nil {
 		return nil, err
 	}

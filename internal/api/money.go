@@ -54,6 +54,10 @@ func (s *Server) moneyIn() {
 		func(ctx context.Context, in *struct {
 			Body events.PeriodClosed
 		}) (*answer[Closed], error) {
+			var err error
+			if in.Body.RestsOn, err = s.published(); err != nil {
+				return nil, unavailable(err)
+			}
 			done, err := s.decideOne(ctx, idOf("close", string(in.Body.Book), string(in.Body.Period)), in.Body)
 			if err != nil {
 				return nil, err

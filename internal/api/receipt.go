@@ -17,8 +17,10 @@ import (
 
 // Proofs are what receipts and exports are proved with.
 type Proofs struct {
-	Key *tlog.PublicKey
-	Log func(name string) (*tiles.Reader, error)
+	Key       *tlog.PublicKey
+	Handovers [][]byte // that led to the key
+	Logs      []string // names
+	Log       func(name string) (*tiles.Reader, error)
 	// Wait returns when everything that is committed at its call is signed.
 	Wait func(ctx context.Context) error
 }
@@ -55,7 +57,7 @@ func (s *Server) receipts() {
 func (s *Server) issue(ctx context.Context, id string) (*receipt.Receipt, error) {
 	from := issue.Sources{
 		Sources:  explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, More: s.More, Store: s.Store, IDs: s.IDs},
-		Register: s.Register, Payout: s.Payout, Key: s.Proofs.Key, Log: s.Proofs.Log,
+		Register: s.Register, Payout: s.Payout, Key: s.Proofs.Key, Handovers: s.Proofs.Handovers, Log: s.Proofs.Log,
 	}
 	for deadline := time.Now().Add(signPatience); ; {
 		made, err := issue.Issue(ctx, from, id)

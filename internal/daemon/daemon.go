@@ -47,6 +47,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/ingest"
 	"github.com/aliquot-engine/aliquot/services/ingest/httpapi"
@@ -89,6 +90,9 @@ type Config struct {
 	// Telemetry is what metrics and traces go to; nil: nowhere. Whoever made it
 	// closes it, after the daemon.
 	Telemetry *telemetry.Telemetry
+	// Witnesses are asked to cosign every checkpoint, those that have a URL. Who
+	// is away or slow stops nothing.
+	Witnesses []tlog.PolicyWitness
 	// Logger is told what operators must know; nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -332,7 +336,7 @@ func (d *Daemon) openSettle(ctx context.Context, partition int) error {
 	}
 	d.settlers = append(d.settlers, settle.New(settle.Config{
 		Partition: partition, Usage: usage, Control: d.streams.control,
-		Store: store, Cursor: cursor, IDs: d.ids[partition], Seen: d.seen(),
+		Store: store, Cursor: cursor, IDs: d.ids[partition], Tree: new(tlog.StreamTree), Seen: d.seen(),
 		Ledger: carrier, Logger: d.config.Logger, Meter: d.config.Telemetry.Meter(), Tracer: d.config.Telemetry.Tracer(),
 	}))
 	return nil

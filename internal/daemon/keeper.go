@@ -20,7 +20,7 @@ func (d *Daemon) openKeeper(ctx context.Context) (err error) {
 	d.keeper, err = keeper.Open(ctx, keeper.Config{
 		Dir: d.config.Dir, Usage: d.streams.usage[0], More: d.streams.usage[1:],
 		Streams: []*eventlog.Stream{d.streams.control, d.streams.register, d.streams.ledger, d.streams.payout},
-		Store:   d.store, Logger: d.config.Logger, Meter: d.config.Telemetry.Meter(),
+		Store:   d.store, Witnesses: d.config.Witnesses, Logger: d.config.Logger, Meter: d.config.Telemetry.Meter(),
 	})
 	return err
 }
@@ -51,7 +51,7 @@ func (d *Daemon) proofs() *api.Proofs {
 	if d.keeper == nil {
 		return nil
 	}
-	return &api.Proofs{Key: d.keeper.Key().Public(), Log: d.keeper.Log, Wait: d.keeper.Wait}
+	return &api.Proofs{Key: d.keeper.Key().Public(), Handovers: d.keeper.Keys().Notes(), Logs: d.keeper.Logs(), Log: d.keeper.Log, Wait: d.keeper.Wait}
 }
 
 // WaitKept returns when everything that is committed now has its second copy and

@@ -156,6 +156,15 @@ func (d *Directory) apply(decision events.Decision) error {
 // contentOf hashes what was decided. Half of a SHA-256 leaves 64 bits against
 // collisions, and both sides of one would come from the same operator.
 func contentOf(body events.Body) ([16]byte, error) {
+	// What it rests on was read at another moment, and decides nothing.
+	switch b := body.(type) {
+	case events.PeriodClosed:
+		b.RestsOn = nil
+		body = b
+	case events.DistributionDeclared:
+		b.RestsOn = nil
+		body = b
+	}
 	text, err := events.AppendBody([]byte(body.Kind()), body)
 	if err != nil {
 		return [16]byte{}, err

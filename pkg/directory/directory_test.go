@@ -242,6 +242,18 @@ func TestTheSameDecisionAgainIsARepeat(t *testing.T) {
 	if err := f.applyAs("wire-2", deposit); err != nil {
 		t.Errorf("another id gave %v", err)
 	}
+	// Asked again a closing rests on longer logs, and is the same closing.
+	closing := events.PeriodClosed{Book: "eu", Period: "2026-10", RestsOn: []events.LogState{{Log: "ledger", Size: 1}}}
+	if err := f.applyAs("close", closing); err != nil {
+		t.Fatal(err)
+	}
+	closing.RestsOn = []events.LogState{{Log: "ledger", Size: 2, Root: events.Root{1}}}
+	if err := f.applyAs("close", closing); !errors.Is(err, ErrRepeat) {
+		t.Errorf("the same closing on longer logs gave %v", err)
+	}
+	if closing.Period = "2026-11"; f.applyAs("close", closing) == nil {
+		t.Error("another closing under the same id")
+	}
 }
 
 // Fails when apply remembers the id before it knows of the effect.

@@ -153,6 +153,9 @@ type CollectionRequested struct {
 type PeriodClosed struct {
 	Book   Book   `json:"book"`
 	Period Period `json:"period"`
+	// RestsOn is how far every log was signed when it was decided. Whoever asks
+	// for a closing leaves it out: it is added.
+	RestsOn []LogState `json:"rests_on,omitempty" hidden:"true"`
 }
 
 // TokenDeclared introduces a token of the revenue of nodes. A node belongs to
@@ -207,6 +210,8 @@ type DistributionDeclared struct {
 	RegisterSeq  uint64    `json:"register_position"`
 	ControlSeq   uint64    `json:"control_position"`
 	RecordDate   time.Time `json:"record_date"`
+	// RestsOn has the roots of LEDGER, REGISTER and CONTROL at these positions.
+	RestsOn []LogState `json:"rests_on,omitempty"`
 }
 
 // PayoutsSubmitted says that planned payouts were handed to a rail in one file.

@@ -85,6 +85,44 @@ func TestDecisionsKeepTheirBytesForever(t *testing.T) {
 	}
 }
 
+// What a closing and a declaration rest on was added later: the bytes of those
+// without it are what they were.
+func TestWhatDecisionsRestOnKeepsItsBytesForever(t *testing.T) {
+	rests := []LogState{{Log: "control", Size: 99, Root: Root{1}}, {Log: "ledger", Size: 17, Root: Root{31: 2}}}
+	for _, b := range []Body{
+		PeriodClosed{Book: "acme-eu", Period: "2026-11", RestsOn: rests},
+		DistributionDeclared{Distribution: "d1", Token: "GPU1", Period: "2026-11", LedgerSeq: 17, RegisterSeq: 3, ControlSeq: 99, RecordDate: noon, RestsOn: rests},
+	} {
+		data, err := AppendDecision(nil, decisionOf(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "decision-v1/"+b.Kind()+"-rests_on.json", data)
+		if back, err := DecodeDecision(data); err != nil || !reflect.DeepEqual(back, decisionOf(b)) {
+			t.Errorf("decoded %+v, %v", back, err)
+		}
+		for name, bad := range map[string]string{"a root that is cut": strings.Replace(string(data), "AQAA", "AQA", 1), "a root in another spelling": strings.Replace(string(data), "AAA=\"", "AAB=\"", 1), "a log without a name": strings.Replace(string(data), `"ledger"`, `""`, 1)} {
+			d, err := DecodeDecision([]byte(bad))
+			if err == nil {
+				err = d.Validate()
+			}
+			if err == nil {
+				t.Errorf("%s: %s", name, bad)
+			}
+		}
+	}
+	twice := PeriodClosed{Book: "b", Period: "2026-11", RestsOn: []LogState{{Log: "ledger"}, {Log: "ledger"}}}
+	if twice.Validate() == nil {
+		t.Error("a log twice")
+	}
+	if state, ok := StateOf(rests, "ledger"); !ok || state.Size != 17 {
+		t.Errorf("%+v", state)
+	}
+	if _, ok := StateOf(rests, "payout"); ok {
+		t.Error("a log that is not there")
+	}
+}
+
 func TestEveryKindIsDecoded(t *testing.T) {
 	seen := map[string]bool{}
 	for _, b := range everyBody {

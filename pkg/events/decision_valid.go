@@ -232,6 +232,7 @@ func (b PeriodClosed) Validate() error {
 	var p Problems
 	p.name("book", string(b.Book))
 	p.period("period", b.Period)
+	p.states("rests_on", b.RestsOn)
 	return p.orNil()
 }
 
@@ -338,6 +339,7 @@ func (b DistributionDeclared) Validate() error {
 	p.name("token", string(b.Token))
 	p.period("period", b.Period)
 	p.time("record_date", b.RecordDate)
+	p.states("rests_on", b.RestsOn)
 	return p.orNil()
 }
 

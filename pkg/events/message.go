@@ -13,7 +13,8 @@ import (
 //	1             version
 //	kind          1 batch, 2 barrier, 3 marker
 //
-//	barrier:      number Control, number Rules
+//	barrier:      number Control, number Rules, then nothing or the 32 bytes of
+//	              Root
 //	marker:       nothing
 //	batch:        compression: 0 none, 1 s2 block; then the body, which is
 //	              number of segments, then of each:
@@ -46,7 +47,11 @@ func AppendMessage(dst []byte, m *Message) []byte {
 	switch m.Kind {
 	case Barrier:
 		dst = binary.AppendUvarint(dst, m.Control)
-		return binary.AppendUvarint(dst, uint64(m.Rules))
+		dst = binary.AppendUvarint(dst, uint64(m.Rules))
+		if m.Root != nil {
+			dst = append(dst, m.Root[:]...)
+		}
+		return dst
 	case Batch:
 		return appendBatch(dst, m.Segments)
 	}
@@ -129,6 +134,12 @@ func (m *Message) Decode(data, scratch []byte) ([]byte, error) {
 		rules := r.number()
 		if m.Rules = uint32(rules); rules>>32 != 0 {
 			r.broken = true
+		}
+		if len(r.data) > 0 {
+			m.Root = new(Root)
+			if copy(m.Root[:], r.take(uint64(len(m.Root)))) < len(m.Root) {
+				r.broken = true
+			}
 		}
 	case Marker:
 	case Batch:

@@ -22,6 +22,7 @@ func messages() []Message {
 			{Book: "eu", Received: 1_795_348_800_000_000_000, Key: "key-1", Packed: large},
 			{Book: "us", Received: 0, ReceivedFromEvent: true, Key: "", Signature: bytes.Repeat([]byte{7}, 64), Packed: small},
 		}},
+		{Kind: Barrier, Control: 1 << 40, Rules: 2, Root: &Root{1, 2, 31: 3}},
 	}
 }
 
@@ -48,7 +49,7 @@ func TestMessagesSurvive(t *testing.T) {
 					got.Segments[j].Signature = nil
 				}
 			}
-			if got.Kind != m.Kind || got.Control != m.Control || got.Rules != m.Rules || len(got.Segments) != len(m.Segments) ||
+			if got.Kind != m.Kind || got.Control != m.Control || got.Rules != m.Rules || !reflect.DeepEqual(got.Root, m.Root) || len(got.Segments) != len(m.Segments) ||
 				len(m.Segments) > 0 && !reflect.DeepEqual(got.Segments, m.Segments) {
 				t.Errorf("message %d:\n got %+v\nwant %+v", i, got, m)
 			}
@@ -66,6 +67,8 @@ func TestMessagesAreRefused(t *testing.T) {
 		"an unknown kind":          {1, 4},
 		"a marker with more":       {1, 3, 0},
 		"a barrier without rules":  {1, 2, 5},
+		"a root cut short":         append([]byte{1, 2, 5, 1}, make([]byte, 31)...),
+		"a root with more":         append([]byte{1, 2, 5, 1}, make([]byte, 33)...),
 		"rules beyond 32 bits":     {1, 2, 5, 0x80, 0x80, 0x80, 0x80, 0x80, 1},
 		"an unknown compression":   {1, 1, 2, 0},
 		"a body that is no block":  {1, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff},
@@ -95,9 +98,9 @@ func TestMessagesAreRefused(t *testing.T) {
 func TestUsageGoldenBytes(t *testing.T) {
 	golden(t, "packed-v1-sequenced", pack(t, samples(true, 20)))
 	golden(t, "packed-v1-foreign", pack(t, samples(false, 20)))
-	names := []string{"message-v1-barrier", "message-v1-marker", "message-v1-batch", "message-v1-batch-s2"}
+	names := []string{"message-v1-barrier", "message-v1-marker", "message-v1-batch", "message-v1-batch-s2", "message-v1-barrier-root"}
 	for i, m := range messages() {
-		if i < 3 {
+		if i != 3 {
 			golden(t, names[i], AppendMessage(nil, &m))
 			continue
 		}

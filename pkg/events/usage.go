@@ -82,6 +82,7 @@ type Message struct {
 	Segments []Segment // of a batch
 	Control  uint64    // of a barrier: CONTROL is in effect up to and including this position
 	Rules    uint32    // of a barrier: version of the settlement rules
+	Root     *Root     // of a barrier: of the log of CONTROL up to Control; nil: it carries none
 }
 
 // MessageKind tells the three apart.

@@ -77,6 +77,7 @@ func (s *Settler) redo(ctx context.Context, through uint64) error {
 			return err
 		}
 		at = m.Seq
+		s.root, s.rootAt = s.grow(m), at
 		if err := s.state.Redo(decided(m)); err != nil {
 			return err
 		}

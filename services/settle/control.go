@@ -22,8 +22,14 @@ const ahead = 4096
 // takes.
 type queue struct {
 	mu     sync.Mutex
-	list   []posting.Decided
+	list   []following
 	change chan struct{} // closed when list changes
+}
+
+// following is a decision, and the root of the log of CONTROL with it.
+type following struct {
+	posting.Decided
+	root *events.Root // nil where no tree is kept
 }
 
 func newQueue() *queue { return &queue{change: make(chan struct{})} }
@@ -34,7 +40,7 @@ func (q *queue) changed() {
 }
 
 // add waits for room.
-func (q *queue) add(ctx context.Context, d posting.Decided) error {
+func (q *queue) add(ctx context.Context, d following) error {
 	for {
 		q.mu.Lock()
 		if len(q.list) < ahead {
@@ -54,31 +60,35 @@ func (q *queue) add(ctx context.Context, d posting.Decided) error {
 }
 
 // upTo takes the decisions after one position up to another, waiting until they
-// have been read: a barrier may be seen before what it names.
-func (q *queue) upTo(ctx context.Context, after, through uint64) ([]posting.Decided, error) {
+// have been read: a barrier may be seen before what it names. It returns the
+// root of CONTROL with them.
+func (q *queue) upTo(ctx context.Context, after, through uint64) (taken []posting.Decided, root *events.Root, err error) {
 	if through <= after {
-		return nil, nil
+		return nil, nil, nil
 	}
-	taken := make([]posting.Decided, 0, through-after)
+	taken = make([]posting.Decided, 0, through-after)
 	for {
 		q.mu.Lock()
 		n := 0
 		for n < len(q.list) && q.list[n].Position <= through {
 			n++
 		}
-		taken = append(taken, q.list[:n]...)
+		for i := range q.list[:n] {
+			taken = append(taken, q.list[i].Decided)
+			root = q.list[i].root
+		}
 		if q.list = q.list[n:]; n > 0 {
 			q.changed()
 		}
 		change := q.change
 		q.mu.Unlock()
 		if k := len(taken); k > 0 && taken[k-1].Position == through {
-			return taken, nil
+			return taken, root, nil
 		}
 		select {
 		case <-change:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
 		}
 	}
 }
@@ -92,6 +102,25 @@ func decided(m eventlog.Message) posting.Decided {
 	return posting.Decided{Position: m.Seq, Decision: d, Err: err}
 }
 
+// grow adds a message of CONTROL to its tree, and returns the root with it.
+func (s *Settler) grow(m eventlog.Message) *events.Root {
+	if s.config.Tree == nil {
+		return nil
+	}
+	s.config.Tree.Append(m.Seq, m.Subject, m.Data)
+	root := events.Root(s.config.Tree.Root())
+	return &root
+}
+
+// rests compares the root that a barrier carries with CONTROL as it was read:
+// where they differ, CONTROL is not what it was when the barrier was made.
+func (s *Settler) rests(m *message) error {
+	if m.root == nil || s.root == nil || m.control != s.rootAt || *m.root == *s.root {
+		return nil
+	}
+	return fmt.Errorf("the barrier at position %d rests on CONTROL up to %d with root %s, and it has root %s: decisions were altered since", m.position, m.control, m.root, s.root)
+}
+
 // follow reads CONTROL and publishes a barrier for what it has read. One barrier
 // covers what has arrived by then.
 func (s *Settler) follow(ctx context.Context) error {
@@ -100,6 +129,7 @@ func (s *Settler) follow(ctx context.Context) error {
 		return err
 	}
 	defer r.Stop()
+	var root *events.Root
 	for {
 		m, err := r.Next(ctx)
 		if err != nil {
@@ -108,7 +138,8 @@ func (s *Settler) follow(ctx context.Context) error {
 		var from trail.Trail
 		for n, more := 0, true; more; n++ {
 			from.Add(m.Trace())
-			if err := s.decisions.add(ctx, decided(m)); err != nil {
+			root = s.grow(m)
+			if err := s.decisions.add(ctx, following{decided(m), root}); err != nil {
 				return err
 			}
 			if n >= ahead/4 {
@@ -125,7 +156,7 @@ func (s *Settler) follow(ctx context.Context) error {
 		if s.config.Until > 0 {
 			continue
 		}
-		message := events.AppendMessage(nil, &events.Message{Kind: events.Barrier, Control: m.Seq, Rules: posting.Rules})
+		message := events.AppendMessage(nil, &events.Message{Kind: events.Barrier, Control: m.Seq, Rules: posting.Rules, Root: root})
 		in, span := from.Start(ctx, s.show.tracer, "publish barrier", trace.WithSpanKind(trace.SpanKindProducer))
 		if err := s.publish(in, message); err != nil {
 			return failed(span, fmt.Errorf("publishing the barrier for control position %d: %w", m.Seq, err))

@@ -34,6 +34,7 @@ type message struct {
 	kind     events.MessageKind
 	control  uint64
 	rules    uint32
+	root     *events.Root
 	segments []posting.Decoded
 	err      error // why it cannot be read
 
@@ -49,13 +50,14 @@ type message struct {
 func (m *message) decode(raw eventlog.Message) {
 	m.position, m.data, m.events, m.control, m.rules = raw.Seq, raw.Data, 0, 0, 0
 	m.trace = raw.Trace()
+	m.root = nil
 	m.segments = m.segments[:0]
 	m.scratch, m.err = m.envelope.Decode(raw.Data, m.scratch)
 	m.kind = m.envelope.Kind
 	if m.err != nil {
 		return
 	}
-	m.control, m.rules = m.envelope.Control, m.envelope.Rules
+	m.control, m.rules, m.root = m.envelope.Control, m.envelope.Rules, m.envelope.Root
 	for i := range m.envelope.Segments {
 		if i == len(m.columns) {
 			m.columns = append(m.columns, new(events.Columns))

@@ -72,6 +72,13 @@ type Identities interface {
 	Sync(position uint64) error
 }
 
+// Tree is the verifiable log of a stream: Append adds the message at the next
+// position, and Root is the root over all of them.
+type Tree interface {
+	Append(position uint64, subject string, data []byte)
+	Root() [32]byte
+}
+
 // Config says what a settler works on.
 type Config struct {
 	Partition      int
@@ -87,6 +94,10 @@ type Config struct {
 	// is decoded is used again when it returns; until then nothing is settled
 	// further on, so that it must not wait.
 	Seen func(eventlog.Message, *events.Message, []posting.Decoded)
+
+	// Tree is empty, and grows with CONTROL as it is read: its roots go into the
+	// barriers, and are compared with those that barriers carry. Nil: neither.
+	Tree Tree
 
 	// Ledger carries the journal to LEDGER; nil publishes nothing there.
 	Ledger *relay.Relay
@@ -127,6 +138,9 @@ type Settler struct {
 	reader  *reader // of USAGE
 
 	history *originals
+
+	root   *events.Root // of CONTROL up to rootAt, which is in effect; nil: not kept
+	rootAt uint64
 
 	decisions *queue              // read from CONTROL, not in effect yet
 	marker    chan struct{}       // asks for a marker
@@ -300,7 +314,13 @@ func (s *Settler) take(ctx context.Context, m *message) (cut *settlement.Cut, er
 	case m.rules > posting.Rules:
 		return nil, fmt.Errorf("position %d begins rules version %d, this program knows up to %d: use the newer program", m.position, m.rules, posting.Rules)
 	case m.kind == barrier:
-		decisions, e := s.decisions.upTo(ctx, s.state.Control(), m.control)
+		decisions, root, e := s.decisions.upTo(ctx, s.state.Control(), m.control)
+		if len(decisions) > 0 {
+			s.root, s.rootAt = root, m.control
+		}
+		if e == nil {
+			e = s.rests(m)
+		}
 		if e != nil {
 			return nil, e
 		}

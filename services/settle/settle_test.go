@@ -3,6 +3,7 @@ package settle_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -166,12 +167,21 @@ func (p *place) settler(until uint64) *settle.Settler {
 	store, cursor, err := p.db.Settle(context.Background(), 0, p.h.usage.Name(), created, fmt.Sprint(rand.Uint64()))
 	p.h.must(err)
 	p.store, p.fail = store, &failing{Store: store}
-	c := settle.Config{Usage: p.h.usage, Control: p.h.control, Store: p.fail, Cursor: cursor, IDs: p.ids, Until: until, Logger: quiet}
+	c := settle.Config{Tree: new(chain), Usage: p.h.usage, Control: p.h.control, Store: p.fail, Cursor: cursor, IDs: p.ids, Until: until, Logger: quiet}
 	if until == 0 {
 		c.Ledger = relay.New(store, p.h.ledger, quiet)
 	}
 	return settle.New(c)
 }
+
+// chain stands for the tree of CONTROL: a hash over everything before.
+type chain [32]byte
+
+func (c *chain) Append(position uint64, subject string, data []byte) {
+	*c = sha256.Sum256(fmt.Appendf(c[:], "%d %s %s", position, subject, data))
+}
+
+func (c *chain) Root() [32]byte { return *c }
 
 // failing is a store that fails once: before or after a commit took effect.
 type failing struct {
@@ -441,5 +451,68 @@ func TestAStreamThatIsNotTheOneKnownIsNotSettled(t *testing.T) {
 	p.h = other
 	if err := p.settler(0).Run(t.Context()); !errors.Is(err, eventlog.ErrOtherStream) {
 		t.Errorf("settling another stream: %v", err)
+	}
+}
+
+// Every barrier carries the root of CONTROL as far as it reaches, whoever made
+// it, and one that carries another stops settlement and replay: decisions were
+// altered since. Fails when the root of the last decision is not the one that is
+// compared.
+func TestABarrierRestsOnTheDecisionsThatItNames(t *testing.T) {
+	h := newHouse(t)
+	h.declare(2, 2)
+	p := h.place("one")
+	for range 3 { // A settler that starts again goes on from the same root.
+		s := p.settler(0)
+		stop := run(s)
+		h.must(s.WaitEffective(t.Context(), h.decide(events.MeterDeclared{Meter: events.Meter(fmt.Sprint("m", h.decided)), Book: "b", Unit: "s"})))
+		if err := stop(); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	ctx := context.Background()
+	roots := map[uint64]events.Root{}
+	var tree chain
+	for at := uint64(1); at <= uint64(h.decided); at++ {
+		m, err := h.control.Get(ctx, at)
+		h.must(err)
+		tree.Append(at, m.Subject, m.Data)
+		roots[at] = events.Root(tree.Root())
+	}
+	last, err := h.usage.Last(ctx)
+	h.must(err)
+	carried := 0
+	for at := uint64(1); at <= last; at++ {
+		raw, err := h.usage.Get(ctx, at)
+		h.must(err)
+		var m events.Message
+		_, err = m.Decode(raw.Data, nil)
+		h.must(err)
+		if m.Kind != events.Barrier {
+			continue
+		}
+		if carried++; m.Root == nil || *m.Root != roots[m.Control] {
+			t.Errorf("the barrier at %d for %d carries %v", at, m.Control, m.Root)
+		}
+	}
+	if carried < 3 {
+		t.Fatalf("%d barriers", carried)
+	}
+	p.same()
+
+	forged := roots[uint64(h.decided)]
+	forged[7] ^= 1
+	right := roots[uint64(h.decided)]
+	for i, root := range []*events.Root{nil, &right, &forged} { // none, the right one, another
+		data := events.AppendMessage(nil, &events.Message{Kind: events.Barrier, Control: uint64(h.decided), Rules: 1, Root: root})
+		at, err := h.usage.Publish(ctx, eventlog.UsageSubject(0), data, eventlog.PublishOptions{})
+		h.must(err)
+		s := p.settler(0)
+		stop := run(s)
+		err = s.WaitSettled(t.Context(), at)
+		_ = stop()
+		if (err != nil) != (i == 2) || err != nil && !strings.Contains(err.Error(), "decisions were altered since") {
+			t.Errorf("root %d: %v", i, err)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/settle"
 )
@@ -111,7 +113,7 @@ func (w *World) Start() {
 	w.must(err)
 	w.settled = store
 	w.settler = settle.New(settle.Config{
-		Usage: w.Usage, Control: w.Control, Store: store, Cursor: cursor, IDs: w.IDs, Ledger: relay.New(store, w.Ledger, quiet()), Logger: quiet(),
+		Usage: w.Usage, Control: w.Control, Store: store, Cursor: cursor, IDs: w.IDs, Tree: new(tlog.StreamTree), Ledger: relay.New(store, w.Ledger, quiet()), Logger: quiet(),
 	})
 	w.payer = distribute.New(distribute.Config{
 		Control: w.Control, Ledger: w.Ledger, Register: w.Register, Store: payer, Cursor: done, Payout: w.Payout, Logger: quiet(),
@@ -281,7 +283,22 @@ func (w *World) Distribute(id string, token events.TokenDeclared, period events.
 	defer cancel()
 	d, err := w.payer.Declaration(ctx, id, token, period, Noon)
 	w.must(err)
+	d.RestsOn = []events.LogState{w.state(w.Control, d.ControlSeq), w.state(w.Ledger, d.LedgerSeq), w.state(w.Register, d.RegisterSeq)}
 	w.Declare(d)
+}
+
+// state is how far the log of a stream is at a position.
+func (w *World) state(stream *eventlog.Stream, position uint64) events.LogState {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var tree tlog.StreamTree
+	for at := uint64(1); at <= position; at++ {
+		m, err := stream.Get(ctx, at)
+		w.must(err)
+		tree.Append(at, m.Subject, m.Data)
+	}
+	return events.LogState{Log: strings.ToLower(stream.Name()), Size: position, Root: events.Root(tree.Root())}
 }
 
 // Amount reads an amount.

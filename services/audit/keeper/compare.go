@@ -219,7 +219,7 @@ func (k *Keeper) remember(s *kept) {
 // older compares the log with the checkpoint that it signed last.
 func (k *Keeper) older(s *kept) error {
 	name := s.stream.Name()
-	c, ok := remembered(k.config.Dir, name, k.key.Origin(LogName(name)), k.key.Public())
+	c, ok := remembered(k.config.Dir, name, k.keys.Origin(LogName(name)), k.keys)
 	if !ok {
 		return nil
 	}

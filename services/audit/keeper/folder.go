@@ -39,7 +39,7 @@ type Folder struct {
 	dir    string
 	url    string // of the database; empty: ledger.db
 	logger *slog.Logger
-	key    *tlog.PublicKey
+	key    *tlog.Succession
 	log    *eventlog.Log
 	store  *store.DB
 }
@@ -55,7 +55,7 @@ func OpenFolder(ctx context.Context, dir, databaseURL string, logger *slog.Logge
 }
 
 func (f *Folder) open(ctx context.Context) (err error) {
-	if f.key, err = ReadPublicKey(f.dir); err != nil {
+	if _, err = ReadPublicKey(f.dir); err != nil {
 		return err
 	}
 	names := []string{"streams", database.File}
@@ -68,6 +68,10 @@ func (f *Folder) open(ctx context.Context) (err error) {
 		}
 	}
 	if err := f.openLog(ctx); err != nil {
+		return err
+	}
+	// The folder is held: a rotation that was interrupted may be finished.
+	if _, f.key, err = EnsureKeys(f.dir); err != nil {
 		return err
 	}
 	f.store, err = database.Open(ctx, f.dir, f.url, f.logger)

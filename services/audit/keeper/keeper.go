@@ -13,8 +13,9 @@
 //
 // # Invariants
 //
-//   - An observer: nothing waits for the keeper, and its failure stops nothing
-//     but itself. [Keeper.Err] tells it.
+//   - An observer: nothing waits for the keeper but declarations, which carry
+//     roots of the logs, and its failure stops nothing else. [Keeper.Err] tells
+//     it. The keeper waits for no witness.
 //   - Signed after the commit: a usage leaf is made only of what the settler has
 //     committed, with the outcomes of the store.
 //   - Synced before signed: a checkpoint covers only messages whose second copy
@@ -25,6 +26,7 @@ package keeper
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,6 +45,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/archive"
 	"github.com/aliquot-engine/aliquot/services/audit/tiles"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/services/audit/witness"
 )
 
 const (
@@ -73,6 +76,9 @@ type Config struct {
 	// Streams are the others.
 	Streams []*eventlog.Stream
 	Store   Store
+	// Witnesses are asked for cosignatures of every checkpoint, those that have a
+	// URL. What they answer, or that they don't, changes nothing else.
+	Witnesses []tlog.PolicyWitness
 	// Every is how often; 0 means DefaultEvery. Longer, and more is unproved
 	// for longer; shorter, and the disk syncs more often.
 	Every time.Duration
@@ -95,6 +101,7 @@ func LogDir(dir, stream string) string { return filepath.Join(dir, "tlog", LogNa
 type Keeper struct {
 	config  Config
 	key     *tlog.Key
+	keys    *tlog.Succession
 	kept    []*kept
 	windows map[string]*window // of usage, by subject; as it is opened, never changed later
 
@@ -141,7 +148,7 @@ func Open(ctx context.Context, config Config) (*Keeper, error) {
 }
 
 func (k *Keeper) open(ctx context.Context) (err error) {
-	if k.key, err = EnsureKey(k.config.Dir); err != nil {
+	if k.key, k.keys, err = EnsureKeys(k.config.Dir); err != nil {
 		return err
 	}
 	for _, stream := range slices.Concat([]*eventlog.Stream{k.config.Usage}, k.config.More, k.config.Streams) {
@@ -154,7 +161,7 @@ func (k *Keeper) open(ctx context.Context) (err error) {
 			s.maker = plain{stream}
 		}
 		name := stream.Name()
-		if s.log, err = tiles.Open(LogDir(k.config.Dir, name), k.key.Origin(LogName(name)), k.key); err != nil {
+		if s.log, err = tiles.Open(LogDir(k.config.Dir, name), k.keys.Origin(LogName(name)), k.key); err != nil {
 			return fmt.Errorf("log of %s: %w", name, err)
 		}
 		size := s.log.Size()
@@ -174,6 +181,9 @@ func (k *Keeper) open(ctx context.Context) (err error) {
 // Key signs the logs.
 func (k *Keeper) Key() *tlog.Key { return k.key }
 
+// Keys verify them, and what was signed by the keys before.
+func (k *Keeper) Keys() *tlog.Succession { return k.keys }
+
 // Err is why the keeper has stopped; nil while it has not.
 func (k *Keeper) Err() error {
 	k.mu.Lock()
@@ -187,6 +197,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 	group, loops := errgroup.WithContext(ctx)
 	for _, s := range k.kept {
 		group.Go(func() error { return k.loop(loops, s) })
+		if c := newCourier(k, s); c != nil {
+			group.Go(func() error { c.run(loops); return nil })
+		}
 	}
 	err := group.Wait()
 	if ctx.Err() != nil {
@@ -245,12 +258,27 @@ func (k *Keeper) Close() error {
 	return errors.Join(problems...)
 }
 
-// Handler serves every log below /tlog/<log>/ as C2SP tlog-tiles has it.
+// Handler serves every log below /tlog/<log>/ as C2SP tlog-tiles has it, and
+// what a [witness.Puller] asks first.
 func (k *Keeper) Handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /tlog/index.json", k.serveIndex)
 	for _, s := range k.kept {
 		prefix := "/tlog/" + LogName(s.stream.Name())
 		mux.Handle("GET "+prefix+"/", http.StripPrefix(prefix, s.log.Handler()))
 	}
 	return mux
+}
+
+// serveIndex says which logs there are, and whose they are.
+func (k *Keeper) serveIndex(w http.ResponseWriter, _ *http.Request) {
+	index := witness.Index{Installation: k.keys.Installation(), Key: k.key.Public().String()}
+	for _, note := range k.keys.Notes() {
+		index.Handovers = append(index.Handovers, string(note))
+	}
+	index.Logs = k.Logs()
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-cache")
+	_ = json.NewEncoder(w).Encode(index) // A client that went away.
 }

@@ -43,7 +43,12 @@ type place struct {
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	p := &place{t: t, dir: t.TempDir(), store: &settled{}}
+	return newPlaceIn(t, t.TempDir())
+}
+
+func newPlaceIn(t *testing.T, dir string) *place {
+	t.Helper()
+	p := &place{t: t, dir: dir, store: &settled{}}
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
 	p.log, err = eventlog.Open(t.Context(), eventlog.Config{Dir: filepath.Join(p.dir, "streams"), ReserveBytes: -1, LazySync: true, Logger: quiet})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/aliquot-engine/aliquot/services/audit/durable"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
@@ -16,6 +17,13 @@ func PrivateKeyFile(dir string) string { return filepath.Join(dir, "keys", "log.
 
 // PublicKeyFile is where what verifies the logs is.
 func PublicKeyFile(dir string) string { return filepath.Join(dir, "keys", "log.pub") }
+
+// newKey draws a key.
+func newKey() (*tlog.Key, error) {
+	var seed [32]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	return tlog.NewKey(seed)
+}
 
 // EnsureKey reads an installation's log key, and makes one the first time. Where
 // there is a log already and the key is gone, none is made: nobody who knows the
@@ -35,9 +43,7 @@ func EnsureKey(dir string) (*tlog.Key, error) {
 	if entries, err := os.ReadDir(filepath.Join(dir, "tlog")); err == nil && len(entries) > 0 {
 		return nil, fmt.Errorf("reading the log key: there are logs, but no %s", PrivateKeyFile(dir))
 	}
-	var seed [32]byte
-	_, _ = rand.Read(seed[:]) // never fails
-	key, err := tlog.NewKey(seed)
+	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
@@ -45,32 +51,11 @@ func EnsureKey(dir string) (*tlog.Key, error) {
 		return nil, fmt.Errorf("making the log key: %w", err)
 	}
 	// The public half first: the private one is what says that there is a key.
-	if err := write(PublicKeyFile(dir), key.Public().String()+"\n", 0o644); err != nil {
+	if err := durable.Replace(PublicKeyFile(dir), []byte(key.Public().String()+"\n"), 0o644, nil); err != nil {
 		return nil, fmt.Errorf("writing the public log key: %w", err)
 	}
-	if err := write(PrivateKeyFile(dir), key.Private()+"\n", 0o600); err != nil {
+	if err := durable.Replace(PrivateKeyFile(dir), []byte(key.Private()+"\n"), 0o600, nil); err != nil {
 		return nil, fmt.Errorf("writing the log key: %w", err)
 	}
 	return key, nil
-}
-
-// write writes a file whole or not at all, synced.
-func write(name, text string, mode fs.FileMode) error {
-	temporary := name + ".new"
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, name); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -19,6 +19,7 @@
 //
 //	pack.json                  what was packed: see [Manifest]
 //	keys/log.pub               the key that verifies the logs
+//	keys/handovers.json        how it came to be that key, where it is not the first
 //	archive/<stream>/*.arc     the messages, as package archive has them
 //	tlog/<stream>/             the log, as package tiles has it
 //
@@ -42,6 +43,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/audit/state"
 	"github.com/aliquot-engine/aliquot/services/audit/tiles"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
 const manifestName = "pack.json"
@@ -95,12 +97,19 @@ func Open(dir string, key keeper.Verifier) (*Pack, error) {
 }
 
 func (p *Pack) open() error {
-	if p.key == nil {
-		key, err := keeper.ReadPublicKey(p.dir)
-		if err != nil {
-			return err
-		}
-		p.key = key
+	var keys *tlog.Succession
+	var err error
+	switch key := p.key.(type) {
+	case nil:
+		keys, err = keeper.Keys(p.dir)
+	case *tlog.PublicKey:
+		keys, err = keeper.Follow(p.dir, key)
+	}
+	if err != nil {
+		return err
+	}
+	if keys != nil {
+		p.key = keys
 	}
 	if err := p.readManifest(); err != nil {
 		return err

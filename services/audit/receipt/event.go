@@ -92,18 +92,19 @@ func (e *Event) String() string {
 }
 
 var (
-	errTwoNames   = errors.New("has a sequence and a name")
-	errTimes      = errors.New("a time is beyond what nanoseconds since 1970 can say")
-	errEpoch      = errors.New("has an epoch and no sequence")
-	errAmends     = errors.New("replaces one event and retracts another")
-	errNoBatch    = errors.New("the message is no batch of events")
-	errRuns       = errors.New("the runs of outcomes are not those that the leaf has the hash of")
-	errNoOutcome  = errors.New("the leaf says nothing of what became of the event")
-	errNoBarrier  = errors.New("the leaf before it is no barrier")
-	errLate       = errors.New("the barrier is not before the event")
-	errNotYet     = errors.New("a decision is shown that was not in effect")
-	errNotCharged = errors.New("a charge is shown for an event that was not accepted")
-	errAttributes = errors.New("the attributes do not ascend by name")
+	errTwoNames    = errors.New("has a sequence and a name")
+	errTimes       = errors.New("a time is beyond what nanoseconds since 1970 can say")
+	errEpoch       = errors.New("has an epoch and no sequence")
+	errAmends      = errors.New("replaces one event and retracts another")
+	errNoBatch     = errors.New("the message is no batch of events")
+	errRuns        = errors.New("the runs of outcomes are not those that the leaf has the hash of")
+	errNoOutcome   = errors.New("the leaf says nothing of what became of the event")
+	errNoBarrier   = errors.New("the leaf before it is no barrier")
+	errBarrierData = errors.New("the barrier shown is not the one in its leaf, or carries no root")
+	errLate        = errors.New("the barrier is not before the event")
+	errNotYet      = errors.New("a decision is shown that was not in effect")
+	errNotCharged  = errors.New("a charge is shown for an event that was not accepted")
+	errAttributes  = errors.New("the attributes do not ascend by name")
 )
 
 // event verifies an event's receipt.
@@ -185,6 +186,9 @@ func (v *verification) charge(e *Event, position uint64) error {
 	case barrier.Position >= position:
 		return errLate
 	}
+	if err := v.rested(e, &barrier); err != nil {
+		return err
+	}
 	priced, err := v.priced(e, barrier.Control)
 	if err != nil {
 		return err
@@ -204,6 +208,32 @@ func (v *verification) charge(e *Event, position uint64) error {
 	if c.Posted != "" {
 		v.state("that journal row %s has the charge in its sum", c.Posted)
 	}
+	return nil
+}
+
+// rested compares the tree of CONTROL with the root that the barrier carries.
+func (v *verification) rested(e *Event, barrier *tlog.UsageLeaf) error {
+	if e.BarrierData == nil {
+		return nil
+	}
+	if sha256.Sum256(e.BarrierData) != barrier.Data {
+		return errBarrierData
+	}
+	var message events.Message
+	if _, err := message.Decode(e.BarrierData, nil); err != nil {
+		return err
+	}
+	if message.Kind != events.Barrier || message.Control != barrier.Control || message.Root == nil {
+		return errBarrierData
+	}
+	carried, err := v.carries(controlLog, message.Control, tlog.Hash(*message.Root))
+	if err == nil && !carried {
+		err = fmt.Errorf("%s: %w", controlLog, errNoTree)
+	}
+	if err != nil {
+		return err
+	}
+	v.prove("the barrier carries the root of CONTROL up to %d, in which these decisions are", message.Control)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 	"github.com/aliquot-engine/aliquot/services/distribute/apportion"
 	"github.com/aliquot-engine/aliquot/services/distribute/payout"
 	"github.com/aliquot-engine/aliquot/services/distribute/register"
@@ -47,10 +48,10 @@ func (v *verification) payout(p *Payout) error {
 	}
 	v.prove("payout %s of %v %s to %s by rail %s was planned by distribution %s of token %s", p.Payout, said.planned.Amount, p.Asset, p.Holder, said.rail, p.Distribution, p.Token)
 	v.prove("distribution %s is declared for period %s at CONTROL %d, resting on LEDGER up to %d and REGISTER up to %d", p.Distribution, declared.Period, at, declared.LedgerSeq, declared.RegisterSeq)
-	var pool money.Amount
+	var pool, inbox money.Amount
 	for _, total := range said.made.Totals {
 		if total.Asset == p.Asset {
-			pool = total.Pool
+			pool, inbox = total.Pool, total.Inbox
 			v.prove("its pool is %v %s: %v in the inbox less a fee of %v, for %d holders of %v units", total.Pool, total.Asset, total.Inbox, total.Fee, said.made.Holders, said.made.Supply)
 		}
 	}
@@ -58,27 +59,62 @@ func (v *verification) payout(p *Payout) error {
 	if p.Share != said.share || p.Amount != said.planned.Amount {
 		return fmt.Errorf("share and payout are %v and %v, not %v and %v", said.share, said.planned.Amount, p.Share, p.Amount)
 	}
+	if err := v.restedOn(&declared); err != nil {
+		return err
+	}
 	if err := v.holding(p, declared, said.made, pool); err != nil {
 		return err
 	}
 	v.state("that the payout was %s when the receipt was made", p.State)
 	v.state("that payout and share differ by what was carried: earlier distributions are not shown")
-	v.state("that the inbox held what it held: the receipts of LEDGER records have that")
+	return v.revenue(p, &declared, inbox)
+}
+
+// restedOn compares the trees shown with the roots that the declaration carries.
+func (v *verification) restedOn(b *events.DistributionDeclared) error {
+	for _, at := range []struct {
+		log      string
+		position uint64
+	}{{controlLog, b.ControlSeq}, {ledgerLog, b.LedgerSeq}, {registerLog, b.RegisterSeq}} {
+		state, ok := events.StateOf(b.RestsOn, at.log)
+		if !ok {
+			continue
+		}
+		if state.Size != at.position {
+			return fmt.Errorf("%s: %w", at.log, errOtherSize)
+		}
+		carried, err := v.carries(at.log, state.Size, tlog.Hash(state.Root))
+		if err == nil && !carried {
+			err = fmt.Errorf("%s: %w", at.log, errNoTree)
+		}
+		if err != nil {
+			return err
+		}
+		v.prove("the declaration carries the root of %s up to %d, and the log goes on from there", at.log, at.position)
+	}
 	return nil
 }
 
 // declaration finds the decision that declares the distribution.
 func (v *verification) declaration(p *Payout) (events.DistributionDeclared, uint64, error) {
-	if len(v.decisions) != 1 {
-		return events.DistributionDeclared{}, 0, errNoDeclaration
+	var declared events.DistributionDeclared
+	at := uint64(0)
+	for i := range v.decisions {
+		d := &v.decisions[i]
+		b, ok := d.decision.Body.(events.DistributionDeclared)
+		if !ok {
+			continue // What the revenue rests on: see revenue.
+		}
+		if at > 0 || b.Distribution != p.Distribution || b.Token != p.Token {
+			return b, 0, errNoDeclaration
+		}
+		v.decided(d)
+		declared, at = b, d.position
 	}
-	d := &v.decisions[0]
-	b, ok := d.decision.Body.(events.DistributionDeclared)
-	if !ok || b.Distribution != p.Distribution || b.Token != p.Token {
-		return b, 0, errNoDeclaration
+	if at == 0 {
+		return declared, 0, errNoDeclaration
 	}
-	v.decided(d)
-	return b, d.position, nil
+	return declared, at, nil
 }
 
 // paid reads the messages of PAYOUT.

@@ -13,8 +13,10 @@
 //     database, no clock.
 //   - Nothing is proved by being said: what [Verdict.Proved] lists follows from
 //     bytes under a signed root; everything else is in [Verdict.Stated].
-//   - One installation: every checkpoint is signed by the same key, and opens
-//     under the origin of its log only.
+//   - One installation: every checkpoint is signed by the trusted key or by one
+//     that handovers lead to, and opens under the origin of its log only.
+//   - What rests on a log is proved in the tree whose root was in the streams
+//     then, where there is one, and that tree in the one signed now.
 //   - Whatever the bytes, [Verify] returns: it never panics, and what it
 //     allocates is bounded by [MaxReceipt] and [MaxData].
 //
@@ -67,6 +69,13 @@ type Receipt struct {
 	ID     string      `json:"id"` // as it was asked for: stated, not proved
 	Logs   []Log       `json:"logs"`
 	Hashes []tlog.Hash `json:"hashes"` // of all paths
+	// Handovers are how the key that signed the logs came to be theirs, as signed
+	// notes, the first one first; none where it is the installation's first key.
+	Handovers []string `json:"handovers,omitempty"`
+	// Trees are earlier states of logs, whose roots stand in what is proved: at
+	// most one a log. Messages that a tree has are proved in it, and the tree in
+	// the checkpoint.
+	Trees []Tree `json:"trees,omitempty"`
 
 	Event  *Event  `json:"event,omitempty"`
 	Record *Record `json:"record,omitempty"`
@@ -84,6 +93,14 @@ type Receipt struct {
 type Log struct {
 	Name       string `json:"name"`       // of the stream, in lower case
 	Checkpoint string `json:"checkpoint"` // a signed note: C2SP tlog-checkpoint
+}
+
+// Tree is a log as it was when something rested on it.
+type Tree struct {
+	Log  string    `json:"log"`
+	Size uint64    `json:"size"`
+	Root tlog.Hash `json:"root"`
+	Path Path      `json:"path"` // that the checkpoint's tree begins with this one
 }
 
 // Path is indexes into the hashes of a receipt.
@@ -127,6 +144,8 @@ type Event struct {
 	// Barrier is the last one before the message: decisions up to the position
 	// that it names were in effect.
 	Barrier *Leaf `json:"barrier,omitempty"`
+	// BarrierData is the barrier itself, where it carries the root of CONTROL.
+	BarrierData []byte `json:"barrier_data,omitempty"`
 
 	Charge *Charge `json:"charge,omitempty"` // none where nothing was charged
 }
@@ -175,6 +194,17 @@ type Payout struct {
 	Share        money.Amount   `json:"share"`
 	State        string         `json:"state"` // when the receipt was made: stated, not proved
 	Evidence     RegisterExtent `json:"register"`
+	// Revenue is what the journal hands over to the token since the distribution
+	// before, where that is short enough to be shown.
+	Revenue *Revenue `json:"revenue,omitempty"`
+}
+
+// Revenue is a piece of LEDGER, of which a receipt has every message, with the
+// cards and the rounds of quotes that its charges name.
+type Revenue struct {
+	First  uint64       `json:"first"` // position in LEDGER
+	Last   uint64       `json:"last"`  // the one that the distribution rests on
+	Amount money.Amount `json:"amount"`
 }
 
 // RegisterExtent says how much of REGISTER a receipt has.

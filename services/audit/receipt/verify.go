@@ -60,7 +60,28 @@ var (
 // is complete also where err says why the receipt proves nothing; then nothing
 // counts as proved.
 func Verify(data []byte, key *tlog.PublicKey, witnesses ...note.Verifier) (Verdict, error) {
-	v := verification{key: key, witnesses: witnesses}
+	return VerifyBy(data, Trust{Keys: []*tlog.PublicKey{key}, Witnesses: witnesses})
+}
+
+// Trust is what a verifier believes.
+type Trust struct {
+	// Keys are of the logs of installations, any of those that their logs were
+	// handed over between. One of them must have signed, or have given its logs
+	// to who signed.
+	Keys []*tlog.PublicKey
+	// Policy says which witnesses must have cosigned every checkpoint; nil: none.
+	// Its logs are not looked at.
+	Policy *tlog.Policy
+	// Witnesses are further keys, whose valid signatures are reported.
+	Witnesses []note.Verifier
+}
+
+// VerifyBy is [Verify] by everything that a verifier may believe.
+func VerifyBy(data []byte, trust Trust) (Verdict, error) {
+	v := verification{trust: trust, witnesses: trust.Witnesses}
+	if trust.Policy != nil {
+		v.witnesses = append(trust.Policy.Verifiers(), v.witnesses...)
+	}
 	err := v.run(data)
 	if err != nil {
 		err = fmt.Errorf("verifying: %w", err)
@@ -73,8 +94,9 @@ func Verify(data []byte, key *tlog.PublicKey, witnesses ...note.Verifier) (Verdi
 
 // verification is one run of Verify.
 type verification struct {
-	key       *tlog.PublicKey
+	trust     Trust
 	witnesses []note.Verifier
+	keys      *tlog.Succession // of the installation that the receipt is of
 	receipt   *Receipt
 	logs      []opened // as in the receipt
 	messages  []shown
@@ -85,7 +107,10 @@ type verification struct {
 type opened struct {
 	tlog.Checkpoint
 	name string
+	tree *Tree // that messages are proved in, where it has them
 	used bool
+	// carried: what is proved has the root of the tree.
+	carried bool
 }
 
 // shown is a message that was found in its log.
@@ -128,6 +153,12 @@ func (v *verification) run(data []byte) error {
 	if err := v.find(); err != nil {
 		return err
 	}
+	if v.trust.Policy != nil {
+		v.prove("every checkpoint is cosigned as the policy wants")
+	}
+	for _, h := range v.keys.Handovers() {
+		v.prove("the logs were handed over by %s to %s at %s, decided by %s", h.Old.Name(), h.New.Name(), stamp(h.At), h.Actor)
+	}
 	members := 0
 	for _, there := range []bool{r.Event != nil, r.Record != nil, r.Payout != nil} {
 		if there {
@@ -155,55 +186,11 @@ func (v *verification) run(data []byte) error {
 		if !l.used {
 			return fmt.Errorf("%s: %w", l.name, errUnused)
 		}
+		if l.tree != nil && !l.carried {
+			return fmt.Errorf("%s: %w", l.name, errNotCarried)
+		}
 	}
 	return nil
-}
-
-// open verifies the checkpoints.
-func (v *verification) open() error {
-	for i := range v.receipt.Logs {
-		l := &v.receipt.Logs[i]
-		if slices.ContainsFunc(v.logs, func(o opened) bool { return o.name == l.Name }) {
-			return fmt.Errorf("%.80q: %w", l.Name, errLogTwice)
-		}
-		checkpoint, signed, err := tlog.OpenCheckpoint([]byte(l.Checkpoint), v.key.Origin(l.Name), v.key, v.witnesses...)
-		if err != nil {
-			return err
-		}
-		v.logs = append(v.logs, opened{Checkpoint: checkpoint, name: l.Name})
-		s := Signed{Origin: checkpoint.Origin, Size: checkpoint.Size, Root: checkpoint.Root}
-		for _, by := range signed.Sigs {
-			name := fmt.Sprintf("%s+%08x", by.Name, by.Hash)
-			if by.Name == v.key.Name() && by.Hash == v.key.KeyHash() {
-				s.By = name
-				continue
-			}
-			s.Witnesses = append(s.Witnesses, name)
-		}
-		v.verdict.Signed = append(v.verdict.Signed, s)
-	}
-	return nil
-}
-
-// includes verifies that the leaf of a position is in a log.
-func (v *verification) includes(log string, position uint64, leaf tlog.Hash, by Path) error {
-	if position == 0 {
-		return errPosition
-	}
-	path, err := v.path(by)
-	if err != nil {
-		return err
-	}
-	for i := range v.logs {
-		if l := &v.logs[i]; l.name == log {
-			l.used = true
-			if tlog.VerifyInclusion(leaf, position-1, l.Size, path, l.Root) != nil {
-				return fmt.Errorf("position %d is not in log %s: %w", position, log, errRoot)
-			}
-			return nil
-		}
-	}
-	return fmt.Errorf("%.80q: %w", log, errNoLog)
 }
 
 func (v *verification) path(indexes Path) ([]tlog.Hash, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/settle"
 	"github.com/aliquot-engine/aliquot/services/settle/posting"
@@ -45,9 +46,14 @@ func (r *replay) settle(ctx context.Context, name string, fresh *store.DB, until
 		return err
 	}
 	defer func() { err = errors.Join(err, identities.Close()) }()
+	// A shadow's decisions are not those that the barriers rest on.
+	var tree settle.Tree
+	if until.control == r.from.Control {
+		tree = new(tlog.StreamTree)
+	}
 	settler := settle.New(settle.Config{
 		Partition: at.Partition, Usage: usage, Control: until.control,
-		Store: store, Cursor: cursor, IDs: identities, Until: at.Usage, Logger: quiet(),
+		Store: store, Cursor: cursor, IDs: identities, Tree: tree, Until: at.Usage, Logger: quiet(),
 	})
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

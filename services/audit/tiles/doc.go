@@ -23,6 +23,8 @@
 // # Files
 //
 //	checkpoint              the signed note of C2SP tlog-checkpoint
+//	cosigned                the last checkpoint that every witness has cosigned
+//	cosigned.some           the last one that at least one has
 //	tile/<L>/<N>            256 hashes of 32 bytes: tile N of level L
 //	tile/<L>/<N>.p/<W>      its first W hashes, while it is not full
 //	tile/entries/<N>        256 leaves, each two bytes of length, big endian, and

@@ -95,3 +95,9 @@ func covered(level int, index, size uint64) (name, bool) {
 	}
 	return name{level, index, int(min(tlog.TileWidth, count-index*tlog.TileWidth))}, true
 }
+
+// TilePath returns where a tile of a log is below it, with slashes, on disk and
+// over HTTP: of a width below [tlog.TileWidth] the partial one.
+func TilePath(level, index uint64, width int) string {
+	return name{int(level), index, width}.String()
+}

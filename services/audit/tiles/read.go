@@ -63,6 +63,40 @@ func (r *Reader) Checkpoint() (tlog.Checkpoint, []byte, error) {
 	return r.last, r.signed, nil
 }
 
+// The files with cosigned checkpoints, which whoever collects cosignatures
+// replaces: the last one that every witness has cosigned, and the last one that
+// at least one has.
+const (
+	CosignedByAll  = "cosigned"
+	CosignedBySome = "cosigned.some"
+)
+
+// Cosigned returns the last checkpoint that witnesses have cosigned, every one of
+// them ([CosignedByAll]) or some ([CosignedBySome]), and its bytes. It is no
+// larger than the published one. Of its signatures the log's own is verified.
+func (r *Reader) Cosigned(by string) (tlog.Checkpoint, []byte, error) {
+	signed, err := os.ReadFile(filepath.Join(r.dir, by))
+	if err != nil {
+		return tlog.Checkpoint{}, nil, fmt.Errorf("reading the cosigned checkpoint of %s: %w", r.origin, err)
+	}
+	c, _, err := tlog.OpenCheckpoint(signed, r.origin, r.key)
+	if err != nil {
+		return tlog.Checkpoint{}, nil, err
+	}
+	return c, signed, nil
+}
+
+// witnessed returns the cosigned checkpoint of the largest tree; false where
+// there is none.
+func (r *Reader) witnessed() (best tlog.Checkpoint, signed []byte, ok bool) {
+	for _, by := range []string{CosignedBySome, CosignedByAll} {
+		if c, s, err := r.Cosigned(by); err == nil && (!ok || c.Size >= best.Size) {
+			best, signed, ok = c, s, true
+		}
+	}
+	return best, signed, ok
+}
+
 // Tile is a [tlog.TileReader]: it returns the first width hashes of a tile.
 func (r *Reader) Tile(level, index uint64, width int) ([]byte, error) {
 	data, err := r.read(name{int(level), index, width})

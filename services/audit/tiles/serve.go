@@ -6,7 +6,9 @@ import (
 )
 
 // Handler serves the published log as C2SP tlog-tiles has it, below the path
-// that the caller strips: GET and HEAD of checkpoint and tile/…, public. Only
+// that the caller strips: GET and HEAD of checkpoint and tile/…, public. The
+// checkpoint has the cosignatures that there are of it; cosigned, which is ours,
+// is the last one that has any. Only
 // what the published checkpoint covers is served, as it never changes again and
 // may be kept for ever; the checkpoint may not.
 func (r *Reader) Handler() http.Handler { return http.HandlerFunc(r.serve) }
@@ -29,7 +31,15 @@ func (r *Reader) serve(w http.ResponseWriter, request *http.Request) {
 	// A page of another origin may verify: nothing here is secret.
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if path == checkpointName {
+	if path == checkpointName || path == CosignedByAll {
+		cosigned, with, ok := r.witnessed()
+		switch {
+		case path == CosignedByAll && !ok:
+			http.NotFound(w, request)
+			return
+		case path == CosignedByAll, ok && cosigned.Size == c.Size && cosigned.Root == c.Root:
+			signed = with
+		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-cache")
 		_, _ = w.Write(signed) // A client that went away.

@@ -22,10 +22,12 @@ var (
 	errOrigin    = errors.New("the origin is empty or has control characters")
 	errSize      = errors.New("the size is not a decimal without leading zeros")
 	errOther     = errors.New("of another log")
-	errUnsigned  = errors.New("not signed by the log's key")
 	errOverlong  = errors.New("longer than a checkpoint can be")
 	errExtension = errors.New("an empty extension line")
 )
+
+// ErrUnsigned means that a checkpoint has no signature of the log's key.
+var ErrUnsigned = errors.New("not signed by the log's key")
 
 // maxCheckpoint is the length of the longest signed checkpoint that is read,
 // bytes: room for about a hundred cosignatures, which is all that a note may
@@ -104,7 +106,7 @@ func OpenCheckpoint(signed []byte, origin string, log note.Verifier, others ...n
 	opened, err := note.Open(signed, note.VerifierList(known...))
 	var unverified *note.UnverifiedNoteError
 	if errors.As(err, &unverified) {
-		err = errUnsigned
+		err = ErrUnsigned
 	}
 	if err != nil {
 		return Checkpoint{}, nil, fmt.Errorf("opening a checkpoint of %s: %w", origin, err)
@@ -114,7 +116,7 @@ func OpenCheckpoint(signed []byte, origin string, log note.Verifier, others ...n
 		own = own || s.Name == log.Name() && s.Hash == log.KeyHash()
 	}
 	if !own {
-		return Checkpoint{}, nil, fmt.Errorf("opening a checkpoint of %s: %w", origin, errUnsigned)
+		return Checkpoint{}, nil, fmt.Errorf("opening a checkpoint of %s: %w", origin, ErrUnsigned)
 	}
 	c, err := ParseCheckpoint(opened.Text)
 	if err != nil {

@@ -37,6 +37,28 @@ func NewCosigner(name string, seed [ed25519.SeedSize]byte, time uint64) (*Cosign
 	return c, nil
 }
 
+// ParseCosigner reads the private key of a witness, as a note signer key with
+// any name, and returns its name and its seed for [NewCosigner].
+func ParseCosigner(text string) (name string, seed [ed25519.SeedSize]byte, err error) {
+	text = strings.TrimSuffix(text, "\n")
+	signer, err := note.NewSigner(text)
+	if err != nil {
+		return "", seed, fmt.Errorf("parsing a witness's own key: %w", err)
+	}
+	parts := strings.SplitN(text, "+", 5) // PRIVATE+KEY+name+hash+base64
+	data, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(data) != 1+ed25519.SeedSize {
+		return "", seed, fmt.Errorf("parsing a witness's own key: %w", errCosignatureKey)
+	}
+	return signer.Name(), [ed25519.SeedSize]byte(data[1:]), nil
+}
+
+// CosignerText is what [ParseCosigner] reads. It is a secret.
+func CosignerText(name string, seed [ed25519.SeedSize]byte) string {
+	public := ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey)
+	return privateText(name, keyHash(name, algEd25519, public), seed)
+}
+
 // Name is note.Signer's.
 func (c *Cosigner) Name() string { return c.name }
 

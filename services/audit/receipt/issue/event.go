@@ -129,6 +129,9 @@ func (m *maker) charge(e *receipt.Event, u *events.Usage, log *opened, position 
 		return nil
 	}
 	slices.Sort(from)
+	if err := m.carried(e, barrier, control); err != nil {
+		return err
+	}
 	for _, position := range slices.Compact(from) {
 		if err := m.showAt(controlLog, m.Control, position); err != nil {
 			return err
@@ -156,6 +159,25 @@ func (m *maker) barrier(name string, log *opened, position uint64) (*receipt.Lea
 	}
 	path, err := m.prove(name, found.Position)
 	return &receipt.Leaf{Bytes: slices.Clone(leaf), Path: path}, found.Control, err
+}
+
+// carried shows the barrier itself, where it carries the root of CONTROL, and
+// makes the decisions be proved under that root.
+func (m *maker) carried(e *receipt.Event, barrier *receipt.Leaf, control uint64) error {
+	leaf, err := tlog.DecodeUsageLeaf(barrier.Bytes)
+	if err != nil {
+		return err
+	}
+	raw, err := m.Usage.Get(m.ctx, leaf.Position)
+	if err != nil {
+		return err
+	}
+	var message events.Message
+	if _, err := message.Decode(raw.Data, nil); err != nil || message.Root == nil {
+		return err
+	}
+	e.BarrierData = raw.Data
+	return m.rest(events.LogState{Log: controlLog, Size: control, Root: *message.Root})
 }
 
 // world is what is declared as of a position of CONTROL, and where.

@@ -21,6 +21,7 @@ import (
 	"slices"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 	"github.com/aliquot-engine/aliquot/services/audit/receipt"
 	"github.com/aliquot-engine/aliquot/services/audit/tiles"
@@ -32,6 +33,7 @@ type Sources struct {
 	explain.Sources
 	Register, Payout *eventlog.Stream
 	Key              *tlog.PublicKey // of the logs
+	Handovers        [][]byte        // that led to the key
 	// Log opens the log of a stream, named in lower case.
 	Log func(name string) (*tiles.Reader, error)
 }
@@ -52,10 +54,28 @@ func Issue(ctx context.Context, from Sources, id string) (*receipt.Receipt, erro
 	if err != nil {
 		return nil, fmt.Errorf("making a receipt: %w", err)
 	}
-	m := maker{
-		Sources: from, ctx: ctx, data: map[spot][]byte{}, logs: map[string]*opened{}, index: map[tlog.Hash]int{},
-		made: &receipt.Receipt{Format: receipt.Format, ID: id},
+	// What every witness has cosigned proves the most, and lags behind.
+	var made *receipt.Receipt
+	for _, by := range [][]string{{tiles.CosignedByAll, tiles.CosignedBySome}, {tiles.CosignedBySome}, nil} {
+		m := maker{
+			Sources: from, ctx: ctx, by: by, data: map[spot][]byte{}, logs: map[string]*opened{}, index: map[tlog.Hash]int{},
+			trees: map[string]events.LogState{}, made: &receipt.Receipt{Format: receipt.Format, ID: id},
+		}
+		if made, err = m.make(place); !errors.Is(err, ErrEarly) {
+			break
+		}
 	}
+	if err != nil {
+		return nil, fmt.Errorf("making the receipt of %q: %w", id, err)
+	}
+	return made, nil
+}
+
+func (m *maker) make(place explain.Place) (*receipt.Receipt, error) {
+	for _, note := range m.Handovers {
+		m.made.Handovers = append(m.made.Handovers, string(note))
+	}
+	var err error
 	switch {
 	case place.Event != nil:
 		err = m.event(place.Event)
@@ -69,10 +89,7 @@ func Issue(ctx context.Context, from Sources, id string) (*receipt.Receipt, erro
 	if err == nil {
 		err = m.finish()
 	}
-	if err != nil {
-		return nil, fmt.Errorf("making the receipt of %q: %w", id, err)
-	}
-	return m.made, nil
+	return m.made, err
 }
 
 // maker makes one receipt.
@@ -83,6 +100,8 @@ type maker struct {
 	data  map[spot][]byte // of the receipt's messages
 	logs  map[string]*opened
 	index map[tlog.Hash]int // of the receipt's hashes
+	by    []string          // which cosigned checkpoints are wanted, the first one that there is
+	trees map[string]events.LogState
 }
 
 // spot is where a message is.
@@ -107,8 +126,15 @@ func (m *maker) open(name string) (*opened, error) {
 		return nil, err
 	}
 	l := &opened{Reader: reader}
-	if l.Checkpoint, l.signed, err = reader.Checkpoint(); err != nil {
-		return nil, err
+	for _, by := range m.by { // A log that has none of these is as it is published.
+		if l.Checkpoint, l.signed, err = reader.Cosigned(by); err == nil {
+			break
+		}
+	}
+	if l.signed == nil {
+		if l.Checkpoint, l.signed, err = reader.Checkpoint(); err != nil {
+			return nil, err
+		}
 	}
 	m.logs[name] = l
 	m.made.Logs = append(m.made.Logs, receipt.Log{Name: name, Checkpoint: string(l.signed)})
@@ -124,11 +150,34 @@ func (m *maker) prove(log string, position uint64) (receipt.Path, error) {
 	if position > l.Size {
 		return nil, fmt.Errorf("position %d of %s: %w", position, log, ErrEarly)
 	}
-	hashes, err := tlog.InclusionProof(l.Size, position-1, l.Tile)
+	size := l.Size
+	if t, ok := m.trees[log]; ok && position <= t.Size {
+		size = t.Size
+	}
+	hashes, err := tlog.InclusionProof(size, position-1, l.Tile)
 	if err != nil {
 		return nil, err
 	}
 	return m.path(hashes), nil
+}
+
+// rest proves the log as it was when something that is shown rested on it, and
+// makes what follows be proved in it. The log may be behind by its cosignatures.
+func (m *maker) rest(state events.LogState) error {
+	l, err := m.open(state.Log)
+	if err != nil {
+		return err
+	}
+	if state.Size > l.Size {
+		return fmt.Errorf("position %d of %s: %w", state.Size, state.Log, ErrEarly)
+	}
+	hashes, err := tlog.ConsistencyProof(state.Size, l.Size, l.Tile)
+	if err != nil {
+		return err
+	}
+	m.trees[state.Log] = state
+	m.made.Trees = append(m.made.Trees, receipt.Tree{Log: state.Log, Size: state.Size, Root: tlog.Hash(state.Root), Path: m.path(hashes)})
+	return nil
 }
 
 // path keeps hashes once.

@@ -184,12 +184,7 @@ func reprove(t *testing.T, k kept, r *receipt.Receipt) {
 		}
 		r.Logs[i].Checkpoint, size[r.Logs[i].Name] = string(signed), c.Size
 	}
-	path := func(name string, position uint64) receipt.Path {
-		log, err := k.open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hashes, err := tlog.InclusionProof(size[name], position-1, log.Tile)
+	keep := func(hashes []tlog.Hash, err error) receipt.Path {
 		if err != nil {
 			return nil // the other log is shorter
 		}
@@ -199,6 +194,30 @@ func reprove(t *testing.T, k kept, r *receipt.Receipt) {
 			r.Hashes = append(r.Hashes, h)
 		}
 		return list
+	}
+	trees := map[string]uint64{}
+	for i := range r.Trees {
+		tree := &r.Trees[i]
+		trees[tree.Log] = tree.Size
+		log, err := k.open(tree.Log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree.Path = keep(tlog.ConsistencyProof(tree.Size, size[tree.Log], log.Tile))
+		if root, err := tlog.RootOf(tree.Size, log.Tile); err == nil {
+			tree.Root = root
+		}
+	}
+	path := func(name string, position uint64) receipt.Path {
+		log, err := k.open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := size[name]
+		if position <= trees[name] {
+			in = trees[name]
+		}
+		return keep(tlog.InclusionProof(in, position-1, log.Tile))
 	}
 	for i := range r.Messages {
 		r.Messages[i].Path = path(r.Messages[i].Log, r.Messages[i].Position)

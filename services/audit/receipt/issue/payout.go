@@ -24,7 +24,7 @@ func (m *maker) payout(p *explain.Payout) error {
 		Payout: p.ID, Distribution: d.ID, Token: d.Token, Holder: p.Holder, Asset: p.Asset, Amount: p.Amount,
 		Units: p.Share.Units, Share: p.Share.Amount, State: string(p.State),
 	}
-	if err := m.showAt(controlLog, m.Control, d.Control); err != nil {
+	if err := m.declared(d.Control); err != nil {
 		return err
 	}
 	planned := false
@@ -39,7 +39,31 @@ func (m *maker) payout(p *explain.Payout) error {
 	if err != nil {
 		return err
 	}
+	if err := m.revenue(p); err != nil {
+		return err
+	}
 	return m.register(p)
+}
+
+// declared shows the declaration at a position, and has what it rests on proved
+// under the roots that it carries.
+func (m *maker) declared(position uint64) error {
+	message, err := m.Control.Get(m.ctx, position)
+	if err != nil {
+		return err
+	}
+	decision, err := events.DecodeDecision(message.Data)
+	if err != nil {
+		return err
+	}
+	if b, ok := decision.Body.(events.DistributionDeclared); ok {
+		for _, state := range b.RestsOn {
+			if err := m.rest(state); err != nil {
+				return err
+			}
+		}
+	}
+	return m.show(controlLog, message)
 }
 
 // concerns reports whether a message of PAYOUT is evidence of a payout, and

@@ -20,21 +20,30 @@ var ErrNotVerified = errors.New("the receipt is not verified")
 
 var errLong = fmt.Errorf("longer than %d bytes", receipt.MaxReceipt)
 
-// Run verifies the receipt in a file ("-" is in) and writes the verdict to out,
-// as text or as JSON. Key is a public log key, or the name of a file with one.
-// The error is [ErrNotVerified] where a verdict was written that is no, and
-// otherwise says what could not be read.
-func Run(file, key string, asJSON bool, in io.Reader, out io.Writer) error {
-	public, err := Key(key)
+var errNobody = errors.New("nobody is trusted: give the key of the logs, or a policy with a log line")
+
+// Request is what to verify, and by what.
+type Request struct {
+	File   string // the receipt; "-" is standard input
+	Key    string // a public log key, or the name of a file with one; empty: those of the policy
+	Policy string // the name of a file in the format of C2SP tlog-policy; empty: no witness is wanted
+	JSON   bool   // the verdict as JSON, not as text
+}
+
+// Run verifies a receipt and writes the verdict to out. The error is
+// [ErrNotVerified] where a verdict was written that is no, and otherwise says
+// what could not be read.
+func Run(q Request, in io.Reader, out io.Writer) error {
+	trust, err := q.trust()
 	if err != nil {
 		return err
 	}
-	data, err := read(file, in)
+	data, err := read(q.File, in)
 	if err != nil {
 		return fmt.Errorf("reading the receipt: %w", err)
 	}
-	verdict, failed := receipt.Verify(data, public)
-	if asJSON {
+	verdict, failed := receipt.VerifyBy(data, trust)
+	if q.JSON {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
 		err = encoder.Encode(verdict)
@@ -48,6 +57,48 @@ func Run(file, key string, asJSON bool, in io.Reader, out io.Writer) error {
 		return ErrNotVerified
 	}
 	return nil
+}
+
+// trust is what the request says to believe. A key that is given stands for the
+// log lines of the policy.
+func (q *Request) trust() (trust receipt.Trust, err error) {
+	if q.Policy != "" {
+		if trust.Policy, err = Policy(q.Policy); err != nil {
+			return trust, err
+		}
+		for _, l := range trust.Policy.Logs {
+			trust.Keys = append(trust.Keys, l.Key)
+		}
+	}
+	if q.Key != "" {
+		key, err := Key(q.Key)
+		if err != nil {
+			return trust, err
+		}
+		trust.Keys = []*tlog.PublicKey{key}
+	}
+	if len(trust.Keys) == 0 {
+		return trust, errNobody
+	}
+	return trust, nil
+}
+
+// Policy reads a policy from a file.
+func Policy(file string) (*tlog.Policy, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the policy: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	text, err := io.ReadAll(io.LimitReader(f, tlog.MaxPolicy+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the policy: %w", err)
+	}
+	policy, err := tlog.ParsePolicy(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return policy, nil
 }
 
 // Key reads a public log key, or the file that holds it.
