@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -62,5 +63,34 @@ func TestWhatFollowsDamageIsFound(t *testing.T) {
 		case err != nil || m.Position != p || !m.Intact():
 			t.Errorf("position %d: %+v, %v", p, m, err)
 		}
+	}
+}
+
+// Fails when a copy has a position more or less than was asked for.
+func TestACopyOfTheFilesEndsWhereItShould(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, opened(t, dir, 0), 1, 2345)
+	for _, last := range []uint64{0, 1, 999, 1000, 1001, 2000, 2344, 2345} {
+		files, err := Files(dir, stream, last)
+		if err != nil || len(files) != int((last+PerFile-1)/PerFile) {
+			t.Fatalf("up to %d: %v, %v", last, files, err)
+		}
+		copied := t.TempDir()
+		for _, f := range files {
+			data, err := os.ReadFile(filepath.Join(dir, f.Name))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(copied, f.Name), data[:f.Bytes], 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if have, faults := read(t, copied, 1, 0); len(have) != int(last) || len(faults) > 0 {
+			t.Errorf("up to %d: %d messages, faults %v", last, len(have), faults)
+		}
+	}
+	var fault *Fault
+	if _, err := Files(dir, stream, 3001); !errors.As(err, &fault) || fault.First != 3001 {
+		t.Errorf("beyond the end: %v", err)
 	}
 }
