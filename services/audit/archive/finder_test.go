@@ -94,3 +94,31 @@ func TestACopyOfTheFilesEndsWhereItShould(t *testing.T) {
 		t.Errorf("beyond the end: %v", err)
 	}
 }
+
+// Whatever the bytes of a file, a position is the message that was written or a
+// fault that names it.
+func FuzzFinder(f *testing.F) {
+	whole := f.TempDir()
+	fill(f, opened(f, whole, 0), 1, 12)
+	data, err := os.ReadFile(fileName(whole, 1))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data, uint8(3))
+	f.Add(data[:len(data)-5], uint8(12))
+	f.Add(append(bytes.Clone(data[:60]), data[30:]...), uint8(2))
+	f.Fuzz(func(t *testing.T, data []byte, position uint8) {
+		dir := t.TempDir()
+		if err := os.WriteFile(fileName(dir, 1), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := NewFinder(dir, stream).Get(uint64(position))
+		var fault *Fault
+		switch {
+		case err == nil && m.Position != uint64(position):
+			t.Errorf("position %d is %+v", position, m)
+		case err != nil && (!errors.As(err, &fault) || position > 0 && fault.First != uint64(position)):
+			t.Errorf("position %d: %v", position, err)
+		}
+	})
+}

@@ -23,7 +23,7 @@ const (
 // that is there. Anything else in it is an error: links, devices, paths that lead
 // elsewhere, a file twice, an end that is cut off.
 func Unpack(in io.Reader, dir string) error {
-	to := folder(dir)
+	to := folder{dir: dir}
 	r := tar.NewReader(bufio.NewReaderSize(in, 1<<20))
 	for n := 0; ; n++ {
 		h, err := r.Next()
