@@ -53,7 +53,7 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	allowed := who.scope == scopeOperator ||
-		who.scope == scopeAuditor && (ctx.Method() == http.MethodGet || ctx.Operation().OperationID == "replay") ||
+		who.scope == scopeAuditor && (ctx.Method() == http.MethodGet || ctx.Operation().OperationID == "replay" || ctx.Operation().OperationID == "shadow") ||
 		who.scope == scopeProvider && ctx.Operation().OperationID == "provider-statement" && ctx.Param("id") == string(who.provider)
 	if !allowed {
 		_ = huma.WriteErr(s.api, ctx, http.StatusForbidden, "the key's scope, "+who.scope+", does not reach here")

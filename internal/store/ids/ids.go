@@ -53,8 +53,9 @@ var meta = []byte("meta")
 // Store is an open index. Its methods may be called from any goroutine; those
 // that write, from one at a time each.
 type Store struct {
-	db    *pebble.DB
-	bound []byte // what the watermark is of
+	db      *pebble.DB
+	scratch bool   // nothing is synced
+	bound   []byte // what the watermark is of
 
 	mu      sync.RWMutex // guards what is below
 	filter  filter
@@ -64,7 +65,9 @@ type Store struct {
 
 // Open opens or creates the index in a folder. It fails where another process
 // has the folder.
-func Open(dir string) (*Store, error) {
+func Open(dir string) (*Store, error) { return open(dir, false) }
+
+func open(dir string, scratch bool) (*Store, error) {
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
 	options := &pebble.Options{
@@ -73,6 +76,7 @@ func Open(dir string) (*Store, error) {
 		MaxOpenFiles:       256,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             silent{},
+		DisableWAL:         scratch,
 	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(bitsPerKey)
@@ -83,6 +87,25 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("opening the index of identities in %s: %w", dir, err)
 	}
 	return &Store{db: db, recent: make(map[[16]byte]settlement.Identity)}, nil
+}
+
+// OpenScratch is Open for an index that nobody needs after the process: it has no
+// log, and nothing is synced.
+func OpenScratch(dir string) (*Store, error) {
+	s, err := open(dir, true)
+	if err != nil {
+		return nil, err
+	}
+	s.scratch = true
+	return s, nil
+}
+
+// durably is how what counts is written.
+func (s *Store) durably() *pebble.WriteOptions {
+	if s.scratch {
+		return pebble.NoSync
+	}
+	return pebble.Sync
 }
 
 // silent drops what Pebble says in passing; its errors are returned anyway.
@@ -121,10 +144,10 @@ func (s *Store) Bind(ctx context.Context, stream string, created int64) (waterma
 	}
 	// No key sorts after 17 bytes of 0xff.
 	end := bytes.Repeat([]byte{0xff}, 17)
-	if err := s.db.DeleteRange([]byte{0}, end, pebble.Sync); err != nil {
+	if err := s.db.DeleteRange([]byte{0}, end, s.durably()); err != nil {
 		return 0, fmt.Errorf("emptying the index of another stream's identities: %w", err)
 	}
-	if err := s.db.Set(meta, s.watermark(0), pebble.Sync); err != nil {
+	if err := s.db.Set(meta, s.watermark(0), s.durably()); err != nil {
 		return 0, fmt.Errorf("setting the watermark of the identities: %w", err)
 	}
 	return 0, nil
@@ -187,7 +210,7 @@ func (s *Store) Sync(position uint64) error {
 	if err := batch.Set(meta, s.watermark(position), nil); err != nil {
 		return fmt.Errorf("syncing identities: %w", err)
 	}
-	options := pebble.Sync
+	options := s.durably()
 	if len(keys) == 0 {
 		options = pebble.NoSync // A watermark that is lost is only too low.
 	}

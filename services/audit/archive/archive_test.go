@@ -256,6 +256,78 @@ func TestAMissingFileIsAGap(t *testing.T) {
 	}
 }
 
+// Fails when what follows damage is looked for in one stretch of the file only,
+// or a gap takes the record behind it along.
+func TestWhatFollowsLongDamageIsRead(t *testing.T) {
+	dir := t.TempDir()
+	big := func(position uint64) Message {
+		m := message(position)
+		m.Data = bytes.Repeat([]byte{byte(position)}, 1<<20)
+		m.SHA256 = sha256.Sum256(m.Data)
+		return m
+	}
+	a := opened(t, dir, 0)
+	for p := uint64(1); p <= 14; p++ {
+		if err := a.Append(big(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	places, data := placesOf(t, dir)
+	for _, i := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10} {
+		data[places[i]+20] ^= 1
+	}
+	without := append(bytes.Clone(data[:places[11]]), data[places[12]:]...) // and the twelfth is cut out
+	if err := os.WriteFile(fileName(dir, 1), without, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Read(dir, stream, 1, 14)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var have []uint64
+	var faults []string
+	for {
+		m, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if fault := (*Fault)(nil); errors.As(err, &fault) {
+			faults = append(faults, fmt.Sprintf("%d-%d", fault.First, fault.Last))
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		have = append(have, m.Position)
+	}
+	if fmt.Sprint(have, faults) != "[1 13 14] [2-12]" {
+		t.Errorf("%v %v", have, faults)
+	}
+}
+
+// placesOf is where the records of the first file begin, and its bytes.
+func placesOf(t *testing.T, dir string) ([]int64, []byte) {
+	t.Helper()
+	file, err := os.Open(fileName(dir, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	places, err := NewFinder(dir, stream).index(file, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return places, data
+}
+
 func FuzzReader(f *testing.F) {
 	dir := f.TempDir()
 	fill(f, opened(f, dir, 0), 1, 12)

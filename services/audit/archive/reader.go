@@ -190,16 +190,20 @@ func Last(dir, stream string) (uint64, error) {
 	}
 }
 
+// searched is how much is searched at a time for what follows damage: a whole
+// record fits behind each of its bytes.
+const searched = maxBody + headBytes
+
 // scanner reads one file's records.
 type scanner struct {
-	in     *bufio.Reader
+	from   io.ReadSeeker
+	in     *bufio.Reader // of from
 	file   string
 	stream string
 	last   uint64 // position of the record before
 	end    uint64 // last position of the file
 	offset int64  // behind the record before
-	left   []byte // what follows damage, searched for the next record
-	lost   bool
+	lost   bool   // nothing whole follows
 }
 
 // scan reads a file's head.
@@ -211,7 +215,7 @@ func scan(f io.ReadSeeker, stream string, first uint64) (*scanner, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	s := &scanner{in: bufio.NewReaderSize(f, bufferSize), file: name, stream: stream, last: first - 1, end: first + PerFile - 1}
+	s := &scanner{from: f, in: bufio.NewReaderSize(f, bufferSize), file: name, stream: stream, last: first - 1, end: first + PerFile - 1}
 	want := head(stream, first)
 	have := make([]byte, len(want))
 	if _, err := io.ReadFull(s.in, have); err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
@@ -228,99 +232,96 @@ func scan(f io.ReadSeeker, stream string, first uint64) (*scanner, error) {
 // next record that can; the record follows at the next call.
 func (s *scanner) next() (Message, error) {
 	if s.lost {
-		return s.search()
+		return Message{}, io.EOF
 	}
 	var h [headBytes]byte
-	switch n, err := io.ReadFull(s.in, h[:]); {
+	switch _, err := io.ReadFull(s.in, h[:]); {
 	case err == io.EOF:
 		return Message{}, io.EOF
 	case err == io.ErrUnexpectedEOF:
-		return s.damaged(h[:n], "record is cut off")
+		return s.damaged("record is cut off")
 	case err != nil:
 		return Message{}, err
 	}
 	size := binary.LittleEndian.Uint32(h[:])
 	if size > maxBody {
-		return s.damaged(h[:], "record's length is damaged")
+		return s.damaged("record's length is damaged")
 	}
 	body := make([]byte, size)
-	switch n, err := io.ReadFull(s.in, body); {
+	switch _, err := io.ReadFull(s.in, body); {
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
-		return s.damaged(append(h[:], body[:n]...), "record is cut off")
+		return s.damaged("record is cut off")
 	case err != nil:
 		return Message{}, err
 	}
 	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(h[4:]) {
-		return s.damaged(append(h[:], body...), "record does not have its checksum")
+		return s.damaged("record does not have its checksum")
 	}
 	m, err := decode(body)
 	if err != nil {
-		return s.damaged(append(h[:], body...), err.Error())
+		return s.damaged(err.Error())
 	}
 	if m.Position != s.last+1 {
-		return s.damaged(append(h[:], body...), fmt.Sprintf("position %d follows %d", m.Position, s.last))
+		return s.damaged(fmt.Sprintf("position %d follows %d", m.Position, s.last))
 	}
 	s.last, s.offset = m.Position, s.offset+headBytes+int64(size)
 	return m, nil
 }
 
-// damaged keeps what was read and the rest of the file, and finds the next
-// whole record in it.
-func (s *scanner) damaged(read []byte, problem string) (Message, error) {
-	rest, err := io.ReadAll(s.in)
-	if err != nil {
-		return Message{}, err
-	}
-	s.left, s.lost = slices.Concat(read, rest), true
+// damaged finds the next whole record behind the one before, and goes on there.
+func (s *scanner) damaged(problem string) (Message, error) {
 	fault := &Fault{Stream: s.stream, First: s.last + 1, File: s.file, Problem: problem}
-	for skip := 1; skip+headBytes < len(s.left); skip++ {
-		m, _, ok := record(s.left[skip:])
-		if !ok || m.Position <= s.last || m.Position > s.end {
-			continue
+	for base := s.offset; ; base += searched {
+		if _, err := s.from.Seek(base, io.SeekStart); err != nil {
+			return Message{}, err
 		}
-		s.left = s.left[skip:]
-		s.offset += int64(skip)
-		fault.Last = max(m.Position-1, fault.First)
-		s.last = m.Position - 1
-		return Message{}, fault
+		window, err := io.ReadAll(io.LimitReader(s.from, 2*searched))
+		if err != nil {
+			return Message{}, err
+		}
+		for skip := 0; skip < min(len(window), searched); skip++ {
+			m, ok := record(window[skip:])
+			if !ok || m.Position <= s.last || m.Position > s.end {
+				continue
+			}
+			s.offset = base + int64(skip)
+			if _, err := s.from.Seek(s.offset, io.SeekStart); err != nil {
+				return Message{}, err
+			}
+			s.in.Reset(s.from)
+			fault.Last = max(m.Position-1, fault.First)
+			s.last = m.Position - 1
+			return Message{}, fault
+		}
+		if len(window) < 2*searched {
+			break
+		}
 	}
 	// Nothing follows: how many positions are meant cannot be known.
 	fault.Last = fault.First
-	s.left = nil
+	s.lost = true
 	return Message{}, fault
 }
 
-// search returns what follows damage.
-func (s *scanner) search() (Message, error) {
-	m, size, ok := record(s.left)
-	if !ok {
-		return Message{}, io.EOF
-	}
-	s.in = bufio.NewReaderSize(bytes.NewReader(s.left[size:]), bufferSize)
-	s.left, s.lost = nil, false
-	s.last, s.offset = m.Position, s.offset+int64(size)
-	return m, nil
-}
-
 // record reads one whole record at the beginning of b.
-func record(b []byte) (m Message, size int, ok bool) {
+func record(b []byte) (m Message, ok bool) {
 	if len(b) < headBytes {
-		return m, 0, false
+		return m, false
 	}
 	n := binary.LittleEndian.Uint32(b)
 	if n < 36 || n > maxBody || int(n) > len(b)-headBytes {
-		return m, 0, false
+		return m, false
 	}
 	body := b[headBytes : headBytes+int(n)]
 	// The position is looked at first: checksums at every offset would cost hours.
 	if position, used := binary.Uvarint(body); used <= 0 || position == 0 || position > 1<<62 {
-		return m, 0, false
+		return m, false
 	}
 	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(b[4:]) {
-		return m, 0, false
+		return m, false
 	}
 	m, err := decode(body)
-	return m, headBytes + int(n), err == nil
+	return m, err == nil
 }
 
 // decode reads a body whose checksum holds; its data aliases the body.

@@ -48,6 +48,7 @@ func TestNothingIsUnpackedElsewhere(t *testing.T) {
 		{"a private key", tarOf(t, tar.Header{Name: "keys/log.key"}), false},
 		{"a link", tarOf(t, tar.Header{Name: "archive/link", Typeflag: tar.TypeSymlink, Linkname: "/etc"}), false},
 		{"a folder", tarOf(t, tar.Header{Name: "archive/", Typeflag: tar.TypeDir}), false},
+		{"a file that may have holes", tarOf(t, tar.Header{Name: "archive/control/000000000001.arc", PAXRecords: map[string]string{"ALIQUOT.holes": "1"}}), false},
 		{"a file twice", tarOf(t, good, good), false},
 		{"a long name", tarOf(t, tar.Header{Name: "tlog/" + strings.Repeat("a", 300)}), false},
 		{"an end that is cut off", tarOf(t, good)[:530], false},

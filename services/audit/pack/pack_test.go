@@ -3,7 +3,9 @@ package pack_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/services/audit/archive"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/audit/pack"
@@ -164,6 +167,33 @@ func flip(t *testing.T, dir, pattern string, at int) {
 	}
 }
 
+// forge writes the archive of decisions anew, with the first one edited and
+// everything that an archive says of itself right.
+func forge(t *testing.T, dir string, edit func(*archive.Message)) {
+	t.Helper()
+	dir = filepath.Join(dir, "archive", "control")
+	r, err := archive.Read(dir, "CONTROL", 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	err = archive.Rewrite(dir, "CONTROL", 1, t.TempDir(), func() (archive.Message, error) {
+		m, err := r.Next()
+		if err == nil && m.Position == 1 {
+			before := fmt.Sprint(m)
+			edit(&m)
+			m.SHA256 = sha256.Sum256(m.Data)
+			if fmt.Sprint(m) == before {
+				t.Fatal("nothing is edited")
+			}
+		}
+		return m, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Fails where a message is handed out before it was compared, or an end that is
 // missing is taken for the end.
 func TestWhatIsMissingOrAlteredInAPackIsNamed(t *testing.T) {
@@ -206,6 +236,12 @@ func TestWhatIsMissingOrAlteredInAPackIsNamed(t *testing.T) {
 		{"a bit of a tile", func(t *testing.T, dir string) { flip(t, dir, "tlog/control/tile/0/000.p/*", 40) }, "CONTROL", keeper.SideLog, true},
 		{"a bit of a bundle of leaves", func(t *testing.T, dir string) { flip(t, dir, "tlog/usage-0-0/tile/entries/000.p/*", 12) }, "USAGE-0-0", keeper.SideLog, true},
 		{"a bit of a checkpoint", func(t *testing.T, dir string) { flip(t, dir, "tlog/payout/checkpoint", -4) }, "PAYOUT", keeper.SideLog, true},
+		{"a decision that somebody has written anew", func(t *testing.T, dir string) {
+			forge(t, dir, func(m *archive.Message) { m.Data = bytes.Replace(m.Data, []byte("acme"), []byte("evil"), 1) })
+		}, "CONTROL", keeper.SideArchive, false},
+		{"a subject that somebody has written anew", func(t *testing.T, dir string) {
+			forge(t, dir, func(m *archive.Message) { m.Subject = "control.Other" })
+		}, "CONTROL", keeper.SideArchive, false},
 		{"another stream's archive", func(t *testing.T, dir string) {
 			remove(t, dir, "archive/payout")
 			if err := os.Rename(filepath.Join(dir, "archive/ledger"), filepath.Join(dir, "archive/payout")); err != nil {

@@ -15,15 +15,17 @@ const (
 	// maxFiles bounds what a tar file can make its reader create: a thousand
 	// million messages of usage have five million files.
 	maxFiles = 20_000_000
+	// maxSize is the largest file of a pack: an archive of 1,000 messages.
+	maxSize = 8 << 30
 	// maxName is the longest path of a file in a pack.
-	maxName = 256
+	maxName = 100
 )
 
 // Unpack writes the files of a tar file, as [Write] makes them, below a folder
 // that is there. Anything else in it is an error: links, devices, paths that lead
 // elsewhere, a file twice, an end that is cut off.
 func Unpack(in io.Reader, dir string) error {
-	to := folder(dir)
+	to := folder{dir: dir}
 	r := tar.NewReader(bufio.NewReaderSize(in, 1<<20))
 	for n := 0; ; n++ {
 		h, err := r.Next()
@@ -39,7 +41,9 @@ func Unpack(in io.Reader, dir string) error {
 		if n == maxFiles {
 			return fmt.Errorf("unpacking archives: more than %d files", maxFiles)
 		}
-		if h.Typeflag != tar.TypeReg || !ours(h.Name) {
+		// Records of the extended format could say that a file has holes, and a few
+		// bytes would fill the disk. Write needs none.
+		if h.Typeflag != tar.TypeReg || len(h.PAXRecords) > 0 || h.Size > maxSize || !ours(h.Name) {
 			return fmt.Errorf("unpacking archives: %.80q is no file of a pack", h.Name)
 		}
 		if err := to.add(h.Name, h.Size, r); err != nil {

@@ -43,7 +43,7 @@ func Write(in Packed, name string) (manifest *Manifest, err error) {
 	if err := os.RemoveAll(temporary); err != nil {
 		return nil, fmt.Errorf("packing into %s: %w", name, err)
 	}
-	var to sink = folder(temporary)
+	var to sink = folder{temporary, true}
 	if strings.HasSuffix(name, ".tar") {
 		to, err = newTar(temporary, in.Made)
 	}
@@ -135,10 +135,13 @@ func copies(dir, name string, last uint64, to sink) error {
 }
 
 // folder is a pack as a folder.
-type folder string
+type folder struct {
+	dir     string
+	durable bool // files are synced
+}
 
 func (f folder) add(name string, size int64, from io.Reader) error {
-	name = filepath.Join(string(f), filepath.FromSlash(name))
+	name = filepath.Join(f.dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
@@ -150,12 +153,15 @@ func (f folder) add(name string, size int64, from io.Reader) error {
 	if err == nil && written != size {
 		err = fmt.Errorf("%s has %d bytes, not %d", name, written, size)
 	}
-	return errors.Join(err, file.Sync(), file.Close())
+	if err == nil && f.durable {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
 }
 
 // close syncs the entries of every folder: the files are synced.
 func (f folder) close() error {
-	return filepath.WalkDir(string(f), func(name string, entry os.DirEntry, err error) error {
+	return filepath.WalkDir(f.dir, func(name string, entry os.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {
 			return err
 		}

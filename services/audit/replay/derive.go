@@ -41,7 +41,7 @@ func (r *replay) settle(ctx context.Context, name string, fresh *store.DB, until
 			return err
 		}
 	}
-	identities, err := ids.Open(filepath.Join(r.folder, fmt.Sprintf("%s ids-%d", name, at.Partition)))
+	identities, err := ids.OpenScratch(filepath.Join(r.folder, fmt.Sprintf("%s ids-%d", name, at.Partition)))
 	if err != nil {
 		return err
 	}

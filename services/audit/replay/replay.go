@@ -23,8 +23,9 @@
 //   - First difference: the earliest in the order in which one thing follows
 //     from another, with both sides.
 //   - Whole cuts: a replay ends where settlement cuts, and says where.
-//   - Bounded: memory does not grow with the length of the streams. A shadow
-//     replay keeps 16 bytes of each journal row.
+//   - Bounded: memory does not grow with the number of events. The journal's hash
+//     keeps a sum for each of its lines, and a shadow replay 16 bytes of each
+//     journal row.
 package replay
 
 import (
@@ -187,7 +188,9 @@ func (r *replay) whole(ctx context.Context, until target, done func(*store.Snaps
 		}
 	}
 	// What was settled is compared first: distribute rests on it.
-	err = fresh.Snapshot(ctx, func(derived *store.Snapshot) error { return r.settled(ctx, derived, until) })
+	err = fresh.Snapshot(ctx, func(derived *store.Snapshot) error {
+		return r.hashed(derived, r.settled(ctx, derived, until))
+	})
 	if err != nil {
 		return err
 	}
@@ -196,17 +199,27 @@ func (r *replay) whole(ctx context.Context, until target, done func(*store.Snaps
 	}
 	return fresh.Snapshot(ctx, func(derived *store.Snapshot) error {
 		if err := r.distributed(ctx, derived, until); err != nil {
-			return err
+			return r.hashed(derived, err)
 		}
 		return done(derived)
 	})
 }
 
-// settled compares what settle derived.
-func (r *replay) settled(ctx context.Context, derived *store.Snapshot, until target) (err error) {
-	if r.result.JournalHash, err = state.JournalHash(derived); err != nil {
-		return err
+// hashed adds the hash of the journal so far to a difference: without one it comes
+// with the state.
+func (r *replay) hashed(derived *store.Snapshot, err error) error {
+	if difference := (*Difference)(nil); errors.As(err, &difference) {
+		var failed error
+		r.result.JournalHash, failed = state.JournalHash(derived)
+		if failed != nil {
+			return failed
+		}
 	}
+	return err
+}
+
+// settled compares what settle derived.
+func (r *replay) settled(ctx context.Context, derived *store.Snapshot, until target) error {
 	if r.compared() {
 		for _, relation := range store.Relations(0) {
 			if relation.Settled {

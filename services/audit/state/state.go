@@ -13,7 +13,7 @@
 //     are not in it. Of what the distributor has read of LEDGER, only what is at
 //     or before the position that a distribution rests on.
 //   - Everything: a row that is gone, added or changed changes the root.
-//   - Bounded: one row is in memory.
+//   - Bounded: one row is in memory, and what journal_hash sums.
 //
 // # Bytes
 //
