@@ -18,7 +18,7 @@ func rowsWritten(t *testing.T) int {
 	if n, err := strconv.Atoi(os.Getenv("ALIQUOT_EXPORT_ROWS")); err == nil {
 		return n
 	}
-	return 400_000
+	return 160_000
 }
 
 // held is what is in use after a collection, in MB.
