@@ -82,6 +82,9 @@ func TestMemoryDoesNotGrowWithAccounts(t *testing.T) {
 			most = max(most, held()-before)
 		}
 	}
+	if len(sums.held) >= placesHeld {
+		t.Errorf("%d accounts are summed in memory, more than %d", len(sums.held), placesHeld)
+	}
 	places, total, postings := 0, money.Amount{}, uint64(0)
 	err := sums.each(func(_ ledger.Place, s *sum) (err error) {
 		places++
