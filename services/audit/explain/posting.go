@@ -149,6 +149,9 @@ func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry 
 			u.Node = events.Node(id)
 		}
 	}
+	if err := e.choose(r.Partition); err != nil {
+		return err
+	}
 	w, err := e.fold(r.Control)
 	if err != nil {
 		return err
