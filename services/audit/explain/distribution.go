@@ -330,7 +330,7 @@ func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Am
 					return err
 				}
 				sum.events += p.Events
-				if err := sum.postings.add(line{writers[writer], row.Number, i, j}, p.Amount); err != nil {
+				if err := sum.postings.add(line{writers[writer], row.Number, i, j}, entry, p); err != nil {
 					return err
 				}
 			}

@@ -19,7 +19,7 @@ import (
 const (
 	shownEvents   = 50 // of a posting that is asked for
 	pathEvents    = 3  // of a posting on the way down from a payout
-	shownPostings = 10 // of a line of charges
+	shownPostings = 3  // of a line of charges
 	pathPostings  = 3  // of an explanation that are followed down to their events
 	shownPayouts  = 10 // of a distribution
 )
@@ -149,6 +149,9 @@ func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry 
 			u.Node = events.Node(id)
 		}
 	}
+	if err := e.choose(r.Partition); err != nil {
+		return err
+	}
 	w, err := e.fold(r.Control)
 	if err != nil {
 		return err
@@ -185,17 +188,22 @@ func nameOf(u *events.Usage) string {
 
 // postings are the postings of one line of charges, the first of them by name.
 type postings struct {
-	first []line
+	first []shownPosting
 	count int
 	sum   money.Amount // of those that are not in first
 }
 
-func (s *postings) add(l line, a money.Amount) (err error) {
+type shownPosting struct {
+	line
+	text string
+}
+
+func (s *postings) add(l line, entry *ledger.Entry, p *ledger.Posting) (err error) {
 	if s.count++; len(s.first) < shownPostings {
-		s.first = append(s.first, l)
+		s.first = append(s.first, shownPosting{l, l.text(entry, p)})
 		return nil
 	}
-	s.sum, err = s.sum.Add(a)
+	s.sum, err = s.sum.Add(p.Amount)
 	return err
 }
 
@@ -203,19 +211,12 @@ func (s *postings) add(l line, a money.Amount) (err error) {
 // as the question has not followed enough, and the others by id.
 func (e *explainer) listed(s *postings, asset money.Asset) (list []Node, err error) {
 	for _, l := range s.first {
-		var n Node
+		n := Node{Kind: "posting", ID: l.String(), Summary: l.text}
 		if e.followed < pathPostings {
 			e.followed++
-			n, err = e.posting(l, pathEvents)
-		} else {
-			var r ledger.Record
-			if _, r, err = e.record(l.writer, l.number); err == nil {
-				entry := &r.Entries[l.entry]
-				n = Node{Kind: "posting", ID: l.String(), Summary: l.text(entry, &entry.Postings[l.posting])}
+			if n, err = e.posting(l.line, pathEvents); err != nil {
+				return nil, err
 			}
-		}
-		if err != nil {
-			return nil, err
 		}
 		list = append(list, n)
 	}

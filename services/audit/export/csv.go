@@ -41,8 +41,9 @@ func (s *csvSink) row(cells []cell) error {
 			b = c.plain(b)
 		}
 	}
-	s.scratch = append(b, '\n')
-	_, err := s.out.Write(s.scratch)
+	b = append(b, '\n')
+	s.scratch = b
+	_, err := s.out.Write(b)
 	return err
 }
 

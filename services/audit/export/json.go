@@ -53,8 +53,9 @@ func (s *jsonSink) row(cells []cell) error {
 			b = append(c.plain(append(b, '"')), '"')
 		}
 	}
-	s.scratch = append(b, '}')
-	_, err := s.out.Write(s.scratch)
+	b = append(b, '}')
+	s.scratch = b
+	_, err := s.out.Write(b)
 	return err
 }
 

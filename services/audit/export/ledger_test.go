@@ -77,7 +77,7 @@ func TestTheBooksBalanceAtEveryPosition(t *testing.T) {
 			moments = append(moments, r["row"], r["recorded"], stream+":"+r["position"])
 		}
 	}
-	for n := range 26 {
+	for n := range 27 {
 		moments = append(moments, fmt.Sprintf("control:%d", n+1))
 	}
 	for _, at := range moments {

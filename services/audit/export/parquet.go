@@ -22,7 +22,7 @@ const (
 // parquetSink writes Apache Parquet: decimals as DECIMAL(38, 18) in 16 bytes,
 // instants as TIMESTAMP in nanoseconds UTC, text and wide numbers as STRING.
 type parquetSink struct {
-	writer *parquet.Writer
+	writer *parquet.GenericWriter[any]
 	null   []bool
 	values parquet.Row
 	rows   int
@@ -54,7 +54,7 @@ func newParquet(w io.Writer, name string, columns []Column) (*parquetSink, error
 		g.Group[c.Name] = node
 		g.fields = append(g.fields, column{node, c.Name})
 	}
-	s.writer = parquet.NewWriter(w, append(options, parquet.NewSchema(strings.ReplaceAll(name, "-", "_"), g))...)
+	s.writer = parquet.NewGenericWriter[any](w, append(options, parquet.NewSchema(strings.ReplaceAll(name, "-", "_"), g))...)
 	return s, nil
 }
 

@@ -66,8 +66,18 @@ func (k *kept) log(name string) (export.Log, error) {
 func (k *kept) sources() export.Sources {
 	return export.Sources{
 		Usage: []*eventlog.Stream{k.Usage}, Control: k.Control, Register: k.Register, Ledger: k.Ledger, Payout: k.Payout, Refused: k.refused,
-		Log: k.log, Outcomes: k.DB.Outcomes,
+		Log: k.log, Outcomes: k.DB.Outcomes, Void: k.void,
 	}
+}
+
+// void says why a decision had no effect, as the services noted it.
+func (k *kept) void(ctx context.Context, position uint64) (string, error) {
+	reason, ok, err := k.DB.VoidReason(ctx, 0, position)
+	if err != nil || ok {
+		return reason, err
+	}
+	v, _, err := k.DB.DistributeVoid(ctx, position)
+	return v.Reason, err
 }
 
 // file makes a report.
