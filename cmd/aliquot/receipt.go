@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
 
 	"github.com/aliquot-engine/aliquot/services/audit/receipt"
 	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
+	"github.com/aliquot-engine/aliquot/services/console/verifier"
 )
 
 type receiptCommand struct {
@@ -38,15 +40,42 @@ func (c *receiptCommand) Run(ctx context.Context, r *root) error {
 }
 
 type verifyCommand struct {
-	File string `arg:"" help:"The receipt; - is standard input."`
-	Key  string `required:"" help:"Public key of the logs, or a file with it, such as keys/log.pub in the folder." placeholder:"KEY"`
+	File string `arg:"" optional:"" help:"The receipt; - is standard input."`
+	Key  string `help:"Public key of the logs, or a file with it, such as keys/log.pub in the folder." placeholder:"KEY"`
+	Page string `help:"Instead, write the page that verifies receipts in a browser to this folder: one file, which needs no server." placeholder:"DIR"`
 }
 
 // Run needs no server and no folder: only the two files.
 func (c *verifyCommand) Run(r *root) error {
+	switch {
+	case c.Page != "" && (c.File != "" || c.Key != ""):
+		return errors.New("--page writes a page and verifies nothing: leave out FILE and --key")
+	case c.Page != "":
+		return c.writePage(r)
+	case c.File == "" || c.Key == "":
+		return errors.New("give the receipt's FILE and the --key that its logs are signed with")
+	}
 	err := offline.Run(c.File, c.Key, r.JSON, os.Stdin, os.Stdout)
 	if errors.Is(err, offline.ErrNotVerified) {
 		return errFalse
 	}
 	return err
+}
+
+func (c *verifyCommand) writePage(r *root) error {
+	page, err := verifier.Built()
+	if err != nil {
+		return err
+	}
+	written := struct {
+		File   string `json:"file"`
+		Bytes  int    `json:"bytes"`
+		SHA256 string `json:"sha256"`
+	}{Bytes: len(page.HTML), SHA256: page.SHA256}
+	if written.File, err = page.Write(c.Page); err != nil {
+		return fmt.Errorf("writing the page: %w", err)
+	}
+	return r.print(written, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %d bytes, SHA-256 %s\n", written.File, written.Bytes, written.SHA256)
+	})
 }
