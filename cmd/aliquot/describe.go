@@ -25,9 +25,6 @@ type describedCommand struct {
 	Help      string           `json:"help"`
 	Arguments []describedValue `json:"arguments,omitempty"`
 	Flags     []describedValue `json:"flags"` // the common ones among them
-	// Paths are what the command serves over HTTP, where it serves; a path that
-	// ends with a slash stands for all below it.
-	Paths []string `json:"paths,omitempty"`
 }
 
 type describedValue struct {
@@ -37,11 +34,6 @@ type describedValue struct {
 	Required  bool     `json:"required,omitempty"`
 	Default   string   `json:"default,omitempty"`
 	Help      string   `json:"help,omitempty"`
-}
-
-// An answerer is a command that answers over HTTP.
-type answerer interface {
-	paths() []string
 }
 
 func (describeCommand) Run(r *root, line *kong.Context) error {
@@ -65,10 +57,6 @@ func describe(application *kong.Application) described {
 				v.Variables = flag.Envs
 				c.Flags = append(c.Flags, v)
 			}
-		}
-		if s, ok := node.Target.Addr().Interface().(answerer); ok {
-			c.Paths = s.paths()
-			slices.Sort(c.Paths)
 		}
 		d.Commands = append(d.Commands, c)
 	}
@@ -104,9 +92,6 @@ func (d described) text(w io.Writer) {
 				more += ", default " + f.Default
 			}
 			fmt.Fprintf(w, "  --%s (%s%s): %s\n", f.Name, f.Type, more, f.Help)
-		}
-		if len(c.Paths) > 0 {
-			fmt.Fprintf(w, "  serves %s\n", strings.Join(c.Paths, ", "))
 		}
 	}
 }
