@@ -202,7 +202,7 @@ func hosts(one *workload, number int) []string {
 // configOf finds the ConfigMap that the services read, whose name has a hash.
 func configOf(w *world) string {
 	for name := range w.configs {
-		if strings.HasPrefix(name, "aliquot-") {
+		if w.configs[name].Data["NATS_URL"] != "" {
 			return name
 		}
 	}
