@@ -141,7 +141,10 @@ func (w *world) checkBinary(about description, one *workload, c *corev1.Containe
 			w.fault("%s: aliquot %s needs --%s", where, command.Name, f.Name)
 		}
 	}
-	w.checkListener(about, where, command, c, values["listen"])
+	w.checkListener(about, where, command, c, values)
+	if named := one.pod.Annotations["prometheus.io/port"]; named != "" && ":"+named != values["metrics-listen"] {
+		w.fault("%s: metrics are asked for at port %s, and are at %q", where, named, values["metrics-listen"])
+	}
 }
 
 // fromSecret stands for a value that is not in the manifests.
@@ -202,23 +205,23 @@ func (w *world) checkFile(where string, c *corev1.Container, name, value string)
 
 // checkListener wants the port that the command listens on to be the one that is
 // declared and probed, and the probes' paths to be what it serves there.
-func (w *world) checkListener(about description, where string, command *describedCommand, c *corev1.Container, listen string) {
+func (w *world) checkListener(about description, where string, command *describedCommand, c *corev1.Container, values map[string]string) {
 	if command.flag(func(f describedValue) bool { return f.Name == "listen" }) == nil {
 		if len(c.Ports) > 0 {
 			w.fault("%s: aliquot %s serves nothing, and has a port", where, command.Name)
 		}
 		return
 	}
-	host, number, err := net.SplitHostPort(listen)
+	host, number, err := net.SplitHostPort(values["listen"])
 	if err != nil {
-		w.fault("%s: it listens on %q: %v", where, listen, err)
+		w.fault("%s: it listens on %q: %v", where, values["listen"], err)
 		return
 	}
 	if host != "" {
 		w.fault("%s: it listens on %s only, where no probe reaches it", where, host)
 	}
 	for _, p := range c.Ports {
-		if strconv.Itoa(int(p.ContainerPort)) != number {
+		if declared := strconv.Itoa(int(p.ContainerPort)); declared != number && ":"+declared != values["metrics-listen"] {
 			w.fault("%s: port %d is declared, and it listens on %s", where, p.ContainerPort, number)
 		}
 	}

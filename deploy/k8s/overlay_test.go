@@ -181,7 +181,7 @@ func (w *world) check(about description) []string {
 	}
 	w.checkServices()
 	w.checkPolicies()
-	w.checkScalers(about)
+	w.checkScalers()
 	return w.faults
 }
 
