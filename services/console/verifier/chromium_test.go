@@ -45,6 +45,9 @@ type message struct {
 // chromium starts a browser, or skips the test where there is none.
 func chromium(t *testing.T) *browser {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a real browser is for the whole run")
+	}
 	var program string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
