@@ -62,6 +62,7 @@ type root struct {
 	Migrate      migrateCommand      `cmd:"" help:"Prepare the database of --database-url, or bring it up to date."`
 	Bench        benchCommand        `cmd:"" help:"Measure the real path on this machine."`
 	Openapi      openapiCommand      `cmd:"" help:"Print the description of the HTTP API."`
+	Describe     describeCommand     `cmd:"" help:"Print every command with its flags and its variables of the environment."`
 	Version      versionCommand      `cmd:"" help:"Print the version."`
 }
 

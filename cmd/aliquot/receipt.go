@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
 
 	"github.com/aliquot-engine/aliquot/services/audit/receipt"
 	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
+	"github.com/aliquot-engine/aliquot/services/console/verifier"
 )
 
 type receiptCommand struct {
@@ -38,16 +40,43 @@ func (c *receiptCommand) Run(ctx context.Context, r *root) error {
 }
 
 type verifyCommand struct {
-	File   string `arg:"" help:"The receipt; - is standard input."`
+	File   string `arg:"" optional:"" help:"The receipt; - is standard input."`
 	Key    string `help:"Public key of the logs, or a file with it, such as keys/log.pub in the folder. A key that was handed over since leads to the one that signed." placeholder:"KEY"`
 	Policy string `help:"File that says whose cosignatures every checkpoint must have, and by its log lines which key to believe where --key is absent: C2SP tlog-policy." placeholder:"FILE" type:"existingfile"`
+	Page   string `help:"Instead, write the page that verifies receipts in a browser to this folder: one file, which needs no server." placeholder:"DIR"`
 }
 
 // Run needs no server and no folder: only the files.
 func (c *verifyCommand) Run(r *root) error {
+	switch {
+	case c.Page != "" && (c.File != "" || c.Key != "" || c.Policy != ""):
+		return errors.New("--page writes a page and verifies nothing: leave out FILE, --key and --policy")
+	case c.Page != "":
+		return c.writePage(r)
+	case c.File == "" || c.Key == "" && c.Policy == "":
+		return errors.New("give the receipt's FILE and the --key that its logs are signed with, or a --policy that names it")
+	}
 	err := offline.Run(offline.Request{File: c.File, Key: c.Key, Policy: c.Policy, JSON: r.JSON}, os.Stdin, os.Stdout)
 	if errors.Is(err, offline.ErrNotVerified) {
 		return errFalse
 	}
 	return err
+}
+
+func (c *verifyCommand) writePage(r *root) error {
+	page, err := verifier.Built()
+	if err != nil {
+		return err
+	}
+	written := struct {
+		File   string `json:"file"`
+		Bytes  int    `json:"bytes"`
+		SHA256 string `json:"sha256"`
+	}{Bytes: len(page.HTML), SHA256: page.SHA256}
+	if written.File, err = page.Write(c.Page); err != nil {
+		return fmt.Errorf("writing the page: %w", err)
+	}
+	return r.print(written, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %d bytes, SHA-256 %s\n", written.File, written.Bytes, written.SHA256)
+	})
 }

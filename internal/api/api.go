@@ -30,6 +30,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
+	"github.com/aliquot-engine/aliquot/services/console/verifier"
 )
 
 // Version is the version of the API and of the binary.
@@ -126,6 +127,7 @@ func New(config Config) *Server {
 	if config.Metrics != nil {
 		s.mux.HandleFunc("GET /metrics", s.metrics)
 	}
+	s.mux.Handle("GET /verify", verifier.Handler())
 	return s
 }
 

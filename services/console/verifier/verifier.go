@@ -1,0 +1,154 @@
+// Package verifier is the page that verifies a receipt in a browser.
+//
+// The method: the command aliquot-verify, compiled to WebAssembly, stands
+// compressed in one HTML file together with the runtime of its compiler and a
+// script that gives it the two files it reads. So the page has the very code of
+// the native command, and decides nothing itself.
+//
+// The command in build makes the program, in the folder built, which is empty in
+// the repository: "go tool task build" fills it before the binary that embeds
+// it. A binary built without that has no page, and says so with [ErrNotBuilt].
+//
+// # Invariants
+//
+//   - One file: the page asks for nothing, and its policy lets it ask for
+//     nothing, run no other script and show no other style.
+//   - The same program: the same source and compiler give the same page, byte
+//     for byte, so that anybody can build it and compare.
+package verifier
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/services/audit/receipt"
+)
+
+// Names of the files that a [Program] is read from.
+const (
+	ProgramFile = "aliquot-verify.wasm.gz"
+	RuntimeFile = "wasm_exec.js"
+	VersionFile = "version"
+)
+
+// FileName is the name of the page where it is written to a folder.
+const FileName = "verify.html"
+
+//go:embed page/page.html
+var pageHTML string
+
+//go:embed page/page.css
+var pageStyle string
+
+//go:embed page/page.js
+var pageScript string
+
+//go:embed all:built
+var built embed.FS
+
+var (
+	// ErrNotBuilt means that the binary was built without the page's program.
+	ErrNotBuilt = errors.New(`this binary has no page that verifies: "go tool task build" makes one that has`)
+
+	errCloses = errors.New("it would end the element that it stands in")
+)
+
+// Program is aliquot-verify for the browser.
+type Program struct {
+	Wasm    []byte // gzip
+	Runtime []byte // wasm_exec.js of the compiler that made Wasm
+	Version string // of that compiler, for people
+}
+
+// Page is the page and what its server says of it.
+type Page struct {
+	HTML   []byte
+	Policy string // Content-Security-Policy, which the page has itself too
+	SHA256 string // of HTML, in hexadecimal
+}
+
+// Built returns the page of the program that was embedded, or [ErrNotBuilt].
+func Built() (Page, error) {
+	sub, err := fs.Sub(built, "built")
+	if err != nil {
+		return Page{}, err
+	}
+	program, err := ReadProgram(sub)
+	if err != nil {
+		return Page{}, err
+	}
+	return program.Page()
+}
+
+// ReadProgram reads what the command in build wrote; [ErrNotBuilt] where a file
+// is missing.
+func ReadProgram(folder fs.FS) (Program, error) {
+	var p Program
+	var version []byte
+	for _, file := range []struct {
+		name string
+		to   *[]byte
+	}{{ProgramFile, &p.Wasm}, {RuntimeFile, &p.Runtime}, {VersionFile, &version}} {
+		data, err := fs.ReadFile(folder, file.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return Program{}, ErrNotBuilt
+		}
+		if err != nil {
+			return Program{}, fmt.Errorf("reading the page's program: %w", err)
+		}
+		*file.to = data
+	}
+	p.Version = strings.TrimSpace(string(version))
+	return p, nil
+}
+
+// Page puts the page together. The policy names the one script and the one
+// style by their hashes; everything else is denied.
+func (p Program) Page() (Page, error) {
+	script := string(p.Runtime) + "\n" + pageScript
+	for _, inline := range []struct{ text, end string }{{script, "</script"}, {script, "<!--"}, {pageStyle, "</style"}} {
+		if strings.Contains(strings.ToLower(inline.text), inline.end) {
+			return Page{}, fmt.Errorf("putting the page together: %q: %w", inline.end, errCloses)
+		}
+	}
+	policy := strings.Join([]string{
+		"default-src 'none'",
+		"script-src 'wasm-unsafe-eval' " + source(script),
+		"style-src " + source(pageStyle),
+		"img-src data:", // its icon
+		"base-uri 'none'",
+		"form-action 'none'",
+		"require-trusted-types-for 'script'",
+	}, "; ")
+	digest := sha256.Sum256(p.Wasm)
+	var page bytes.Buffer
+	_, err := strings.NewReplacer(
+		"{{policy}}", html.EscapeString(policy),
+		"{{style}}", pageStyle,
+		"{{longest}}", strconv.Itoa(receipt.MaxReceipt),
+		"{{version}}", html.EscapeString(p.Version),
+		"{{digest}}", hex.EncodeToString(digest[:]),
+		"{{program}}", base64.StdEncoding.EncodeToString(p.Wasm),
+		"{{script}}", script,
+	).WriteString(&page, pageHTML)
+	if err != nil {
+		return Page{}, fmt.Errorf("putting the page together: %w", err)
+	}
+	sum := sha256.Sum256(page.Bytes())
+	return Page{HTML: page.Bytes(), Policy: policy, SHA256: hex.EncodeToString(sum[:])}, nil
+}
+
+// source names an inline text as Content Security Policy does.
+func source(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
