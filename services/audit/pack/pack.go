@@ -46,7 +46,12 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
-const manifestName = "pack.json"
+// Names of files in a pack.
+const (
+	manifestName  = "pack.json"
+	keyName       = "keys/log.pub"
+	handoversName = "keys/handovers.json"
+)
 
 // Manifest says what a pack has. It is not signed: the checkpoints are. What it
 // says of the state is a claim that replaying proves or refutes.

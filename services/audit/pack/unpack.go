@@ -57,7 +57,7 @@ func ours(name string) bool {
 	if len(name) > maxName || !filepath.IsLocal(name) || strings.ContainsAny(name, "\\\x00") || filepath.ToSlash(filepath.Clean(name)) != name {
 		return false
 	}
-	return name == manifestName || name == "keys/log.pub" || strings.HasPrefix(name, "archive/") || strings.HasPrefix(name, "tlog/")
+	return name == manifestName || name == keyName || name == handoversName || strings.HasPrefix(name, "archive/") || strings.HasPrefix(name, "tlog/")
 }
 
 // Folder is the folder of a pack, whether it is a folder or a tar file, which is unpacked

@@ -97,12 +97,12 @@ func write(in Packed, to sink) (*Manifest, error) {
 		}
 		m.Streams = append(m.Streams, Extent{name, c.Size, c.Root.String()})
 	}
-	if err := put("keys/log.pub", []byte(m.Key+"\n")); err != nil {
+	if err := put(keyName, []byte(m.Key+"\n")); err != nil {
 		return nil, err
 	}
 	handovers, err := os.ReadFile(keeper.HandoversFile(in.Dir))
 	if err == nil {
-		err = put("keys/handovers.json", handovers)
+		err = put(handoversName, handovers)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

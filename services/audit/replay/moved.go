@@ -43,6 +43,7 @@ func (u *movedUsage) move(m eventlog.Message) eventlog.Message {
 	var barrier events.Message
 	if _, err := barrier.Decode(m.Data, nil); err == nil {
 		barrier.Control = u.control.outer(barrier.Control)
+		barrier.Root = nil // It is of the CONTROL that was not edited.
 		m.Data = events.AppendMessage(nil, &barrier)
 	}
 	return m

@@ -250,6 +250,7 @@ func (c *editedControl) edit(m eventlog.Message, position uint64) (eventlog.Mess
 	if c.ledgerAt != nil {
 		b.LedgerSeq = c.ledgerAt[b.LedgerSeq]
 	}
+	b.RestsOn = nil // No log has signed what never was.
 	d.Body = b
 	m.Data, err = events.AppendDecision(nil, d)
 	return m, err
