@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/cluster"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/telemetry"
 )
 
 // serviceFlags are what every service that is a process of its own takes.
@@ -19,14 +21,15 @@ type serviceFlags struct {
 	NATSKey  string `help:"PEM file of its key." env:"NATS_KEY_FILE" name:"nats-key-file" type:"path"`
 	NKey     string `help:"File with the seed of this process's user nkey." env:"NATS_NKEY_FILE" name:"nats-nkey-file" type:"path"`
 	Replicas int    `help:"Replicas of each stream." default:"3" env:"ALIQUOT_REPLICAS"`
+	Metrics  string `help:"Address that answers GET /metrics (Prometheus) without a token, for a scraper inside your network; none by default. Settle and distribute also answer it beside /readyz; ingest, whose API providers reach, to an operator's or auditor's bearer token. Traces and metrics go to an OTLP collector where OTEL_EXPORTER_OTLP_ENDPOINT names one." env:"ALIQUOT_METRICS_LISTEN" name:"metrics-listen" placeholder:"HOST:PORT"`
 	Listen   string `help:"Address of HTTP: the API of ingest, the health page of the others." default:"127.0.0.1:8080" env:"ALIQUOT_LISTEN"`
 }
 
 func (f serviceFlags) config(r *root, role cluster.Role) cluster.Config {
 	return cluster.Config{
 		Role: role, NATSURL: f.NATS, Replicas: f.Replicas, DatabaseURL: r.DatabaseURL, Listen: f.Listen, Dir: r.Data,
-		NATS:   eventlog.Credentials{CAFile: f.NATSCA, CertFile: f.NATSCert, KeyFile: f.NATSKey, NKeyFile: f.NKey},
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		NATS:          eventlog.Credentials{CAFile: f.NATSCA, CertFile: f.NATSCert, KeyFile: f.NATSKey, NKeyFile: f.NKey},
+		MetricsListen: f.Metrics, Logger: slog.New(telemetry.Logs(slog.NewTextHandler(os.Stderr, nil))),
 	}
 }
 
@@ -67,6 +70,12 @@ func (c *distributeCommand) Run(ctx context.Context, r *root) error {
 
 // serve runs one service until it is told to stop, or stops by itself.
 func serve(ctx context.Context, config cluster.Config) error {
+	shown, err := telemetry.Start(ctx, telemetry.Config{Service: "aliquot-" + string(config.Role), Version: api.Version, Logger: config.Logger})
+	if err != nil {
+		return err
+	}
+	defer finish(shown, config.Logger)
+	config.Telemetry = shown
 	p, err := cluster.Open(ctx, config)
 	if err != nil {
 		return err

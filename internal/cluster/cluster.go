@@ -63,6 +63,7 @@ type Process struct {
 
 	server   *http.Server
 	listener net.Listener
+	watched  []func() error // what shows the process, to be ended
 
 	group  *errgroup.Group
 	stop   context.CancelFunc
@@ -133,6 +134,9 @@ func (p *Process) open(ctx context.Context) (err error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p.stop = stop
 	p.group, background = errgroup.WithContext(background)
+	if err := p.watch(); err != nil {
+		return err
+	}
 	switch p.config.Role {
 	case Ingest:
 		return p.openIngest(ctx, background)
@@ -214,7 +218,7 @@ func (p *Process) serve(ctx context.Context, handler http.Handler) error {
 	}
 	p.listener = listener
 	p.server = &http.Server{
-		Handler:           handler,
+		Handler:           p.config.Telemetry.Server(handler),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -260,6 +264,9 @@ func (p *Process) close() error {
 		cancel()
 	} else if p.listener != nil {
 		problems = append(problems, p.listener.Close())
+	}
+	for _, end := range p.watched {
+		problems = append(problems, end())
 	}
 	if p.stop != nil {
 		p.stop()

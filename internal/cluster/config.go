@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/telemetry"
 )
 
 // Role is which service a process is.
@@ -60,6 +61,12 @@ type Config struct {
 	// TakeOver does not wait for the owner to go: it is stopped. For a settler
 	// that hangs and still answers.
 	TakeOver bool
+	// MetricsListen is host:port of a listener that answers GET /metrics, and
+	// nothing else, without a token; empty: none.
+	MetricsListen string
+	// Telemetry is what metrics and traces go to; nil: nowhere. Whoever made it
+	// closes it, after the process.
+	Telemetry *telemetry.Telemetry
 	// Logger is told what operators must know; nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -92,6 +99,11 @@ func (c Config) Validate() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		problem("ALIQUOT_LISTEN: %w", err)
+	}
+	if c.MetricsListen != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil {
+			problem("ALIQUOT_METRICS_LISTEN: %w", err)
+		}
 	}
 	if c.Role == Settle && c.Dir == "" {
 		problem("ALIQUOT_DIR: a folder is needed")

@@ -18,6 +18,7 @@ func (p *Process) openIngest(ctx, background context.Context) (err error) {
 	p.ingest, err = ingest.New(ingest.Config{
 		Usage: p.streams.usage, Refused: p.streams.refused, Control: p.streams.control,
 		Settler: waits{p}, Store: p.store, OperatorSHA256: p.operator, Logger: p.config.Logger,
+		Meter: p.config.Telemetry.Meter(), Tracer: p.config.Telemetry.Tracer(),
 	})
 	if err != nil {
 		return err
@@ -33,7 +34,7 @@ func (p *Process) openIngest(ctx, background context.Context) (err error) {
 	return p.serve(background, api.New(api.Config{
 		Engine: p, Control: p.streams.control, Register: p.streams.register, Ledger: p.streams.ledger,
 		Usage: p.streams.usage[p.partitions[0]], More: p.more(), Payout: p.streams.payout, Store: p.store, Streams: p.log,
-		Ingest: httpapi.New(p.ingest), Now: time.Now, OperatorSHA256: p.operator,
+		Ingest: httpapi.New(p.ingest), Metrics: p.config.Telemetry.Page(), Now: time.Now, OperatorSHA256: p.operator,
 	}))
 }
 

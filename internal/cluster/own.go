@@ -109,9 +109,13 @@ func (p *Process) settler(partition int) func(context.Context) error {
 		if err != nil {
 			return err
 		}
+		carrier := relay.New(part, p.streams.ledger, p.config.Logger)
+		if err := carrier.Show(p.config.Telemetry.Meter(), p.config.Telemetry.Tracer()); err != nil {
+			return err
+		}
 		err = guarded(ctx, settle.New(settle.Config{
 			Partition: partition, Usage: usage, Control: p.streams.control, Store: part, Cursor: cursor, IDs: index,
-			Ledger: relay.New(part, p.streams.ledger, p.config.Logger), Logger: p.config.Logger,
+			Ledger: carrier, Logger: p.config.Logger, Meter: p.config.Telemetry.Meter(), Tracer: p.config.Telemetry.Tracer(),
 		}).Run, func(ctx context.Context) error {
 			now, err := p.store.Cursor(ctx, partition)
 			if err == nil && now.Nonce != mine {
@@ -151,6 +155,7 @@ func (p *Process) distributor(ctx context.Context) error {
 	return guarded(ctx, distribute.New(distribute.Config{
 		Control: p.streams.control, Ledger: p.streams.ledger, Register: p.streams.register,
 		Store: part, Cursor: cursor, Payout: p.streams.payout, Logger: p.config.Logger,
+		Meter: p.config.Telemetry.Meter(), Tracer: p.config.Telemetry.Tracer(),
 	}).Run, func(ctx context.Context) error {
 		now, err := p.store.DistributeCursor(ctx)
 		if err == nil && now.Nonce != mine {
@@ -202,10 +207,13 @@ type Health struct {
 // healthTimeout bounds one question after health.
 const healthTimeout = 5 * time.Second
 
-// health serves /livez and /readyz. A process that waits beside an owner is
+// health serves /livez, /readyz and /metrics. A process that waits beside an owner is
 // ready: it does what it is there for.
 func (p *Process) health() http.Handler {
 	mux := http.NewServeMux()
+	if page := p.config.Telemetry.Page(); page != nil {
+		mux.Handle("GET /metrics", page) // nobody but operators reaches this address
+	}
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte("\"ok\"\n"))

@@ -146,7 +146,7 @@ type Daemon struct {
 	listener net.Listener
 
 	watched     metric.Registration // see telemetry.go
-	metrics     *http.Server
+	unserve     func() error
 	metricsAddr string
 
 	group  *errgroup.Group
@@ -466,8 +466,8 @@ func (d *Daemon) close() error {
 	} else if d.listener != nil {
 		problems = append(problems, d.listener.Close())
 	}
-	if d.metrics != nil {
-		problems = append(problems, d.metrics.Close())
+	if d.unserve != nil {
+		problems = append(problems, d.unserve())
 	}
 	problems = append(problems, d.unwatch())
 	if d.stop != nil {

@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
-	"time"
 
 	"go.opentelemetry.io/otel/metric"
 
@@ -60,31 +56,11 @@ func (d *Daemon) unwatch() error {
 	return d.watched.Unregister()
 }
 
-// serveMetrics answers with the metrics, and nothing else, at an address of their
-// own, where that is configured.
-func (d *Daemon) serveMetrics() error {
-	page := d.config.Telemetry.Page()
-	if d.config.MetricsListen == "" || page == nil {
-		return nil
-	}
-	listener, err := net.Listen("tcp", d.config.MetricsListen)
-	if err != nil {
-		return fmt.Errorf("listening for metrics: %w", err)
-	}
-	d.metricsAddr = listener.Addr().String()
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", page)
-	d.metrics = &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(d.config.Logger.Handler(), slog.LevelWarn),
-	}
-	d.group.Go(func() error {
-		if err := d.metrics.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serving metrics: %w", err)
-		}
-		return nil
-	})
-	return nil
+// serveMetrics answers with the metrics at an address of their own, where that is
+// configured.
+func (d *Daemon) serveMetrics() (err error) {
+	d.metricsAddr, d.unserve, err = d.config.Telemetry.Listen(d.config.MetricsListen, d.config.Logger)
+	return err
 }
 
 // MetricsAddr is the host:port at which the metrics alone are answered; empty

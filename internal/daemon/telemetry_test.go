@@ -17,8 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
@@ -42,25 +41,25 @@ func collect(t *testing.T) *collector {
 	c := &collector{}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		data, err := io.ReadAll(r.Body)
-		var export v1.ExportTraceServiceRequest
+		if err != nil {
+			t.Errorf("what was exported cannot be read: %v", err)
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if r.URL.Path == "/v1/metrics" {
 			c.metrics += len(data)
 			return
 		}
-		if err == nil {
-			err = proto.Unmarshal(data, &export)
-		}
-		if err != nil {
-			t.Errorf("what was exported cannot be read: %v", err)
-		}
-		for _, resource := range export.GetResourceSpans() {
-			for _, scope := range resource.GetScopeSpans() {
-				for _, s := range scope.GetSpans() {
-					one := span{s.GetName(), hex.EncodeToString(s.GetTraceId()), hex.EncodeToString(s.GetSpanId()), hex.EncodeToString(s.GetParentSpanId()), nil}
-					for _, l := range s.GetLinks() {
-						one.links = append(one.links, hex.EncodeToString(l.GetTraceId()))
+		// The field numbers of opentelemetry/proto/trace/v1/trace.proto.
+		for _, resource := range fields(t, data, 1) {
+			for _, scope := range fields(t, resource, 2) {
+				for _, s := range fields(t, scope, 2) {
+					one := span{trace: hexOf(t, s, 1), id: hexOf(t, s, 2), parent: hexOf(t, s, 4)}
+					for _, name := range fields(t, s, 5) {
+						one.name = string(name)
+					}
+					for _, link := range fields(t, s, 13) {
+						one.links = append(one.links, hexOf(t, link, 1))
 					}
 					c.spans = append(c.spans, one)
 				}
@@ -69,6 +68,32 @@ func collect(t *testing.T) *collector {
 	}))
 	t.Cleanup(c.Close)
 	return c
+}
+
+// fields returns the values of one field of a protobuf message that are bytes.
+func fields(t *testing.T, message []byte, wanted protowire.Number) (list [][]byte) {
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			t.Errorf("what was exported is no protobuf: %v", protowire.ParseError(n))
+			return list
+		}
+		message = message[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, message); n < 0 {
+			t.Errorf("what was exported is no protobuf: %v", protowire.ParseError(n))
+			return list
+		}
+		if number == wanted && kind == protowire.BytesType {
+			value, _ := protowire.ConsumeBytes(message)
+			list = append(list, value)
+		}
+		message = message[n:]
+	}
+	return list
+}
+
+func hexOf(t *testing.T, message []byte, field protowire.Number) string {
+	return hex.EncodeToString(bytes.Join(fields(t, message, field), nil))
 }
 
 // path returns the names of the spans from the newest of a name up to its first

@@ -46,8 +46,8 @@ func (r *Relay) Show(meter metric.Meter, tracer trace.Tracer) error {
 	if meter == nil {
 		meter = noop.Meter{}
 	}
-	s := shown{tracer: tracer, meter: meter, waits: &waits{},
-		stream: metric.WithAttributeSet(attribute.NewSet(attribute.String("stream", r.stream.Name())))}
+	s := shown{tracer: tracer, meter: meter, waits: &waits{}, stream: metric.WithAttributeSet(attribute.NewSet(
+		attribute.String("stream", r.stream.Name()), attribute.String("writer", r.journal.Name())))}
 	problems := make([]error, 3)
 	s.rows, problems[0] = meter.Int64Counter("aliquot.relay.rows", metric.WithUnit("{row}"),
 		metric.WithDescription("Journal rows brought into a stream, or found there."))
