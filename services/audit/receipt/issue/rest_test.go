@@ -166,7 +166,7 @@ func TestAReceiptIsVerifiedByAPolicy(t *testing.T) {
 	// cosign has some witnesses cosign what is published.
 	cosign := func(by string, who ...int) {
 		t.Helper()
-		for _, stream := range keeper.Kept() {
+		for _, stream := range keeper.Kept(k.dir) {
 			log, err := k.open(keeper.LogName(stream))
 			if err != nil {
 				t.Fatal(err)
