@@ -36,6 +36,10 @@ type Config struct {
 	Partitions int
 	// Folder is where temporary folders are made; empty: the system's place.
 	Folder string
+	// Proofs, where it is not nil, adds receipts of single events, and a replay of
+	// all of them. It gives what verifies a receipt of the installation in a
+	// folder and tells which event it proves.
+	Proofs func(dir string) (verify func(receipt []byte) (id string, err error), err error)
 	// Throughput leaves the latencies out.
 	Throughput bool
 

@@ -39,6 +39,8 @@ type Figures struct {
 	Peak     int64    `json:"peak_resident"` // bytes
 	Resident [4]int64 `json:"resident"`      // bytes, after each quarter of the events
 
+	Proof *Proof `json:"proof,omitempty"`
+
 	Answer  *Latency `json:"answer,omitempty"`  // from a request to its answer, at a fifth of the speed
 	Settled *Latency `json:"settled,omitempty"` // from the answer to settled, likewise
 	Alone   *Latency `json:"alone,omitempty"`   // from a request to settled, when nothing else is under way
@@ -163,6 +165,11 @@ func measure(ctx context.Context, config Config, v Variant) (f Figures, err erro
 	}
 	if err := r.throughput(ctx, &f); err != nil {
 		return f, err
+	}
+	if config.Proofs != nil && !v.unkept {
+		if err := r.prove(ctx, &f); err != nil {
+			return f, err
+		}
 	}
 	if !config.Throughput {
 		if err := r.latency(ctx, &f); err != nil {
