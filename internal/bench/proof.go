@@ -77,11 +77,16 @@ func (r *run) prove(ctx context.Context, f *Figures) error {
 	var result struct {
 		Identical bool `json:"identical"`
 	}
+	profiled, err := r.profile(".replay")
+	if err != nil {
+		return err
+	}
 	used, start := cpu(), time.Now()
 	err = s.post(ctx, "/v1/replay", "application/json", nil, &result)
 	p.Replay, p.ReplayCPU = time.Since(start).Seconds(), int64(cpu()-used)/int64(f.Events)
 	close(stop)
 	watching.Wait()
+	err = errors.Join(err, profiled())
 	if err == nil && !result.Identical {
 		err = errors.New("replay gives something else")
 	}

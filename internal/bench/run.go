@@ -232,7 +232,7 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { r.watch(stop, f) })
 
-	profiled, err := r.profile()
+	profiled, err := r.profile("")
 	if err != nil {
 		return err
 	}
@@ -280,22 +280,13 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 	return nil
 }
 
-// settled waits until everything that was accepted is settled.
-func (r *run) settled(ctx context.Context) error {
-	for p := range r.position {
-		if err := r.daemon.WaitSettled(ctx, p, r.position[p].Load()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// profile begins a CPU profile where one is wanted; what it returns ends it.
-func (r *run) profile() (end func() error, err error) {
+// profile begins a CPU profile of a part where one is wanted; what it returns
+// ends it.
+func (r *run) profile(part string) (end func() error, err error) {
 	if r.config.Profile == "" {
 		return func() error { return nil }, nil
 	}
-	file, err := os.Create(r.config.Profile + "." + r.variant.Name)
+	file, err := os.Create(r.config.Profile + "." + r.variant.Name + part)
 	if err != nil {
 		return nil, err
 	}
