@@ -44,8 +44,8 @@ type Config struct {
 	Throughput bool
 
 	// Profile is where a CPU profile of each variant's measured part goes, with
-	// the variant's name after it, and of its replay, with ".replay" after that;
-	// empty: none.
+	// the variant's name after it, and of its receipts and its replay, with that
+	// word after it; empty: none.
 	Profile string
 
 	Progress func(text string) // told what is under way; nil: nobody

@@ -16,9 +16,10 @@ import (
 // again.
 type Proof struct {
 	Receipts int      `json:"receipts"`
-	Made     *Latency `json:"made"`     // from the request to the receipt
-	Verified *Latency `json:"verified"` // by who has the receipt and the key
-	Longest  int      `json:"longest"`  // receipt, bytes
+	Made     *Latency `json:"made"`        // from the request to the receipt
+	MadeCPU  int64    `json:"made_cpu_ns"` // of each
+	Verified *Latency `json:"verified"`    // by who has the receipt and the key
+	Longest  int      `json:"longest"`     // receipt, bytes
 
 	Replay    float64 `json:"replay_seconds"`
 	ReplayCPU int64   `json:"replay_cpu_ns"`         // an event
@@ -41,6 +42,10 @@ func (r *run) prove(ctx context.Context, f *Figures) error {
 	random := rand.New(rand.NewPCG(seed, seed))
 	made, verified := make([]time.Duration, receipts), make([]time.Duration, receipts)
 	s := r.senders[0]
+	ended, err := r.profile(".receipts")
+	if err != nil {
+		return err
+	}
 	for i := range receipts {
 		of := r.senders[random.IntN(len(r.senders))]
 		for of.sent == 0 {
@@ -50,11 +55,12 @@ func (r *run) prove(ctx context.Context, f *Figures) error {
 		if r.variant.ids {
 			id = source(of.number) + "#" + string(appendID(nil, uint64(of.number)<<40|random.Uint64N(of.sent)))
 		}
-		start := time.Now()
+		used, start := cpu(), time.Now()
 		if err := s.do(ctx, http.MethodGet, "/v1/receipt?id="+url.QueryEscape(id), "", nil, nil); err != nil {
 			return err
 		}
 		made[i] = time.Since(start)
+		p.MadeCPU += int64(cpu()-used) / receipts
 		p.Longest = max(p.Longest, s.answer.Len())
 		start = time.Now()
 		proved, err := verify(s.answer.Bytes())
@@ -65,6 +71,9 @@ func (r *run) prove(ctx context.Context, f *Figures) error {
 		if proved != id {
 			return fmt.Errorf("the receipt of %s is of %s", id, proved)
 		}
+	}
+	if err := ended(); err != nil {
+		return err
 	}
 	p.Made, p.Verified = quantiles(made), quantiles(verified)
 
@@ -109,7 +118,7 @@ func (p *Proof) watch(stop <-chan struct{}) {
 
 // ProofHeadings are those of [Figures.ProofCells].
 var ProofHeadings = []string{
-	"variant", "events", "receipt made p50", "p99", "verified p50", "p99", "bytes", "settled in", "replayed in", "CPU ns/event", "memory at its start", "peak",
+	"variant", "events", "receipt made p50", "p99", "CPU", "verified p50", "p99", "bytes", "settled in", "replayed in", "CPU ns/event", "memory at its start", "peak",
 }
 
 // ProofCells spells out what proving takes; nil where it was not measured.
@@ -119,7 +128,7 @@ func (f *Figures) ProofCells() []string {
 		return nil
 	}
 	return []string{
-		f.Name, thousands(int64(f.Events)), milli(p.Made.P50), milli(p.Made.P99), milli(p.Verified.P50), milli(p.Verified.P99), thousands(int64(p.Longest)),
+		f.Name, thousands(int64(f.Events)), milli(p.Made.P50), milli(p.Made.P99), milli(time.Duration(p.MadeCPU)), milli(p.Verified.P50), milli(p.Verified.P99), thousands(int64(p.Longest)),
 		fmt.Sprintf("%.1f s", f.Seconds), fmt.Sprintf("%.1f s", p.Replay), thousands(p.ReplayCPU), mega(p.Before), mega(p.Peak),
 	}
 }
