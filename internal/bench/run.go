@@ -280,6 +280,16 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 	return nil
 }
 
+// settled waits until everything that was accepted is settled.
+func (r *run) settled(ctx context.Context) error {
+	for p := range r.position {
+		if err := r.daemon.WaitSettled(ctx, p, r.position[p].Load()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // profile begins a CPU profile of a part where one is wanted; what it returns
 // ends it.
 func (r *run) profile(part string) (end func() error, err error) {
