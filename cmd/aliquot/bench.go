@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/bench"
+	"github.com/aliquot-engine/aliquot/services/audit/keeper"
+	"github.com/aliquot-engine/aliquot/services/audit/receipt"
 )
 
 // benchCommand measures the real path on this machine.
@@ -21,6 +23,7 @@ type benchCommand struct {
 	Rounds     int      `help:"Measure every variant so often, in turn, and report the medians." default:"1"`
 	Lazy       bool     `help:"Also measure without syncing: what durability costs." name:"lazy-sync"`
 	Telemetry  bool     `help:"Also measure with metrics and traces: what showing them costs."`
+	Proofs     bool     `help:"Also measure receipts of single events, and a replay of all of them."`
 	Latency    bool     `help:"Measure latencies." default:"true" negatable:""`
 	Folder     string   `help:"Where the temporary folders are made; the system's place by default." type:"path" placeholder:"DIR"`
 	Markdown   bool     `help:"Print the tables as Markdown."`
@@ -33,7 +36,7 @@ func (b *benchCommand) Run(ctx context.Context, r *root) error {
 	p := newProgress(r)
 	report, failure := bench.Run(ctx, bench.Config{
 		Events: b.Events, Variants: b.Variant, Senders: b.Senders, Partitions: b.Partitions, Rounds: b.Rounds, Lazy: b.Lazy, Telemetry: b.Telemetry,
-		DatabaseURL: r.DatabaseURL, Folder: b.Folder, Throughput: !b.Latency, Profile: b.CPUProfile,
+		DatabaseURL: r.DatabaseURL, Folder: b.Folder, Proofs: b.proofs(), Throughput: !b.Latency, Profile: b.CPUProfile,
 		Progress: func(text string) { p.step("%s", text) },
 		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
@@ -49,18 +52,25 @@ func (b *benchCommand) Run(ctx context.Context, r *root) error {
 		partitions = fmt.Sprintf(" to %d partitions", report.Partitions)
 	}
 	fmt.Printf("%d requests at once%s, generator in the same process; from the first request to the last event settled\n\n", report.Senders, partitions)
-	var throughput, latency [][]string
+	var throughput, latency, proofs [][]string
 	for i := range report.Variants {
 		f := &report.Variants[i]
 		throughput = append(throughput, f.Cells())
 		if cells := f.LatencyCells(); cells != nil {
 			latency = append(latency, cells)
 		}
+		if cells := f.ProofCells(); cells != nil {
+			proofs = append(proofs, cells)
+		}
 	}
 	b.print(bench.Headings, throughput)
 	if len(latency) > 0 {
 		fmt.Println()
 		b.print(bench.LatencyHeadings, latency)
+	}
+	if len(proofs) > 0 {
+		fmt.Println()
+		b.print(bench.ProofHeadings, proofs)
 	}
 	fmt.Println()
 	names, cost := report.Kept()
@@ -71,6 +81,26 @@ func (b *benchCommand) Run(ctx context.Context, r *root) error {
 		fmt.Printf("%s: %s; %d ns of the CPU go into making the bodies\n", f.Name, f.What, f.Generator)
 	}
 	return failure
+}
+
+// proofs verifies receipts as an auditor does; nil where none is wanted.
+func (b *benchCommand) proofs() func(dir string) (func([]byte) (string, error), error) {
+	if !b.Proofs {
+		return nil
+	}
+	return func(dir string) (func([]byte) (string, error), error) {
+		key, err := keeper.ReadPublicKey(dir)
+		if err != nil {
+			return nil, err
+		}
+		return func(data []byte) (string, error) {
+			verdict, err := receipt.Verify(data, key)
+			if err == nil && verdict.Kind != receipt.OfEvent {
+				err = fmt.Errorf("a receipt of a %s", verdict.Kind)
+			}
+			return verdict.ID, err
+		}, nil
+	}
 }
 
 func (b *benchCommand) print(headings []string, rows [][]string) {

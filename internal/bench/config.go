@@ -36,11 +36,16 @@ type Config struct {
 	Partitions int
 	// Folder is where temporary folders are made; empty: the system's place.
 	Folder string
+	// Proofs, where it is not nil, adds receipts of single events, and a replay of
+	// all of them. It gives what verifies a receipt of the installation in a
+	// folder and tells which event it proves.
+	Proofs func(dir string) (verify func(receipt []byte) (id string, err error), err error)
 	// Throughput leaves the latencies out.
 	Throughput bool
 
 	// Profile is where a CPU profile of each variant's measured part goes, with
-	// the variant's name after it; empty: none.
+	// the variant's name after it, and of its receipts and its replay, with that
+	// word after it; empty: none.
 	Profile string
 
 	Progress func(text string) // told what is under way; nil: nobody

@@ -39,6 +39,8 @@ type Figures struct {
 	Peak     int64    `json:"peak_resident"` // bytes
 	Resident [4]int64 `json:"resident"`      // bytes, after each quarter of the events
 
+	Proof *Proof `json:"proof,omitempty"`
+
 	Answer  *Latency `json:"answer,omitempty"`  // from a request to its answer, at a fifth of the speed
 	Settled *Latency `json:"settled,omitempty"` // from the answer to settled, likewise
 	Alone   *Latency `json:"alone,omitempty"`   // from a request to settled, when nothing else is under way
@@ -164,6 +166,11 @@ func measure(ctx context.Context, config Config, v Variant) (f Figures, err erro
 	if err := r.throughput(ctx, &f); err != nil {
 		return f, err
 	}
+	if config.Proofs != nil && !v.unkept {
+		if err := r.prove(ctx, &f); err != nil {
+			return f, err
+		}
+	}
 	if !config.Throughput {
 		if err := r.latency(ctx, &f); err != nil {
 			return f, err
@@ -225,7 +232,7 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { r.watch(stop, f) })
 
-	profiled, err := r.profile()
+	profiled, err := r.profile("")
 	if err != nil {
 		return err
 	}
@@ -283,12 +290,13 @@ func (r *run) settled(ctx context.Context) error {
 	return nil
 }
 
-// profile begins a CPU profile where one is wanted; what it returns ends it.
-func (r *run) profile() (end func() error, err error) {
+// profile begins a CPU profile of a part where one is wanted; what it returns
+// ends it.
+func (r *run) profile(part string) (end func() error, err error) {
 	if r.config.Profile == "" {
 		return func() error { return nil }, nil
 	}
-	file, err := os.Create(r.config.Profile + "." + r.variant.Name)
+	file, err := os.Create(r.config.Profile + "." + r.variant.Name + part)
 	if err != nil {
 		return nil, err
 	}

@@ -75,10 +75,15 @@ func (s *sender) postJSON(ctx context.Context, path string, value any) error {
 	return s.post(ctx, path, "application/json", body, nil)
 }
 
-// post sends a request until it is taken, and reads its answer.
+// post posts a body.
 func (s *sender) post(ctx context.Context, path, media string, body []byte, into any) error {
+	return s.do(ctx, http.MethodPost, path, media, body, into)
+}
+
+// do sends a request until it is taken, and reads its answer.
+func (s *sender) do(ctx context.Context, method, path, media string, body []byte, into any) error {
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.run.daemon.URL()+path, bytes.NewReader(body))
+		request, err := http.NewRequestWithContext(ctx, method, s.run.daemon.URL()+path, bytes.NewReader(body))
 		if err != nil {
 			return err
 		}

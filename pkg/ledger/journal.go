@@ -15,7 +15,7 @@ import (
 // number of distinct lines (customers × nodes × periods × quotes), not with the
 // number of entries. The zero value is not usable: see [NewJournal].
 type Journal struct {
-	sums map[Line]money.Amount
+	sums map[Line]*money.Amount // a line that is known is looked up once
 }
 
 // Line is one line of the summed journal. It names no position, batch or time,
@@ -32,7 +32,7 @@ type Line struct {
 }
 
 // NewJournal returns an empty journal.
-func NewJournal() *Journal { return &Journal{sums: map[Line]money.Amount{}} }
+func NewJournal() *Journal { return &Journal{sums: map[Line]*money.Amount{}} }
 
 // Add adds the entries of a record of any writer. It fails where a sum does not
 // fit 128 bits, and where a field has a control character, which would make the
@@ -43,17 +43,18 @@ func (j *Journal) Add(r *Record) error {
 		for k := range e.Postings {
 			p := &e.Postings[k]
 			line := Line{e.Book, e.Period, e.Origin, p.Debit, p.Credit, p.Asset, p.Card, p.Quote}
-			sum, ok := j.sums[line]
-			if !ok {
+			sum := j.sums[line]
+			if sum == nil {
 				if err := line.check(); err != nil {
 					return fmt.Errorf("summing the journal at cut %d: %w", r.Cut, err)
 				}
+				sum = new(money.Amount)
+				j.sums[line] = sum
 			}
-			sum, err := sum.Add(p.Amount)
-			if err != nil {
+			var err error
+			if *sum, err = sum.Add(p.Amount); err != nil {
 				return fmt.Errorf("summing the journal at cut %d: %s to %s: %w", r.Cut, p.Credit, p.Debit, err)
 			}
-			j.sums[line] = sum
 		}
 	}
 	return nil
@@ -99,6 +100,14 @@ func (l *Line) compare(m *Line) int {
 	return strings.Compare(l.Quote, m.Quote)
 }
 
+// sum is zero where there is no such line.
+func (j *Journal) sum(l Line) (sum money.Amount) {
+	if known := j.sums[l]; known != nil {
+		sum = *known
+	}
+	return sum
+}
+
 // Len returns the number of lines.
 func (j *Journal) Len() int { return len(j.sums) }
 
@@ -111,7 +120,7 @@ func (j *Journal) Lines() iter.Seq2[Line, money.Amount] {
 	list := make([]summed, 0, len(j.sums))
 	// map order: sorted below.
 	for l, sum := range j.sums {
-		list = append(list, summed{l, sum})
+		list = append(list, summed{l, *sum})
 	}
 	order := make([]int32, len(list)) // sorted instead of the lines, which are ten times as wide
 	for i := range order {
@@ -162,8 +171,8 @@ func (j *Journal) Hash() [32]byte {
 func (j *Journal) Difference(other *Journal) (line Line, here, there money.Amount, equal bool) {
 	equal = true
 	consider := func(l Line) {
-		if j.sums[l] != other.sums[l] && (equal || l.Compare(line) < 0) {
-			line, here, there, equal = l, j.sums[l], other.sums[l], false
+		if a, b := j.sum(l), other.sum(l); a != b && (equal || l.Compare(line) < 0) {
+			line, here, there, equal = l, a, b, false
 		}
 	}
 	// map order: the least line wins.
