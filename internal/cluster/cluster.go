@@ -142,10 +142,10 @@ func (p *Process) open(ctx context.Context) (err error) {
 		return p.openIngest(ctx, background)
 	case Settle:
 		for _, partition := range p.partitions {
-			p.own(background, fmt.Sprintf("settle.%d", partition), p.settler(partition))
+			p.own(background, p.settler(partition))
 		}
 	case Distribute:
-		p.own(background, "distribute", p.distributor)
+		p.own(background, p.distributor())
 	}
 	return p.serve(background, p.health())
 }

@@ -4,23 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/internal/relay"
 	"github.com/aliquot-engine/aliquot/internal/standby"
 	"github.com/aliquot-engine/aliquot/internal/store"
-	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/distribute"
-	"github.com/aliquot-engine/aliquot/services/settle"
 )
 
 // States of what a process works on, as /readyz says them.
@@ -35,11 +28,30 @@ func (p *Process) say(name, state string) {
 	p.parts[name] = state
 }
 
-// own waits until nobody else works on something, and then works on it until it
-// ends. warm is called while waiting.
-func (p *Process) own(ctx context.Context, name string, work func(ctx context.Context) error) {
+// work is what one process at a time does.
+type work struct {
+	name string
+	// open makes what is needed to wait and to run; close ends it.
+	open  func(ctx context.Context) error
+	close func() error
+	// warm is called while another one works.
+	warm func(ctx context.Context)
+	run  func(ctx context.Context) error
+}
+
+// own waits until nobody else does something, and then does it until it ends.
+func (p *Process) own(ctx context.Context, w work) {
+	name := w.name
 	p.say(name, waiting)
-	p.run(ctx, name, func(ctx context.Context) error {
+	p.run(ctx, name, func(ctx context.Context) (err error) {
+		if err := w.open(ctx); err != nil {
+			return err
+		}
+		defer func() {
+			if e := w.close(); err == nil {
+				err = e
+			}
+		}()
 		if !p.config.TakeOver {
 			said := ""
 			err := standby.Wait(ctx, p.log.Conn(), name, standby.Patience, func(owner string) {
@@ -47,6 +59,7 @@ func (p *Process) own(ctx context.Context, name string, work func(ctx context.Co
 					p.config.Logger.Info("waiting beside the owner", "of", name, "owner", owner)
 					said = owner
 				}
+				w.warm(ctx)
 			})
 			if err != nil {
 				return err
@@ -59,7 +72,7 @@ func (p *Process) own(ctx context.Context, name string, work func(ctx context.Co
 		defer release()
 		p.config.Logger.Info("taking over", "what", name)
 		p.say(name, owned)
-		return work(ctx)
+		return w.run(ctx)
 	})
 }
 
@@ -82,66 +95,16 @@ func (p *Process) takeOver(ctx context.Context, try func() error) error {
 	}
 }
 
-// settler settles one partition.
-func (p *Process) settler(partition int) func(context.Context) error {
-	return func(ctx context.Context) (err error) {
-		usage := p.streams.usage[partition]
-		dir := filepath.Join(p.config.Dir, fmt.Sprintf("ids-%d", partition))
-		if err := os.MkdirAll(p.config.Dir, 0o700); err != nil {
-			return fmt.Errorf("opening the folder: %w", err)
-		}
-		index, err := ids.Open(dir)
-		if err != nil {
-			return err
-		}
-		defer func() {
-			if e := index.Close(); err == nil {
-				err = e
-			}
-		}()
-		var part *store.Settle
-		var cursor settlement.Cursor
-		mine := nonce()
-		err = p.takeOver(ctx, func() error {
-			part, cursor, err = p.store.Settle(ctx, partition, usage.Name(), usage.Created().UnixNano(), mine)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		carrier := relay.New(part, p.streams.ledger, p.config.Logger)
-		if err := carrier.Show(p.config.Telemetry.Meter(), p.config.Telemetry.Tracer()); err != nil {
-			return err
-		}
-		err = guarded(ctx, settle.New(settle.Config{
-			Partition: partition, Usage: usage, Control: p.streams.control, Store: part, Cursor: cursor, IDs: index,
-			Ledger: carrier, Logger: p.config.Logger, Meter: p.config.Telemetry.Meter(), Tracer: p.config.Telemetry.Tracer(),
-		}).Run, func(ctx context.Context) error {
-			now, err := p.store.Cursor(ctx, partition)
-			if err == nil && now.Nonce != mine {
-				err = settlement.ErrFenced
-			}
-			return err
-		})
-		if ctx.Err() != nil {
-			p.relayRest(ctx, part, p.streams.ledger)
-		}
-		return err
+// distributor is the work of distributing. It has nothing to keep warm: CONTROL
+// is folded when it begins.
+func (p *Process) distributor() work {
+	return work{
+		name: "distribute", open: func(context.Context) error { return nil }, close: func() error { return nil },
+		warm: func(context.Context) {}, run: p.distribute,
 	}
 }
 
-// relayRest carries what is committed to its stream, where the loop was stopped
-// in order. What it cannot, the next owner does.
-func (p *Process) relayRest(ctx context.Context, part *store.Settle, to *eventlog.Stream) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
-	defer cancel()
-	if err := relay.New(part, to, p.config.Logger).Drain(ctx); err != nil {
-		p.config.Logger.Warn("the next owner publishes the rest", "cause", err)
-	}
-}
-
-// distributor distributes.
-func (p *Process) distributor(ctx context.Context) error {
+func (p *Process) distribute(ctx context.Context) error {
 	var part *store.Distribute
 	var cursor distribution.Cursor
 	mine := nonce()

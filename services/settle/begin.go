@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
@@ -40,7 +41,8 @@ func (s *Settler) begin(ctx context.Context) error {
 		return err
 	}
 	if watermark < c.Position {
-		if err := s.rebuild(ctx, watermark, c.Position); err != nil {
+		s.log.Info("rebuilding the index of identities", "partition", s.config.Partition, "from", watermark+1, "to", c.Position)
+		if err := Rebuild(ctx, usage, s.config.IDs, s.config.Store.Outcomes, watermark, c.Position); err != nil {
 			return fmt.Errorf("rebuilding identities from %d to %d: %w", watermark, c.Position, err)
 		}
 	}
@@ -85,15 +87,20 @@ func (s *Settler) redo(ctx context.Context, through uint64) error {
 	return nil
 }
 
-// rebuild reads again which identities were accepted after the watermark: the
-// stream has the events, the store their outcomes.
-func (s *Settler) rebuild(ctx context.Context, watermark, through uint64) error {
-	r, err := s.config.Usage.Read(ctx, watermark+1, "")
+// Outcomes says what became of the batch messages between two positions, both
+// included, ascending.
+type Outcomes func(ctx context.Context, from, to uint64, each func(settlement.Outcome) error) error
+
+// Rebuild puts what was accepted after a watermark, up to a settled position, into
+// an index that is bound to the stream, and syncs it: the stream has the events,
+// the store their outcomes. A standby calls it while another settles, so that
+// its own start has little left to read.
+func Rebuild(ctx context.Context, usage *eventlog.Stream, index Identities, outcomes Outcomes, watermark, through uint64) error {
+	r, err := usage.Read(ctx, watermark+1, "")
 	if err != nil {
 		return err
 	}
 	defer r.Stop()
-	s.log.Info("rebuilding the index of identities", "partition", s.config.Partition, "from", watermark+1, "to", through)
 	m := &message{}
 	for at := watermark; at < through; {
 		raw, err := r.Next(ctx)
@@ -105,12 +112,12 @@ func (s *Settler) rebuild(ctx context.Context, watermark, through uint64) error 
 		if m.err != nil || m.kind != events.Batch || !m.foreign() {
 			continue
 		}
-		err = s.config.Store.Outcomes(ctx, at, at, func(o settlement.Outcome) error { return s.remember(m, o) })
+		err = outcomes(ctx, at, at, func(o settlement.Outcome) error { return remember(index, m, o) })
 		if err != nil {
 			return err
 		}
 	}
-	return s.config.IDs.Sync(through)
+	return index.Sync(through)
 }
 
 // foreign reports whether a segment has events that are not sequenced.
@@ -124,7 +131,7 @@ func (m *message) foreign() bool {
 }
 
 // remember puts the accepted events of a message back into the index.
-func (s *Settler) remember(m *message, o settlement.Outcome) error {
+func remember(index Identities, m *message, o settlement.Outcome) error {
 	var keys [][16]byte
 	var ids []settlement.Identity
 	ordinal, run, left := 0, -1, 0
@@ -150,5 +157,5 @@ func (s *Settler) remember(m *message, o settlement.Outcome) error {
 			ordinal++
 		}
 	}
-	return s.config.IDs.Remember(keys, ids)
+	return index.Remember(keys, ids)
 }

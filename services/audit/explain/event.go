@@ -254,6 +254,13 @@ func (m *message) cutting() bool {
 // position of the cut before it, and the end of its own cut, which is one of
 // the positions up to last: one with many events may end earlier.
 func (e *explainer) around(w store.WriterState, position uint64) (control, before, last uint64, err error) {
+	var partition int
+	if _, err := fmt.Sscanf(w.Name, "settle-%d", &partition); err != nil {
+		return 0, 0, 0, fmt.Errorf("%s settles no partition: %w", w.Name, err)
+	}
+	if err := e.choose(partition); err != nil {
+		return 0, 0, 0, err
+	}
 	number, err := e.snapshot.FirstAt(w, position)
 	if err != nil {
 		return 0, 0, 0, err

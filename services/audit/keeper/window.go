@@ -53,7 +53,8 @@ func (w *window) put(m eventlog.Message, envelope *events.Message, segments []po
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, again := w.items[m.Seq]; m.Seq >= w.next && !again {
+	// It may have been closed, or come past this position, while this was hashed.
+	if _, again := w.items[m.Seq]; w.items != nil && m.Seq >= w.next && !again {
 		w.items[m.Seq] = item{m, leaf.Data, leaf}
 		w.bytes += len(m.Data)
 	}
