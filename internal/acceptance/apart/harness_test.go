@@ -74,7 +74,6 @@ type installation struct {
 	token    string
 	url      string // of ingest, the same after each start
 	client   *http.Client
-	last     time.Time // when something was last killed
 }
 
 // install starts a cluster and PostgreSQL, and prepares the database.
