@@ -176,6 +176,18 @@ func TestWitnessesMakeAQuorum(t *testing.T) {
 		t.Errorf("an old receipt by the new key alone: exit %d", c.code)
 	}
 
+	// So does whoever replays what is exported, as a folder and as one file.
+	for _, name := range []string{filepath.Join(own, "pack"), filepath.Join(own, "pack.tar")} {
+		aliquot(t, "log", "export", name, "--data", dir).ok(t)
+		for _, file := range []string{key, write("next.pub", next)} {
+			var r offline
+			aliquot(t, "replay", "--archives", name, "--key", file, "--json").ok(t).into(t, &r)
+			if !r.Identical || r.SignedBy != next {
+				t.Errorf("%s by %s: %+v", name, file, r)
+			}
+		}
+	}
+
 	// A witness that fetches, and knows the first key alone, follows the handover.
 	aliquot(t, "witness", "--once", "--key", key, "--dir", filepath.Join(own, "follower"), "--log", s.url).ok(t)
 	s.stop()

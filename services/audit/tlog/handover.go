@@ -227,6 +227,9 @@ func (s *Succession) LogOf(origin string) (string, bool) {
 // Current returns the key that signs now.
 func (s *Succession) Current() *PublicKey { return s.keys[len(s.keys)-1] }
 
+// String is the text of the current key, as it stands in a file.
+func (s *Succession) String() string { return s.Current().String() }
+
 // Name is note.Verifier's, of the key that signs now.
 func (s *Succession) Name() string { return s.Current().Name() }
 
