@@ -2,8 +2,8 @@
 // can prove every cent of it.
 //
 // One binary holds every service: `aliquot up` runs them all in one process on
-// one folder, `aliquot ingest`, `settle` and `distribute` run them apart, on a
-// JetStream cluster and a database. Every other command asks the HTTP API: of the server named by
+// one folder, `aliquot ingest`, `settle`, `distribute` and `keep` run them apart,
+// on a JetStream cluster and a database. Every other command asks the HTTP API: of the server named by
 // --url, of the `aliquot up` that holds the folder, or, when nothing runs, of
 // the same services started for the length of the command.
 package main
@@ -34,6 +34,7 @@ type root struct {
 	Ingest       ingestCommand       `cmd:"" help:"Run the intake of usage and the API, on a cluster and a database."`
 	Settle       settleCommand       `cmd:"" help:"Run settlement of some partitions, or wait beside whoever does."`
 	Distribute   distributeCommand   `cmd:"" help:"Run distribution, or wait beside whoever does."`
+	Keep         keepCommand         `cmd:"" help:"Keep the second copy and the signed logs, and serve the API with receipts, or wait beside whoever does."`
 	Demo         demoCommand         `cmd:"" help:"See a whole day of usage become payouts, generated or from your own files."`
 	Apply        applyCommand        `cmd:"" help:"Declare providers, books, nodes, customers, meters, cards, tokens and waterfalls from YAML."`
 	Usage        usageCommand        `cmd:"" help:"Send usage, or ask what became of it."`

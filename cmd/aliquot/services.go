@@ -21,8 +21,8 @@ type serviceFlags struct {
 	NATSKey  string `help:"PEM file of its key." env:"NATS_KEY_FILE" name:"nats-key-file" type:"path"`
 	NKey     string `help:"File with the seed of this process's user nkey." env:"NATS_NKEY_FILE" name:"nats-nkey-file" type:"path"`
 	Replicas int    `help:"Replicas of each stream." default:"3" env:"ALIQUOT_REPLICAS"`
-	Metrics  string `help:"Address that answers GET /metrics (Prometheus) without a token, for a scraper inside your network; none by default. Settle and distribute also answer it beside /readyz; ingest, whose API providers reach, to an operator's or auditor's bearer token. Traces and metrics go to an OTLP collector where OTEL_EXPORTER_OTLP_ENDPOINT names one." env:"ALIQUOT_METRICS_LISTEN" name:"metrics-listen" placeholder:"HOST:PORT"`
-	Listen   string `help:"Address of HTTP: the API of ingest, the health page of the others." default:"127.0.0.1:8080" env:"ALIQUOT_LISTEN"`
+	Metrics  string `help:"Address that answers GET /metrics (Prometheus) without a token, for a scraper inside your network; none by default. Settle and distribute also answer it beside /readyz; ingest and keep, whose API providers reach, to an operator's or auditor's bearer token. Traces and metrics go to an OTLP collector where OTEL_EXPORTER_OTLP_ENDPOINT names one." env:"ALIQUOT_METRICS_LISTEN" name:"metrics-listen" placeholder:"HOST:PORT"`
+	Listen   string `help:"Address of HTTP: the API of ingest and keep, the health page of the others." default:"127.0.0.1:8080" env:"ALIQUOT_LISTEN"`
 }
 
 func (f serviceFlags) config(r *root, role cluster.Role) cluster.Config {
@@ -65,6 +65,22 @@ type distributeCommand struct {
 func (c *distributeCommand) Run(ctx context.Context, r *root) error {
 	config := c.config(r, cluster.Distribute)
 	config.TakeOver = c.TakeOver
+	return serve(ctx, config)
+}
+
+type keepCommand struct {
+	serviceFlags
+	Partitions string `help:"Partitions whose usage is kept: all there are, as 0-3." default:"0" env:"ALIQUOT_PARTITIONS"`
+	Operator   string `help:"File with the bearer token of the installation's own operator; the same as of ingest." env:"ALIQUOT_OPERATOR_TOKEN_FILE" name:"operator-token-file" type:"path"`
+	Witnesses  string `help:"File with the witnesses that are asked for cosignatures: lines of C2SP tlog-policy with their URLs." env:"ALIQUOT_WITNESSES" placeholder:"FILE" type:"existingfile"`
+}
+
+func (c *keepCommand) Run(ctx context.Context, r *root) (err error) {
+	config := c.config(r, cluster.Keep)
+	config.Partitions, config.OperatorTokenFile = c.Partitions, c.Operator
+	if config.Witnesses, err = witnesses(c.Witnesses); err != nil {
+		return err
+	}
 	return serve(ctx, config)
 }
 

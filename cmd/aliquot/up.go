@@ -49,17 +49,13 @@ func finish(shown *telemetry.Telemetry, logger *slog.Logger) {
 }
 
 func (c *upCommand) serve(ctx context.Context, r *root, logger *slog.Logger, shown *telemetry.Telemetry) error {
-	var witnesses []tlog.PolicyWitness
-	if c.Witnesses != "" {
-		policy, err := offline.Policy(c.Witnesses)
-		if err != nil {
-			return err
-		}
-		witnesses = policy.Witnesses
+	asked, err := witnesses(c.Witnesses)
+	if err != nil {
+		return err
 	}
 	d, err := daemon.Open(ctx, daemon.Config{
 		Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, Partitions: c.Partitions, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
-		Witnesses: witnesses, Telemetry: shown, MetricsListen: c.Metrics,
+		Witnesses: asked, Telemetry: shown, MetricsListen: c.Metrics,
 	})
 	if err != nil {
 		return err
@@ -72,4 +68,16 @@ func (c *upCommand) serve(ctx context.Context, r *root, logger *slog.Logger, sho
 	case err := <-d.Failed():
 		return errors.Join(err, d.Close())
 	}
+}
+
+// witnesses reads who is asked for cosignatures; nobody where no file is named.
+func witnesses(file string) ([]tlog.PolicyWitness, error) {
+	if file == "" {
+		return nil, nil
+	}
+	policy, err := offline.Policy(file)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Witnesses, nil
 }

@@ -1,11 +1,12 @@
-// Package cluster is one service as a process of its own: ingest, settle or
-// distribute, on a JetStream cluster and a database that others share.
+// Package cluster is one service as a process of its own: ingest, settle,
+// distribute or keep, on a JetStream cluster and a database that others share.
 //
 // The method: a process owns nothing but what it is working on. Ingest has no
 // state; it learns from the database how far the others are. A settler and a
 // distributor take their cursor over in the database, after whoever had it has
 // fallen silent (package standby), and go on from there, as after a crash. What
-// is kept in a folder can be rebuilt.
+// is in their folders can be rebuilt. The keeper waits its turn likewise, and
+// its folder cannot: that is the second copy and the signed logs.
 //
 // # Invariants
 //
@@ -16,6 +17,8 @@
 //   - Two never both commit: the cursor's name is one owner's, and the other
 //     stops with one line.
 //   - Ingest goes on while the database does not answer.
+//   - One history: the database knows whose key signs the logs, and a keeper with
+//     another key, or with that key and no logs, signs nothing.
 package cluster
 
 import (
@@ -36,6 +39,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
@@ -57,8 +61,9 @@ type Process struct {
 	streams    streams
 	who        string // how this process calls itself to its standbys
 
-	progress *progress       // of ingest
+	progress *progress       // of ingest and keep
 	ingest   *ingest.Service // likewise
+	keeper   *keeper.Keeper  // of keep, once it is its turn
 	operator [sha256.Size]byte
 
 	server   *http.Server
@@ -81,7 +86,7 @@ type streams struct {
 }
 
 // Open starts the service. Its errors are one line that names what is wrong. A
-// settler or distributor that waits for its turn has started.
+// process that waits for its turn has started.
 func Open(ctx context.Context, config Config) (*Process, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -146,6 +151,8 @@ func (p *Process) open(ctx context.Context) (err error) {
 		}
 	case Distribute:
 		p.own(background, p.distributor())
+	case Keep:
+		return p.openKeep(ctx, background)
 	}
 	return p.serve(background, p.health())
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
 // Role is which service a process is.
@@ -22,6 +23,7 @@ const (
 	Ingest     Role = "ingest"
 	Settle     Role = "settle"
 	Distribute Role = "distribute"
+	Keep       Role = "keep"
 )
 
 // MaxPartition bounds the number of a partition: each has a stream, and each
@@ -46,17 +48,22 @@ type Config struct {
 	DatabaseURL string
 	// Partitions is the partitions of usage, as "0-3" or "0,2,5-7". Ingest
 	// accepts for these, all of them as a rule: a book of another is unknown to
-	// it. Settle works on these, or waits beside whoever does.
+	// it. Settle works on these, or waits beside whoever does. Keep keeps these:
+	// all that are settled.
 	Partitions string
 	// Listen is host:port of the HTTP API, or of the health page where there is
 	// no API; port 0 chooses one.
 	Listen string
 	// Dir is for what can be rebuilt: a settler's index of events without
-	// sequence. Lost, it is read again from the streams.
+	// sequence. Lost, it is read again from the streams. Of keep it is the folder
+	// of the second copy, the signed logs and their key, which can not.
 	Dir string
+	// Witnesses are asked by keep for cosignatures of every checkpoint, those that
+	// have a URL.
+	Witnesses []tlog.PolicyWitness
 	// OperatorTokenFile has the bearer token of the installation's own operator,
 	// of at least 16 characters; empty: there is none, and only declared keys are
-	// known. The same on every ingest process.
+	// known. The same on every ingest process and on keep.
 	OperatorTokenFile string
 	// TakeOver does not wait for the owner to go: it is stopped. For a settler
 	// that hangs and still answers.
@@ -75,8 +82,8 @@ type Config struct {
 func (c Config) Validate() error {
 	var problems []error
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if c.Role != Ingest && c.Role != Settle && c.Role != Distribute {
-		problem("role: %q is none of ingest, settle, distribute", c.Role)
+	if c.Role != Ingest && c.Role != Settle && c.Role != Distribute && c.Role != Keep {
+		problem("role: %q is none of ingest, settle, distribute, keep", c.Role)
 	}
 	if c.NATSURL == "" {
 		problem("NATS_URL: the servers of the cluster are needed")
@@ -105,7 +112,7 @@ func (c Config) Validate() error {
 			problem("ALIQUOT_METRICS_LISTEN: %w", err)
 		}
 	}
-	if c.Role == Settle && c.Dir == "" {
+	if (c.Role == Settle || c.Role == Keep) && c.Dir == "" {
 		problem("ALIQUOT_DIR: a folder is needed")
 	}
 	return errors.Join(problems...)

@@ -157,5 +157,10 @@ func (p *Process) Status(ctx context.Context) (api.Status, error) {
 	if p.progress.failing != nil {
 		status.Reason = "usage is accepted, and settled later: " + p.progress.failing.Error()
 	}
+	if p.keeper != nil {
+		if err := p.keeper.Err(); err != nil {
+			status.Healthy, status.Reason = false, err.Error()
+		}
+	}
 	return status, nil
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
@@ -13,7 +14,22 @@ import (
 )
 
 // openIngest starts the intake of usage, over HTTP and NATS, and the API.
-func (p *Process) openIngest(ctx, background context.Context) (err error) {
+func (p *Process) openIngest(ctx, background context.Context) error {
+	if err := p.intake(background); err != nil {
+		return err
+	}
+	p.run(background, "ingest over NATS", func(ctx context.Context) error {
+		return natsapi.Serve(ctx, p.log.Conn(), p.ingest)
+	})
+	if err := p.caughtUp(ctx, background); err != nil {
+		return err
+	}
+	return p.serve(background, p.api(nil, nil))
+}
+
+// intake starts what the API rests on: the intake of usage, and what is known of
+// the others' progress.
+func (p *Process) intake(background context.Context) (err error) {
 	p.progress = newProgress(p.store, p.partitions, p.config.Logger)
 	p.ingest, err = ingest.New(ingest.Config{
 		Usage: p.streams.usage, Refused: p.streams.refused, Control: p.streams.control,
@@ -25,17 +41,17 @@ func (p *Process) openIngest(ctx, background context.Context) (err error) {
 	}
 	p.run(background, "progress", p.progress.run)
 	p.run(background, "ingest", p.ingest.Run)
-	p.run(background, "ingest over NATS", func(ctx context.Context) error {
-		return natsapi.Serve(ctx, p.log.Conn(), p.ingest)
-	})
-	if err := p.caughtUp(ctx, background); err != nil {
-		return err
-	}
-	return p.serve(background, api.New(api.Config{
+	return nil
+}
+
+// api is the HTTP API, with the logs and what is proved by them where they are
+// kept here.
+func (p *Process) api(logs http.Handler, proofs *api.Proofs) http.Handler {
+	return api.New(api.Config{
 		Engine: p, Control: p.streams.control, Register: p.streams.register, Ledger: p.streams.ledger,
 		Usage: p.streams.usage[p.partitions[0]], More: p.more(), Payout: p.streams.payout, Store: p.store, Streams: p.log,
-		Ingest: httpapi.New(p.ingest), Metrics: p.config.Telemetry.Page(), Now: time.Now, OperatorSHA256: p.operator,
-	}))
+		Ingest: httpapi.New(p.ingest), Logs: logs, Proofs: proofs, Metrics: p.config.Telemetry.Page(), Now: time.Now, OperatorSHA256: p.operator,
+	})
 }
 
 // more are the streams of all partitions but the first.
@@ -53,6 +69,18 @@ func (p *Process) caughtUp(ctx, background context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(background, cancel)()
+	err := p.inEffect(ctx)
+	if err != nil && ctx.Err() != nil {
+		select {
+		case failure := <-p.failed:
+			return failure
+		default:
+		}
+	}
+	return err
+}
+
+func (p *Process) inEffect(ctx context.Context) error {
 	now, err := p.store.Progress(ctx)
 	if err != nil {
 		return err
@@ -62,12 +90,7 @@ func (p *Process) caughtUp(ctx, background context.Context) error {
 		k = max(k, c.Control)
 	}
 	if err := p.ingest.WaitDirectory(ctx, k); err != nil {
-		select {
-		case failure := <-p.failed:
-			return failure
-		default:
-			return fmt.Errorf("waiting until every partition has settled up to control position %d: %w", k, err)
-		}
+		return fmt.Errorf("waiting until every partition has settled up to control position %d: %w", k, err)
 	}
 	return nil
 }

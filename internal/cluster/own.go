@@ -13,6 +13,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/distribute"
 )
 
@@ -79,14 +80,15 @@ func (p *Process) own(ctx context.Context, w work) {
 // takeOverPause is between two tries to take a cursor over.
 const takeOverPause = time.Second
 
-// takeOver tries to take a cursor over until the database answers.
+// takeOver tries to take a cursor over until the database, or a stream that is
+// looked at first, answers.
 func (p *Process) takeOver(ctx context.Context, try func() error) error {
 	for {
 		err := try()
-		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) {
+		if err == nil || ctx.Err() != nil || !keeper.Unanswered(err) {
 			return err
 		}
-		p.config.Logger.Warn("taking over waits for the database", "cause", err)
+		p.config.Logger.Warn("taking over waits for an answer", "cause", err)
 		select {
 		case <-time.After(takeOverPause):
 		case <-ctx.Done():

@@ -41,6 +41,8 @@ type Engine interface {
 	SetRelayed(ctx context.Context, writer string, number, position uint64) error
 	// Belong is [DB.Belong].
 	Belong(ctx context.Context, installation string) error
+	// Sign is [DB.Sign].
+	Sign(ctx context.Context, key string, before []string) error
 	// Rebind is [DB.Rebind].
 	Rebind(ctx context.Context, stream string, created int64) error
 	// Close waits for those who read. A second call returns what the first did.

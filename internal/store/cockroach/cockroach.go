@@ -238,3 +238,22 @@ func (db *engine) Belong(ctx context.Context, installation string) error {
 	}
 	return store.Belongs(known, installation)
 }
+
+// Sign is [store.Engine].
+func (db *engine) Sign(ctx context.Context, key string, before []string) error {
+	return db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		// Two at once: the second one waits here, and then finds the first one's.
+		if _, err := tx.Exec(ctx, "INSERT INTO signer (one, log_key) VALUES (1, '') ON CONFLICT (one) DO NOTHING"); err != nil {
+			return err
+		}
+		var known string
+		if err := tx.QueryRow(ctx, "SELECT log_key FROM signer FOR UPDATE").Scan(&known); err != nil {
+			return err
+		}
+		write, err := store.Signs(known, key, before)
+		if err == nil && write {
+			_, err = tx.Exec(ctx, "UPDATE signer SET log_key = $1", key)
+		}
+		return err
+	})
+}

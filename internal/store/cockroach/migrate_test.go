@@ -37,8 +37,8 @@ func aDatabaseThatIsNotOursIsRefused(t *testing.T, server *postgrestest.Server) 
 	for _, c := range []struct{ name, address, want string }{
 		{"empty", empty, "it is empty: run aliquot migrate"},
 		{"another's", foreign, "it has tables that are not aliquot's"},
-		{"newer", newerOne, "its schema is version 99, this program knows up to 4: use the newer program"},
-		{"older", older, "its schema is version 1, this program needs 4: run aliquot migrate"},
+		{"newer", newerOne, "its schema is version 99, this program knows up to 5: use the newer program"},
+		{"older", older, "its schema is version 1, this program needs 5: run aliquot migrate"},
 		{"nobody there", strings.Replace(empty, host(t, empty), silent.Addr().String(), 1), "connection refused"},
 		{"no such database", strings.Replace(empty, "aliquot_test_", "missing_", 1), "does not exist"},
 		{"no URL", "", "its URL is empty"},

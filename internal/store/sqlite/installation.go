@@ -46,3 +46,22 @@ func (db *engine) Belong(ctx context.Context, installation string) error {
 	}
 	return store.Belongs(known, installation)
 }
+
+// Sign is [store.DB.Sign].
+func (db *engine) Sign(ctx context.Context, key string, before []string) error {
+	return db.write(ctx, func(conn *sqlite.Conn) error {
+		known := ""
+		err := query(conn, "SELECT log_key FROM signer", func(s *sqlite.Stmt) error {
+			known = s.ColumnText(0)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		write, err := store.Signs(known, key, before)
+		if err == nil && write {
+			err = query(conn, "INSERT INTO signer (one, log_key) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET log_key = excluded.log_key", nil, key)
+		}
+		return err
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/aliquot-engine/aliquot/internal/store"
@@ -428,5 +429,31 @@ func belongs(t *testing.T, db *store.DB) {
 	must(t, db.Belong(ctx, "one"))
 	if err := db.Belong(ctx, "two"); err == nil || err.Error() != "the database belongs to installation one, this is two" {
 		t.Errorf("another installation: %v", err)
+	}
+}
+
+// The first key signs; another one does where the logs were handed over to it,
+// and never the old one again.
+func signs(t *testing.T, db *store.DB) {
+	ctx := t.Context()
+	known := func(want string) {
+		t.Helper()
+		got, err := db.Signer(ctx)
+		must(t, err)
+		if got != want {
+			t.Errorf("the store knows %q to sign, want %q", got, want)
+		}
+	}
+	known("")
+	must(t, db.Sign(ctx, "one"))
+	must(t, db.Sign(ctx, "one"))
+	if err := db.Sign(ctx, "two", "none"); err == nil || !strings.Contains(err.Error(), "signed by the key one, this is two") {
+		t.Errorf("another key: %v", err)
+	}
+	known("one")
+	must(t, db.Sign(ctx, "three", "one", "two"))
+	known("three")
+	if err := db.Sign(ctx, "one"); err == nil {
+		t.Error("the key that was handed over signs again")
 	}
 }

@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 		{"payouts are changed and read as if one by one", payouts},
 		{"everything is read as it was written", everything},
 		{"a store belongs to one installation", belongs},
+		{"one key signs the logs", signs},
 		{"cursors are bound to a stream made anew", rebound},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })

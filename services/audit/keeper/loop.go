@@ -2,17 +2,21 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 // loop keeps one stream.
 func (k *Keeper) loop(ctx context.Context, s *kept) error {
-	next, err := s.begin(ctx)
+	defer s.unread()
+	next, err := k.first(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer s.unread()
 	if s.window != nil {
 		s.window.open(next)
 		defer s.window.close()
@@ -21,17 +25,50 @@ func (k *Keeper) loop(ctx context.Context, s *kept) error {
 	defer ticker.Stop()
 	for {
 		committed, err := s.maker.committed(ctx)
-		if err == nil && committed >= next {
-			if next, err = k.round(ctx, s, next, committed); err != nil {
+		if err != nil {
+			k.waits(ctx, s, err)
+		} else if committed >= next {
+			if next, err = k.round(ctx, s, next, committed); err != nil && !Unanswered(err) {
 				return err
 			}
-		} else if err != nil && ctx.Err() == nil {
-			k.config.Logger.Warn("the keeper waits for the store", "stream", s.stream.Name(), "cause", err)
+			k.waits(ctx, s, err)
 		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// Unanswered tells that a stream or the store had no answer just now, so that the
+// same question may have one later. Nothing was written because of it: a round
+// asks everything before it writes.
+func Unanswered(err error) bool {
+	return errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, settlement.ErrInterrupted)
+}
+
+// waits says that a stream is not kept just now, and reads it anew from where it
+// was kept.
+func (k *Keeper) waits(ctx context.Context, s *kept, cause error) {
+	if cause != nil && ctx.Err() == nil {
+		s.unread()
+		k.config.Logger.Warn("the keeper waits for an answer", "stream", s.stream.Name(), "cause", cause)
+	}
+}
+
+// first is the position that comes first, once there is an answer.
+func (k *Keeper) first(ctx context.Context, s *kept) (uint64, error) {
+	for {
+		next, err := s.begin(ctx)
+		if err == nil || !Unanswered(err) {
+			return next, err
+		}
+		k.waits(ctx, s, err)
+		select {
+		case <-time.After(k.config.Every):
+		case <-ctx.Done():
+			return 0, ctx.Err()
 		}
 	}
 }
