@@ -44,6 +44,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"an image without a version", production, change{"overlays/production/kustomization.yaml", ", newTag: 0.1.0", ", newTag: latest"}, "names no version"},
 		{"no budget for drains", local, change{"base/settle.yaml", "kind: PodDisruptionBudget\nmetadata:\n  name: settle\nspec:\n  maxUnavailable: 1\n  selector:\n    matchLabels: {app.kubernetes.io/name: settle,", "kind: PodDisruptionBudget\nmetadata:\n  name: settle\nspec:\n  maxUnavailable: 1\n  selector:\n    matchLabels: {app.kubernetes.io/name: other,"}, "0 PodDisruptionBudgets"},
 		{"one pod alone", local, change{"base/distribute.yaml", "replicas: 2", "replicas: 1"}, "it is there once"},
+		{"two who keep", local, change{"base/keep.yaml", "replicas: 1", "replicas: 2"}, "it is there 2 times"},
 		{"everything allowed", local, change{"base/network.yaml", "  policyTypes: [Ingress, Egress]\n---", "  policyTypes: [Ingress]\n---"}, "denies everything"},
 		{"a way to nobody", local, change{"base/network.yaml", "matchLabels: {app.kubernetes.io/name: cockroachdb}", "matchLabels: {app.kubernetes.io/name: cockroach}"}, "a peer is not there"},
 		{"a way to another port", local, change{"base/network.yaml", "ports: [{port: 26257}]", "ports: [{port: 26258}]"}, "port 26258 is none of"},

@@ -193,7 +193,7 @@ func TestEveryOverlayIsWhole(t *testing.T) {
 			for _, fault := range w.check(about) {
 				t.Error(fault)
 			}
-			want := []string{"cockroachdb", "cockroachdb-init", "distribute", "ingest", "migrate", "nats", "settle"}
+			want := []string{"cockroachdb", "cockroachdb-init", "distribute", "ingest", "keep", "migrate", "nats", "settle"}
 			for _, name := range want {
 				if !slices.ContainsFunc(w.workloads, func(one *workload) bool { return one.name == name }) {
 					t.Errorf("there is no %s", name)

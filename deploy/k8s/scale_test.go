@@ -57,16 +57,9 @@ func measured(name string) bool {
 	return err == nil && slices.Contains(regexp.MustCompile(`aliquot_[a-z_]+`).FindAllString(string(data), -1), name)
 }
 
-// withLag puts the component for lag into production.
-var withLag = change{"overlays/production/kustomization.yaml", "images:\n", "components: [../../components/lag]\nimages:\n"}
-
 func TestLagScalesSettlement(t *testing.T) {
 	about := binary(t)
-	settle, _ := about.command([]string{"settle"})
-	if settle == nil || settle.flag(func(f describedValue) bool { return f.Name == "metrics-listen" }) == nil {
-		t.Skip("this binary's settle has no --metrics-listen, so nothing tells its lag")
-	}
-	w := assemble(t, "production", withLag)
+	w := assemble(t, "production")
 	for _, fault := range w.check(about) {
 		t.Error(fault)
 	}

@@ -102,6 +102,10 @@ func port(c *corev1.Container, by intstr.IntOrString) (int32, bool) {
 	return 0, false
 }
 
+// single is what there is one of: what keep has signed is in its volume, and a
+// second volume would be another history.
+const single = "keep"
+
 // checkReplicas wants what is there more than once to be spread, and to keep
 // enough of it while nodes are drained.
 func (w *world) checkReplicas(one *workload) {
@@ -120,8 +124,10 @@ func (w *world) checkReplicas(one *workload) {
 	if budgets != 1 {
 		w.fault("%s: it has %d PodDisruptionBudgets", one, budgets)
 	}
-	if w.least(one) < 2 {
+	if least := w.least(one); least < 2 && one.name != single {
 		w.fault("%s: it is there once", one)
+	} else if least != 1 && one.name == single {
+		w.fault("%s: it is there %d times, each with a volume of its own", one, least)
 	}
 	spread := one.pod.Spec.TopologySpreadConstraints
 	if len(spread) == 0 {
