@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -72,6 +73,13 @@ type logKeysRotateCommand struct{}
 func (logKeysRotateCommand) Run(ctx context.Context, r *root) (err error) {
 	if r.As == "" {
 		return errors.New("a new key is a decision: name who decides with --as")
+	}
+	if _, err := os.Stat(filepath.Join(r.Data, "streams")); errors.Is(err, fs.ErrNotExist) { // the folder of keep
+		keys, err := keeper.RotateApart(r.Data, fmt.Sprintf("log keys rotate, process %d", os.Getpid()), r.As, time.Now())
+		if err != nil {
+			return err
+		}
+		return showKeys(r, keys)
 	}
 	folder, err := keeper.OpenFolder(ctx, r.Data, r.DatabaseURL, quietLogger())
 	if err != nil {

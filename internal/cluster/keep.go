@@ -5,13 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
@@ -77,7 +73,7 @@ func (p *Process) mayKeep(ctx context.Context) error {
 // keep opens the keeper and the API, and keeps until ctx ends. That the keeper
 // stops by itself stops nothing else: /readyz says it.
 func (p *Process) keep(ctx context.Context, door *door) (err error) {
-	lock, err := hold(p.config.Dir, p.who)
+	lock, err := keeper.Hold(p.config.Dir, p.who)
 	if err != nil {
 		return err
 	}
@@ -138,33 +134,6 @@ func (p *Process) openKeeper(ctx context.Context) error {
 	}
 	p.keeper = opened
 	return nil
-}
-
-// hold takes the folder for this process, or says who has it. The lock is the
-// kernel's and ends with the process; what is written in the file is only for
-// the error.
-func hold(dir, who string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("opening the folder: %w", err)
-	}
-	file, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("locking the folder: %w", err)
-	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		holder, _ := io.ReadAll(io.LimitReader(file, 1<<10)) // without it, it is held all the same
-		err = fmt.Errorf("%w: %s", eventlog.ErrInUse, strings.TrimSpace(string(holder)))
-	}
-	if err == nil {
-		if err = file.Truncate(0); err == nil {
-			_, err = file.WriteAt([]byte(who+"\n"), 0)
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("locking %s: %w", dir, err), file.Close())
-	}
-	return file, nil
 }
 
 // door is what answers: first somebody who says that it is not the time yet,

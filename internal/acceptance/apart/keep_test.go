@@ -90,8 +90,26 @@ func TestOneKeepsAndEverythingIsProvable(t *testing.T) {
 	if status, page := settle.get("/metrics"); status != http.StatusOK || !strings.Contains(page, "\naliquot_settle_lag_messages{") {
 		t.Errorf("settle's /metrics says nothing of its lag: %d", status)
 	}
+	// One folder has one process, and a new key is handed over in it.
+	rotate := []string{"--data", "kept", "--as", "auditor", "log", "keys", "rotate"}
+	if held := i.run(rotate...); held.code != 1 || !strings.Contains(held.err, "in use by another process") || !strings.Contains(held.err, fmt.Sprint("process ", standby.command.Process.Pid)) {
+		t.Errorf("the key of a keeper that works is rotated: exit %d %s", held.code, held.err)
+	}
 	standby.stop()
 	i.goesOn(before)
+	old := filepath.Join(i.dir, "old.pub")
+	data, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(old, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i.run(rotate...).ok(t)
+	standby.restart()
+	standby.ready()
+	standby.proves(old, "rotated.json", "/source/a#7")
+	standby.stop()
 }
 
 // refusesOthers starts keepers on folders that are not the one.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 // backWithin is how soon there must be service again after a kill.
 const backWithin = 30 * time.Second
 
-// "Three services, three NATS nodes and PostgreSQL as real processes: while
+// "The services, three NATS nodes and PostgreSQL as real processes: while
 // 500,000 events are sent, each NATS node, the database and each service is
 // killed with -9 in turn: no accepted event lost, none counted twice, check and
 // replay clean, service again within 30 s of each kill."
@@ -36,6 +37,7 @@ func TestEveryProcessIsKilledUnderLoad(t *testing.T) {
 	i := install(t)
 	settle, distribute := i.start("settle"), i.start("distribute")
 	ingest := i.up("ingest")
+	keep := i.upIn("kept", "keep")
 	i.declare()
 	var senders []*sender
 	for n, format := range []client.Format{client.Packed, client.Packed, client.JSON, client.JSON} {
@@ -56,7 +58,7 @@ func TestEveryProcessIsKilledUnderLoad(t *testing.T) {
 		add(fmt.Sprint("NATS node ", n), func() { i.cluster.Kill(n) }, func() { i.cluster.Restart(t, n); i.cluster.WaitLeader(t) })
 	}
 	add("the database", func() { i.postgres.Kill(); time.Sleep(2 * time.Second); i.postgres.Begin(t) }, func() {})
-	for _, s := range []*service{ingest, settle, distribute} {
+	for _, s := range []*service{ingest, settle, distribute, keep} {
 		add("aliquot "+s.arguments[0], func() { s.kill(); s.restart() }, func() {})
 	}
 	rand.Shuffle(len(kills), func(a, b int) { kills[a], kills[b] = kills[b], kills[a] })
@@ -98,7 +100,12 @@ func TestEveryProcessIsKilledUnderLoad(t *testing.T) {
 		}
 	}
 	i.clean()
-	for _, s := range []*service{ingest, settle, distribute} {
+	// What was away meanwhile was waited for: everything is kept and proved.
+	keep.ready()
+	for _, s := range senders {
+		keep.proves(filepath.Join(i.dir, "kept", "keys", "log.pub"), "receipt.json", fmt.Sprintf("%s#%d", s.name, s.next))
+	}
+	for _, s := range []*service{ingest, settle, distribute, keep} {
 		s.stop()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,27 @@ func (s *settled) Cursor(context.Context, int) (settlement.Cursor, error) {
 }
 
 func (*settled) Outcomes(context.Context, int, uint64, uint64, func(settlement.Outcome) error) error {
+	return nil
+}
+
+// silent is a store that does not answer the first questions of each kind.
+type silent struct {
+	settled
+	cause             error
+	cursors, outcomes atomic.Int32 // still to be left unanswered
+}
+
+func (s *silent) Cursor(ctx context.Context, partition int) (settlement.Cursor, error) {
+	if s.cursors.Add(-1) >= 0 {
+		return settlement.Cursor{}, s.cause
+	}
+	return s.settled.Cursor(ctx, partition)
+}
+
+func (s *silent) Outcomes(context.Context, int, uint64, uint64, func(settlement.Outcome) error) error {
+	if s.outcomes.Add(-1) >= 0 {
+		return s.cause
+	}
 	return nil
 }
 
@@ -286,5 +308,70 @@ func TestALogWithoutItsKeyIsNotBegunAnew(t *testing.T) {
 	}
 	if _, err := p.open(); err == nil || !strings.Contains(err.Error(), "there are logs, but no") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A database that is away is asked again, at the beginning and later, and what
+// comes then is signed once. What it answers wrongly ends the keeper.
+func TestTheKeeperWaitsForAnAnswer(t *testing.T) {
+	p := newPlace(t)
+	p.publish(p.usage, 7)
+	for cause, stays := range map[error]bool{fmt.Errorf("away: %w", settlement.ErrInterrupted): true, errors.New("no such table"): false} {
+		store := &silent{settled: settled{7}, cause: cause}
+		store.cursors.Store(3)
+		store.outcomes.Store(3)
+		dir := t.TempDir()
+		k, err := Open(t.Context(), Config{
+			Dir: dir, Usage: p.usage, Streams: []*eventlog.Stream{p.control}, Store: store,
+			Every: 5 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- k.Run(ctx) }()
+		usage, err := k.Log(LogName(p.usage.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := uint64(0)
+		for deadline := time.Now().Add(time.Minute); size < 7 && k.Err() == nil && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			c, _, err := usage.Checkpoint()
+			if err != nil {
+				t.Fatal(err)
+			}
+			size = c.Size
+		}
+		if (size == 7) != stays || (k.Err() == nil) != stays {
+			t.Errorf("%v: %d of 7 are signed, the keeper says %v", cause, size, k.Err())
+		}
+		stop()
+		<-ended
+		if err := k.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A folder has one process, and who has it is said.
+func TestAFolderIsHeldByOne(t *testing.T) {
+	dir := t.TempDir()
+	held, err := Hold(dir, "the first, process 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Hold(dir, "the second"); !errors.Is(err, eventlog.ErrInUse) || !strings.Contains(err.Error(), "the first, process 1") {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Hold(dir, "the third")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -90,6 +90,20 @@ func (f *Folder) Rotate(actor string, now time.Time) (*tlog.Succession, error) {
 	return rotate(f.dir, actor, now, nil)
 }
 
+// RotateApart is [Folder.Rotate] for the folder of a keeper whose streams are
+// elsewhere. Its database learns of the new key at the keeper's next start.
+func RotateApart(dir, who, actor string, now time.Time) (keys *tlog.Succession, err error) {
+	if _, err := ReadPublicKey(dir); err != nil {
+		return nil, err
+	}
+	lock, err := Hold(dir, who)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	return rotate(dir, actor, now, nil)
+}
+
 func rotate(dir, actor string, now time.Time, fault durable.Fault) (*tlog.Succession, error) {
 	old, keys, err := EnsureKeys(dir)
 	if err != nil {

@@ -1,0 +1,40 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+)
+
+// Hold takes the folder of a keeper whose streams are elsewhere for this process, or says who has it, until the
+// file is closed. The lock is the kernel's and ends with the process; what is
+// written in the file is only for the error.
+func Hold(dir, who string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the folder: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the folder: %w", err)
+	}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		holder, _ := io.ReadAll(io.LimitReader(file, 1<<10)) // without it, it is held all the same
+		err = fmt.Errorf("%w: %s", eventlog.ErrInUse, strings.TrimSpace(string(holder)))
+	}
+	if err == nil {
+		if err = file.Truncate(0); err == nil {
+			_, err = file.WriteAt([]byte(who+"\n"), 0)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", dir, err), file.Close())
+	}
+	return file, nil
+}
