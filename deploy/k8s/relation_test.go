@@ -17,7 +17,6 @@ var given = map[string][]string{
 	"aliquot-database-owner": {"url"},
 	"aliquot-nats":           {"aliquot.nk", "aliquot.pub"},
 	"aliquot-operator":       {"token"},
-	"aliquot-log-key":        {"log.key", "log.pub"},
 	"cockroachdb-node-tls":   {"ca.crt", "tls.crt", "tls.key"},
 	"cockroachdb-root-tls":   {"ca.crt", "tls.crt", "tls.key"},
 	"cockroachdb-client-tls": {"ca.crt", "tls.crt", "tls.key"},

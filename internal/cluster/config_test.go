@@ -63,3 +63,18 @@ func TestADatabaseIsKnownByItsURL(t *testing.T) {
 		}
 	}
 }
+
+func TestKeepNeedsPartitionsAndAFolder(t *testing.T) {
+	keep := Config{
+		Role: Keep, NATSURL: "tls://n0:4222", DatabaseURL: "postgres://db/aliquot", Replicas: 3, Partitions: "0-3",
+		Listen: "127.0.0.1:0", Dir: "kept",
+	}
+	if err := keep.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	keep.Dir, keep.Partitions = "", ""
+	err := keep.Validate()
+	if err == nil || !strings.Contains(err.Error(), "ALIQUOT_DIR") || !strings.Contains(err.Error(), "ALIQUOT_PARTITIONS") {
+		t.Errorf("without a folder and partitions: %v", err)
+	}
+}
