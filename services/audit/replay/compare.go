@@ -18,9 +18,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// compare walks one part of both stores.
-func (r *replay) compare(derived *store.Snapshot, relation store.Relation) error {
-	first, rows, equal, err := r.live.Compare(derived, relation)
+// compare walks one part of both stores. The rows of an equal one go to each,
+// where it is not nil.
+func (r *replay) compare(derived *store.Snapshot, relation store.Relation, each func([]store.Field) error) error {
+	first, rows, equal, err := r.live.Compare(derived, relation, each)
 	r.result.Rows += rows
 	if err != nil || equal {
 		return err
@@ -155,12 +156,8 @@ func sentence(p ledger.Posting) string {
 }
 
 // ledger compares LEDGER with the journal rows that settle derived.
-func (r *replay) ledger(ctx context.Context, derived *store.Snapshot, until target) error {
+func (r *replay) ledger(ctx context.Context, derived *store.Snapshot, relayed map[string]uint64, until target) error {
 	writers, err := derived.Writers()
-	if err != nil {
-		return err
-	}
-	relayed, err := r.relayed()
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
@@ -140,6 +141,7 @@ type replay struct {
 	live   *store.Snapshot   // nil where there is none
 	ended  map[string]uint64 // where LEDGER and PAYOUT ended before live was taken
 	result Result
+	known  state.Known // of what settle derived
 }
 
 // ends notes where the streams end that are published from the store: what is
@@ -188,11 +190,8 @@ func (r *replay) whole(ctx context.Context, until target, done func(*store.Snaps
 		}
 	}
 	// What was settled is compared first: distribute rests on it.
-	err = fresh.Snapshot(ctx, func(derived *store.Snapshot) error {
-		return r.hashed(derived, r.settled(ctx, derived, until))
-	})
-	if err != nil {
-		return err
+	if err := r.settled(ctx, fresh, until); err != nil {
+		return fresh.Snapshot(ctx, func(derived *store.Snapshot) error { return r.hashed(derived, err) })
 	}
 	if err := r.distribute(ctx, fresh, r.from, until.distributed); err != nil {
 		return err
@@ -218,19 +217,66 @@ func (r *replay) hashed(derived *store.Snapshot, err error) error {
 	return err
 }
 
-// settled compares what settle derived.
-func (r *replay) settled(ctx context.Context, derived *store.Snapshot, until target) error {
-	if r.compared() {
-		for _, relation := range store.Relations(0) {
-			if relation.Settled {
-				if err := r.compare(derived, relation); err != nil {
-					return err
-				}
-			}
-		}
+// settled compares what settle derived, and hashes it for the state: three
+// walks beside each other, each over a snapshot of its own of a store that nobody
+// writes to. What the first finds comes before what the others do.
+func (r *replay) settled(ctx context.Context, fresh *store.DB, until target) error {
+	relayed, err := r.relayed() // asks the live store, which the first walk has to itself
+	if err != nil {
+		return err
 	}
-	return r.ledger(ctx, derived, until)
+	var relations, published, summed error
+	var walks sync.WaitGroup
+	walks.Go(func() { relations = fresh.Snapshot(ctx, r.relations) })
+	walks.Go(func() {
+		published = fresh.Snapshot(ctx, func(derived *store.Snapshot) error { return r.ledger(ctx, derived, relayed, until) })
+	})
+	if r.wanted() {
+		walks.Go(func() {
+			summed = fresh.Snapshot(ctx, func(derived *store.Snapshot) (err error) {
+				r.known.Journal, err = state.Settled(derived)
+				return err
+			})
+		})
+	}
+	walks.Wait()
+	switch {
+	case relations != nil:
+		r.result.Messages = 0
+		return relations
+	case published != nil:
+		return published
+	}
+	return summed
 }
+
+// relations hashes what settle made, and compares it where there is a live store.
+func (r *replay) relations(derived *store.Snapshot) error {
+	if !r.wanted() {
+		return nil
+	}
+	for _, relation := range store.Relations(0) {
+		if !relation.Settled {
+			continue
+		}
+		sum := state.NewSum(relation)
+		var err error
+		if r.compared() {
+			err = r.compare(derived, relation, sum.Add)
+		} else {
+			err = derived.Rows(relation, sum.Add)
+		}
+		if err != nil {
+			return err
+		}
+		r.known.Sums = append(r.known.Sums, sum)
+	}
+	return nil
+}
+
+// wanted reports whether the state is wanted: of what was, not of a shadow. What
+// is compared with a live store always is.
+func (r *replay) wanted() bool { return len(r.config.Cards) == 0 }
 
 // distributed compares what distribute derived.
 func (r *replay) distributed(ctx context.Context, derived *store.Snapshot, until target) error {
@@ -245,7 +291,7 @@ func (r *replay) distributed(ctx context.Context, derived *store.Snapshot, until
 		}
 		for _, relation := range store.Relations(min(now.Ledger.Position, done.Ledger.Position)) {
 			if !relation.Settled {
-				if err := r.compare(derived, relation); err != nil {
+				if err := r.compare(derived, relation, nil); err != nil {
 					return err
 				}
 			}
@@ -256,7 +302,7 @@ func (r *replay) distributed(ctx context.Context, derived *store.Snapshot, until
 
 // finish says what was derived, and compares it with what others say of it.
 func (r *replay) finish(derived *store.Snapshot) (err error) {
-	if r.result.State, err = state.Of(derived); err != nil {
+	if r.result.State, err = state.After(derived, &r.known); err != nil {
 		return err
 	}
 	r.result.JournalHash = r.result.State.JournalHash
