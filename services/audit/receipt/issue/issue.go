@@ -34,6 +34,9 @@ type Sources struct {
 	Register, Payout *eventlog.Stream
 	Key              *tlog.PublicKey // of the logs
 	Handovers        [][]byte        // that led to the key
+	// Decisions keeps what was read of CONTROL for the next receipt; nil: nothing
+	// is kept, and all of CONTROL is read for each.
+	Decisions *Decisions
 	// Log opens the log of a stream, named in lower case.
 	Log func(name string) (*tiles.Reader, error)
 }
