@@ -105,15 +105,23 @@ func (d *Decisions) read(ctx context.Context, control *eventlog.Stream, through 
 			return err
 		}
 		decision, err := events.DecodeDecision(message.Data)
-		same := err == nil && d.directory.Same(decision.Body)
-		applied := d.directory.Apply(message.Seq, decision)
-		if errors.Is(applied, directory.ErrOrder) {
-			return applied
+		if err := d.take(message.Seq, decision, err == nil); err != nil {
+			return err
 		}
-		d.position = message.Seq
-		if err == nil && applied == nil && !same {
-			d.note(message.Seq, decision.Body)
-		}
+	}
+	return nil
+}
+
+// take takes the next decision. One that cannot be read is void.
+func (d *Decisions) take(at uint64, decision events.Decision, readable bool) error {
+	same := readable && d.directory.Same(decision.Body)
+	applied := d.directory.Apply(at, decision)
+	if errors.Is(applied, directory.ErrOrder) {
+		return applied
+	}
+	d.position = at
+	if readable && applied == nil && !same {
+		d.note(at, decision.Body)
 	}
 	return nil
 }
