@@ -155,28 +155,6 @@ func sentence(p ledger.Posting) string {
 	return s
 }
 
-// ledger compares LEDGER with the journal rows that settle derived.
-func (r *replay) ledger(ctx context.Context, derived *store.Snapshot, relayed map[string]uint64, until target) error {
-	writers, err := derived.Writers()
-	if err != nil {
-		return err
-	}
-	for _, w := range writers {
-		if !strings.HasPrefix(w.Name, "settle-") {
-			continue
-		}
-		t := r.tail(r.from.Ledger, w.Name, relayed, until)
-		err := t.walk(ctx, func(each func(uint64, []byte) error) error {
-			return derived.Journal(w, 1, func(row store.Written) error { return each(row.Number, row.Record) })
-		})
-		r.result.Messages += t.equal
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // payout compares PAYOUT with what distribute derived for it.
 func (r *replay) payout(ctx context.Context, derived *store.Snapshot, until target) error {
 	relayed, err := r.relayed()

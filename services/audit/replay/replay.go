@@ -184,13 +184,16 @@ func (r *replay) whole(ctx context.Context, until target, done func(*store.Snaps
 		return err
 	}
 	defer func() { err = errors.Join(err, fresh.Close()) }()
-	for _, p := range until.partitions {
-		if err := r.settle(ctx, name, fresh, p); err != nil {
-			return err
-		}
+	published, err := r.derive(ctx, name, fresh, until)
+	if err != nil {
+		return err
 	}
-	// What was settled is compared first: distribute rests on it.
-	if err := r.settled(ctx, fresh, until); err != nil {
+	// What was settled is compared first: distribute rests on it. The journal comes
+	// before what was made of it in LEDGER.
+	if err := fresh.Snapshot(ctx, r.relations); err != nil {
+		r.result.Messages, published = 0, err
+	}
+	if err := published; err != nil {
 		return fresh.Snapshot(ctx, func(derived *store.Snapshot) error { return r.hashed(derived, err) })
 	}
 	if err := r.distribute(ctx, fresh, r.from, until.distributed); err != nil {
@@ -217,37 +220,32 @@ func (r *replay) hashed(derived *store.Snapshot, err error) error {
 	return err
 }
 
-// settled compares what settle derived, and hashes it for the state: three
-// walks beside each other, each over a snapshot of its own of a store that nobody
-// writes to. What the first finds comes before what the others do.
-func (r *replay) settled(ctx context.Context, fresh *store.DB, until target) error {
-	relayed, err := r.relayed() // asks the live store, which the first walk has to itself
+// derive settles every partition, and meanwhile compares LEDGER: what differs
+// there is published.
+func (r *replay) derive(ctx context.Context, name string, fresh *store.DB, until target) (published, err error) {
+	relayed, err := r.relayed()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var relations, published, summed error
-	var walks sync.WaitGroup
-	walks.Go(func() { relations = fresh.Snapshot(ctx, r.relations) })
-	walks.Go(func() {
-		published = fresh.Snapshot(ctx, func(derived *store.Snapshot) error { return r.ledger(ctx, derived, relayed, until) })
-	})
-	if r.wanted() {
-		walks.Go(func() {
-			summed = fresh.Snapshot(ctx, func(derived *store.Snapshot) (err error) {
-				r.known.Journal, err = state.Settled(derived)
-				return err
-			})
-		})
+	settled := make([]chan struct{}, len(until.partitions))
+	for i := range settled {
+		settled[i] = make(chan struct{})
 	}
-	walks.Wait()
-	switch {
-	case relations != nil:
-		r.result.Messages = 0
-		return relations
-	case published != nil:
-		return published
+	f := &follower{replay: r, fresh: fresh, relayed: relayed, until: until}
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	var followed sync.WaitGroup
+	followed.Go(func() { published = f.follow(following, settled) })
+	for i, p := range until.partitions {
+		if err = r.settle(ctx, name, fresh, p); err != nil {
+			stop()
+			break
+		}
+		close(settled[i])
 	}
-	return summed
+	followed.Wait()
+	r.result.Messages = f.equal
+	return published, err
 }
 
 // relations hashes what settle made, and compares it where there is a live store.

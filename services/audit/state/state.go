@@ -127,7 +127,7 @@ func of(snapshot *store.Snapshot, known *Known) (*State, error) {
 	s.Root = hex.EncodeToString(whole.Sum(nil))
 	journal := known.Journal
 	if journal == nil {
-		if journal, err = Settled(snapshot); err != nil {
+		if journal, err = settledOf(snapshot); err != nil {
 			return nil, err
 		}
 	}
@@ -137,15 +137,15 @@ func of(snapshot *store.Snapshot, known *Known) (*State, error) {
 
 // JournalHash is journal_hash of everything in a store's journal.
 func JournalHash(snapshot *store.Snapshot) (string, error) {
-	journal, err := Settled(snapshot)
+	journal, err := settledOf(snapshot)
 	if err != nil {
 		return "", err
 	}
 	return hashOf(snapshot, journal)
 }
 
-// Settled sums what settle wrote to the journal.
-func Settled(snapshot *store.Snapshot) (*ledger.Journal, error) {
+// settledOf sums what settle wrote to the journal.
+func settledOf(snapshot *store.Snapshot) (*ledger.Journal, error) {
 	journal := ledger.NewJournal()
 	return journal, add(snapshot, journal, true)
 }

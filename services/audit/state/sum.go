@@ -15,7 +15,8 @@ import (
 // is nothing.
 type Known struct {
 	Sums []*Sum // of relations made by settle alone, each of all rows
-	// Journal has what [Settled] returns. It is not to be used after [After].
+	// Journal has the sums of every record that settle wrote; nil: nobody made them.
+	// It is not to be used after [After].
 	Journal *ledger.Journal
 }
 
