@@ -11,6 +11,7 @@
 //   - What leaves verifies: a receipt that [receipt.Verify] refuses is an error.
 //   - An event's receipt reads the event's own message, decisions, and leaves
 //     back to the last barrier: nothing else of USAGE, and nothing of LEDGER.
+//   - [Decisions] that were read change no byte of a receipt.
 package issue
 
 import (
