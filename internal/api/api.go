@@ -30,6 +30,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
+	"github.com/aliquot-engine/aliquot/services/audit/receipt/issue"
 	"github.com/aliquot-engine/aliquot/services/console/verifier"
 )
 
@@ -86,6 +87,8 @@ type Server struct {
 	Config
 	mux *http.ServeMux
 	api huma.API
+
+	decisions *issue.Decisions // that receipts have read
 }
 
 // New returns the API of an engine.
@@ -93,7 +96,7 @@ func New(config Config) *Server {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	s := &Server{Config: config, mux: http.NewServeMux()}
+	s := &Server{Config: config, mux: http.NewServeMux(), decisions: issue.NewDecisions()}
 	settings := huma.DefaultConfig("aliquot", Version)
 	settings.Info.Description = "Compute usage into money, and money into payouts, exactly."
 	settings.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)

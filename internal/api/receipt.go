@@ -58,6 +58,7 @@ func (s *Server) issue(ctx context.Context, id string) (*receipt.Receipt, error)
 	from := issue.Sources{
 		Sources:  explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, More: s.More, Store: s.Store, IDs: s.IDs},
 		Register: s.Register, Payout: s.Payout, Key: s.Proofs.Key, Handovers: s.Proofs.Handovers, Log: s.Proofs.Log,
+		Decisions: s.decisions,
 	}
 	for deadline := time.Now().Add(signPatience); ; {
 		made, err := issue.Issue(ctx, from, id)

@@ -24,7 +24,7 @@ type Relation struct {
 func Relations(ledger uint64) []Relation {
 	const journal = `SELECT writer.name AS writer, journal.id - (writer.id << 40) AS number, cut, book, part, record
 		FROM writer CROSS JOIN journal WHERE journal.id BETWEEN (writer.id << 40) AND (writer.id << 40) + 1099511627775
-		AND writer.name %s ORDER BY 1, 2`
+		AND writer.name %s ORDER BY writer.name, journal.id` // as the primary keys have it: nothing is sorted
 	return []Relation{
 		{"cursor", 1, true, "SELECT partition, position, hash, control, batches FROM cursor ORDER BY 1"},
 		{"outcome", 2, true, "SELECT partition, position, events, runs FROM outcome ORDER BY 1, 2"},
@@ -65,16 +65,18 @@ type Unequal struct {
 }
 
 // Compare walks a relation in two stores side by side and returns the first
-// difference; equal is true where there is none. rows is how many are equal.
-func (s *Snapshot) Compare(other *Snapshot, relation Relation) (first Unequal, rows uint64, equal bool, err error) {
-	first, rows, equal, err = s.compare(other, relation)
+// difference; equal is true where there is none. rows is how many are equal, and
+// each, where it is not nil, is called with all of those; it neither keeps nor
+// changes them.
+func (s *Snapshot) Compare(other *Snapshot, relation Relation, each func(row []Field) error) (first Unequal, rows uint64, equal bool, err error) {
+	first, rows, equal, err = s.compare(other, relation, each)
 	if err != nil {
 		return first, rows, false, fmt.Errorf("comparing %s: %w", relation.Name, err)
 	}
 	return first, rows, equal, nil
 }
 
-func (s *Snapshot) compare(other *Snapshot, relation Relation) (first Unequal, rows uint64, equal bool, err error) {
+func (s *Snapshot) compare(other *Snapshot, relation Relation, each func(row []Field) error) (first Unequal, rows uint64, equal bool, err error) {
 	here, err := s.conn.Walk(relation.query)
 	if err != nil {
 		return first, 0, false, err
@@ -100,6 +102,11 @@ func (s *Snapshot) compare(other *Snapshot, relation Relation) (first Unequal, r
 		at := differs(x, y)
 		if at < 0 {
 			rows++
+			if each != nil {
+				if err := each(y); err != nil {
+					return first, rows, false, err
+				}
+			}
 			continue
 		}
 		// Where the keys differ, the lesser row is the one that the other store

@@ -96,7 +96,7 @@ func bothEnginesHoldTheSame(t *testing.T, server *postgrestest.Server) {
 	err = here.Snapshot(t.Context(), func(a *store.Snapshot) error {
 		return there.Snapshot(t.Context(), func(b *store.Snapshot) error {
 			for _, relation := range relations {
-				first, rows, equal, err := a.Compare(b, relation)
+				first, rows, equal, err := a.Compare(b, relation, nil)
 				if err != nil || !equal || rows == 0 {
 					t.Errorf("%s: %d rows are equal, then %+v, %v", relation.Name, rows, first, err)
 				}

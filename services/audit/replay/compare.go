@@ -18,9 +18,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// compare walks one part of both stores.
-func (r *replay) compare(derived *store.Snapshot, relation store.Relation) error {
-	first, rows, equal, err := r.live.Compare(derived, relation)
+// compare walks one part of both stores. The rows of an equal one go to each,
+// where it is not nil.
+func (r *replay) compare(derived *store.Snapshot, relation store.Relation, each func([]store.Field) error) error {
+	first, rows, equal, err := r.live.Compare(derived, relation, each)
 	r.result.Rows += rows
 	if err != nil || equal {
 		return err
@@ -152,32 +153,6 @@ func sentence(p ledger.Posting) string {
 		s += fmt.Sprintf(" for %v %s (%d events) by %s at %q", p.Quantity, p.Meter, p.Events, p.Card, p.Quote)
 	}
 	return s
-}
-
-// ledger compares LEDGER with the journal rows that settle derived.
-func (r *replay) ledger(ctx context.Context, derived *store.Snapshot, until target) error {
-	writers, err := derived.Writers()
-	if err != nil {
-		return err
-	}
-	relayed, err := r.relayed()
-	if err != nil {
-		return err
-	}
-	for _, w := range writers {
-		if !strings.HasPrefix(w.Name, "settle-") {
-			continue
-		}
-		t := r.tail(r.from.Ledger, w.Name, relayed, until)
-		err := t.walk(ctx, func(each func(uint64, []byte) error) error {
-			return derived.Journal(w, 1, func(row store.Written) error { return each(row.Number, row.Record) })
-		})
-		r.result.Messages += t.equal
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // payout compares PAYOUT with what distribute derived for it.

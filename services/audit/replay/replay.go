@@ -35,6 +35,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
@@ -140,6 +141,7 @@ type replay struct {
 	live   *store.Snapshot   // nil where there is none
 	ended  map[string]uint64 // where LEDGER and PAYOUT ended before live was taken
 	result Result
+	known  state.Known // of what settle derived
 }
 
 // ends notes where the streams end that are published from the store: what is
@@ -182,17 +184,17 @@ func (r *replay) whole(ctx context.Context, until target, done func(*store.Snaps
 		return err
 	}
 	defer func() { err = errors.Join(err, fresh.Close()) }()
-	for _, p := range until.partitions {
-		if err := r.settle(ctx, name, fresh, p); err != nil {
-			return err
-		}
-	}
-	// What was settled is compared first: distribute rests on it.
-	err = fresh.Snapshot(ctx, func(derived *store.Snapshot) error {
-		return r.hashed(derived, r.settled(ctx, derived, until))
-	})
+	published, err := r.derive(ctx, name, fresh, until)
 	if err != nil {
 		return err
+	}
+	// What was settled is compared first: distribute rests on it. The journal comes
+	// before what was made of it in LEDGER.
+	if err := fresh.Snapshot(ctx, r.relations); err != nil {
+		r.result.Messages, published = 0, err
+	}
+	if err := published; err != nil {
+		return fresh.Snapshot(ctx, func(derived *store.Snapshot) error { return r.hashed(derived, err) })
 	}
 	if err := r.distribute(ctx, fresh, r.from, until.distributed); err != nil {
 		return err
@@ -218,19 +220,61 @@ func (r *replay) hashed(derived *store.Snapshot, err error) error {
 	return err
 }
 
-// settled compares what settle derived.
-func (r *replay) settled(ctx context.Context, derived *store.Snapshot, until target) error {
-	if r.compared() {
-		for _, relation := range store.Relations(0) {
-			if relation.Settled {
-				if err := r.compare(derived, relation); err != nil {
-					return err
-				}
-			}
-		}
+// derive settles every partition, and meanwhile compares LEDGER: what differs
+// there is published.
+func (r *replay) derive(ctx context.Context, name string, fresh *store.DB, until target) (published, err error) {
+	relayed, err := r.relayed()
+	if err != nil {
+		return nil, err
 	}
-	return r.ledger(ctx, derived, until)
+	settled := make([]chan struct{}, len(until.partitions))
+	for i := range settled {
+		settled[i] = make(chan struct{})
+	}
+	f := &follower{replay: r, fresh: fresh, relayed: relayed, until: until}
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	var followed sync.WaitGroup
+	followed.Go(func() { published = f.follow(following, settled) })
+	for i, p := range until.partitions {
+		if err = r.settle(ctx, name, fresh, p); err != nil {
+			stop()
+			break
+		}
+		close(settled[i])
+	}
+	followed.Wait()
+	r.result.Messages = f.equal
+	return published, err
 }
+
+// relations hashes what settle made, and compares it where there is a live store.
+func (r *replay) relations(derived *store.Snapshot) error {
+	if !r.wanted() {
+		return nil
+	}
+	for _, relation := range store.Relations(0) {
+		if !relation.Settled {
+			continue
+		}
+		sum := state.NewSum(relation)
+		var err error
+		if r.compared() {
+			err = r.compare(derived, relation, sum.Add)
+		} else {
+			err = derived.Rows(relation, sum.Add)
+		}
+		if err != nil {
+			return err
+		}
+		r.known.Sums = append(r.known.Sums, sum)
+	}
+	return nil
+}
+
+// wanted reports whether the state is wanted: of what was, not of a shadow. What
+// is compared with a live store always is.
+func (r *replay) wanted() bool { return len(r.config.Cards) == 0 }
 
 // distributed compares what distribute derived.
 func (r *replay) distributed(ctx context.Context, derived *store.Snapshot, until target) error {
@@ -245,7 +289,7 @@ func (r *replay) distributed(ctx context.Context, derived *store.Snapshot, until
 		}
 		for _, relation := range store.Relations(min(now.Ledger.Position, done.Ledger.Position)) {
 			if !relation.Settled {
-				if err := r.compare(derived, relation); err != nil {
+				if err := r.compare(derived, relation, nil); err != nil {
 					return err
 				}
 			}
@@ -256,7 +300,7 @@ func (r *replay) distributed(ctx context.Context, derived *store.Snapshot, until
 
 // finish says what was derived, and compares it with what others say of it.
 func (r *replay) finish(derived *store.Snapshot) (err error) {
-	if r.result.State, err = state.Of(derived); err != nil {
+	if r.result.State, err = state.After(derived, &r.known); err != nil {
 		return err
 	}
 	r.result.JournalHash = r.result.State.JournalHash

@@ -34,7 +34,6 @@
 package state
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -73,15 +72,22 @@ type Part struct {
 }
 
 // Of reads a store at one commit. It takes as long as reading all of it.
-func Of(snapshot *store.Snapshot) (*State, error) {
-	s, err := of(snapshot)
+func Of(snapshot *store.Snapshot) (*State, error) { return After(snapshot, nil) }
+
+// After is Of for who has read a part of the store before, which has not changed
+// since. It leaves known as it was but for its journal.
+func After(snapshot *store.Snapshot, known *Known) (*State, error) {
+	s, err := of(snapshot, known)
 	if err != nil {
 		return nil, fmt.Errorf("hashing the state: %w", err)
 	}
 	return s, nil
 }
 
-func of(snapshot *store.Snapshot) (*State, error) {
+func of(snapshot *store.Snapshot, known *Known) (*State, error) {
+	if known == nil {
+		known = &Known{}
+	}
 	s := &State{}
 	cursors, err := snapshot.Cursors()
 	if err != nil {
@@ -105,57 +111,73 @@ func of(snapshot *store.Snapshot) (*State, error) {
 	whole := sha256.New()
 	_, _ = whole.Write([]byte(magic))
 	for _, relation := range store.Relations(s.Ledger) {
-		part, sum, err := partOf(snapshot, relation)
-		if err != nil {
-			return nil, err
+		sum := known.sum(relation)
+		if sum == nil {
+			sum = NewSum(relation)
+			if err := snapshot.Rows(relation, sum.Add); err != nil {
+				return nil, err
+			}
 		}
+		part, hash := sum.part()
 		b := binary.AppendUvarint(nil, uint64(len(part.Name)))
 		b = binary.AppendUvarint(append(b, part.Name...), part.Rows)
-		_, _ = whole.Write(append(b, sum[:]...))
+		_, _ = whole.Write(append(b, hash[:]...))
 		s.Parts = append(s.Parts, part)
 	}
 	s.Root = hex.EncodeToString(whole.Sum(nil))
-	s.JournalHash, err = JournalHash(snapshot)
-	return s, err
-}
-
-func partOf(snapshot *store.Snapshot, relation store.Relation) (Part, [32]byte, error) {
-	part := Part{Name: relation.Name}
-	hash := sha256.New()
-	out := bufio.NewWriterSize(hash, 64<<10)
-	var scratch []byte
-	err := snapshot.Rows(relation, func(row []store.Field) error {
-		part.Rows++
-		scratch = scratch[:0]
-		for _, f := range row {
-			switch v := f.Value.(type) {
-			case nil:
-				scratch = append(scratch, 0)
-			case int64:
-				scratch = binary.AppendVarint(append(scratch, 1), v)
-			case string:
-				scratch = append(binary.AppendUvarint(append(scratch, 2), uint64(len(v))), v...)
-			case []byte:
-				scratch = append(binary.AppendUvarint(append(scratch, 3), uint64(len(v))), v...)
-			default:
-				return fmt.Errorf("%s: a %T in column %s", relation.Name, v, f.Name)
-			}
+	journal := known.Journal
+	if journal == nil {
+		if journal, err = settledOf(snapshot); err != nil {
+			return nil, err
 		}
-		_, err := out.Write(scratch)
-		return err
-	})
-	if err == nil {
-		err = out.Flush()
 	}
-	sum := [32]byte(hash.Sum(nil))
-	part.Hash = hex.EncodeToString(sum[:])
-	return part, sum, err
+	s.JournalHash, err = hashOf(snapshot, journal)
+	return s, err
 }
 
 // JournalHash is journal_hash of everything in a store's journal.
 func JournalHash(snapshot *store.Snapshot) (string, error) {
+	journal, err := settledOf(snapshot)
+	if err != nil {
+		return "", err
+	}
+	return hashOf(snapshot, journal)
+}
+
+// settledOf sums what settle wrote to the journal.
+func settledOf(snapshot *store.Snapshot) (*ledger.Journal, error) {
 	journal := ledger.NewJournal()
-	err := snapshot.Entries("", func(_ string, _ store.Written, record *ledger.Record) error { return journal.Add(record) })
+	return journal, add(snapshot, journal, true)
+}
+
+// hashOf adds to the sums of settle what distribute wrote.
+func hashOf(snapshot *store.Snapshot, journal *ledger.Journal) (string, error) {
+	if err := add(snapshot, journal, false); err != nil {
+		return "", err
+	}
 	sum := journal.Hash()
-	return hex.EncodeToString(sum[:]), err
+	return hex.EncodeToString(sum[:]), nil
+}
+
+func add(snapshot *store.Snapshot, journal *ledger.Journal, settled bool) error {
+	writers, err := snapshot.Writers()
+	if err != nil {
+		return err
+	}
+	for _, w := range writers {
+		if (w.Name != store.DistributeWriter) != settled {
+			continue
+		}
+		err := snapshot.Journal(w, 1, func(row store.Written) error {
+			record, err := ledger.DecodeRecord(row.Record)
+			if err != nil {
+				return fmt.Errorf("row %d of %s: %w", row.Number, w.Name, err)
+			}
+			return journal.Add(&record)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

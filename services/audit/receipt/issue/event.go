@@ -7,13 +7,10 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 	"github.com/aliquot-engine/aliquot/services/audit/receipt"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
-	"github.com/aliquot-engine/aliquot/services/settle/quotes"
-	"github.com/aliquot-engine/aliquot/services/settle/rating"
 )
 
 // farthest is how many leaves are looked through for the last barrier. Beyond,
@@ -178,111 +175,4 @@ func (m *maker) carried(e *receipt.Event, barrier *receipt.Leaf, control uint64)
 	}
 	e.BarrierData = raw.Data
 	return m.rest(events.LogState{Log: controlLog, Size: control, Root: *message.Root})
-}
-
-// world is what is declared as of a position of CONTROL, and where.
-type world struct {
-	directory *directory.Directory
-	cards     rating.Table
-	quotes    quotes.Board
-
-	books     map[events.Book]uint64
-	nodes     map[events.Node]uint64
-	customers map[events.Customer]uint64
-	card      map[string]uint64 // by book and card@version
-	policies  map[events.Pair]uint64
-	rounds    map[string]uint64 // by pair and source#round
-}
-
-// fold gives decisions the effect that settle gives them.
-func (m *maker) fold(through uint64) (*world, error) {
-	w := &world{
-		directory: directory.New(), books: map[events.Book]uint64{}, nodes: map[events.Node]uint64{},
-		customers: map[events.Customer]uint64{}, card: map[string]uint64{}, policies: map[events.Pair]uint64{}, rounds: map[string]uint64{},
-	}
-	r, err := m.Control.Read(m.ctx, 1, "")
-	if err != nil {
-		return nil, err
-	}
-	defer r.Stop()
-	for at := uint64(0); at < through; {
-		message, err := r.Next(m.ctx)
-		if err != nil {
-			return nil, err
-		}
-		at = message.Seq
-		decision, err := events.DecodeDecision(message.Data)
-		same := err == nil && w.directory.Same(decision.Body)
-		applied := w.directory.Apply(at, decision)
-		if errors.Is(applied, directory.ErrOrder) {
-			return nil, applied
-		}
-		if err == nil && applied == nil && !same {
-			w.note(at, decision.Body)
-		}
-	}
-	return w, nil
-}
-
-func (w *world) note(at uint64, body events.Body) {
-	switch d := body.(type) {
-	case events.BookDeclared:
-		w.books[d.Book] = at
-	case events.NodeDeclared:
-		w.nodes[d.Node] = at
-	case events.CustomerDeclared:
-		w.customers[d.Customer] = at
-	case events.CardDeclared:
-		if w.cards.Add(d) == nil {
-			w.card[fmt.Sprintf("%s\n%s@%d", d.Book, d.Card, d.Version)] = at
-		}
-	case events.QuotePolicyDeclared:
-		if w.quotes.SetPolicy(d) == nil {
-			w.policies[d.Pair] = at
-		}
-	case events.QuotesObserved:
-		if w.quotes.Observe(d) != nil {
-			return
-		}
-		for _, r := range d.Rounds {
-			key := string(d.Pair) + "\n" + quotes.RoundID(d.Source, r.Round)
-			if _, known := w.rounds[key]; !known {
-				w.rounds[key] = at
-			}
-		}
-	}
-}
-
-// price prices an event, and names the decisions that it was priced by. It is
-// false for what had no price.
-func (w *world) price(book events.Book, u *events.Usage) (*receipt.Charge, []uint64, bool) {
-	b, _ := w.directory.Book(book)
-	node, _ := w.directory.Node(u.Node)
-	customer, _ := w.directory.Customer(u.Customer)
-	line, ok := w.cards.Find(book, u.Meter, rating.Merge(nil, u.Attributes, node.Attributes, customer.Plan), u.End)
-	if !ok {
-		return nil, nil, false
-	}
-	verdict := w.quotes.For(b.Asset, line.Currency, u.End)
-	if verdict.Held {
-		return nil, nil, false
-	}
-	c := &receipt.Charge{Asset: b.Asset, Card: line.Card, Rule: line.Rule, Quote: verdict.ID, Rate: verdict.Quote}
-	var err error
-	if c.Billed, c.Amount, err = rating.Charge(line, verdict.Quote, u.Quantity); err != nil {
-		return nil, nil, false
-	}
-	from := []uint64{w.books[book], w.nodes[u.Node], w.customers[u.Customer], w.card[string(book)+"\n"+line.Card]}
-	if verdict.ID != "" {
-		pair := quotes.PairOf(b.Asset, line.Currency)
-		from = append(from, w.policies[pair])
-		rounds := strings.TrimPrefix(verdict.ID, "median:")
-		if verdict.ID == "fixed" {
-			return c, from, true
-		}
-		for _, round := range strings.Split(rounds, ",") {
-			from = append(from, w.rounds[string(pair)+"\n"+round])
-		}
-	}
-	return c, from, true
 }

@@ -11,6 +11,7 @@
 //   - What leaves verifies: a receipt that [receipt.Verify] refuses is an error.
 //   - An event's receipt reads the event's own message, decisions, and leaves
 //     back to the last barrier: nothing else of USAGE, and nothing of LEDGER.
+//   - [Decisions] that were read change no byte of a receipt.
 package issue
 
 import (
@@ -34,6 +35,9 @@ type Sources struct {
 	Register, Payout *eventlog.Stream
 	Key              *tlog.PublicKey // of the logs
 	Handovers        [][]byte        // that led to the key
+	// Decisions keeps what was read of CONTROL for the next receipt; nil: nothing
+	// is kept, and all of CONTROL is read for each.
+	Decisions *Decisions
 	// Log opens the log of a stream, named in lower case.
 	Log func(name string) (*tiles.Reader, error)
 }

@@ -1,7 +1,6 @@
 package issue
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -119,29 +118,4 @@ func (m *maker) sources(p *explain.Payout, shown []eventlog.Message) (sum money.
 	}
 	slices.Sort(from)
 	return sum, slices.Compact(from), nil
-}
-
-// declared returns the positions of a card and of rounds of quotes; nil where
-// one is not known.
-func (w *world) declared(book, asset string, sources []string) []uint64 {
-	var list []uint64
-	for i, source := range sources {
-		if i == 0 {
-			if w.card[fmt.Sprintf("%s\n%s", book, source)] == 0 {
-				return nil
-			}
-			list = append(list, w.card[fmt.Sprintf("%s\n%s", book, source)])
-			continue
-		}
-		found := false
-		for key, position := range w.rounds {
-			if strings.HasPrefix(key, asset+"/") && strings.HasSuffix(key, "\n"+source) {
-				list, found = append(list, position), true
-			}
-		}
-		if !found {
-			return nil
-		}
-	}
-	return list
 }

@@ -1,0 +1,78 @@
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
+
+	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
+)
+
+// Known is what somebody has read of a store before, on the way. The zero value
+// is nothing.
+type Known struct {
+	Sums []*Sum // of relations made by settle alone, each of all rows
+	// Journal has the sums of every record that settle wrote; nil: nobody made them.
+	// It is not to be used after [After].
+	Journal *ledger.Journal
+}
+
+func (k *Known) sum(relation store.Relation) *Sum {
+	for _, s := range k.Sums {
+		if relation.Settled && s.name == relation.Name {
+			return s
+		}
+	}
+	return nil
+}
+
+// hashed is how much of rows is hashed at once.
+const hashed = 64 << 10
+
+// Sum hashes the rows of one relation. Make it with [NewSum].
+type Sum struct {
+	name string
+	rows uint64
+	hash hash.Hash
+	text []byte // of rows that are not hashed yet
+}
+
+// NewSum begins a relation.
+func NewSum(relation store.Relation) *Sum { return &Sum{name: relation.Name, hash: sha256.New()} }
+
+// Add takes the next row. It fails on a value that no store has.
+func (s *Sum) Add(row []store.Field) error {
+	s.rows++
+	for _, f := range row {
+		switch v := f.Value.(type) {
+		case nil:
+			s.text = append(s.text, 0)
+		case int64:
+			s.text = binary.AppendVarint(append(s.text, 1), v)
+		case string:
+			s.text = append(binary.AppendUvarint(append(s.text, 2), uint64(len(v))), v...)
+		case []byte:
+			s.text = append(binary.AppendUvarint(append(s.text, 3), uint64(len(v))), v...)
+		default:
+			return fmt.Errorf("%s: a %T in column %s", s.name, v, f.Name)
+		}
+	}
+	if len(s.text) >= hashed {
+		s.flush()
+	}
+	return nil
+}
+
+func (s *Sum) flush() {
+	_, _ = s.hash.Write(s.text) // never fails
+	s.text = s.text[:0]
+}
+
+func (s *Sum) part() (Part, [32]byte) {
+	s.flush()
+	sum := [32]byte(s.hash.Sum(nil))
+	return Part{Name: s.name, Rows: s.rows, Hash: hex.EncodeToString(sum[:])}, sum
+}
