@@ -127,7 +127,8 @@ type Config struct {
 	// ReserveBytes is the free space under Dir below which publishing is
 	// refused with ErrFull; 0 means DefaultReserveBytes, negative none. Too
 	// small, and the disk fills up in other ways: a failed write makes the
-	// stream unwritable until restart.
+	// stream unwritable until restart. What shares the disk takes up to 40 MiB at
+	// once, if only for a moment.
 	ReserveBytes int64
 	// Replicas of each stream: 1 embedded, 3 for a cluster; 0 means 1.
 	Replicas int
