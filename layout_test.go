@@ -82,6 +82,8 @@ var allowedInPure = []string{
 	"github.com/transparency-dev/merkle/compact",    // which nodes cover a tree
 	"github.com/transparency-dev/merkle/proof",      // Merkle proofs, planned and verified
 	"golang.org/x/mod/sumdb/note",                   // signed notes; its GenerateKey takes a reader
+	"golang.org/x/crypto/sha3",                      // Keccak-256, the hash of EIP-55
+	"golang.org/x/text/unicode/norm",                // Unicode's normal forms, by tables
 }
 
 // deniedInPure are the standard packages (with what is below them) through

@@ -182,19 +182,22 @@ func (o *demoOwn) holders(ctx context.Context) error {
 
 func (st *stage) importRegister(ctx context.Context, token events.Token, name string, file []byte) error {
 	var done api.Imported
-	if err := st.server.send(ctx, http.MethodPost, "/v1/registers/"+url.PathEscape(string(token))+"/import?file="+url.QueryEscape(filepath.Base(name)), "text/csv", bytes.NewReader(file), &done); err != nil {
+	if err := st.server.send(ctx, http.MethodPost, "/v1/registers/"+url.PathEscape(string(token))+"/import?leave_out_zero=true&file="+url.QueryEscape(filepath.Base(name)), "text/csv", bytes.NewReader(file), &done); err != nil {
 		return err
 	}
 	st.progress.step("register of %s: %d holders, %s units", token, done.Holders, done.Units)
+	if done.LeftOut != "" {
+		st.progress.step("  left out: %s units of the zero address, which owns nothing", done.LeftOut)
+	}
 	return nil
 }
 
 func (st *stage) importHolds(ctx context.Context, name string, list []byte) error {
-	var done api.Imported
+	var done api.Screened
 	if err := st.server.send(ctx, http.MethodPost, "/v1/holds/"+name, "text/plain", bytes.NewReader(list), &done); err != nil {
 		return err
 	}
-	st.progress.step("screening list %s: %d holders", name, done.Holders)
+	st.progress.step("screening list %s: %d entries, %d of them holders", name, done.Entries, done.Matches)
 	return nil
 }
 

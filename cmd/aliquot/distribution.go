@@ -9,68 +9,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
 )
-
-type registerCommand struct {
-	Import struct {
-		File  string `arg:"" help:"CSV file with a holder (or account, address) and a units (or amount) column." type:"existingfile"`
-		Token string `required:"" help:"Token that is held."`
-		Add   bool   `help:"Issue beside what was issued before; without it a second, different file is refused."`
-	} `cmd:"" help:"Issue a token's units to the holders of a CSV file."`
-}
-
-func (c *registerCommand) Run(ctx context.Context, r *root) error {
-	return r.upload(ctx, fmt.Sprintf("/v1/registers/%s/import?add=%t", url.PathEscape(c.Import.Token), c.Import.Add), c.Import.File)
-}
-
-type holdsCommand struct {
-	Import struct {
-		File string `arg:"" help:"Text file with one holder a line." type:"existingfile"`
-		List string `required:"" help:"Name of the list, such as ofac-sdn."`
-	} `cmd:"" help:"Replace a screening list."`
-}
-
-func (c *holdsCommand) Run(ctx context.Context, r *root) error {
-	return r.upload(ctx, "/v1/holds/"+url.PathEscape(c.Import.List), c.Import.File)
-}
-
-// upload sends a file and prints what it did.
-func (r *root) upload(ctx context.Context, path, name string) (err error) {
-	s, err := r.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	done, err := s.upload(ctx, path, name)
-	if err != nil {
-		return err
-	}
-	return r.print(done, func(w io.Writer) {
-		fmt.Fprintf(w, "%d holders", done.Holders)
-		if done.Units != "" {
-			fmt.Fprintf(w, ", %s units", done.Units)
-		}
-		fmt.Fprintf(w, ", up to %s position %d\n", done.Stream, done.Position)
-	})
-}
-
-func (s *server) upload(ctx context.Context, path, name string) (api.Imported, error) {
-	var done api.Imported
-	file, err := os.Open(name)
-	if err != nil {
-		return done, err
-	}
-	defer func() { _ = file.Close() }()
-	separator := "?"
-	if strings.Contains(path, "?") {
-		separator = "&"
-	}
-	err = s.send(ctx, http.MethodPost, path+separator+"file="+url.QueryEscape(filepath.Base(name)), "text/csv", file, &done)
-	return done, err
-}
 
 type distributionCommand struct {
 	Declare distributionDeclare `cmd:"" help:"Distribute what a token's inbox holds to its holders."`

@@ -113,6 +113,7 @@ func New(config Config) *Server {
 	s.moneyIn()
 	s.quotes()
 	s.registers()
+	s.screening()
 	s.distributions()
 	s.payouts()
 	s.reads()

@@ -97,7 +97,11 @@ func (s *Server) audits() {
 		func(ctx context.Context, in *struct {
 			ID string `path:"id"`
 		}) (*answer[statement.OfHolder], error) {
-			made, err := statement.Holder(ctx, s.Store, events.CanonicalHolder(in.ID))
+			holder, err := events.ParseHolder(in.ID)
+			if err != nil {
+				return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("holder: %v", err))
+			}
+			made, err := statement.Holder(ctx, s.Store, holder)
 			if err != nil {
 				return nil, err
 			}

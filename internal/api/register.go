@@ -20,10 +20,11 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Imported says what an import did.
+// Imported says what the import of a register did.
 type Imported struct {
 	Holders  int    `json:"holders"`
-	Units    string `json:"units,omitempty"`
+	Units    string `json:"units"`
+	LeftOut  string `json:"left_out,omitempty" doc:"Units of the zero address that were left out."`
 	Stream   string `json:"stream"`
 	Position uint64 `json:"position" doc:"It is in the stream up to here."`
 	Effect   string `json:"effect" enum:"applied,unchanged"`
@@ -35,37 +36,19 @@ func (s *Server) registers() {
 			Token   events.Token `path:"token"`
 			File    string       `query:"file" doc:"Name of the file, kept as reference."`
 			Add     bool         `query:"add" doc:"Issue beside what other imports and movements have issued."`
+			Supply  string       `query:"expected_supply" doc:"What the units of the file must sum to; another sum is refused."`
+			Zero    bool         `query:"leave_out_zero" doc:"Leave the zero address out, which owns nothing, instead of refusing its line."`
 			RawBody []byte       `contentType:"text/csv"`
 		}) (*answer[Imported], error) {
-			return s.importRegister(ctx, in.Token, in.File, in.Add, in.RawBody)
-		})
-	register(s, http.MethodPost, "/v1/holds/{list}", "import-holds", "Replace a screening list",
-		func(ctx context.Context, in *struct {
-			List    string `path:"list"`
-			RawBody []byte `contentType:"text/plain"`
-		}) (*answer[Imported], error) {
-			holders, err := registerfile.ReadList(bytes.NewReader(in.RawBody))
-			if err != nil {
-				return nil, huma.Error422UnprocessableEntity(err.Error())
-			}
-			var proposals []proposal
-			for _, d := range registerfile.Decisions(in.List, holders) {
-				proposals = append(proposals, proposal{body: d})
-			}
-			results, err := s.decide(ctx, proposals...)
-			if err != nil {
-				return nil, err
-			}
-			done := Imported{Holders: len(holders), Stream: eventlog.ControlStream, Effect: "unchanged"}
-			for _, r := range results {
-				if r.Effect == "void" {
-					return nil, huma.Error409Conflict(r.Reason)
+			o := registerfile.Options{LeaveOutZero: in.Zero}
+			if in.Supply != "" {
+				units, err := money.ParseUnits(in.Supply)
+				if err != nil {
+					return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("expected_supply: %v", err))
 				}
-				if r.Effect == "applied" {
-					done.Effect, done.Position = "applied", r.Position
-				}
+				o.ExpectedSupply = &units
 			}
-			return &answer[Imported]{done}, nil
+			return s.importRegister(ctx, in.Token, in.File, in.Add, o, in.RawBody)
 		})
 }
 
@@ -73,7 +56,7 @@ func (s *Server) registers() {
 // file's bytes: an import that was cut short is completed by the same file, and
 // one that was complete changes nothing. Another file would issue a second
 // time, so it is refused unless add says that this is meant.
-func (s *Server) importRegister(ctx context.Context, token events.Token, name string, add bool, file []byte) (*answer[Imported], error) {
+func (s *Server) importRegister(ctx context.Context, token events.Token, name string, add bool, o registerfile.Options, file []byte) (*answer[Imported], error) {
 	known := false
 	s.Engine.Directory(func(d *directory.Directory) { _, known = d.Token(token) })
 	if !known {
@@ -87,7 +70,7 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 	whole := events.Movements{
 		ID: "import-" + hex.EncodeToString(sum[:8]), Token: token, Actor: actorOf(ctx).name, At: now,
 	}
-	summary, err := registerfile.ReadHoldings(bytes.NewReader(file), func(h events.Holder, units money.Units) error {
+	summary, err := registerfile.ReadHoldings(bytes.NewReader(file), o, func(h events.Holder, units money.Units) error {
 		whole.Movements = append(whole.Movements, events.Movement{Kind: events.Issued, To: h, Units: units, Effective: now, Ref: name})
 		return nil
 	})
@@ -95,6 +78,9 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", name, err))
 	}
 	done := Imported{Holders: summary.Holders, Units: summary.Supply.String(), Stream: eventlog.RegisterStream, Effect: "unchanged"}
+	if !summary.Zero.IsZero() {
+		done.LeftOut = summary.Zero.String()
+	}
 	there, err := s.recorded(ctx, token)
 	if err != nil {
 		return nil, unavailable(err)

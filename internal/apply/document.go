@@ -255,21 +255,22 @@ func (p *parser) waterfall(n *yaml.Node) {
 	p.declare(n, "", events.WaterfallDeclared{Token: events.Token(f.text("token")), FeeBasisPoints: f.basisPoints("fee")})
 }
 
-// holds reads a screening list: holders one by one, or a file with one a line.
+// holds reads a screening list: holders one by one, or a file that has them.
 func (p *parser) holds(n *yaml.Node) {
-	f := p.mapping(n, "", "kind", "list", "holders", "from")
+	f := p.mapping(n, "", "kind", "list", "holders", "from", "column")
 	var holders []events.Holder
 	for i, name := range f.texts("holders") {
-		if err := events.CheckName(name); err != nil {
+		holder, err := events.ParseHolder(name)
+		if err != nil {
 			field := fmt.Sprintf("holders[%d]", i)
 			p.problem(p.at[field], field, "%v", err)
 			continue
 		}
-		holders = append(holders, events.CanonicalHolder(name))
+		holders = append(holders, holder)
 	}
 	if f.source("holders") {
 		if content := p.openFrom(&f); content != nil {
-			read, err := registerfile.ReadList(content)
+			read, err := registerfile.ReadList(content, f.text("column"))
 			_ = content.Close() // Only read.
 			if err != nil {
 				for text := range strings.Lines(err.Error()) {

@@ -120,7 +120,7 @@ func TestTheBookIsInOrder(t *testing.T) {
 		}
 	}
 	for _, token := range []events.Token{TokenEurope, TokenWorld} {
-		sum, err := registerfile.ReadHoldings(bytes.NewReader(w.Register(token)), func(events.Holder, money.Units) error { return nil })
+		sum, err := registerfile.ReadHoldings(bytes.NewReader(w.Register(token)), registerfile.Options{}, func(events.Holder, money.Units) error { return nil })
 		if err != nil || sum.Holders != 3_000 {
 			t.Errorf("register of %s: %d holders, %v", token, sum.Holders, err)
 		}

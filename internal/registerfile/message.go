@@ -25,7 +25,7 @@ const perMessageEVM = 9_000
 // The messages' ids follow from head.ID, or, where it is empty, from the token
 // and the content of the file: so that the same file sent again, whole or from
 // where it broke off, changes nothing.
-func Import(file io.ReadSeeker, head events.Movements, each func(events.Movements) error) (Summary, error) {
+func Import(file io.ReadSeeker, o Options, head events.Movements, each func(events.Movements) error) (Summary, error) {
 	start, err := file.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return Summary{}, fmt.Errorf("reading a register file: %w", err)
@@ -33,7 +33,7 @@ func Import(file io.ReadSeeker, head events.Movements, each func(events.Movement
 	content := sha256.New()
 	content.Write([]byte("aliquot register import 1\n" + string(head.Token) + "\n"))
 	per := perMessageEVM
-	sum, err := ReadHoldings(io.TeeReader(file, content), func(h events.Holder, _ money.Units) error {
+	sum, err := ReadHoldings(io.TeeReader(file, content), o, func(h events.Holder, _ money.Units) error {
 		if len(h) != 42 || h[:2] != "0x" {
 			per = perMessage
 		}
@@ -59,7 +59,7 @@ func Import(file io.ReadSeeker, head events.Movements, each func(events.Movement
 		open = make([]events.Movement, 0, per)
 		return err
 	}
-	again, err := ReadHoldings(file, func(h events.Holder, units money.Units) error {
+	again, err := ReadHoldings(file, o, func(h events.Holder, units money.Units) error {
 		open = append(open, events.Movement{Kind: events.Issued, To: h, Units: units, Effective: head.At})
 		if len(open) == per {
 			return flush()

@@ -1,5 +1,5 @@
 // Package registerfile reads the files that registers and screening lists come
-// in: CSV with a holder and units a line, and text with an address a line.
+// in: CSV with a holder and units a line, and text with a holder a line.
 //
 // Files are read as they stream, whatever their size; what is remembered of a
 // line is 16 bytes of hash, to find holders that are there twice.
@@ -25,10 +25,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-const (
-	maxProblems = 20
-	maxLine     = 64 << 10 // bytes of a line of a list
-)
+const maxProblems = 20
 
 var (
 	holderColumns = []string{"holder", "account", "address", "wallet"}
@@ -39,19 +36,30 @@ var (
 type Summary struct {
 	Holders int         // lines with units
 	Empty   int         // lines with zero units, which are left out
-	Supply  money.Units // sum of all units
+	Zero    money.Units // units of the zero address that were left out, where that was asked for
+	Supply  money.Units // sum of all other units
+}
+
+// Options say how a register file is read.
+type Options struct {
+	// LeaveOutZero leaves out the line of the zero address, which owns nothing,
+	// instead of refusing it.
+	LeaveOutZero bool
+	// ExpectedSupply is what the units must sum to; nil: whatever they do.
+	ExpectedSupply *money.Units
 }
 
 // ReadHoldings reads a register: a header, then one holder a line. The holder's
 // column is called holder, account, address or wallet, that of the units units,
 // amount_wei, amount or balance, in any case and order; there must be exactly
-// one of each. Other columns are left alone. EVM addresses are brought to lower
-// case; the same wallet twice is refused however it is written.
+// one of each. Other columns are left alone. Every holder is brought to its
+// normal form (see [events.ParseHolder]); the same holder twice is refused
+// however it is written.
 //
 // each is called for every line with units, in the order of the file. When
 // ReadHoldings returns an error the file is not fit for use, and what each was
 // given must be dropped. An error of each ends the reading and is returned.
-func ReadHoldings(r io.Reader, each func(events.Holder, money.Units) error) (Summary, error) {
+func ReadHoldings(r io.Reader, o Options, each func(events.Holder, money.Units) error) (Summary, error) {
 	var sum Summary
 	file := csv.NewReader(skipMark(r))
 	file.ReuseRecord = true
@@ -85,6 +93,14 @@ func ReadHoldings(r io.Reader, each func(events.Holder, money.Units) error) (Sum
 			continue
 		}
 		holder, units, err := holding(row[holderAt], row[unitsAt])
+		if err != nil && o.LeaveOutZero && events.IsZeroAddress(strings.TrimSpace(row[holderAt])) {
+			if units, err = parseUnits(row[unitsAt]); err == nil {
+				sum.Zero, err = sum.Zero.Add(units)
+			}
+			if err == nil {
+				continue
+			}
+		}
 		if err == nil {
 			if first, again := seen.add(holder, line); again {
 				err = fmt.Errorf("%s: %s is on line %d already", "holder", clip(string(holder)), first)
@@ -113,6 +129,9 @@ func ReadHoldings(r io.Reader, each func(events.Holder, money.Units) error) (Sum
 	if len(problems) > 0 {
 		return sum, errors.Join(problems...)
 	}
+	if want := o.ExpectedSupply; want != nil && *want != sum.Supply {
+		return sum, fmt.Errorf("the units sum to %v, %s", sum.Supply, difference(sum.Supply, *want))
+	}
 	if sum.Holders == 0 {
 		return sum, fmt.Errorf("line 2: the file has a header and no holder with units")
 	}
@@ -137,16 +156,30 @@ func column(head, names []string) (int, error) {
 }
 
 func holding(name, count string) (events.Holder, money.Units, error) {
-	name = strings.TrimSpace(name)
-	if err := events.CheckName(name); err != nil {
+	holder, err := events.ParseHolder(strings.TrimSpace(name))
+	if err != nil {
 		return "", money.Units{}, fmt.Errorf("holder: %w", err)
 	}
+	units, err := parseUnits(count)
+	// Cloned, because the reader reuses the line.
+	return events.Holder(strings.Clone(string(holder))), units, err
+}
+
+func parseUnits(count string) (money.Units, error) {
 	units, err := money.ParseUnits(strings.TrimSpace(count))
 	if err != nil {
-		return "", money.Units{}, fmt.Errorf("units: %w", err)
+		return units, fmt.Errorf("units: %w", err)
 	}
-	// Cloned, because the reader reuses the line.
-	return events.Holder(strings.Clone(string(events.CanonicalHolder(name)))), units, nil
+	return units, nil
+}
+
+// difference says how far a sum is from what was expected.
+func difference(got, want money.Units) string {
+	if over, err := got.Sub(want); err == nil {
+		return fmt.Sprintf("%v more than the %v that are expected", over, want)
+	}
+	under, _ := want.Sub(got) // got is the lesser
+	return fmt.Sprintf("%v fewer than the %v that are expected", under, want)
 }
 
 // seen remembers on which line a holder was. Sixteen bytes of SHA-256 stand for
@@ -161,69 +194,6 @@ func (s seen) add(holder events.Holder, line int) (first uint32, again bool) {
 	}
 	s[key] = uint32(min(line, 1<<32-1)) //nolint:gosec // bounded
 	return 0, false
-}
-
-// ReadList reads a screening list: one holder a line, in any order. Empty lines
-// and those that begin with # are left out, repetitions too. EVM addresses are
-// brought to lower case. The result is ascending.
-func ReadList(r io.Reader) ([]events.Holder, error) {
-	lines := bufio.NewScanner(skipMark(r))
-	lines.Buffer(make([]byte, 0, 4096), maxLine)
-	var list []events.Holder
-	var problems []error
-	number := 0
-	for lines.Scan() && len(problems) < maxProblems {
-		number++
-		name := strings.TrimSpace(lines.Text())
-		if name == "" || name[0] == '#' {
-			continue
-		}
-		if err := events.CheckName(name); err != nil {
-			problems = append(problems, fmt.Errorf("line %d: holder: %w", number, err))
-			continue
-		}
-		list = append(list, events.CanonicalHolder(name))
-	}
-	if err := lines.Err(); err != nil {
-		problems = append(problems, fmt.Errorf("line %d: %w", number+1, err))
-	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-	slices.Sort(list)
-	return slices.Compact(list), nil
-}
-
-// Decisions packs a list into as many decisions as it needs; an empty list is
-// one, which takes everybody off it.
-func Decisions(list string, holders []events.Holder) []events.HoldersListed {
-	parts := []events.HoldersListed{{List: list}}
-	size := 0
-	for _, h := range holders {
-		width := jsonWidth(string(h))
-		last := &parts[len(parts)-1]
-		if size+width > events.MaxDecision*3/4 { // leaves room for the envelope
-			parts = append(parts, events.HoldersListed{List: list})
-			last, size = &parts[len(parts)-1], 0
-		}
-		last.Holders = append(last.Holders, h)
-		size += width
-	}
-	for i := range parts {
-		parts[i].Part, parts[i].Parts = i, len(parts)
-	}
-	return parts
-}
-
-// jsonWidth is at least what a name takes in a list in JSON.
-func jsonWidth(s string) int {
-	width := len(s) + 3
-	for i := range len(s) {
-		if strings.IndexByte(`"\<>&`, s[i]) >= 0 {
-			width += 5
-		}
-	}
-	return width
 }
 
 // skipMark drops the byte order mark that spreadsheets put first.

@@ -3,6 +3,7 @@ package registerfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,8 +44,12 @@ func published(t testing.TB, name string) *os.File {
 }
 
 func read(text string) (string, Summary, error) {
+	return readWith(text, Options{})
+}
+
+func readWith(text string, o Options) (string, Summary, error) {
 	var b strings.Builder
-	sum, err := ReadHoldings(strings.NewReader(text), func(h events.Holder, u money.Units) error {
+	sum, err := ReadHoldings(strings.NewReader(text), o, func(h events.Holder, u money.Units) error {
 		fmt.Fprintf(&b, "%s=%v ", h, u)
 		return nil
 	})
@@ -81,6 +86,17 @@ func TestReadHoldingsNamesLineAndField(t *testing.T) {
 		{"a float", "holder,units\nann,2.5e-07\n", "line 2: units: "},
 		{"more than 128 bits", "holder,units\nann,340282366920938463463374607431768211456\n", "line 2: units: "},
 		{"a supply of more than 128 bits", "holder,units\nann,340282366920938463463374607431768211455\nben,1\n", "line 3: units: the supply"},
+		{"an address with a digit too few", "holder,units\nann,1\n0xdcbeffbecce100cce9e4b153c4e15cb88564319,1\n", "line 3: holder: "},
+		{"two digits", "account,amount\n0x12,1\n", "line 2: holder: \"0x12\" is no address: it has 2 digits"},
+		{"a wrong checksum", "address,units\n0xdcbEfFBECcE100cCE9E4b153C4e15cB885643194,1\n", "line 2: holder: "},
+		{"the zero address", "address,units\n0x0000000000000000000000000000000000000000,1\n", "line 2: holder: is the zero address"},
+		{"no prefix", "address,units\ndcbeffbecce100cce9e4b153c4e15cb885643193,1\n", "line 2: holder: "},
+		{"a formula", "holder,units\n=1+1,1\n", "line 2: holder: "},
+		{"a plus, a minus and an at", "holder,units\n+1,1\n-1,1\n@a,1\n", "line 4: holder: "},
+		{"a formula behind a tab", "holder,units\n\"a\t=1\",1\n", "line 2: holder: "},
+		{"a separator in a name", "holder,units\n\"ann,ben\",1\n", "line 2: holder: "},
+		{"one name composed and decomposed", "holder,units\nZo\u00eb,1\nZoe\u0308,1\n", "line 3: holder: Zoë is on line 2 already"},
+		{"one wallet, once with its chain", "address,units\n0xdcbeffbecce100cce9e4b153c4e15cb885643193,1\neip155:1:0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193,1\n", "line 3: holder: "},
 		{"a nameless holder", "holder,units\n,1\n", "line 2: holder: name is empty"},
 		{"a NUL in a name", "holder,units\na\x00b,1\n", "line 2: holder: "},
 		{"a name that is not UTF-8", "holder,units\na\xffb,1\n", "line 2: holder: "},
@@ -93,6 +109,41 @@ func TestReadHoldingsNamesLineAndField(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, _, err := read(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestTheSupplyIsWhatIsExpected(t *testing.T) {
+	const zero = "0x0000000000000000000000000000000000000000"
+	for _, c := range []struct {
+		name, text, supply string
+		zero               bool
+		want               string // the error's; empty: none
+	}{
+		{"as expected", "holder,units\nann,3\nben,4\n", "7", false, ""},
+		{"a unit more than the pot", "holder,units\nann,3\nben,5\n", "7", false, "sum to 8, 1 more than the 7 that are expected"},
+		{"a unit fewer", "holder,units\nann,3\nben,3\n", "7", false, "sum to 6, 1 fewer than the 7"},
+		{"beyond 64 bits", "holder,units\nann,18446744073709551617\n", "18446744073709551616", false, "1 more"},
+		{"the zero address is not among it", "holder,units\nann,3\n" + zero + ",4\n", "3", true, ""},
+		{"nor is it when it was expected", "holder,units\nann,3\n" + zero + ",4\n", "7", true, "4 fewer"},
+		{"its units are read, though", "holder,units\nann,3\n" + zero + ",x\n", "3", true, "line 3: units"},
+		{"and nobody else", "holder,units\n" + zero + ",4\n", "0", true, "line 2: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			supply, err := money.ParseUnits(c.supply)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, sum, err := readWith(c.text, Options{LeaveOutZero: c.zero, ExpectedSupply: &supply})
+			if c.want == "" {
+				if err != nil || sum.Supply != supply {
+					t.Fatalf("%+v, %v", sum, err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %v, want %q", err, c.want)
 			}
 		})
@@ -116,7 +167,7 @@ func TestImportIsTheSameTwice(t *testing.T) {
 	var ids []string
 	total := 0
 	for range 2 {
-		sum, err := Import(strings.NewReader(text.String()), head, func(m events.Movements) error {
+		sum, err := Import(strings.NewReader(text.String()), Options{}, head, func(m events.Movements) error {
 			if _, err := events.AppendMovements(nil, &m); err != nil {
 				t.Fatal(err)
 			}
@@ -139,7 +190,7 @@ func TestNothingIsSaidOfAFileWithAnError(t *testing.T) {
 		text += fmt.Sprintf("h%d,1\n", i)
 	}
 	text += "last,x\n"
-	_, err := Import(strings.NewReader(text), events.Movements{Token: "acme"}, func(events.Movements) error {
+	_, err := Import(strings.NewReader(text), Options{}, events.Movements{Token: "acme"}, func(events.Movements) error {
 		t.Fatal("a message of a file that has an error")
 		return nil
 	})
@@ -148,11 +199,12 @@ func TestNothingIsSaidOfAFileWithAnError(t *testing.T) {
 	}
 }
 
-// The published list: 252,803 holders, 149,999,999.975656 UNI.
+// The published list: 252,803 holders of 149,999,999.975656 UNI. One of them is
+// the zero address, with 400 UNI.
 func TestTheUNIList(t *testing.T) {
 	f := published(t, "5-holders/uniswap-uni-claims-252803.csv")
 	messages, largest := 0, 0
-	sum, err := Import(f, events.Movements{Token: "uni", Actor: "operator:ada", At: time.Unix(0, 0).UTC()}, func(m events.Movements) error {
+	sum, err := Import(f, Options{LeaveOutZero: true}, events.Movements{Token: "uni", Actor: "operator:ada", At: time.Unix(0, 0).UTC()}, func(m events.Movements) error {
 		data, err := events.AppendMovements(nil, &m)
 		messages, largest = messages+1, max(largest, len(data))
 		return err
@@ -160,55 +212,14 @@ func TestTheUNIList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum.Holders != 252_803 || sum.Supply.String() != "149999999975656000000000000" {
+	if sum.Holders != 252_802 || sum.Supply.String() != "149999599975656000000000000" || sum.Zero.String() != "400000000000000000000" {
 		t.Fatalf("%+v", sum)
 	}
+	_, _ = f.Seek(0, io.SeekStart)
+	if _, err := ReadHoldings(f, Options{}, func(events.Holder, money.Units) error { return nil }); err == nil || !strings.Contains(err.Error(), "line 2: holder: is the zero address") {
+		t.Errorf("as it is: %v", err)
+	}
 	t.Logf("%d messages, the largest of %d bytes", messages, largest)
-}
-
-func TestReadList(t *testing.T) {
-	got, err := ReadList(strings.NewReader("# sanctions\n\n0xDCBEFFBECCE100CCE9E4B153C4E15CB885643193\r\nben\nann\nben\n"))
-	if want := []events.Holder{"0xdcbeffbecce100cce9e4b153c4e15cb885643193", "ann", "ben"}; err != nil || !slices.Equal(got, want) {
-		t.Fatalf("%v, %v; want %v", got, err, want)
-	}
-	if _, err := ReadList(strings.NewReader("ann\nb en\nc\x00d\n")); err == nil || !strings.Contains(err.Error(), "line 2: holder") || !strings.Contains(err.Error(), "line 3: holder") {
-		t.Fatalf("got %v", err)
-	}
-	if _, err := ReadList(strings.NewReader(strings.Repeat("x", 100_000))); err == nil || !strings.Contains(err.Error(), "line 1") {
-		t.Fatalf("got %v", err)
-	}
-}
-
-func TestPublishedListsAndTheirDecisions(t *testing.T) {
-	list, err := ReadList(published(t, "7-compliance/ofac-2024-09-27-ETH.txt"))
-	if err != nil || !slices.Contains(list, "0xdcbeffbecce100cce9e4b153c4e15cb885643193") {
-		t.Fatalf("%d holders, %v", len(list), err)
-	}
-	for _, holders := range [][]events.Holder{list, nil, many(30_000)} {
-		parts := Decisions("ofac", holders)
-		count := 0
-		for i, p := range parts {
-			count += len(p.Holders)
-			if p.Part != i || p.Parts != len(parts) {
-				t.Fatalf("part %d of %d at %d of %d", p.Part, p.Parts, i, len(parts))
-			}
-			if _, err := events.AppendDecision(nil, events.Decision{ID: "x", Actor: "operator:ada", At: time.Unix(0, 0), Body: p}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if count != len(holders) {
-			t.Fatalf("%d of %d holders", count, len(holders))
-		}
-	}
-}
-
-// many makes names that JSON writes as long as can be.
-func many(n int) []events.Holder {
-	list := make([]events.Holder, n)
-	for i := range list {
-		list[i] = events.Holder(fmt.Sprintf("%s%07d", strings.Repeat("<", 100), i))
-	}
-	return list
 }
 
 // Whatever is read is one holder a name, with units, and sums to the supply.
@@ -219,7 +230,7 @@ func FuzzReadHoldings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var supply money.Units
 		seen := map[events.Holder]bool{}
-		sum, err := ReadHoldings(strings.NewReader(string(data)), func(h events.Holder, u money.Units) error {
+		sum, err := ReadHoldings(strings.NewReader(string(data)), Options{}, func(h events.Holder, u money.Units) error {
 			if seen[h] || u.IsZero() || events.CheckName(string(h)) != nil || events.CanonicalHolder(string(h)) != h {
 				t.Fatalf("%q with %v units", h, u)
 			}
@@ -229,16 +240,6 @@ func FuzzReadHoldings(f *testing.F) {
 		})
 		if err == nil && (sum.Supply != supply || sum.Holders != len(seen) || len(seen) == 0) {
 			t.Fatalf("%+v, but %d holders of %v", sum, len(seen), supply)
-		}
-	})
-}
-
-func FuzzReadList(f *testing.F) {
-	f.Add([]byte("# x\nann\nben\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		list, err := ReadList(strings.NewReader(string(data)))
-		if err == nil && !slices.IsSorted(list) {
-			t.Fatal("not ascending")
 		}
 	})
 }

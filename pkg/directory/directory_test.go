@@ -407,6 +407,38 @@ func TestNobodyIsUnlistedWhileAListIsReplaced(t *testing.T) {
 	}
 }
 
+// A list and a register may write one holder in two ways. Fails when they are
+// compared byte for byte.
+func TestAListedHolderIsFoundHoweverItIsWritten(t *testing.T) {
+	const wallet = "0xdcbeffbecce100cce9e4b153c4e15cb885643193"
+	for _, c := range []struct {
+		name           string
+		listed, holder events.Holder
+		want           bool
+	}{
+		{"as it is", wallet, wallet, true},
+		{"with its checksum on the list", "0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193", wallet, true},
+		{"with its checksum in the register", wallet, "0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193", true},
+		{"with its chain on the list", "eip155:1:0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193", wallet, true},
+		{"with its chain in the register", wallet, "eip155:10:" + wallet, true},
+		{"in capitals", "0XDCBEFFBECCE100CCE9E4B153C4E15CB885643193", wallet, true},
+		{"decomposed on the list", "Zoe\u0308", "Zo\u00eb", true},
+		{"decomposed in the register", "Zo\u00eb", "Zoe\u0308", true},
+		{"a name in another case is another name", "Mallory", "mallory", false},
+		{"another address", wallet, "0xdcbeffbecce100cce9e4b153c4e15cb885643194", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := New()
+			if err := d.listHolders(events.HoldersListed{List: "sdn", Parts: 1, Holders: []events.Holder{c.listed}}); err != nil {
+				t.Fatal(err)
+			}
+			if _, got := d.Listed(c.holder); got != c.want {
+				t.Errorf("listed: %t, want %t", got, c.want)
+			}
+		})
+	}
+}
+
 func TestDeclaringTheSameAgainIsSeen(t *testing.T) {
 	f := declared(t)
 	key := events.KeyIssued{Key: "k", SHA256: strings.Repeat("a", 64), Scope: "provider", Provider: "acme"}

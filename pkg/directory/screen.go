@@ -28,7 +28,7 @@ func (g *generation) add(b events.HoldersListed) {
 		g.holders = make(map[events.Holder]struct{}, len(b.Holders))
 	}
 	for _, h := range b.Holders {
-		g.holders[h] = struct{}{}
+		g.holders[events.CanonicalHolder(string(h))] = struct{}{}
 	}
 	g.parts = append(g.parts, b)
 }
@@ -71,8 +71,10 @@ func (d *Directory) listHolders(b events.HoldersListed) error {
 	return nil
 }
 
-// Listed returns the first list, in ascending order, that a holder is on.
+// Listed returns the first list, in ascending order, that a holder is on,
+// however the list or the caller writes it: normal forms are compared.
 func (d *Directory) Listed(holder events.Holder) (list string, ok bool) {
+	holder = events.CanonicalHolder(string(holder))
 	for _, s := range d.screens {
 		if _, ok := s.current.holders[holder]; ok {
 			return s.list, true

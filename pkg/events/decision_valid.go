@@ -323,10 +323,8 @@ func (b HoldersListed) Validate() error {
 	p.name("list", b.List)
 	p.part(b.Part, b.Parts)
 	for i, h := range b.Holders {
-		at := fmt.Sprintf("holders[%d]", i)
-		p.name(at, string(h))
-		if CanonicalHolder(string(h)) != h {
-			p.add(at, "%s is an EVM address that is not in lower case", clip(string(h)))
+		if CheckHolder(h) != nil {
+			p.holder(fmt.Sprintf("holders[%d]", i), h)
 		}
 	}
 	return p.orNil()

@@ -132,27 +132,11 @@ func (m *Movement) check(all *Problems, index int) {
 
 func (p *Problems) party(field string, h Holder, wanted bool) {
 	switch {
-	case wanted && !isEVM(h):
-		p.name(field, string(h))
-		if CanonicalHolder(string(h)) != h {
-			p.add(field, "%s is an EVM address that is not in lower case", clip(string(h)))
-		}
+	case wanted:
+		p.holder(field, h)
 	case !wanted && h != "":
 		p.add(field, "is given, but has no meaning here")
 	}
-}
-
-// isEVM reports whether h is an EVM address in canonical form.
-func isEVM(h Holder) bool {
-	if len(h) != 42 || h[0] != '0' || h[1] != 'x' {
-		return false
-	}
-	for i := 2; i < len(h); i++ {
-		if c := h[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
 }
 
 // A message of movements is, in this order:

@@ -16,7 +16,7 @@ type (
 	Customer string // who pays
 	Meter    string // what is measured, such as "gpu.seconds"
 	Token    string // a right to the revenue of nodes
-	Holder   string // who owns units of a token; an EVM address is kept in lower case
+	Holder   string // who owns units of a token, in the form that [ParseHolder] returns
 	Card     string // a rate card; its versions are numbered
 	Rail     string // a way to pay, such as "csv"
 	Actor    string // who decided: "operator:alice", "provider:acme"
@@ -43,22 +43,6 @@ func CheckName(s string) error {
 		}
 	}
 	return nil
-}
-
-// CanonicalHolder lowers the case of an EVM address (0x and 40 hexadecimal
-// digits, EIP-55 or not), so that one wallet is one holder however it is
-// written. Every other name is left as it is.
-func CanonicalHolder(s string) Holder {
-	if len(s) != 42 || (s[:2] != "0x" && s[:2] != "0X") {
-		return Holder(s)
-	}
-	for i := 2; i < len(s); i++ {
-		c := s[i] | 0x20
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return Holder(s)
-		}
-	}
-	return Holder(strings.ToLower(s))
 }
 
 // Split returns the two sides of "USDC/USD"; ok is false unless there are two.

@@ -50,6 +50,12 @@ func (p *Problems) name(field, s string) {
 	}
 }
 
+func (p *Problems) holder(field string, h Holder) {
+	if err := CheckHolder(h); err != nil {
+		p.add(field, "%v", err)
+	}
+}
+
 // optionalName allows the empty name as well.
 func (p *Problems) optionalName(field, s string) {
 	if s != "" {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+)
+
+type registerCommand struct {
+	Import registerImport `cmd:"" help:"Issue a token's units to the holders of a CSV file."`
+}
+
+type registerImport struct {
+	File           string `arg:"" help:"CSV file with a holder (or account, address) and a units (or amount) column." type:"existingfile"`
+	Token          string `required:"" help:"Token that is held."`
+	Add            bool   `help:"Issue beside what was issued before; without it a second, different file is refused."`
+	ExpectedSupply string `help:"What the units must sum to; another sum is refused." placeholder:"UNITS"`
+	LeaveOutZero   bool   `help:"Leave the zero address out, which owns nothing, instead of refusing its line."`
+}
+
+func (c *registerImport) Run(ctx context.Context, r *root) error {
+	query := url.Values{"add": {strconv.FormatBool(c.Add)}, "leave_out_zero": {strconv.FormatBool(c.LeaveOutZero)}}
+	if c.ExpectedSupply != "" {
+		query.Set("expected_supply", c.ExpectedSupply)
+	}
+	var done api.Imported
+	if err := r.upload(ctx, "/v1/registers/"+url.PathEscape(c.Token)+"/import", query, c.File, "text/csv", &done); err != nil {
+		return err
+	}
+	return r.print(done, func(w io.Writer) {
+		fmt.Fprintf(w, "%d holders, %s units, up to %s position %d\n", done.Holders, done.Units, done.Stream, done.Position)
+		if done.LeftOut != "" {
+			fmt.Fprintf(w, "left out: %s units of the zero address\n", done.LeftOut)
+		}
+	})
+}
+
+type holdsCommand struct {
+	Import holdsImport `cmd:"" help:"Replace a screening list; says how many of its entries are holders here."`
+}
+
+type holdsImport struct {
+	File   string `arg:"" help:"Text file with one holder a line, or CSV with a column of them." type:"existingfile"`
+	List   string `required:"" help:"Name of the list, such as ofac-sdn."`
+	Column string `help:"Column of a CSV file that has the holders; by default holder, account, address or wallet." placeholder:"NAME"`
+	Empty  bool   `help:"The list may be empty, which takes everybody off it."`
+}
+
+func (c *holdsImport) Run(ctx context.Context, r *root) error {
+	query := url.Values{"column": {c.Column}, "empty": {strconv.FormatBool(c.Empty)}}
+	var done api.Screened
+	if err := r.upload(ctx, "/v1/holds/"+url.PathEscape(c.List), query, c.File, "text/plain", &done); err != nil {
+		return err
+	}
+	return r.print(done, func(w io.Writer) { printScreened(w, c.List, done) })
+}
+
+func printScreened(w io.Writer, list string, done api.Screened) {
+	match := "match"
+	if done.Matches == 1 {
+		match = "matches"
+	}
+	fmt.Fprintf(w, "%s: %d entries, %d %s a holder", list, done.Entries, done.Matches, match)
+	if done.Effect == "unchanged" {
+		fmt.Fprintln(w, "; nothing new")
+		return
+	}
+	fmt.Fprintf(w, ", up to %s position %d\n", done.Stream, done.Position)
+}
+
+// upload sends a file and decodes the answer.
+func (r *root) upload(ctx context.Context, path string, query url.Values, name, kind string, out any) (err error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	s, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	query.Set("file", filepath.Base(name))
+	return s.send(ctx, http.MethodPost, path+"?"+query.Encode(), kind, file, out)
+}

@@ -1,0 +1,238 @@
+package events
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/sha3"
+	"golang.org/x/text/unicode/norm"
+)
+
+// A holder is an EVM address or an opaque name. This file has every rule about
+// which is which, which of them are refused, and when two spellings are one
+// holder; registers, screening lists, files and requests all ask it.
+//
+// An address is 0x and 40 hexadecimal digits. Where their case is mixed, it must
+// be the checksum of EIP-55; it is kept in lower case. CAIP-10 writes it after
+// its chain, as eip155:1:0x…: a holder has no chain, so that is the address
+// itself. The zero address owns nothing and is refused.
+//
+// A name is compared in Unicode's normal form C, case by case. It is refused
+// where a person would read it as an address, where it has a character that
+// separates the cells of a file, and where a spreadsheet would run it.
+
+// zeroAddress is the address that nobody has a key of.
+const zeroAddress = "0x0000000000000000000000000000000000000000"
+
+// digits of an address
+const addressDigits = 40
+
+// ParseHolder reads a holder as people write it and returns its one normal form,
+// or says why it is none: the text then names what is wrong, without the field.
+func ParseHolder(s string) (Holder, error) {
+	address, chained := cutChain(s)
+	if chained || hasPrefix0x(address) {
+		return parseAddress(address)
+	}
+	if err := CheckName(s); err != nil {
+		return "", err
+	}
+	if !isPlainASCII(s) {
+		s = norm.NFC.String(s)
+		if err := CheckName(s); err != nil { // it may have become longer
+			return "", err
+		}
+	}
+	if err := checkHolderName(s); err != nil {
+		return "", err
+	}
+	return Holder(s), nil
+}
+
+// IsZeroAddress reports whether s is the zero address, in any spelling.
+func IsZeroAddress(s string) bool { return CanonicalHolder(s) == zeroAddress }
+
+// CheckHolder says why h is not a holder in its normal form, or nil. What
+// [ParseHolder] returns always is. It allocates nothing for an address.
+func CheckHolder(h Holder) error {
+	if isEVM(h) && h != zeroAddress {
+		return nil
+	}
+	parsed, err := ParseHolder(string(h))
+	if err != nil {
+		return err
+	}
+	if parsed != h {
+		return fmt.Errorf("%q is not in its normal form, which is %q", clip(string(h)), clip(string(parsed)))
+	}
+	return nil
+}
+
+// CanonicalHolder returns the form in which two spellings of one holder are
+// equal, also for what [ParseHolder] refuses: an address, alone or after its
+// chain, in lower case; every other text in normal form C.
+func CanonicalHolder(s string) Holder {
+	if isEVM(Holder(s)) {
+		return Holder(s)
+	}
+	if address, _ := cutChain(s); hasPrefix0x(address) && addressProblem(address) == nil {
+		return Holder(strings.ToLower(address))
+	}
+	if isPlainASCII(s) {
+		return Holder(s)
+	}
+	return Holder(norm.NFC.String(s))
+}
+
+// isEVM reports whether h is an EVM address in lower case.
+func isEVM(h Holder) bool {
+	if len(h) != 2+addressDigits || h[0] != '0' || h[1] != 'x' {
+		return false
+	}
+	for i := 2; i < len(h); i++ {
+		if c := h[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// cutChain takes the chain off an account of CAIP-10: eip155, the chain's number
+// of 1 to 32 digits, and the address.
+func cutChain(s string) (address string, ok bool) {
+	rest, ok := strings.CutPrefix(s, "eip155:")
+	if !ok {
+		return s, false
+	}
+	chain, address, ok := strings.Cut(rest, ":")
+	if !ok || chain == "" || len(chain) > 32 || strings.Trim(chain, "0123456789") != "" || chain[0] == '0' && len(chain) > 1 {
+		return s, false
+	}
+	return address, true
+}
+
+func hasPrefix0x(s string) bool { return len(s) >= 2 && s[0] == '0' && s[1]|0x20 == 'x' }
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
+}
+
+// addressProblem says why s is not an address of any case, or nil.
+func addressProblem(s string) error {
+	if !hasPrefix0x(s) {
+		return fmt.Errorf("%q is no address: an address begins with 0x", clip(s))
+	}
+	for i := 2; i < len(s); i++ {
+		if !isHex(s[i]) {
+			r, _ := utf8.DecodeRuneInString(s[i:])
+			return fmt.Errorf("%q is no address: %q is no hexadecimal digit", clip(s), r)
+		}
+	}
+	if n := len(s) - 2; n != addressDigits {
+		return fmt.Errorf("%q is no address: it has %d digits after 0x instead of %d", clip(s), n, addressDigits)
+	}
+	return nil
+}
+
+func parseAddress(s string) (Holder, error) {
+	if err := addressProblem(s); err != nil {
+		return "", err
+	}
+	lower := strings.ToLower(s)
+	switch digits := s[2:]; {
+	case lower == zeroAddress:
+		return "", fmt.Errorf("is the zero address, which owns nothing")
+	case digits == lower[2:] || digits == strings.ToUpper(digits):
+	case digits != checksummed(lower[2:]):
+		return "", fmt.Errorf("%q is no address: its checksum (EIP-55) is wrong, so a digit is, or its case", clip(s))
+	}
+	return Holder(lower), nil
+}
+
+// checksummed returns the digits of an address in the case that EIP-55 gives
+// them: a letter is in upper case where the same half byte of the Keccak-256 of
+// the lower-case digits is 8 or above.
+func checksummed(lower string) string {
+	h := sha3.NewLegacyKeccak256()
+	_, _ = h.Write([]byte(lower)) // never fails
+	var sum [32]byte
+	h.Sum(sum[:0])
+	out := []byte(lower)
+	for i, c := range out {
+		if half := sum[i/2] >> (4 * (1 - i%2)) & 15; half >= 8 && c >= 'a' {
+			out[i] = c - 'a' + 'A'
+		}
+	}
+	return string(out)
+}
+
+func isPlainASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// checkHolderName says why a name, which [CheckName] allows, cannot be a holder's.
+func checkHolderName(s string) error {
+	first, _ := utf8.DecodeRuneInString(s)
+	// The wide forms are those that spreadsheets treat alike (OWASP, CSV Injection).
+	if strings.ContainsRune("=+-@＝＋－＠", first) {
+		return fmt.Errorf("%q begins with %q, which a spreadsheet takes for a formula", clip(s), first)
+	}
+	if at := strings.IndexAny(s, ",;|\"\t\r\n"); at >= 0 {
+		return fmt.Errorf("%q has the character %q, which separates the cells of a file", clip(s), s[at])
+	}
+	if looksLikeAddress(s) {
+		return fmt.Errorf("%q looks like an address and is none: an address is 0x and %d hexadecimal digits", clip(s), addressDigits)
+	}
+	return nil
+}
+
+// looksLikeAddress reports whether a person would take a name for an address:
+// it begins with 0x, or has about as many hexadecimal digits in a row as an
+// address. Letters that look like Latin ones count as these.
+func looksLikeAddress(s string) bool {
+	if !isPlainASCII(s) {
+		s = strings.Map(latin, norm.NFKC.String(s))
+	}
+	if hasPrefix0x(s) {
+		return true
+	}
+	run := 0
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && isHex(s[i]) {
+			run++
+			continue
+		}
+		if run >= addressDigits-2 && run <= addressDigits+2 {
+			return true
+		}
+		run = 0
+	}
+	return false
+}
+
+// latin returns the Latin letter of an address that a Cyrillic or Greek letter,
+// or a sign, looks like.
+func latin(r rune) rune {
+	switch unicode.ToLower(r) {
+	case 'х', 'χ', '×':
+		return 'x'
+	case 'а', 'α':
+		return 'a'
+	case 'в', 'β':
+		return 'b'
+	case 'с':
+		return 'c'
+	case 'е', 'ε':
+		return 'e'
+	case 'о', 'ο':
+		return '0'
+	}
+	return r
+}
