@@ -8,6 +8,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/settle/quotes"
+	"github.com/aliquot-engine/aliquot/services/settle/rating"
 )
 
 // Decoded is one segment of a batch with its columns, or why it has none.
@@ -222,12 +224,12 @@ func (s *State) event(c *events.Columns, i int, b *book, oldest, latest int64, a
 	case noRoom:
 		return events.Refused, events.Overflow
 	case waits:
-		if !s.wait(l, quantity) {
+		if !s.wait(l.held, l.price, quantity) {
 			return events.Refused, events.Overflow
 		}
 	default:
 		if !s.charge(l, b, quantity) {
-			return events.Refused, events.Overflow
+			return s.waitAlone(l, b, quantity)
 		}
 	}
 	if !l.open {
@@ -265,19 +267,40 @@ func (s *State) charge(l *line, b *book, quantity money.Quantity) bool {
 }
 
 // wait adds an event's quantity to what waits.
-func (s *State) wait(l *line, quantity money.Quantity) bool {
-	billed, err := l.price.Billed(quantity)
+func (s *State) wait(h *held, price *rating.Line, quantity money.Quantity) bool {
+	billed, err := price.Billed(quantity)
 	if err != nil {
 		return false
 	}
-	sum, err := l.held.line.Quantity.Add(billed)
+	sum, err := h.line.Quantity.Add(billed)
 	if err != nil {
 		return false
 	}
-	l.held.line.Quantity = sum
-	l.held.line.Events++
-	s.waitingChanged(l.held)
+	h.line.Quantity = sum
+	h.line.Events++
+	s.waitingChanged(h)
 	return true
+}
+
+// waitAlone gives an event whose charge does not fit its outcome. Where it would
+// fit at par, it is the quote that cannot be, and the event waits; otherwise its
+// sender is refused.
+func (s *State) waitAlone(l *line, b *book, quantity money.Quantity) (events.Outcome, events.Reason) {
+	if _, charge, err := rating.Charge(*l.price, money.One, quantity); err != nil {
+		return events.Refused, events.Overflow
+	} else if total, err := b.charged.Add(charge); err != nil || total.Cmp(limit) > 0 {
+		return events.Refused, events.Overflow
+	}
+	l.pair = quotes.PairOf(b.Asset, l.price.Currency)
+	if !s.wait(s.heldLine(l, b), l.price, quantity) {
+		return events.Refused, events.Overflow
+	}
+	outcome := events.Accepted
+	if l.late {
+		outcome = events.Late
+	}
+	s.open.tally(tallyKey{b.BookDeclared.Book, s.node[l.node].name, l.origin, outcome, ""}, 1)
+	return outcome, ""
 }
 
 func (s *State) waitingChanged(h *held) {

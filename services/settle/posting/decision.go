@@ -192,6 +192,10 @@ func (s *State) release(position uint64, ref string, d events.SuspenseReleased) 
 		s.void(position, fmt.Errorf("pair %s has no round %q of source %q", d.Pair, d.Round, d.Source))
 		return nil
 	}
+	if !s.quotes.Sound(d.Pair, d.Source, d.Round) {
+		s.void(position, fmt.Errorf("round %q of source %q says %v, a magnitude that cannot be", d.Round, d.Source, quote))
+		return nil
+	}
 	var entry *ledger.Entry
 	flush := func() {
 		if entry != nil {

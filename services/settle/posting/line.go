@@ -9,6 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/settle/quotes"
 	"github.com/aliquot-engine/aliquot/services/settle/rating"
 )
 
@@ -146,7 +147,7 @@ const (
 	priced lineKind = iota
 	waits
 	noRate
-	noRoom // the price over the quote does not fit
+	noRoom // the price does not fit, whatever the quote
 )
 
 func (c *caches) reset() {
@@ -373,9 +374,7 @@ func (s *State) price(l *line, b *book, set uint32, end int64) {
 	verdict := s.quotes.For(b.Asset, found.Currency, end)
 	l.within(verdict.From, verdict.Until)
 	if verdict.Held {
-		l.kind = waits
-		l.pair = events.Pair(b.Asset) + "/" + events.Pair(found.Currency)
-		l.held = s.heldLine(l, b)
+		s.hold(l, b)
 		return
 	}
 	l.quote = verdict.ID
@@ -386,12 +385,23 @@ func (s *State) price(l *line, b *book, set uint32, end int64) {
 	if !known {
 		var err error
 		if rate, err = found.Rate(verdict.Quote); err != nil {
-			l.kind = noRoom
+			if _, err := found.Rate(money.One); err != nil {
+				l.kind = noRoom
+				return
+			}
+			s.hold(l, b) // the price fits, so it is the quote that cannot be
 			return
 		}
 		s.rates[at] = rate
 	}
 	l.kind, l.rate = priced, rate
+}
+
+// hold makes a line one whose events wait.
+func (s *State) hold(l *line, b *book) {
+	l.kind = waits
+	l.pair = quotes.PairOf(b.Asset, l.price.Currency)
+	l.held = s.heldLine(l, b)
 }
 
 // within narrows the line to ends in [from, until).

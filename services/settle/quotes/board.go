@@ -13,9 +13,11 @@
 //  3. none that is fresh: [Stale]. An observation of time t is fresh at end
 //     where end - t ≤ heartbeat + margin;
 //  4. fewer fresh sources than the policy wants: [Few];
-//  5. the highest and the lowest fresh observation differ by more than
+//  5. without a peg, a fresh observation of a magnitude that cannot be:
+//     [Magnitude]. See [Plausible];
+//  6. the highest and the lowest fresh observation differ by more than
 //     max_deviation × median: [Deviating]. Zero switches this guard off;
-//  6. |median - peg| > peg_hold × peg: [OffPeg]. A peg of zero switches this
+//  7. |median - peg| > peg_hold × peg: [OffPeg]. A peg of zero switches this
 //     guard off; a peg_hold of zero beside a peg holds whatever is off the peg.
 //
 // Exactly at a bound is allowed in all of them. All comparisons are exact: the
@@ -31,11 +33,13 @@
 //   - Cacheable: until the board changes, every instant in [From, Until) of a
 //     verdict has that same verdict.
 //   - Immutable: a round that is known never changes its time or rate.
+//   - One round an instant: a source said one rate at one time. The same rate
+//     under another name is the same round, another rate is refused.
 //
 // # Memory
 //
 // All rounds are kept, since an event may be as old as its book's horizon and a
-// release may name any round: about 110 bytes each with a name of 20 bytes.
+// release may name any round: about 114 bytes each with a name of 20 bytes.
 package quotes
 
 import (
@@ -71,7 +75,10 @@ type series struct {
 	times  []int64 // nanoseconds since 1970 UTC, no two equal
 	rates  []money.Amount
 	rounds []string
-	known  map[string]int32 // round to index
+	known  map[string]int32 // round to index; several names may be one round
+	// sound[i] is the index of the last observation up to i, i included, whose
+	// magnitude can be; -1 where there is none.
+	sound []int32
 }
 
 // Revision grows with every change that may change a verdict. A caller that
@@ -147,7 +154,7 @@ func (b *Board) SetPolicy(p events.QuotePolicyDeclared) error {
 // Observe adds rounds of one source. A round that is known with the same time
 // and rate is ignored, so that an import can be repeated or overlap. It fails,
 // changing nothing, where a known round has another time or rate, where a new
-// round is not later than every round before it of its source, where a rate is
+// round has the time of a known one and another rate, where it is not later than every round before it of its source, where a rate is
 // not above zero or above 10¹⁸, and on names that could not be told apart in a
 // quote's id (see [Verdict]).
 func (b *Board) Observe(o events.QuotesObserved) error {
@@ -166,11 +173,13 @@ func (b *Board) Observe(o events.QuotesObserved) error {
 	if found {
 		old = sources[i]
 	}
-	fresh, err := old.news(o.Rounds)
-	if err != nil {
-		return fmt.Errorf("observing quotes of %s by %s: %w", o.Pair, o.Source, err)
+	news := intake{of: &old}
+	for _, r := range o.Rounds {
+		if _, err := news.take(r); err != nil {
+			return fmt.Errorf("observing quotes of %s by %s: %w", o.Pair, o.Source, err)
+		}
 	}
-	if len(fresh) == 0 {
+	if len(news.names) == 0 {
 		return nil
 	}
 	p := b.pair(o.Pair)
@@ -178,63 +187,17 @@ func (b *Board) Observe(o events.QuotesObserved) error {
 		p.sources = slices.Insert(p.sources, i, series{name: strings.Clone(o.Source), known: make(map[string]int32)})
 	}
 	s := &p.sources[i]
-	for _, r := range fresh {
-		name := strings.Clone(r.Round)
-		s.known[name] = int32(len(s.rounds))
+	for _, r := range news.fresh {
 		s.times = append(s.times, r.Time.UnixNano())
 		s.rates = append(s.rates, r.Rate)
-		s.rounds = append(s.rounds, name)
+		s.rounds = append(s.rounds, strings.Clone(r.Round))
+		s.judge(len(s.times) - 1)
+	}
+	for name, at := range news.names { // map order: each name is entered once, wherever it stands
+		s.known[strings.Clone(name)] = at
 	}
 	b.revision++
 	return nil
-}
-
-// news returns the rounds that are not known yet, or why they cannot be taken.
-func (s *series) news(rounds []events.Round) ([]events.Round, error) {
-	last := int64(math.MinInt64)
-	if n := len(s.times); n > 0 {
-		last = s.times[n-1]
-	}
-	if len(s.times)+len(rounds) > math.MaxInt32 {
-		return nil, fmt.Errorf("more than %d rounds", math.MaxInt32)
-	}
-	var fresh []events.Round
-	var seen map[string]int // of this message, indexes into fresh
-	for _, r := range rounds {
-		if err := checkName(r.Round); err != nil {
-			return nil, fmt.Errorf("round %q: %w", r.Round, err)
-		}
-		if r.Rate.Sign() <= 0 || r.Rate.Cmp(mostRate) > 0 {
-			return nil, fmt.Errorf("round %s: rate %v is not above 0 and at most %v", r.Round, r.Rate, mostRate)
-		}
-		at, ok := nanoseconds(r.Time)
-		if !ok {
-			return nil, fmt.Errorf("round %s: time %v is not between 1970 and 2262", r.Round, r.Time)
-		}
-		knownTime, knownRate, known := int64(0), money.Amount{}, false
-		if j, ok := s.known[r.Round]; ok {
-			knownTime, knownRate, known = s.times[j], s.rates[j], true
-		} else if j, ok := seen[r.Round]; ok {
-			knownTime, knownRate, known = fresh[j].Time.UnixNano(), fresh[j].Rate, true
-		}
-		if known {
-			if knownTime != at || knownRate != r.Rate {
-				return nil, fmt.Errorf("round %s: is known with rate %v at %s, and cannot become %v at %s", r.Round,
-					knownRate, stamp(knownTime), r.Rate, stamp(at))
-			}
-			continue
-		}
-		if at <= last {
-			return nil, fmt.Errorf("round %s: time %s is not after %s, the time of the round before it", r.Round, stamp(at), stamp(last))
-		}
-		last = at
-		if seen == nil {
-			seen = make(map[string]int, len(rounds))
-		}
-		seen[r.Round] = len(fresh)
-		fresh = append(fresh, r)
-	}
-	return fresh, nil
 }
 
 // Round returns the rate of one round, for a release that names it.

@@ -63,6 +63,13 @@ func oracle(p events.QuotePolicyDeclared, all []spoken, end int64) string {
 	if n%2 == 0 {
 		median = halfEven(new(big.Rat).Quo(new(big.Rat).Add(fresh[n/2-1].rate, median), big.NewRat(2, 1)))
 	}
+	if p.Peg.IsZero() {
+		for _, s := range fresh {
+			if !sound(all, s) {
+				return "magnitude"
+			}
+		}
+	}
 	far := func(a, b, fraction, of *big.Rat) bool {
 		gap := new(big.Rat).Sub(a, b)
 		return gap.Abs(gap).Cmp(new(big.Rat).Mul(fraction, of)) > 0
@@ -80,6 +87,31 @@ func oracle(p events.QuotePolicyDeclared, all []spoken, end int64) string {
 		}
 	}
 	return median.RatString() + " " + id + warn
+}
+
+// sound reports whether the magnitude of what one source said can be: between
+// 10⁻⁷ and 10⁷, and within ten times of what it said last of which that is so.
+func sound(all []spoken, of spoken) bool {
+	var own []spoken
+	for _, s := range all {
+		if s.source == of.source && s.time <= of.time {
+			own = append(own, s)
+		}
+	}
+	slices.SortFunc(own, func(a, b spoken) int { return int(a.time - b.time) })
+	var last *big.Rat
+	good := false
+	for _, s := range own {
+		good = s.rate.Cmp(big.NewRat(1, 10_000_000)) >= 0 && s.rate.Cmp(big.NewRat(10_000_000, 1)) <= 0
+		if good && last != nil {
+			times := new(big.Rat).Quo(s.rate, last)
+			good = times.Cmp(big.NewRat(10, 1)) <= 0 && times.Cmp(big.NewRat(1, 10)) >= 0
+		}
+		if good {
+			last = s.rate
+		}
+	}
+	return good
 }
 
 // halfEven rounds to 18 places.
@@ -135,6 +167,16 @@ func FuzzAt(f *testing.F) {
 			for i := range random.IntN(8) {
 				// A hundredth apart, so that bounds are met exactly, and often an atto off.
 				rate := money.Atto(1_000_000_000_000_000_000 + (random.Int64N(9)-4)*10_000_000_000_000_000 + random.Int64N(3) - 1)
+				switch random.IntN(12) { // of another magnitude now and then, the bounds included
+				case 0:
+					rate = money.Atto(10_000_000_000_000_000 + random.Int64N(3) - 1)
+				case 1:
+					rate = money.Atto(100_000_000_000 + random.Int64N(3) - 1)
+				case 2:
+					rate = amount(t, "99990000")
+				case 3:
+					rate = amount(t, []string{"9.6", "10", "10.000000000000000001"}[random.IntN(3)])
+				}
 				round := string(rune('0' + i))
 				o.Rounds = append(o.Rounds, events.Round{Round: round, Time: at(second), Rate: rate})
 				all = append(all, spoken{source, round, at(second).UnixNano(), rational(rate)})

@@ -38,6 +38,7 @@ const (
 	Missing   Reason = "missing"
 	Stale     Reason = "stale"
 	Few       Reason = "few"
+	Magnitude Reason = "magnitude"
 	Deviating Reason = "deviating"
 	OffPeg    Reason = "off_peg"
 )
@@ -76,7 +77,7 @@ func (b *Board) At(name events.Pair, end int64) Verdict {
 		return v
 	}
 	var few [8]observation
-	fresh, any := few[:0], false
+	fresh, any, unsound := few[:0], false, false
 	for i := range p.sources {
 		s := &p.sources[i]
 		j := s.latest(end)
@@ -94,6 +95,7 @@ func (b *Board) At(name events.Pair, end int64) Verdict {
 		}
 		v.From, v.Until = max(v.From, s.times[j]), min(v.Until, stale)
 		fresh = append(fresh, observation{s.name, s.rounds[j], s.rates[j]})
+		unsound = unsound || int(s.sound[j]) != j
 	}
 	switch {
 	case !any:
@@ -110,6 +112,9 @@ func (b *Board) At(name events.Pair, end int64) Verdict {
 		return v.held(Deviating) // Not reached: Observe bounds the rates.
 	}
 	v.Seen = median
+	if unsound && p.policy.Peg.IsZero() {
+		return v.held(Magnitude)
+	}
 	if bound := p.policy.MaxDeviation; !bound.IsZero() && exceeds(fresh[0].rate, fresh[len(fresh)-1].rate, bound, median) {
 		return v.held(Deviating)
 	}
