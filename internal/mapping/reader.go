@@ -24,13 +24,17 @@ import (
 // Options override what a map says.
 type Options struct {
 	Begin time.Time // as [Map.Begin], where it is not zero
+	Raw   bool      // items have the text of their rows
 }
 
 // Item is one event of a row, or why there is none.
 type Item struct {
+	Row     int             // of the data rows, from 1
 	Line    int             // of the file, from 1, where the row begins
 	Usage   events.Usage    // valid by the limits of ingest; its texts may share the row's memory
 	Refusal *events.Refusal // where not nil, Usage is not set
+	Broken  bool            // of a refusal: the row could not be read at all
+	Raw     string          // the row as it is in the file, where [Options] ask for it
 }
 
 // Counts are what became of the rows read so far.
@@ -49,6 +53,7 @@ type Reader struct {
 	row      row
 	source   string
 	shift    int64
+	raw      bool // items have it
 	counts   Counts
 	faulty   int    // rows that could not be read
 	sequence uint64 // of the events before this row
@@ -75,7 +80,12 @@ func (m *Map) Open(path string, o Options) (*Reader, error) {
 			shift = begin.UnixNano() - s.Start // Both are in 0 to MaxInt64: no overflow.
 		}
 	}
-	return m.open(path, shift, !begin.IsZero())
+	r, err := m.open(path, shift, !begin.IsZero())
+	if err != nil {
+		return nil, err
+	}
+	r.raw = o.Raw
+	return r, nil
 }
 
 // open opens a file. Unless all of it is or was read, it looks for the columns
@@ -175,6 +185,12 @@ func (r *Reader) Close() error {
 	return err
 }
 
+// Written says how the file is written: its header line, which is empty where it
+// has none, and the separator of its fields, which is 0 of JSON.
+func (r *Reader) Written() (head string, separator byte, columns int) {
+	return r.rows.Head(), r.rows.Separator(), len(r.rows.Columns())
+}
+
 // Counts returns what became of the rows so far.
 func (r *Reader) Counts() Counts { return r.counts }
 
@@ -192,7 +208,10 @@ func (r *Reader) Next() (Item, error) {
 		if r.event < len(r.m.events) {
 			i := r.event
 			r.event++
-			item := Item{Line: r.row.Line()}
+			item := Item{Row: r.counts.Rows, Line: r.row.Line()}
+			if r.raw {
+				item.Raw = r.row.Raw()
+			}
 			field, wrong := r.fill(&item.Usage, i)
 			if wrong != nil {
 				return r.refuse(field, wrong, item.Usage.ID), nil
@@ -209,7 +228,9 @@ func (r *Reader) Next() (Item, error) {
 			r.faulty++
 			// Its numbers are kept free: mended, the row takes its place.
 			r.sequence += uint64(len(r.m.events))
-			return r.refuse("", wrong, ""), nil
+			item := r.refuse("", wrong, "")
+			item.Broken = true
+			return item, nil
 		}
 		if !r.wanted() {
 			r.counts.Skipped++
@@ -254,9 +275,13 @@ func (r *Reader) wanted() bool {
 
 func (r *Reader) refuse(field string, wrong *fault, id string) Item {
 	r.counts.Refused++
-	return Item{Line: r.row.Line(), Refusal: &events.Refusal{
+	item := Item{Row: r.counts.Rows, Line: r.row.Line(), Refusal: &events.Refusal{
 		Index: r.counts.Rows - 1, Line: r.row.Line(), ID: id, Field: field, Reason: wrong.reason, Detail: wrong.detail,
 	}}
+	if r.raw {
+		item.Raw = r.row.Raw()
+	}
+	return item
 }
 
 // fill makes event i of the row; field is the one at fault where something is wrong.

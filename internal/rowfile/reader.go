@@ -145,6 +145,14 @@ func (r *Reader) fatal(line int, err error) error {
 // Format returns what the rows are written in: CSV or JSON.
 func (r *Reader) Format() Format { return r.format }
 
+// Separator returns what is between the fields of a CSV file; 0 for JSON.
+func (r *Reader) Separator() byte {
+	if r.format == JSON {
+		return 0
+	}
+	return r.o.Separator
+}
+
 // Name returns the name that the options gave the file.
 func (r *Reader) Name() string { return r.o.Name }
 
