@@ -207,11 +207,7 @@ func (c *compiler) document(n *yaml.Node) {
 			c.problem(v, "declare", "needs the field book, to which it declares")
 		}
 	}
-	if v := top["where"]; v != nil {
-		for i, s := range c.list(v, "where") {
-			c.condition(v, fmt.Sprintf("where[%d]", i), s)
-		}
-	}
+	c.m.where = c.conditions(top["where"], "where")
 	c.templates(n, top)
 	if v := top["optional"]; v != nil {
 		c.optional(v)
@@ -358,7 +354,7 @@ func (c *compiler) templates(root *yaml.Node, top map[string]*yaml.Node) {
 		own := map[string]*yaml.Node{}
 		if n != nil {
 			field, at = fmt.Sprintf("events[%d]", i), n
-			own = c.members(n, field, eventFields...)
+			own = c.members(n, field, append([]string{"where"}, eventFields...)...)
 		}
 		get := func(name string) (*yaml.Node, string) {
 			if v := own[name]; v != nil {
@@ -367,19 +363,25 @@ func (c *compiler) templates(root *yaml.Node, top map[string]*yaml.Node) {
 			return top[name], name
 		}
 		var t template
+		if v := own["where"]; v != nil {
+			t.where = c.conditions(v, join(field, "where"))
+		}
 		for _, want := range []struct {
 			name string
 			into *text
-		}{{"node", &t.node}, {"customer", &t.customer}, {"meter", &t.meter}, {"quantity", &t.quantity}} {
+		}{{"node", &t.node}, {"customer", &t.customer}, {"meter", &t.meter}} {
 			v, path := get(want.name)
 			if v == nil {
 				c.problem(at, join(field, want.name), "is missing")
 				continue
 			}
 			*want.into = c.text(v, path)
-			if want.name != "quantity" {
-				c.constantName(v, path, *want.into)
-			}
+			c.constantName(v, path, *want.into)
+		}
+		if v, path := get("quantity"); v == nil {
+			c.problem(at, join(field, "quantity"), "is missing")
+		} else {
+			t.quantity = c.quantity(v, path)
 		}
 		start, startPath := get("start")
 		end, endPath := get("end")
@@ -405,7 +407,11 @@ func (c *compiler) templates(root *yaml.Node, top map[string]*yaml.Node) {
 // constantName finds a bad name that no row could make good.
 func (c *compiler) constantName(n *yaml.Node, field string, t text) {
 	if t.constant() && len(t.parts) > 0 {
-		if err := events.CheckName(t.parts[0].literal); err != nil {
+		name := t.parts[0].literal
+		if t.edits != nil {
+			name = t.edits.apply(name)
+		}
+		if err := events.CheckName(name); err != nil {
 			c.problem(n, field, "%v", err)
 		}
 	}

@@ -10,10 +10,11 @@
 // # Invariants
 //
 //   - Exact: quantities, durations and times are decimal text that is kept or
-//     refused, never a float and never rounded. The one exception makes no
-//     money: a start that is a duration before an end goes down to the whole
-//     nanosecond, and an end that is a duration after a start up to it, so that
-//     the interval is never shorter than the usage.
+//     refused, never a float and never rounded; a calculation keeps fractions
+//     until its end. The exceptions make no money: a time is rounded where the
+//     map says to what, a start that is a duration before an end goes down to
+//     the whole nanosecond, and an end that is a duration after a start up to
+//     it, so that the interval is never shorter than the usage.
 //   - Deterministic: one file and one map give the same events with the same
 //     identities each time, so that sending again changes nothing.
 //   - Every row is accounted for: mapped, skipped by a filter, or refused with
@@ -65,9 +66,11 @@ type column struct {
 
 // template makes one event of a row.
 type template struct {
-	node, customer, meter, quantity text
-	start, end                      moment
-	attributes                      []attribute // ascending by name
+	where                 []condition // or the event is not made
+	node, customer, meter text
+	quantity              quantity
+	start, end            moment
+	attributes            []attribute // ascending by name
 }
 
 type attribute struct {

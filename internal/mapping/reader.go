@@ -18,7 +18,6 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 // Options override what a map says.
@@ -58,6 +57,7 @@ type Reader struct {
 	faulty   int    // rows that could not be read
 	sequence uint64 // of the events before this row
 	event    int    // of this row, the next to make; len(m.events) when the row is done
+	made     bool   // the row has made an event or a refusal
 }
 
 // Open opens a file for its events. With a shift it reads the file once before,
@@ -208,6 +208,16 @@ func (r *Reader) Next() (Item, error) {
 		if r.event < len(r.m.events) {
 			i := r.event
 			r.event++
+			if made, wrong := all(r.m.events[i].where, &r.row); wrong != nil {
+				r.made = true
+				return r.refuse("where", wrong, ""), nil
+			} else if !made {
+				if r.event == len(r.m.events) && !r.made {
+					r.counts.Skipped++
+				}
+				continue
+			}
+			r.made = true
 			item := Item{Row: r.counts.Rows, Line: r.row.Line()}
 			if r.raw {
 				item.Raw = r.row.Raw()
@@ -232,12 +242,16 @@ func (r *Reader) Next() (Item, error) {
 			item.Broken = true
 			return item, nil
 		}
-		if !r.wanted() {
+		wanted, wrong := all(r.m.where, &r.row)
+		if !wanted && wrong == nil {
 			r.counts.Skipped++
 			continue
 		}
 		r.sequence += uint64(len(r.m.events))
-		r.event = 0
+		if wrong != nil {
+			return r.refuse("where", wrong, ""), nil
+		}
+		r.event, r.made = 0, false
 	}
 }
 
@@ -262,15 +276,6 @@ func (r *Reader) broken(err error) error {
 		return io.EOF
 	}
 	return fmt.Errorf("reading usage: %w", err)
-}
-
-func (r *Reader) wanted() bool {
-	for i := range r.m.where {
-		if !r.m.where[i].holds(&r.row) {
-			return false
-		}
-	}
-	return true
 }
 
 func (r *Reader) refuse(field string, wrong *fault, id string) Item {
@@ -327,23 +332,19 @@ func (r *Reader) fill(u *events.Usage, i int) (field string, wrong *fault) {
 		}
 		*name.into = value
 	}
-	text, wrong := t.quantity.number(&r.row)
-	if wrong != nil {
+	timed := t.quantity.number != nil && t.quantity.number.times
+	if timed {
+		if field, wrong := r.interval(u, t); wrong != nil {
+			return field, wrong
+		}
+	}
+	if u.Quantity, wrong = t.quantity.make(&r.row, u); wrong != nil {
 		return "quantity", wrong
 	}
-	if text == "" {
-		return "quantity", &fault{events.Missing, "is empty"}
-	}
-	q, err := money.ParseQuantity(text)
-	if err != nil {
-		return "quantity", numberFault(text, err)
-	}
-	if q.Sign() < 0 {
-		return "quantity", &fault{events.Negative, fmt.Sprintf("%q is below zero", clip(text))}
-	}
-	u.Quantity = q
-	if field, wrong := r.interval(u, t); wrong != nil {
-		return field, wrong
+	if !timed {
+		if field, wrong := r.interval(u, t); wrong != nil {
+			return field, wrong
+		}
 	}
 	for i := range t.attributes {
 		a := &t.attributes[i]
@@ -378,11 +379,7 @@ func (r *Reader) interval(u *events.Usage, t *template) (field string, wrong *fa
 		case same:
 			*o.into = *o.other
 		case relative:
-			text, wrong := r.row.number(o.m.column)
-			if wrong != nil {
-				return o.field, wrong
-			}
-			_, up, wrong := o.m.count(text)
+			up, wrong := o.m.duration(&r.row)
 			if wrong != nil {
 				return o.field, wrong
 			}

@@ -3,7 +3,6 @@ package mapping
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -22,7 +21,8 @@ type text struct {
 	width  int // at least so many digits
 	after  string
 
-	emptyOK bool // columns in a template or a hash may be empty
+	emptyOK bool   // columns in a template or a hash may be empty
+	edits   *edits // nil: none
 }
 
 // part is a literal, or a column where that is not -1, or the file's name where it is -2.
@@ -58,13 +58,19 @@ func (c *compiler) text(n *yaml.Node, field string) text {
 		}
 		return text{}
 	}
-	m := c.members(n, field, "column", "constant", "text", "hash", "of", "format", "empty")
-	emptyOK := c.allowed(m["empty"], join(field, "empty"))
+	m := c.members(n, field, append([]string{"column", "constant", "text", "hash", "of", "format", "empty"}, editNames...)...)
+	emptyOK, edits := c.allowed(m["empty"], join(field, "empty")), c.edits(m, field)
 	delete(m, "empty")
+	for _, name := range editNames {
+		if v := m[name]; v != nil && m["hash"] != nil {
+			c.problem(v, join(field, name), "says nothing about a hash")
+		}
+		delete(m, name)
+	}
 	switch {
 	case m["text"] != nil && len(m) == 1:
 		if s, ok := c.scalar(m["text"], join(field, "text")); ok {
-			return text{parts: c.template(n, field, s, false), emptyOK: emptyOK}
+			return text{parts: c.template(n, field, s, false), emptyOK: emptyOK, edits: edits}
 		}
 	case m["hash"] != nil && m["column"] == nil && m["constant"] == nil:
 		t := c.hash(n, field, m)
@@ -72,11 +78,11 @@ func (c *compiler) text(n *yaml.Node, field string) text {
 		return t
 	case m["column"] != nil && len(m) == 1:
 		if s, ok := c.scalar(m["column"], join(field, "column")); ok {
-			return text{parts: []part{{column: c.column(n, s)}}}
+			return text{parts: []part{{column: c.column(n, s)}}, edits: edits}
 		}
 	case m["constant"] != nil && len(m) == 1:
 		if s, ok := c.scalar(m["constant"], join(field, "constant")); ok {
-			return text{parts: []part{{literal: s, column: noColumn}}}
+			return text{parts: []part{{literal: s, column: noColumn}}, edits: edits}
 		}
 	default:
 		c.problem(n, field, "should be a text, {text: TEXT}, {column: NAME}, {constant: TEXT} or {hash: [NAME], of: N, format: TEXT}")
@@ -203,7 +209,11 @@ func (t *text) make(r *row) (string, *fault) {
 		return t.before + n + t.after, nil
 	}
 	if len(t.parts) == 1 {
-		return t.parts[0].make(r), nil
+		made := t.parts[0].make(r)
+		if t.edits != nil {
+			made = t.edits.apply(made)
+		}
+		return made, nil
 	}
 	b := r.scratch[:0]
 	for i := range t.parts {
@@ -215,13 +225,16 @@ func (t *text) make(r *row) (string, *fault) {
 		b = append(b, cell...)
 	}
 	r.scratch = b
+	if t.edits != nil {
+		return t.edits.apply(string(b)), nil
+	}
 	return string(b), nil
 }
 
 // number returns the text of a row as plain decimal text, if it is a column alone;
 // what a map puts together is written with a point.
 func (t *text) number(r *row) (string, *fault) {
-	if !t.hashed && len(t.parts) == 1 && t.parts[0].column >= 0 {
+	if !t.hashed && t.edits == nil && len(t.parts) == 1 && t.parts[0].column >= 0 {
 		return r.number(t.parts[0].column)
 	}
 	return t.make(r)
@@ -241,48 +254,4 @@ func (p *part) make(r *row) string {
 // other fields never give the same bytes.
 func appendField(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-// condition is one line of where.
-type condition struct {
-	column int
-	values []string
-	equal  bool // one of the values, or none of them
-}
-
-// condition reads "COLUMN == TEXT", "COLUMN != TEXT" and "COLUMN in A, B".
-func (c *compiler) condition(n *yaml.Node, field, s string) {
-	for _, operator := range []string{" == ", " != ", " in "} {
-		name, value, found := strings.Cut(s, operator)
-		if !found {
-			continue
-		}
-		name = strings.TrimSpace(name)
-		values := []string{value}
-		if operator == " in " {
-			values = strings.Split(value, ",")
-		}
-		for i := range values {
-			values[i] = strings.TrimSpace(values[i])
-			if v := values[i]; len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
-				values[i] = v[1 : len(v)-1]
-			}
-		}
-		if name == "" {
-			break
-		}
-		c.m.where = append(c.m.where, condition{c.column(n, name), values, operator != " != "})
-		return
-	}
-	c.problem(n, field, `%s is not of the form COLUMN == TEXT, COLUMN != TEXT or COLUMN in TEXT, TEXT`, fmt.Sprintf("%q", s))
-}
-
-func (w *condition) holds(r *row) bool {
-	got := r.get(w.column)
-	for _, v := range w.values {
-		if v == got {
-			return w.equal
-		}
-	}
-	return !w.equal
 }
