@@ -2,6 +2,8 @@
 package examples
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,5 +65,53 @@ func TestEveryExampleIsABookAndAMapThatFit(t *testing.T) {
 				t.Error("another file of the same columns would need other declarations")
 			}
 		})
+	}
+}
+
+// The totals were worked out by hand from the rows.
+func TestRentedGPUsAreGPUsTimesHours(t *testing.T) {
+	document, err := os.ReadFile("gpu-rental/map.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := mapping.Parse(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := m.Open("gpu-rental/usage.csv", mapping.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	type rental struct{ node, customer, quantity, start, end string }
+	var got []rental
+	for {
+		item, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil || item.Refusal != nil {
+			t.Fatal(err, item.Refusal)
+		}
+		u := item.Usage
+		clock := func(ns int64) string { return time.Unix(0, ns).UTC().Format("01-02T15:04") }
+		got = append(got, rental{string(u.Node), string(u.Customer), u.Quantity.String(), clock(u.Start), clock(u.End)})
+	}
+	want := []rental{
+		{"projects-research-regions-eu-central-instances-", "conversation-lab", "43200", "10-05T06:00", "10-05T07:30"},
+		{"projects-research-regions-eu-central-instances-", "protein-gmbh", "7200", "10-05T08:00", "10-05T09:00"},
+		// Clocks went from 3 back to 2 in between.
+		{"projects-research-instances-l40s-node-2", "conversation-lab", "10800", "10-24T23:30", "10-25T02:30"},
+	}
+	if len(got) != len(want) || r.Counts().Skipped != 1 {
+		t.Fatalf("got %+v, %+v", got, r.Counts())
+	}
+	for i := range want {
+		if !strings.HasPrefix(got[i].node, want[i].node) || len(got[i].node) > 64 || i == 0 && got[0].node != got[1].node {
+			t.Errorf("node %s", got[i].node)
+		}
+		if got[i].node = want[i].node; got[i] != want[i] {
+			t.Errorf("got %+v, want %+v", got[i], want[i])
+		}
 	}
 }

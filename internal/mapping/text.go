@@ -3,7 +3,6 @@ package mapping
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -21,6 +20,9 @@ type text struct {
 	before string
 	width  int // at least so many digits
 	after  string
+
+	emptyOK bool   // columns in a template or a hash may be empty
+	edits   *edits // nil: none
 }
 
 // part is a literal, or a column where that is not -1, or the file's name where it is -2.
@@ -52,24 +54,38 @@ func (t *text) constant() bool {
 func (c *compiler) text(n *yaml.Node, field string) text {
 	if n.Kind == yaml.ScalarNode {
 		if s, ok := c.scalar(n, field); ok {
-			return text{parts: c.template(n, field, s, false)}
+			return text{parts: c.template(n, field, s, false), emptyOK: c.m.emptyOK}
 		}
 		return text{}
 	}
-	m := c.members(n, field, "column", "constant", "hash", "of", "format")
+	m := c.members(n, field, append([]string{"column", "constant", "text", "hash", "of", "format", "empty"}, editNames...)...)
+	emptyOK, edits := c.allowed(m["empty"], join(field, "empty")), c.edits(m, field)
+	delete(m, "empty")
+	for _, name := range editNames {
+		if v := m[name]; v != nil && m["hash"] != nil {
+			c.problem(v, join(field, name), "says nothing about a hash")
+		}
+		delete(m, name)
+	}
 	switch {
+	case m["text"] != nil && len(m) == 1:
+		if s, ok := c.scalar(m["text"], join(field, "text")); ok {
+			return text{parts: c.template(n, field, s, false), emptyOK: emptyOK, edits: edits}
+		}
 	case m["hash"] != nil && m["column"] == nil && m["constant"] == nil:
-		return c.hash(n, field, m)
+		t := c.hash(n, field, m)
+		t.emptyOK = emptyOK
+		return t
 	case m["column"] != nil && len(m) == 1:
 		if s, ok := c.scalar(m["column"], join(field, "column")); ok {
-			return text{parts: []part{{column: c.column(n, s)}}}
+			return text{parts: []part{{column: c.column(n, s)}}, edits: edits}
 		}
 	case m["constant"] != nil && len(m) == 1:
 		if s, ok := c.scalar(m["constant"], join(field, "constant")); ok {
-			return text{parts: []part{{literal: s, column: noColumn}}}
+			return text{parts: []part{{literal: s, column: noColumn}}, edits: edits}
 		}
 	default:
-		c.problem(n, field, "should be a text, {column: NAME}, {constant: TEXT} or {hash: [NAME], of: N, format: TEXT}")
+		c.problem(n, field, "should be a text, {text: TEXT}, {column: NAME}, {constant: TEXT} or {hash: [NAME], of: N, format: TEXT}")
 	}
 	return text{}
 }
@@ -172,12 +188,17 @@ func verb(s string) (before string, width int, after string, ok bool) {
 	return before, int(rest[1] - '0'), rest[3:], true
 }
 
-// make returns the text of a row.
-func (t *text) make(r *row) string {
+// make returns the text of a row. An empty cell is no fault where the text is
+// that cell alone: the caller knows whether it may be.
+func (t *text) make(r *row) (string, *fault) {
 	if t.hashed {
 		b := appendField(r.scratch[:0], t.domain)
 		for _, i := range t.from {
-			b = appendField(b, r.get(i))
+			cell := r.get(i)
+			if cell == "" && !t.emptyOK {
+				return "", r.empty(i, ", and the text is a hash of it")
+			}
+			b = appendField(b, cell)
 		}
 		r.scratch = b
 		sum := sha256.Sum256(b)
@@ -185,16 +206,38 @@ func (t *text) make(r *row) string {
 		for len(n) < t.width {
 			n = "0" + n
 		}
-		return t.before + n + t.after
+		return t.before + n + t.after, nil
 	}
 	if len(t.parts) == 1 {
-		return t.parts[0].make(r)
+		made := t.parts[0].make(r)
+		if t.edits != nil {
+			made = t.edits.apply(made)
+		}
+		return made, nil
 	}
-	var b strings.Builder
-	for _, p := range t.parts {
-		b.WriteString(p.make(r))
+	b := r.scratch[:0]
+	for i := range t.parts {
+		p := &t.parts[i]
+		cell := p.make(r)
+		if cell == "" && p.column >= 0 && !t.emptyOK {
+			return "", r.empty(p.column, ", and it is a part of the text")
+		}
+		b = append(b, cell...)
 	}
-	return b.String()
+	r.scratch = b
+	if t.edits != nil {
+		return t.edits.apply(string(b)), nil
+	}
+	return string(b), nil
+}
+
+// number returns the text of a row as plain decimal text, if it is a column alone;
+// what a map puts together is written with a point.
+func (t *text) number(r *row) (string, *fault) {
+	if !t.hashed && t.edits == nil && len(t.parts) == 1 && t.parts[0].column >= 0 {
+		return r.number(t.parts[0].column)
+	}
+	return t.make(r)
 }
 
 func (p *part) make(r *row) string {
@@ -211,48 +254,4 @@ func (p *part) make(r *row) string {
 // other fields never give the same bytes.
 func appendField(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-// condition is one line of where.
-type condition struct {
-	column int
-	values []string
-	equal  bool // one of the values, or none of them
-}
-
-// condition reads "COLUMN == TEXT", "COLUMN != TEXT" and "COLUMN in A, B".
-func (c *compiler) condition(n *yaml.Node, field, s string) {
-	for _, operator := range []string{" == ", " != ", " in "} {
-		name, value, found := strings.Cut(s, operator)
-		if !found {
-			continue
-		}
-		name = strings.TrimSpace(name)
-		values := []string{value}
-		if operator == " in " {
-			values = strings.Split(value, ",")
-		}
-		for i := range values {
-			values[i] = strings.TrimSpace(values[i])
-			if v := values[i]; len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
-				values[i] = v[1 : len(v)-1]
-			}
-		}
-		if name == "" {
-			break
-		}
-		c.m.where = append(c.m.where, condition{c.column(n, name), values, operator != " != "})
-		return
-	}
-	c.problem(n, field, `%s is not of the form COLUMN == TEXT, COLUMN != TEXT or COLUMN in TEXT, TEXT`, fmt.Sprintf("%q", s))
-}
-
-func (w *condition) holds(r *row) bool {
-	got := r.get(w.column)
-	for _, v := range w.values {
-		if v == got {
-			return w.equal
-		}
-	}
-	return !w.equal
 }
