@@ -113,6 +113,7 @@ func printDistributions(w io.Writer, all []api.Distribution) {
 type payoutCommand struct {
 	Export  payoutExport  `cmd:"" help:"Submit a distribution's planned payouts to a rail as one file."`
 	Confirm payoutConfirm `cmd:"" help:"Record the rail's answer to a file of payouts."`
+	Correct payoutCorrect `cmd:"" help:"Decide what became of a payout, against what its rail has answered."`
 }
 
 type payoutExport struct {
@@ -153,7 +154,7 @@ func (c *payoutExport) Run(ctx context.Context, r *root) (err error) {
 }
 
 type payoutConfirm struct {
-	File  string `arg:"" help:"CSV file with payout_id, state (confirmed, failed, returned) and reference." type:"existingfile"`
+	File  string `arg:"" help:"CSV file with payout_id, state (confirmed, failed, returned), and reference, holder, asset and amount where the rail gives them." type:"existingfile"`
 	Batch string `required:"" help:"Batch that the answer is for."`
 }
 

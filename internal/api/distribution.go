@@ -227,6 +227,13 @@ func (s *Server) payouts() {
 			}
 			return s.decided(ctx, proposals)
 		})
+	register(s, http.MethodPost, "/v1/payouts/{payout}/correct", "correct-payout", "Decide what became of a payout, against what its rail has answered",
+		func(ctx context.Context, in *struct {
+			Payout string `path:"payout"`
+			Body   Correct
+		}) (*answer[Corrected], error) {
+			return s.correctPayout(ctx, in.Payout, in.Body)
+		})
 }
 
 // csvFile is an answer that is a file.

@@ -99,6 +99,15 @@ func (d *Directory) checkConfirmation(b events.PayoutsConfirmed) error {
 	return nil
 }
 
+// checkCorrection checks what can be known from CONTROL. Whether the payout is in
+// the state that is corrected is for distribute.
+func (d *Directory) checkCorrection(b events.PayoutCorrected) error {
+	if _, ok := d.distributions[b.Distribution]; !ok {
+		return fmt.Errorf("distribution %q is not declared", b.Distribution)
+	}
+	return nil
+}
+
 // Token returns a declared token.
 func (d *Directory) Token(name events.Token) (events.TokenDeclared, bool) {
 	t, ok := d.tokens[name]

@@ -63,7 +63,7 @@ type PlannedPayout struct {
 // PayoutsChanged is a part of what a decision did to the states of payouts.
 type PayoutsChanged struct {
 	Control uint64          `json:"control"` // position of the decision
-	Batch   string          `json:"batch"`
+	Batch   string          `json:"batch"`   // empty: a person corrected them, one by one
 	Rail    Rail            `json:"rail"`
 	Part    int             `json:"part"`
 	Parts   int             `json:"parts"`

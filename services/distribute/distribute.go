@@ -1,7 +1,7 @@
 // Package distribute turns collected revenue into payouts.
 //
 // It is one loop. It reads CONTROL in order and, for each decision that is its
-// own (a distribution declared, payouts submitted, payouts confirmed), lets the
+// own (a distribution declared, payouts submitted, confirmed or corrected), lets the
 // pure packages below decide: register (who holds), waterfall and plan (who is
 // owed), payout (what may become of a payment). What follows is committed in
 // one transaction with the position read, and carried to PAYOUT by a relay.
@@ -358,6 +358,8 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error
 		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.submitted(ctx, at, b) }
 	case events.PayoutsConfirmed:
 		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.confirmed(ctx, at, b) }
+	case events.PayoutCorrected:
+		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.corrected(ctx, at, b) }
 	default:
 		d.pass(m)
 		return nil

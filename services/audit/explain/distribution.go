@@ -37,6 +37,9 @@ func (e *explainer) payout(d *distribution.Distribution, p distribution.Payout) 
 			n.fact("answers recorded by", &b.answers[i])
 		}
 	}
+	for i := range known.corrected[p.ID] {
+		n.fact("corrected by", &known.corrected[p.ID][i])
+	}
 	carry, err := e.carry(d, p)
 	if err != nil {
 		return n, err

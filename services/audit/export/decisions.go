@@ -74,7 +74,7 @@ func about(body []byte, d *directory.Directory) (subject string, book events.Boo
 		_ = json.Unmarshal(members[name], &value) // What is no text is no name.
 		return value
 	}
-	for _, name := range []string{"batch", "distribution", "card", "node", "meter", "key", "list", "pair", "customer", "token", "period", "book", "provider"} {
+	for _, name := range []string{"payout", "batch", "distribution", "card", "node", "meter", "key", "list", "pair", "customer", "token", "period", "book", "provider"} {
 		if subject = member(name); subject != "" {
 			break
 		}

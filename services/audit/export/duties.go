@@ -228,6 +228,10 @@ func (r *run) note(all *deeds, d *decided) error {
 			all.confirmed.note(subject{book, batch.Distribution}, did)
 			all.paidFrom.note(subject{book, string(book)}, did)
 		}
+	case events.PayoutCorrected: // says what became of it, as a confirmation does
+		book := r.bookOf(b.Distribution)
+		all.confirmed.note(subject{book, b.Distribution}, did)
+		all.paidFrom.note(subject{book, string(book)}, did)
 	}
 	return nil
 }

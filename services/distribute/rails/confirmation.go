@@ -10,6 +10,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 const (
@@ -20,8 +21,10 @@ const (
 
 // ReadConfirmations reads what a rail answered: a CSV file whose first line
 // names its columns, in any order: payout_id, state (confirmed, failed or
-// returned, in any case), and reference, which may be absent. Other columns
-// are for the reader's eyes. No payout may be there twice.
+// returned, in any case), and reference, holder, asset and amount, each of which
+// may be absent, or empty in a row. Other columns are for the reader's eyes. No
+// payout may be there twice. Whether holder, asset and amount agree with the
+// instruction is for package payout.
 //
 // The error names line and field of everything that is wrong, up to 20; a file
 // with one error gives no outcomes.
@@ -35,7 +38,7 @@ func ReadConfirmations(r io.Reader) ([]events.PayoutOutcome, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("reading the header: %w", err)
 	}
-	at := map[string]int{"payout_id": -1, "state": -1, "reference": -1}
+	at := map[string]int{"payout_id": -1, "state": -1, "reference": -1, "holder": -1, "asset": -1, "amount": -1}
 	var problems []error
 	for i, name := range head {
 		name = strings.ToLower(strings.TrimSpace(name))
@@ -117,7 +120,37 @@ func confirmation(row []string, at map[string]int) (o events.PayoutOutcome, err 
 			return o, fmt.Errorf("reference: %w", err)
 		}
 	}
-	return o, nil
+	return o, agreed(row, at, &o)
+}
+
+// agreed reads what the rail says of a payout besides, to be compared.
+func agreed(row []string, at map[string]int, o *events.PayoutOutcome) error {
+	cell := func(name string) string {
+		if i := at[name]; i >= 0 {
+			return strings.Clone(strings.TrimSpace(row[i]))
+		}
+		return ""
+	}
+	if text := cell("holder"); text != "" {
+		if o.Holder = events.CanonicalHolder(text); events.CheckName(string(o.Holder)) != nil {
+			return fmt.Errorf("holder: %w", events.CheckName(string(o.Holder)))
+		}
+	}
+	if text := cell("asset"); text != "" {
+		if o.Asset = money.Asset(text); o.Asset.Valid() != nil {
+			return fmt.Errorf("asset: %w", o.Asset.Valid())
+		}
+	}
+	if text := cell("amount"); text != "" {
+		var err error
+		if o.Amount, err = money.ParseAmount(text); err != nil {
+			return fmt.Errorf("amount: %w", err)
+		}
+		if o.Amount.Sign() <= 0 {
+			return fmt.Errorf("amount: %v is not above zero", o.Amount)
+		}
+	}
+	return nil
 }
 
 // Confirmations packs outcomes into as many decisions as they need.
@@ -126,7 +159,7 @@ func Confirmations(batch string, rail events.Rail, outcomes []events.PayoutOutco
 	size, first := 0, 0
 	for i, o := range outcomes {
 		// JSON writes some characters of a text as six.
-		width := len(o.Payout) + 6*len(o.Reference) + 80
+		width := len(o.Payout) + 6*(len(o.Reference)+len(o.Holder)) + len(o.Asset) + 180
 		if i > first && size+width > maxDecision {
 			list = append(list, events.PayoutsConfirmed{Batch: batch, Rail: rail, Results: outcomes[first:i:i]})
 			size, first = 0, i

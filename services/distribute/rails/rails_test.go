@@ -117,6 +117,14 @@ func TestReadConfirmations(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%v, %v", got, err)
 	}
+	text = "amount,Holder,payout_id,state,asset\n12.340000,0xDCBEFFBECCE100CCE9E4B153C4E15CB885643193,po-1,confirmed,USDC\n,,po-2,failed,\n"
+	got, err = ReadConfirmations(strings.NewReader(text))
+	want = []events.PayoutOutcome{
+		{Payout: "po-1", State: "confirmed", Holder: "0xdcbeffbecce100cce9e4b153c4e15cb885643193", Asset: "USDC", Amount: amount(t, "12.34")}, {Payout: "po-2", State: "failed"},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%v, %v", got, err)
+	}
 	if got, err := ReadConfirmations(strings.NewReader("state,payout_id\nconfirmed,po-1\n")); err != nil || len(got) != 1 {
 		t.Fatalf("%v, %v", got, err)
 	}
@@ -137,6 +145,13 @@ func TestReadConfirmationsNamesLineAndField(t *testing.T) {
 		{"an open quote", "payout_id,state\n\"po-1,confirmed\n", "line 2"},
 		{"a reference of 10 KB", "payout_id,state,reference\npo-1,failed," + strings.Repeat("x", 10_240) + "\n", "line 2: reference: "},
 		{"a NUL", "payout_id,state\npo\x00,failed\n", "line 2: payout_id: "},
+		{"an amount of no number", "payout_id,state,amount\npo-1,failed,12 USDC\n", "line 2: amount: "},
+		{"an amount with a separator", "payout_id,state,amount\npo-1,failed,\"1,000.00\"\n", "line 2: amount: "},
+		{"an amount of zero", "payout_id,state,amount\npo-1,failed,0.00\n", "line 2: amount: "},
+		{"a negative amount", "payout_id,state,amount\npo-1,failed,-1\n", "line 2: amount: "},
+		{"an asset of no name", "payout_id,state,asset\npo-1,failed,us dollar\n", "line 2: asset: "},
+		{"a holder of two names", "payout_id,state,holder\npo-1,failed,ann ben\n", "line 2: holder: "},
+		{"a column of amounts twice", "payout_id,state,amount,Amount\n", "line 1: column amount is there twice"},
 		{"several at once", "payout_id,state\npo-1,x\npo-2,y\n", "line 3: state: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -150,7 +165,7 @@ func TestReadConfirmationsNamesLineAndField(t *testing.T) {
 func TestConfirmationsFitTheirDecisions(t *testing.T) {
 	outcomes := make([]events.PayoutOutcome, 10_000)
 	for i := range outcomes {
-		outcomes[i] = events.PayoutOutcome{Payout: fmt.Sprintf("po-%032d", i), State: "confirmed", Reference: strings.Repeat("<", i%257)}
+		outcomes[i] = events.PayoutOutcome{Payout: fmt.Sprintf("po-%032d", i), State: "confirmed", Reference: strings.Repeat("<", i%257), Holder: events.Holder(strings.Repeat("<", 1+i%200)), Asset: "USDC", Amount: amount(t, "170141183460469231731.687303715884105727")}
 	}
 	count := 0
 	for i, part := range Confirmations("b1", "csv", outcomes) {
