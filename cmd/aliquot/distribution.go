@@ -111,13 +111,14 @@ func printDistributions(w io.Writer, all []api.Distribution) {
 }
 
 type payoutCommand struct {
-	Export  payoutExport  `cmd:"" help:"Submit a distribution's planned payouts to a rail as one file."`
+	Run     payoutRun     `cmd:"" help:"Plan payouts of what a token owes, without new revenue: after a return, a lifted hold, a lower minimum."`
+	Export  payoutExport  `cmd:"" help:"Submit the planned payouts of a distribution, or of a payout run, to a rail as one file."`
 	Confirm payoutConfirm `cmd:"" help:"Record the rail's answer to a file of payouts."`
 	Correct payoutCorrect `cmd:"" help:"Decide what became of a payout, against what its rail has answered."`
 }
 
 type payoutExport struct {
-	Distribution string `required:"" help:"Distribution."`
+	Distribution string `required:"" help:"Distribution or payout run."`
 	Output       string `short:"o" default:"-" help:"File to write; - is standard output."`
 }
 

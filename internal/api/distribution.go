@@ -70,7 +70,9 @@ func (s *Server) distributions() {
 			}
 			out := []Distribution{}
 			for _, d := range all {
-				out = append(out, pools(d)...)
+				if !d.Run() {
+					out = append(out, pools(d)...)
+				}
 			}
 			return &answer[[]Distribution]{out}, nil
 		})
@@ -114,7 +116,7 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 		closed = err == nil && until <= d.ClosedThrough(declared.Book)
 		id = fmt.Sprintf("%s:%s", token, in.Period)
 		for n := 2; ; n++ {
-			if _, taken := d.Distribution(id); !taken {
+			if _, taken := d.PaidFor(id); !taken {
 				break
 			}
 			id = fmt.Sprintf("%s:%s:%d", token, in.Period, n)
@@ -151,7 +153,7 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 }
 
 func (s *Server) payouts() {
-	register(s, http.MethodPost, "/v1/payouts/export", "export-payouts", "Submit a distribution's planned payouts to the CSV rail as one batch",
+	register(s, http.MethodPost, "/v1/payouts/export", "export-payouts", "Submit the planned payouts of a distribution, or of a payout run, to the CSV rail as one batch",
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Distribution string `json:"distribution"`
@@ -198,7 +200,7 @@ func (s *Server) payouts() {
 			}
 			return &csvFile{ContentType: "text/csv", Body: out.Bytes()}, nil
 		})
-	register(s, http.MethodPost, "/v1/payouts/batches/{batch}/confirm", "confirm-payouts", "Record the rail's answer: CSV with payout_id, state, reference",
+	register(s, http.MethodPost, "/v1/payouts/batches/{batch}/confirm", "confirm-payouts", "Record the rail's answer: CSV with payout_id and state, and reference, holder, asset and amount where the rail gives them",
 		func(ctx context.Context, in *struct {
 			Batch   string `path:"batch"`
 			File    string `query:"file"`

@@ -72,6 +72,7 @@ type Directory struct {
 	screens       []*screen         // ascending by list
 	distributions map[string]events.DistributionDeclared
 	batches       map[string]events.PayoutsSubmitted
+	runs          map[string]events.PayoutRunDeclared
 }
 
 // New returns the directory before the first decision.
@@ -90,6 +91,7 @@ func New() *Directory {
 		secrets:       map[string]string{},
 		distributions: map[string]events.DistributionDeclared{},
 		batches:       map[string]events.PayoutsSubmitted{},
+		runs:          map[string]events.PayoutRunDeclared{},
 	}
 }
 
@@ -182,6 +184,9 @@ func contentOf(body events.Body) ([16]byte, error) {
 	case events.DistributionDeclared:
 		b.RestsOn = nil
 		body = b
+	case events.PayoutRunDeclared:
+		b.RestsOn = nil
+		body = b
 	}
 	text, err := events.AppendBody([]byte(body.Kind()), body)
 	if err != nil {
@@ -239,6 +244,8 @@ func (d *Directory) effect(body events.Body) error {
 		return d.checkConfirmation(b)
 	case events.PayoutCorrected:
 		return d.checkCorrection(b)
+	case events.PayoutRunDeclared:
+		return d.declareRun(b)
 	}
 	return fmt.Errorf("a body of type %T has no effect", body)
 }

@@ -218,7 +218,7 @@ type DistributionDeclared struct {
 type PayoutsSubmitted struct {
 	Batch        string `json:"batch"`
 	Rail         Rail   `json:"rail"`
-	Distribution string `json:"distribution"`
+	Distribution string `json:"distribution"` // or the payout run
 }
 
 // PayoutsConfirmed is the rail's answer to payouts of a batch.

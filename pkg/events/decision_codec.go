@@ -200,6 +200,8 @@ func DecodeBody(kind string, data []byte) (Body, error) {
 		return decodeBody[PayoutsConfirmed](data)
 	case PayoutCorrected{}.Kind():
 		return decodeBody[PayoutCorrected](data)
+	case PayoutRunDeclared{}.Kind():
+		return decodeBody[PayoutRunDeclared](data)
 	}
 	return nil, fmt.Errorf("unknown kind %q", clip(kind))
 }

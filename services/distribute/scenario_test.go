@@ -162,6 +162,19 @@ func (p *player) do(words []string) string {
 			}
 		}
 		return p.after(s.decide(b))
+	case "run": // run ID [register=N] [control=N]
+		b := events.PayoutRunDeclared{Run: arg(1), Token: "acme"}
+		declared := s.declare("", "acme", "")
+		b.RegisterSeq, b.ControlSeq = declared.RegisterSeq, declared.ControlSeq
+		for _, option := range words[2:] {
+			if _, err := fmt.Sscanf(option, "control=%d", &b.ControlSeq); err == nil {
+				continue
+			}
+			if _, err := fmt.Sscanf(option, "register=%d", &b.RegisterSeq); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		return p.after(s.decide(b))
 	case "submit":
 		return p.after(s.decide(events.PayoutsSubmitted{Batch: arg(1), Rail: events.Rail("csv"), Distribution: arg(2)}))
 	case "answer": // answer BATCH DISTRIBUTION holder=state[,column=value…] …

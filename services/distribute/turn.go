@@ -158,8 +158,12 @@ func (d *Distributor) entry(made *distribution.Distribution, kind string, postin
 			period = open
 		}
 	}
+	origin := made.Period
+	if made.Run() {
+		origin = period // what is owed is of many periods
+	}
 	return ledger.Entry{
-		Book: made.Book, Kind: kind, Period: period, Origin: made.Period, Ref: "distribution:" + made.ID, Postings: postings,
+		Book: made.Book, Kind: kind, Period: period, Origin: origin, Ref: made.Ref(), Postings: postings,
 	}
 }
 

@@ -88,3 +88,46 @@ func TestAConflictIsOpenUntilSomebodyDecides(t *testing.T) {
 		t.Errorf("after it was decided: %v", r)
 	}
 }
+
+// A payout run's payouts are reconciled as a distribution's are, beside it and
+// under its own name. Fails when the journal of a run is not found by its
+// reference, or when its payouts are left out.
+func TestARunIsReconciled(t *testing.T) {
+	w := audittest.Story(t)
+	var zoe string
+	if err := w.DB.Payouts(t.Context(), "d2", "", func(p distribution.Payout) error {
+		if p.Holder == "zoe" {
+			zoe = p.ID
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.Declare(
+		events.PayoutsSubmitted{Batch: "d2:csv", Rail: "csv", Distribution: "d2"},
+		events.PayoutsConfirmed{Batch: "d2:csv", Rail: "csv", Parts: 1, Results: []events.PayoutOutcome{{Payout: zoe, State: "returned"}}},
+	)
+	w.PayOwed("REV:run:1", "REV")
+	w.Declare(events.PayoutsSubmitted{Batch: "REV:run:1:csv", Rail: "csv", Distribution: "REV:run:1"})
+	w.Rest()
+	k := keep(t, w)
+	list := k.rows(t, "reconciliation", export.Options{Token: "REV"})
+	if len(list) != 3 {
+		t.Fatalf("%d lanes", len(list))
+	}
+	for _, r := range list {
+		if r["agrees"] != "true" || r["in_flight_difference"] != "0" || r["paid_difference"] != "0" {
+			t.Errorf("%v", r)
+		}
+	}
+	if r := list[0]; r["distribution"] != "REV:run:1" || r["period"] != "" || r["submitted_amount"] != "2.724043" || r["ledger_in_flight"] != "2.724043" {
+		t.Errorf("the run: %v", r)
+	}
+	found := false
+	for _, r := range k.rows(t, "decisions", export.Options{Book: "eu"}) {
+		found = found || r["kind"] == "payout_run_declared" && r["subject"] == "REV:run:1" && r["effect"] == "applied"
+	}
+	if !found {
+		t.Error("the run is not among the decisions of its book")
+	}
+}

@@ -15,10 +15,10 @@ import (
 func payoutColumns() []Column {
 	return []Column{
 		{"payout", Text, false},
-		{"distribution", Text, false},
+		{"distribution", Text, false}, // or payout run
 		{"token", Text, false},
 		{"book", Text, true},
-		{"period", Text, true}, // whose revenue it is
+		{"period", Text, true}, // whose revenue it is; none of a payout run
 		{"holder", Text, false},
 		{"asset", Text, false},
 		{"amount", Decimal, false},
@@ -135,7 +135,7 @@ func (l *life) agrees() bool {
 	return l.answer.State == l.state
 }
 
-// made is a distribution as PAYOUT tells it.
+// made is a distribution or a payout run as PAYOUT tells it.
 type made struct {
 	events.DistributionMade
 	book     events.Book
@@ -213,6 +213,9 @@ func (r *run) payoutSteps(distributions map[string]*made, add func(string, step)
 		case events.DistributionMade:
 			token, _ := r.directory.Token(s.Token)
 			distributions[s.Distribution] = &made{s, token.Book, m.Seq}
+		case events.PayoutRunMade: // of no period
+			token, _ := r.directory.Token(s.Token)
+			distributions[s.Run] = &made{events.DistributionMade{Distribution: s.Run, Token: s.Token, Control: s.Control, Void: s.Void}, token.Book, m.Seq}
 		case events.PayoutsPlanned:
 			for _, p := range s.Payouts {
 				err := add(p.Payout, step{

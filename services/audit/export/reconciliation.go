@@ -14,7 +14,7 @@ import (
 
 func reconciliationColumns() []Column {
 	list := []Column{
-		{"distribution", Text, false},
+		{"distribution", Text, false}, // or payout run
 		{"token", Text, false},
 		{"book", Text, true},
 		{"period", Text, true},
@@ -96,7 +96,7 @@ func (r *run) reconciliation() error {
 	}
 	err = r.entries(func(_ *message, _ string, record *ledger.Record) error {
 		for i := range record.Entries {
-			id, ok := strings.CutPrefix(record.Entries[i].Ref, "distribution:")
+			id, ok := distribution.OfRef(record.Entries[i].Ref)
 			of := distributions[id]
 			if !ok || of == nil || !r.wanted(of.book, of.Period) || r.Token != "" && r.Token != of.Token {
 				continue

@@ -72,7 +72,9 @@ func TestAnAnswerAgreesWithTheInstructionInEveryColumnThatItHas(t *testing.T) {
 // Fails when what no rail has answered for can be corrected: that would pay a
 // payout that was never handed over, or pay one who was screened out.
 func TestOnlyWhatARailAnswersForIsCorrected(t *testing.T) {
-	may := func(s distribution.State) bool { return s != distribution.Planned && s != distribution.Withheld && s != "lost" }
+	may := func(s distribution.State) bool {
+		return s != distribution.Planned && s != distribution.Withheld && s != "lost"
+	}
 	for _, from := range append(distribution.States(), "lost") {
 		for _, to := range append(distribution.States(), "lost") {
 			if err := Correct(from, to); (err == nil) != (may(from) && may(to)) {
