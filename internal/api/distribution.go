@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -202,9 +204,17 @@ func (s *Server) payouts() {
 		})
 	register(s, http.MethodPost, "/v1/payouts/batches/{batch}/confirm", "confirm-payouts", "Record the rail's answer: CSV with payout_id and state, and reference, holder, asset and amount where the rail gives them",
 		func(ctx context.Context, in *struct {
-			Batch   string `path:"batch"`
-			File    string `query:"file"`
-			RawBody []byte `contentType:"text/csv"`
+			Batch     string   `path:"batch"`
+			File      string   `query:"file" doc:"Name of the file, for messages."`
+			Format    string   `query:"format" doc:"csv or json; recognised by itself without it."`
+			Separator string   `query:"separator" doc:"Between the fields of CSV."`
+			Comment   string   `query:"comment" doc:"Lines that begin with this character are no rows."`
+			Skip      int      `query:"skip" minimum:"0" doc:"Lines to leave out before the header line."`
+			Columns   []string `query:"columns" doc:"Names of the columns, where the file has no header line."`
+			Decimal   string   `query:"decimal" doc:"Decimal mark of numbers."`
+			Thousands string   `query:"thousands" doc:"Thousands separator of numbers."`
+			Column    []string `query:"column,explode" doc:"What the file calls a column, as payout_id=NAME."`
+			RawBody   []byte   `contentType:"text/csv"`
 		}) (*answer[Applied], error) {
 			b, ok, err := s.Store.Batch(ctx, in.Batch)
 			if err != nil {
@@ -213,9 +223,23 @@ func (s *Server) payouts() {
 			if !ok {
 				return nil, huma.Error404NotFound(fmt.Sprintf("batch %q does not exist", in.Batch))
 			}
-			outcomes, err := rails.ReadConfirmations(bytes.NewReader(in.RawBody))
+			flags := rowfile.Flags{
+				Format: in.Format, Separator: in.Separator, Comment: in.Comment, Skip: in.Skip, Columns: in.Columns, Decimal: in.Decimal, Thousands: in.Thousands,
+			}
+			how := rails.Answers{Named: map[string]string{}}
+			if how.Options, err = flags.Options(in.File); err != nil {
+				return nil, huma.Error422UnprocessableEntity(err.Error())
+			}
+			for _, named := range in.Column {
+				ours, theirs, ok := strings.Cut(named, "=")
+				if !ok || theirs == "" {
+					return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("column: %q is not of the form payout_id=NAME", named))
+				}
+				how.Named[ours] = theirs
+			}
+			outcomes, err := rails.ReadConfirmations(bytes.NewReader(in.RawBody), how)
 			if err != nil {
-				return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", in.File, err))
+				return nil, huma.Error422UnprocessableEntity(err.Error())
 			}
 			var proposals []proposal
 			for _, c := range rails.Confirmations(in.Batch, b.Rail, outcomes) {
