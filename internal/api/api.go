@@ -116,6 +116,7 @@ func New(config Config) *Server {
 	s.screening()
 	s.distributions()
 	s.payouts()
+	s.payoutRuns()
 	s.reads()
 	s.audits()
 	s.receipts()
