@@ -100,17 +100,22 @@ func (s *Snapshot) PayoutMessages(each func(distribution.Outgoing) error) error 
 	return nil
 }
 
+// Inbox is [DB.Inbox].
+func (d *Distribute) Inbox(ctx context.Context, token events.Token, period events.Period, through uint64) ([]distribution.Handover, error) {
+	return patiently(ctx, d.db, func() ([]distribution.Handover, error) { return d.db.Inbox(ctx, token, period, through) })
+}
+
 // Inbox returns what of a token's inbox is there for a distribution of a period
 // that rests on a position in LEDGER, and was not distributed yet, by ascending
 // asset; the period of what is returned is the one asked for.
-func (d *Distribute) Inbox(ctx context.Context, token events.Token, period events.Period, through uint64) (list []distribution.Handover, err error) {
-	err = d.read(ctx, func(conn Conn) error {
+func (db *DB) Inbox(ctx context.Context, token events.Token, period events.Period, through uint64) (list []distribution.Handover, err error) {
+	err = db.Snapshot(ctx, func(now *Snapshot) error {
 		list = nil
-		taken, err := takenBy(conn, token)
+		taken, err := takenBy(now.conn, token)
 		if err != nil {
 			return err
 		}
-		return (&Snapshot{conn: conn}).Handovers(token, func(h distribution.Handover) error {
+		return now.Handovers(token, func(h distribution.Handover) error {
 			if !h.Reaches(period, through) || slices.ContainsFunc(taken, func(d distribution.Distribution) bool { return d.Took(&h) }) {
 				return nil
 			}

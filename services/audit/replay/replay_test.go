@@ -68,7 +68,7 @@ func TestWhatWasChangedIsTheFirstDifference(t *testing.T) {
 		{"what is owed", `UPDATE outstanding SET lines = CAST(substr(lines, 1, 1) || ` + one + ` AS BLOB)`, "outstanding"},
 		{"the period of what is owed", `UPDATE debtor SET period = '2026-01-01' WHERE id IN (SELECT id >> 32 FROM outstanding)`, "outstanding"},
 		{"what is collected", `INSERT INTO collected VALUES (0, 'eu', '2026-11-21', 'n1', 'USDC', ` + one + `)`, "collected"},
-		{"the period of a handover", `UPDATE handover SET period = '2026-01-01'`, "handover"},
+		{"the period of a handover", `UPDATE handover SET period = '2026-01-01' WHERE period = '2026-11-21'`, "handover"},
 		{"a span", `UPDATE span SET last = last + 1`, "span"},
 		{"an original", `UPDATE original SET position = position + 1`, "original"},
 		{"a handover", `UPDATE handover SET amount = ` + one, "handover"},
