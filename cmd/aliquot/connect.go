@@ -98,6 +98,9 @@ func (s *server) send(ctx context.Context, method, path, kind string, body io.Re
 	if response.StatusCode >= 400 {
 		return answered(response)
 	}
+	if missing := response.Header.Get(api.UnsettledHeader); missing != "" {
+		fmt.Fprintln(os.Stderr, "aliquot: not all usage is in this answer: "+missing)
+	}
 	if to, ok := out.(io.Writer); ok {
 		_, err := io.Copy(to, response.Body)
 		return err

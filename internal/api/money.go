@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -115,8 +117,12 @@ func (s *Server) depositOutstanding(ctx context.Context, book events.Book, refer
 	if err != nil {
 		return nil, err
 	}
-	if err := s.settled(ctx, through); err != nil {
+	missing, err := s.settled(ctx, through, settleBound)
+	if err != nil {
 		return nil, err
+	}
+	if missing != "" {
+		return nil, huma.Error503ServiceUnavailable("what is owed is not known yet: " + missing + "; ask again later")
 	}
 	proposals, err := s.settleUp(ctx, book, reference)
 	if err != nil {
