@@ -33,17 +33,26 @@ func (r *root) connect(ctx context.Context) (*server, error) {
 		}
 		return &server{url: strings.TrimSuffix(r.URL, "/"), token: r.Token, as: r.As, close: func() error { return nil }}, nil
 	}
-	if url, token, ok := daemon.Running(ctx, r.Data); ok {
+	url, token, ok := daemon.Running(ctx, r.Data)
+	var d *daemon.Daemon
+	if !ok {
+		var err error
+		config := daemon.Config{Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: "127.0.0.1:0", Logger: quietLogger()}
+		d, err = openFolder(ctx, config, func() bool { // who holds the folder may be about to answer
+			url, token, ok = daemon.Running(ctx, r.Data)
+			return ok
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if d == nil {
 		if r.Token != "" {
 			token = r.Token
 		}
 		return &server{url: url, token: token, as: r.As, close: func() error { return nil }}, nil
 	}
-	d, err := daemon.Open(ctx, daemon.Config{Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: "127.0.0.1:0", Logger: quietLogger()})
-	if err != nil {
-		return nil, err
-	}
-	token := r.Token
+	token = r.Token
 	if token == "" {
 		token = d.Token()
 	}
@@ -97,6 +106,9 @@ func (s *server) send(ctx context.Context, method, path, kind string, body io.Re
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode >= 400 {
 		return answered(response)
+	}
+	if missing := response.Header.Get(api.UnsettledHeader); missing != "" {
+		fmt.Fprintln(os.Stderr, "aliquot: not all usage is in this answer: "+missing)
 	}
 	if to, ok := out.(io.Writer); ok {
 		_, err := io.Copy(to, response.Body)

@@ -69,27 +69,35 @@ func (s *server) apply(ctx context.Context, name string, data []byte) (api.Appli
 
 // applied prints what became of declarations; a void one makes the command fail.
 func (r *root) applied(done api.Applied) error {
-	err := r.print(done, func(w io.Writer) {
-		fmt.Fprintf(w, "%d applied, %d unchanged, %d void\n", done.Applied, done.Unchanged, len(done.Void))
-		for _, v := range done.Void {
-			fmt.Fprintf(w, "  CONTROL %d %s: %s\n", v.Position, v.Kind, v.Reason)
-		}
-	})
+	err := r.print(done, func(w io.Writer) { writeApplied(w, done) })
 	if err == nil && len(done.Void) > 0 {
 		return errFalse
 	}
 	return err
 }
 
+func writeApplied(w io.Writer, done api.Applied) {
+	fmt.Fprintf(w, "%d applied, %d unchanged, %d void\n", done.Applied, done.Unchanged, len(done.Void))
+	for _, v := range done.Void {
+		if v.Position == 0 {
+			fmt.Fprintf(w, "  %s, not recorded: %s\n", v.Kind, v.Reason)
+			continue
+		}
+		fmt.Fprintf(w, "  CONTROL %d %s: %s\n", v.Position, v.Kind, v.Reason)
+	}
+}
+
 // decided prints what became of one decision.
 func (r *root) decided(done api.Decided) error {
-	return r.print(done, func(w io.Writer) {
-		if done.Effect == "unchanged" {
-			fmt.Fprintf(w, "%s: nothing new\n", done.Kind)
-			return
-		}
-		fmt.Fprintf(w, "%s: in effect, CONTROL position %d\n", done.Kind, done.Position)
-	})
+	return r.print(done, func(w io.Writer) { writeDecided(w, done) })
+}
+
+func writeDecided(w io.Writer, done api.Decided) {
+	if done.Effect == "unchanged" {
+		fmt.Fprintf(w, "%s: nothing new\n", done.Kind)
+		return
+	}
+	fmt.Fprintf(w, "%s: in effect, CONTROL position %d\n", done.Kind, done.Position)
 }
 
 type depositCommand struct {
@@ -103,19 +111,52 @@ type depositCommand struct {
 
 func (c *depositCommand) Run(ctx context.Context, r *root) error {
 	if c.Outstanding {
-		var done api.Applied
+		var done api.Outstanding
 		in := map[string]string{"book": c.Book, "reference": c.Reference}
 		if err := r.ask(ctx, http.MethodPost, "/v1/deposits/outstanding", in, &done); err != nil {
 			return err
 		}
-		return r.applied(done)
+		return r.outstanding(done)
 	}
-	var done api.Decided
+	var done api.Covered
 	in := map[string]string{"book": c.Book, "customer": c.Customer, "asset": c.Asset, "amount": c.Amount, "reference": c.Reference}
 	if err := r.ask(ctx, http.MethodPost, "/v1/deposits", in, &done); err != nil {
 		return err
 	}
-	return r.decided(done)
+	return r.covered(done)
+}
+
+// outstanding prints what became of the deposits of those who owed something.
+func (r *root) outstanding(done api.Outstanding) error {
+	err := r.print(done, func(w io.Writer) {
+		writeApplied(w, done.Applied)
+		if done.Unchanged > 0 {
+			fmt.Fprintln(w, "  unchanged: paid under this reference before")
+		}
+		writeIncluded(w, done.Usage)
+	})
+	if err == nil && len(done.Void) > 0 {
+		return errFalse
+	}
+	return err
+}
+
+// covered prints what became of one decision about money that covers usage.
+func (r *root) covered(done api.Covered) error {
+	return r.print(done, func(w io.Writer) {
+		writeDecided(w, done.Decided)
+		writeIncluded(w, done.Usage)
+	})
+}
+
+// writeIncluded says which usage is included in what was done, and what waits.
+func writeIncluded(w io.Writer, u api.UsageIncluded) {
+	for _, t := range u.Through {
+		fmt.Fprintf(w, "  included: all usage accepted before, in partition %d up to position %d\n", t.Partition, t.Position)
+	}
+	for _, one := range u.Waiting {
+		fmt.Fprintf(w, "  not included: %v %s of book %s (%d events) wait for a price of %s\n", one.Quantity, one.Meter, one.Book, one.Events, one.Pair)
+	}
 }
 
 type collectCommand struct {
@@ -124,12 +165,12 @@ type collectCommand struct {
 }
 
 func (c *collectCommand) Run(ctx context.Context, r *root) error {
-	var done api.Decided
+	var done api.Covered
 	in := events.CollectionRequested{Book: events.Book(c.Book), Customer: events.Customer(c.Customer)}
 	if err := r.ask(ctx, http.MethodPost, "/v1/collections", in, &done); err != nil {
 		return err
 	}
-	return r.decided(done)
+	return r.covered(done)
 }
 
 type periodCommand struct {
@@ -147,6 +188,7 @@ func (c *periodCommand) Run(ctx context.Context, r *root) error {
 	}
 	return r.print(done, func(w io.Writer) {
 		fmt.Fprintf(w, "%s closed up to %s: CONTROL position %d, LEDGER position %d\n", c.Close.Book, c.Close.Period, done.Position, done.LedgerPosition)
+		writeIncluded(w, done.Usage)
 	})
 }
 

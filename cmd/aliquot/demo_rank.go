@@ -11,15 +11,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// shown is an amount to the asset's minor unit, downwards, for the eye.
-func shown(a money.Amount, asset money.Asset) string {
-	whole, _, err := a.FloorMinor(asset)
-	if err != nil {
-		return a.String()
-	}
-	return whole.String()
-}
-
 func debit(b api.Balance) money.Amount  { return b.Debit }
 func credit(b api.Balance) money.Amount { return b.Credit }
 
@@ -40,6 +31,31 @@ func largest(list []api.Balance, side func(api.Balance) money.Amount) []api.Bala
 	})
 	return sorted[:min(shownTop, len(sorted))]
 }
+
+// others adds up a side of the balances that [largest] leaves out, by which its
+// lines and this one are the whole. It is ok where there are some, in one asset,
+// and the sum fits.
+func others(list []api.Balance, side func(api.Balance) money.Amount) (sum money.Amount, n int, ok bool) {
+	listed := map[api.Balance]bool{}
+	for _, b := range largest(list, side) {
+		listed[b] = true
+	}
+	var asset money.Asset
+	for _, b := range list {
+		if listed[b] {
+			continue
+		}
+		var err error
+		if sum, err = sum.Add(side(b)); err != nil || n > 0 && b.Asset != asset {
+			return sum, n, false
+		}
+		asset = b.Asset
+		n++
+	}
+	return sum, n, n > 0
+}
+
+func unpaid(b api.Balance) money.Amount { return b.Net }
 
 // middle is the id in the name of an account: node:<id>:earned.
 func middle(b api.Balance) string {

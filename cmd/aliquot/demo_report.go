@@ -39,6 +39,7 @@ type demoResult struct {
 	Collected     money.Amount `json:"collected"`
 	Owed          money.Amount `json:"owed"`
 	Prepaid       money.Amount `json:"prepaid"`
+	Providers     money.Amount `json:"providers"`
 	Fees          money.Amount `json:"fees"`
 	Undistributed money.Amount `json:"undistributed"`
 	Pool          money.Amount `json:"pool"`
@@ -183,7 +184,7 @@ func (d *demoResult) figures(sum *summary.Summary) {
 	a := sum.Assets[0]
 	d.Asset, d.Charged, d.Earned, d.Collected, d.Owed, d.Prepaid = a.Asset, a.Charged, a.Earned, a.Collected, a.Owed, a.Prepaid
 	d.Fees, d.Undistributed, d.Pool, d.Paid = a.Fees, a.Undistributed, a.Pool, a.Paid
-	d.InFlight, d.Planned, d.Held, d.Carried = a.InFlight, a.Planned, a.Held, a.Carried
+	d.InFlight, d.Planned, d.Held, d.Carried, d.Providers = a.InFlight, a.Planned, a.Held, a.Carried, a.Providers
 }
 
 // shownTop is how many of each are listed.
@@ -256,21 +257,29 @@ func (d *demoResult) writeEvents(w io.Writer) {
 func (d *demoResult) writePeople(w io.Writer) {
 	fmt.Fprintln(w, "\nWHO USED")
 	t := newTable(w, "  CUSTOMER", "CHARGED", "OWES")
-	for _, b := range largest(suffixed(d.customers, ":receivable"), debit) {
-		t.row("  "+middle(b), shown(b.Debit, b.Asset), shown(b.Net, b.Asset))
+	used := suffixed(d.customers, ":receivable")
+	for _, b := range largest(used, debit) {
+		t.row("  "+middle(b), b.Debit, b.Net)
+	}
+	if sum, n, ok := others(used, debit); ok {
+		owed, _, _ := others(used, unpaid)
+		t.row(fmt.Sprintf("  and %d more", n), sum, owed)
 	}
 	t.end()
 	fmt.Fprintln(w, "\nWHO EARNED")
 	earned := suffixed(d.nodes, ":earned")
 	t = newTable(w, "  NODE", "EARNED")
 	for _, b := range largest(earned, credit) {
-		t.row("  "+middle(b), shown(b.Credit, b.Asset))
+		t.row("  "+middle(b), b.Credit)
+	}
+	if sum, n, ok := others(earned, credit); ok {
+		t.row(fmt.Sprintf("  and %d more", n), sum)
 	}
 	t.end()
 	if len(d.regions) > 0 {
 		t = newTable(w, "  REGION", "NODES", "EARNED")
 		for _, r := range byRegion(earned, d.regions) {
-			t.row("  "+r.name, r.nodes, shown(r.sum, d.Asset))
+			t.row("  "+r.name, r.nodes, r.sum)
 		}
 		t.end()
 	}
@@ -278,7 +287,7 @@ func (d *demoResult) writePeople(w io.Writer) {
 		fmt.Fprintln(w, "\nWHO WAS PAID")
 		t = newTable(w, "  HOLDER", "TOKEN", "PAID")
 		for _, p := range topPayees(d.payees) {
-			t.row("  "+p.Holder, p.Token, shown(p.Amount, p.Asset))
+			t.row("  "+p.Holder, p.Token, p.Amount)
 		}
 		t.row(fmt.Sprintf("  and %d more payouts", len(d.payees)-min(shownTop, len(d.payees))), "", "")
 		t.end()
@@ -299,15 +308,17 @@ func (d *demoResult) writeMoney(w io.Writer) {
 		{"charged", d.Charged, "usage, each event rounded once to 10^-18"},
 		{"collected", d.Collected, "of it paid by customers"},
 		{"owed", d.Owed, "of it not paid yet"},
-		{"fees", d.Fees, "to the platform"},
-		{"pool", d.Pool, "divided among the holders, exactly"},
-		{"paid", d.Paid, "confirmed by the rail"},
-		{"held", d.Held, "of holders on a screening list"},
-		{"carried", d.Carried, "below the minimum or the minor unit, or returned: paid with the next"},
-		{"undistributed", d.Undistributed, "collected after the closing, or by rounding up: for the next distribution"},
+		{"providers", d.Providers, "of it for nodes that no token stands for"},
+		{"fees", d.Fees, "of it to the platform"},
+		{"undistributed", d.Undistributed, "of it not distributed yet: of a later period, or collected after the closing"},
+		{"pool", d.Pool, "the rest of it, divided among the holders, exactly"},
+		{"paid", d.Paid, "of the pool, confirmed by the rail"},
+		{"in flight", d.InFlight, "of the pool, planned or submitted, and not answered"},
+		{"held", d.Held, "of the pool, of holders on a screening list"},
+		{"carried", d.Carried, "of the pool, below the minimum or the minor unit, or returned: paid with the next"},
 		{"prepaid", d.Prepaid, "customers' money that covers nothing yet"},
 	} {
-		t.row("  "+line.name, shown(line.amount, d.Asset), line.is)
+		t.row("  "+line.name, line.amount, line.is)
 	}
 	t.end()
 }

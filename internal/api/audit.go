@@ -58,7 +58,7 @@ func (s *Server) audits() {
 	register(s, http.MethodGet, "/v1/statements/provider/{id}", "provider-statement", "What happened to a provider's money",
 		func(ctx context.Context, in *struct {
 			ID events.Provider `path:"id"`
-		}) (*answer[statement.OfProvider], error) {
+		}) (*stated[statement.OfProvider], error) {
 			var books []events.Book
 			known := false
 			s.Engine.Directory(func(d *directory.Directory) {
@@ -72,34 +72,46 @@ func (s *Server) audits() {
 			if !known {
 				return nil, huma.Error404NotFound(fmt.Sprintf("provider %q is not declared", in.ID))
 			}
+			missing, err := s.reading(ctx)
+			if err != nil {
+				return nil, err
+			}
 			made, err := statement.Provider(ctx, s.Store, in.ID, books)
 			if err != nil {
 				return nil, err
 			}
-			return &answer[statement.OfProvider]{made}, nil
+			return &stated[statement.OfProvider]{missing, made}, nil
 		})
 	register(s, http.MethodGet, "/v1/statements/customer/{id}", "customer-statement", "What happened to a customer's money",
 		func(ctx context.Context, in *struct {
 			ID events.Customer `path:"id"`
-		}) (*answer[statement.OfCustomer], error) {
+		}) (*stated[statement.OfCustomer], error) {
 			known := false
 			s.Engine.Directory(func(d *directory.Directory) { _, known = d.Customer(in.ID) })
 			if !known {
 				return nil, huma.Error404NotFound(fmt.Sprintf("customer %q is not declared", in.ID))
 			}
+			missing, err := s.reading(ctx)
+			if err != nil {
+				return nil, err
+			}
 			made, err := statement.Customer(ctx, s.Store, in.ID)
 			if err != nil {
 				return nil, err
 			}
-			return &answer[statement.OfCustomer]{made}, nil
+			return &stated[statement.OfCustomer]{missing, made}, nil
 		})
 	register(s, http.MethodGet, "/v1/statements/holder/{id}", "holder-statement", "What happened to a holder's money",
 		func(ctx context.Context, in *struct {
 			ID string `path:"id"`
-		}) (*answer[statement.OfHolder], error) {
+		}) (*stated[statement.OfHolder], error) {
 			holder, err := events.ParseHolder(in.ID)
 			if err != nil {
 				return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("holder: %v", err))
+			}
+			missing, err := s.reading(ctx)
+			if err != nil {
+				return nil, err
 			}
 			made, err := statement.Holder(ctx, s.Store, holder)
 			if err == nil && made.Empty() {
@@ -108,7 +120,7 @@ func (s *Server) audits() {
 			if err != nil {
 				return nil, err
 			}
-			return &answer[statement.OfHolder]{made}, nil
+			return &stated[statement.OfHolder]{missing, made}, nil
 		})
 }
 

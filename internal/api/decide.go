@@ -63,18 +63,28 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 	}
 	var same []bool
 	before := make([]uint64, len(proposals)) // where the same decision took effect
+	another := make([]bool, len(proposals))  // decided under the same id
 	s.Engine.Directory(func(d *directory.Directory) {
 		same = d.Unchanged(bodies)
 		for i, p := range proposals {
-			if at, repeat := d.Taken(p.id, p.body); repeat && p.id != "" {
+			switch at, repeats := d.Taken(p.id, p.body); {
+			case p.id == "" || at == 0:
+			case repeats:
 				before[i] = at
+			default:
+				another[i] = true
 			}
 		}
 	})
 	for i, p := range proposals {
 		results[i].Kind = p.body.Kind()
 		if same[i] {
-			results[i].Effect = "unchanged"
+			results[i].ID, results[i].Effect = p.id, "unchanged"
+			continue
+		}
+		if another[i] { // nothing is appended: it would be void each time
+			results[i].ID, results[i].Effect = p.id, "void"
+			results[i].Reason = fmt.Sprintf("id %q has been used for another decision", p.id)
 			continue
 		}
 		if before[i] > 0 {
@@ -111,8 +121,10 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 	if last == 0 {
 		return results, nil
 	}
-	if err := s.Engine.WaitEffective(ctx, last); err != nil {
-		return nil, unavailable(fmt.Errorf("waiting for CONTROL position %d to take effect: %w", last, err))
+	within, cancel := context.WithTimeout(ctx, effectBound)
+	defer cancel()
+	if err := s.Engine.WaitEffective(within, last); err != nil {
+		return nil, unavailable(fmt.Errorf("recorded up to CONTROL position %d, which is not in effect yet; the same request again is safe: %w", last, err))
 	}
 	for i := range results {
 		if results[i].Position == 0 || before[i] > 0 {
@@ -161,6 +173,9 @@ func (s *Server) decideOne(ctx context.Context, id string, body events.Body) (*a
 	results, err := s.decide(ctx, proposal{id: id, body: body})
 	if err != nil {
 		return nil, err
+	}
+	if results[0].Effect == "void" && results[0].Position == 0 {
+		return nil, huma.Error409Conflict(fmt.Sprintf("%s: %s", results[0].Kind, results[0].Reason))
 	}
 	if results[0].Effect == "void" {
 		return nil, huma.Error409Conflict(fmt.Sprintf("%s at CONTROL position %d is void: %s", results[0].Kind, results[0].Position, results[0].Reason))

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,7 +97,7 @@ func pools(d distribution.Distribution) []Distribution {
 }
 
 // declareDistribution records a declaration that names every position it rests
-// on. Its id is the token and the period, numbered from the second one on.
+// on. A token distributes a period once: asked again, it answers with what stands.
 func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[Distribution], error) {
 	token := events.Token(in.Token)
 	at := s.Now().UTC()
@@ -108,7 +110,6 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 	}
 	var declared events.TokenDeclared
 	known, closed := false, false
-	var id string
 	s.Engine.Directory(func(d *directory.Directory) {
 		if declared, known = d.Token(token); !known {
 			return
@@ -116,13 +117,6 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 		book, _ := d.Book(declared.Book)
 		_, until, err := events.Calendar(book.Calendar).Parse(events.Period(in.Period))
 		closed = err == nil && until <= d.ClosedThrough(declared.Book)
-		id = fmt.Sprintf("%s:%s", token, in.Period)
-		for n := 2; ; n++ {
-			if _, taken := d.PaidFor(id); !taken {
-				break
-			}
-			id = fmt.Sprintf("%s:%s:%d", token, in.Period, n)
-		}
 	})
 	switch {
 	case !known:
@@ -130,28 +124,117 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 	case !closed:
 		return nil, huma.Error409Conflict(fmt.Sprintf("period %q of book %q is not closed", in.Period, declared.Book))
 	}
-	body, err := s.Engine.Declaration(ctx, id, declared, events.Period(in.Period), at)
+	for try := 1; ; try++ {
+		made, id, err := s.standing(ctx, token, events.Period(in.Period))
+		if err != nil {
+			return nil, err
+		}
+		if made == nil {
+			made, err = s.distribute(ctx, id, declared, events.Period(in.Period), at)
+		}
+		if err != nil && try < 3 && errors.Is(err, errDeclared) {
+			continue // somebody else asked for the same meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		if in.RecordDate != "" && !made.RecordDate.Equal(at) {
+			return nil, huma.Error409Conflict(fmt.Sprintf("%s of %s was distributed as %s with the record date %s, and is not distributed again: money that is handed over for it later joins the next period's distribution",
+				in.Period, token, made.ID, made.RecordDate.UTC().Format(time.RFC3339Nano)))
+		}
+		return &answer[Distribution]{pools(*made)[0]}, nil
+	}
+}
+
+// errDeclared means that a distribution was declared by somebody else meanwhile.
+var errDeclared = errors.New("it was declared meanwhile")
+
+// standing returns the distribution of a token and period that was made, or nil and
+// the id of the next: the token and the period, numbered from the second one on,
+// which there is where the declarations before were void.
+func (s *Server) standing(ctx context.Context, token events.Token, period events.Period) (*distribution.Distribution, string, error) {
+	var taken []string
+	var effective uint64
+	id := fmt.Sprintf("%s:%s", token, period)
+	s.Engine.Directory(func(d *directory.Directory) {
+		effective = d.Position()
+		for n := 2; ; n++ {
+			if _, used := d.PaidFor(id); !used {
+				break
+			}
+			if _, declared := d.Distribution(id); declared {
+				taken = append(taken, id)
+			}
+			id = fmt.Sprintf("%s:%s:%d", token, period, n)
+		}
+	})
+	if len(taken) == 0 {
+		return nil, id, nil
+	}
+	within, cancel := context.WithTimeout(ctx, effectBound)
+	defer cancel()
+	if err := s.Engine.WaitEffective(within, effective); err != nil {
+		return nil, "", unavailable(fmt.Errorf("waiting for what became of distribution %s: %w", taken[len(taken)-1], err))
+	}
+	for _, declared := range taken {
+		d, ok, err := s.Store.Distribution(ctx, declared)
+		if err != nil {
+			return nil, "", err
+		}
+		if ok && len(d.Pools) > 0 {
+			return &d, "", nil
+		}
+	}
+	return nil, id, nil
+}
+
+// distribute declares a distribution, unless there is nothing to distribute: then
+// nothing is recorded.
+func (s *Server) distribute(ctx context.Context, id string, token events.TokenDeclared, period events.Period, at time.Time) (*distribution.Distribution, error) {
+	within, cancel := context.WithTimeout(ctx, settleBound)
+	defer cancel()
+	body, err := s.Engine.Declaration(within, id, token, period, at)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if body.RegisterSeq, err = s.recordPosition(ctx, token, at); err != nil {
+	inbox, err := s.Store.Inbox(ctx, token.Token, period, body.LedgerSeq)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(inbox, func(h distribution.Handover) bool { return h.Amount.Sign() > 0 }) {
+		return nil, huma.Error409Conflict(fmt.Sprintf("nothing of %s or before is in the inbox of token %s: nothing was collected for its nodes, or all of it is distributed", period, token.Token))
+	}
+	if body.RegisterSeq, err = s.recordPosition(ctx, token.Token, at); err != nil {
 		return nil, unavailable(err)
 	}
 	body.RestsOn, err = s.rootsAt(ctx, place{"control", body.ControlSeq}, place{"ledger", body.LedgerSeq}, place{"register", body.RegisterSeq})
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if _, err := s.decideOne(ctx, "", body); err != nil {
-		return nil, err
-	}
-	d, ok, err := s.Store.Distribution(ctx, body.Distribution)
+	// The id makes a repeat of the same declaration recognisable, by others too.
+	results, err := s.decide(ctx, proposal{id: idOf("distribution", id), body: body})
 	if err != nil {
 		return nil, err
 	}
-	if made := pools(d); ok && len(made) > 0 {
-		return &answer[Distribution]{made[0]}, nil
+	made, ok, err := s.Store.Distribution(ctx, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case ok && len(made.Pools) > 0:
+		return &made, nil
+	case results[0].Effect == "void":
+		err := huma.Error409Conflict(fmt.Sprintf("%s at CONTROL position %d is void: %s", results[0].Kind, results[0].Position, results[0].Reason))
+		if _, declared := s.declaredAs(id); declared {
+			return nil, errors.Join(errDeclared, err)
+		}
+		return nil, err
 	}
 	return nil, huma.Error409Conflict("nothing was distributed: the inbox is empty")
+}
+
+func (s *Server) declaredAs(id string) (b events.DistributionDeclared, ok bool) {
+	s.Engine.Directory(func(d *directory.Directory) { b, ok = d.Distribution(id) })
+	return b, ok
 }
 
 func (s *Server) payouts() {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -12,7 +15,37 @@ import (
 // Closed says what closing a period did.
 type Closed struct {
 	Decided
-	LedgerPosition uint64 `json:"ledger_position" doc:"LEDGER holds the closing up to here."`
+	LedgerPosition uint64        `json:"ledger_position" doc:"LEDGER holds the closing up to here."`
+	Usage          UsageIncluded `json:"usage"`
+}
+
+// Covered says what became of one decision about money that covers usage.
+type Covered struct {
+	Decided
+	Usage UsageIncluded `json:"usage"`
+}
+
+// Outstanding says what became of the deposits of those who owed something.
+type Outstanding struct {
+	Applied
+	Usage UsageIncluded `json:"usage"`
+}
+
+// covering decides something that covers the usage of a book. The barrier at which
+// it takes effect follows everything that was accepted before, so that this is
+// settled by then.
+func (s *Server) covering(ctx context.Context, book events.Book, id string, body events.Body) (done Covered, err error) {
+	through, err := s.accepted(ctx, book)
+	if err != nil {
+		return done, err
+	}
+	decided, err := s.decideOne(ctx, id, body)
+	if err != nil {
+		return done, err
+	}
+	done.Decided = decided.Body
+	done.Usage, err = s.included(ctx, book, through)
+	return done, err
 }
 
 func (s *Server) moneyIn() {
@@ -25,11 +58,15 @@ func (s *Server) moneyIn() {
 				Amount    money.Amount    `json:"amount"`
 				Reference string          `json:"reference" minLength:"1" doc:"The payer's or the bank's reference: the same one again is the same deposit."`
 			}
-		}) (*answer[Decided], error) {
+		}) (*answer[Covered], error) {
 			b := in.Body
-			return s.decideOne(ctx, idOf("deposit", string(b.Book), string(b.Customer), b.Reference), events.DepositRecorded{
+			done, err := s.covering(ctx, b.Book, idOf("deposit", string(b.Book), string(b.Customer), b.Reference), events.DepositRecorded{
 				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference,
 			})
+			if err != nil {
+				return nil, err
+			}
+			return &answer[Covered]{done}, nil
 		})
 	register(s, http.MethodPost, "/v1/deposits/outstanding", "deposit-outstanding", "Record that every customer of a book paid what it owes, up to the next minor unit",
 		func(ctx context.Context, in *struct {
@@ -37,18 +74,18 @@ func (s *Server) moneyIn() {
 				Book      events.Book `json:"book"`
 				Reference string      `json:"reference" minLength:"1"`
 			}
-		}) (*answer[Applied], error) {
-			proposals, err := s.settleUp(ctx, in.Body.Book, in.Body.Reference)
-			if err != nil {
-				return nil, err
-			}
-			return s.decided(ctx, proposals)
+		}) (*answer[Outstanding], error) {
+			return s.depositOutstanding(ctx, in.Body.Book, in.Body.Reference)
 		})
 	register(s, http.MethodPost, "/v1/collections", "collect", "Let prepaid money cover what is owed",
 		func(ctx context.Context, in *struct {
 			Body events.CollectionRequested
-		}) (*answer[Decided], error) {
-			return s.decideOne(ctx, "", in.Body)
+		}) (*answer[Covered], error) {
+			done, err := s.covering(ctx, in.Body.Book, "", in.Body)
+			if err != nil {
+				return nil, err
+			}
+			return &answer[Covered]{done}, nil
 		})
 	register(s, http.MethodPost, "/v1/periods/close", "close-period", "Close a book's periods up to and including one",
 		func(ctx context.Context, in *struct {
@@ -58,7 +95,7 @@ func (s *Server) moneyIn() {
 			if in.Body.RestsOn, err = s.published(); err != nil {
 				return nil, unavailable(err)
 			}
-			done, err := s.decideOne(ctx, idOf("close", string(in.Body.Book), string(in.Body.Period)), in.Body)
+			done, err := s.covering(ctx, in.Body.Book, idOf("close", string(in.Body.Book), string(in.Body.Period)), in.Body)
 			if err != nil {
 				return nil, err
 			}
@@ -69,8 +106,53 @@ func (s *Server) moneyIn() {
 			if err != nil {
 				return nil, unavailable(err)
 			}
-			return &answer[Closed]{Closed{Decided: done.Body, LedgerPosition: last}}, nil
+			return &answer[Closed]{Closed{Decided: done.Decided, LedgerPosition: last, Usage: done.Usage}}, nil
 		})
+}
+
+// depositOutstanding records that everybody paid what was charged for usage that
+// was accepted before. Who paid under the same reference before is left as it is.
+func (s *Server) depositOutstanding(ctx context.Context, book events.Book, reference string) (*answer[Outstanding], error) {
+	through, err := s.accepted(ctx, book)
+	if err != nil {
+		return nil, err
+	}
+	missing, err := s.settled(ctx, through, settleBound)
+	if err != nil {
+		return nil, err
+	}
+	if missing != "" {
+		return nil, huma.Error503ServiceUnavailable("what is owed is not known yet: " + missing + "; ask again later")
+	}
+	proposals, err := s.settleUp(ctx, book, reference)
+	if err != nil {
+		return nil, err
+	}
+	paid := make([]bool, len(proposals))
+	s.Engine.Directory(func(d *directory.Directory) {
+		for i, p := range proposals {
+			at, _ := d.Taken(p.id, p.body)
+			paid[i] = at > 0
+		}
+	})
+	fresh, repeated := proposals[:0:0], 0
+	for i, p := range proposals {
+		if paid[i] {
+			repeated++
+			continue
+		}
+		fresh = append(fresh, p)
+	}
+	done, err := s.decided(ctx, fresh)
+	if err != nil {
+		return nil, err
+	}
+	done.Body.Unchanged += repeated
+	usage, err := s.included(ctx, book, through)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[Outstanding]{Outstanding{Applied: done.Body, Usage: usage}}, nil
 }
 
 // settleUp proposes one deposit for each customer and asset that is owed.

@@ -91,7 +91,9 @@ type model struct {
 
 	accepted map[string]string // identity → content
 	outcomes map[string]int
-	owed     map[string]map[string]*big.Int // customer → node
+	owed     map[string]map[string]map[string]*big.Int // customer → day → node
+	kept     map[string]map[string]*big.Int            // collected and not handed over: node → day
+	inbox    map[string]map[string]*big.Int            // handed over and not distributed: token → day
 	waits    map[waiting]*wait
 
 	fee      map[string]int
@@ -113,9 +115,10 @@ func newModel() *model {
 	return &model{
 		balances: map[string]*big.Int{}, book: map[string]string{}, asset: map[string]string{}, nodes: map[string]string{},
 		tokenOf: map[string]string{}, rules: map[string][]rule{}, second: map[string]time.Time{}, rounds: map[string][]round{}, closed: map[string]string{},
-		accepted: map[string]string{}, outcomes: map[string]int{}, owed: map[string]map[string]*big.Int{}, waits: map[waiting]*wait{},
+		accepted: map[string]string{}, outcomes: map[string]int{}, owed: map[string]map[string]map[string]*big.Int{}, waits: map[waiting]*wait{},
 		fee: map[string]int{}, minimum: map[string]*big.Int{}, register: map[string]map[string]*big.Int{}, listed: map[string]bool{},
 		payable: map[string]map[string]*big.Int{}, held: map[string]map[string]*big.Int{}, made: map[string]string{}, payouts: map[string]*paying{},
+		kept: map[string]map[string]*big.Int{}, inbox: map[string]map[string]*big.Int{},
 	}
 }
 
@@ -264,7 +267,7 @@ func (m *model) use(u usage) {
 		quote, priced = m.quote(u.end)
 	}
 	if priced {
-		m.owe(book, u.customer, u.node, r.charge(quantity, quote))
+		m.owe(book, u.customer, u.node, day(u.end), r.charge(quantity, quote))
 		return
 	}
 	at := waiting{book, u.node, u.customer, u.meter, r.card, r.model, day(u.end)}
@@ -275,24 +278,21 @@ func (m *model) use(u usage) {
 	m.waits[at].events++
 }
 
-func (m *model) owe(book, customer, node string, amount *big.Int) {
+func (m *model) owe(book, customer, node, day string, amount *big.Int) {
 	if amount.Sign() == 0 {
 		return
 	}
 	m.move("customer:"+customer+":receivable", "node:"+node+":earned", m.asset[book], amount)
 	if m.owed[customer] == nil {
-		m.owed[customer] = map[string]*big.Int{}
+		m.owed[customer] = map[string]map[string]*big.Int{}
 	}
-	if m.owed[customer][node] == nil {
-		m.owed[customer][node] = new(big.Int)
-	}
-	m.owed[customer][node].Add(m.owed[customer][node], amount)
+	add(m.owed[customer], day, node, amount)
 }
 
 // release prices everything that waits.
 func (m *model) release(rate *big.Rat) {
 	for at, w := range m.waits {
-		m.owe(at.book, at.customer, at.node, w.rule.charge(w.quantity, rate))
+		m.owe(at.book, at.customer, at.node, at.day, w.rule.charge(w.quantity, rate))
 	}
 	clear(m.waits)
 }
@@ -318,27 +318,36 @@ func divide(whole *big.Int, weights map[string]*big.Int) map[string]*big.Int {
 	return parts
 }
 
+// collect pays what a customer owes, the oldest day first.
 func (m *model) collect(customer string) {
+	for _, day := range slices.Sorted(maps.Keys(m.owed[customer])) {
+		m.collectDay(customer, day)
+	}
+}
+
+func (m *model) collectDay(customer, day string) {
 	asset := m.asset[m.book[customer]]
 	prepaid := m.balance("customer:"+customer+":prepaid", asset)
 	total := new(big.Int)
-	for _, amount := range m.owed[customer] {
+	owed := m.owed[customer][day]
+	for _, amount := range owed {
 		total.Add(total, amount)
 	}
 	if prepaid.Sign() == 0 || total.Sign() == 0 {
 		return
 	}
-	parts := maps.Clone(m.owed[customer])
+	parts := maps.Clone(owed)
 	if prepaid.Cmp(total) < 0 {
 		total = prepaid
-		parts = divide(total, m.owed[customer])
+		parts = divide(total, owed)
 	}
 	m.move("customer:"+customer+":prepaid", "customer:"+customer+":receivable", asset, total)
 	for node, part := range parts {
 		part = new(big.Int).Set(part)
 		m.move("node:"+node+":earned", "node:"+node+":collected", asset, part)
-		if m.owed[customer][node].Sub(m.owed[customer][node], part).Sign() == 0 {
-			delete(m.owed[customer], node)
+		add(m.kept, node, day, part)
+		if owed[node].Sub(owed[node], part).Sign() == 0 {
+			delete(owed, node)
 		}
 	}
 }
@@ -354,24 +363,45 @@ func (m *model) collectAll(book string) {
 func (m *model) close(book, period string) {
 	m.collectAll(book)
 	asset := m.asset[book]
-	for node := range m.nodes {
-		if amount := m.balance("node:"+node+":collected", asset); m.book[node] == book && amount.Sign() > 0 {
+	for node, days := range m.kept {
+		for day, amount := range days {
+			if m.book[node] != book || day > period {
+				continue
+			}
 			to := "provider:acme:payable"
 			if token := m.tokenOf[node]; token != "" {
 				to = "token:" + token + ":inbox"
+				add(m.inbox, token, day, amount)
 			}
 			m.move("node:"+node+":collected", to, asset, amount)
+			delete(days, day)
 		}
 	}
 	m.closed[book] = period
 }
 
-// distribute makes a distribution of all that is in a token's inbox; false
-// where there is nothing or nobody.
-func (m *model) distribute(id, token, asset string) bool {
-	inbox := m.balance("token:"+token+":inbox", asset)
-	if inbox.Sign() == 0 || len(m.register[token]) == 0 {
+// waitingFor is what is in a token's inbox for a day and before.
+func (m *model) waitingFor(token, period string) *big.Int {
+	sum := new(big.Int)
+	for day, amount := range m.inbox[token] {
+		if day <= period {
+			sum.Add(sum, amount)
+		}
+	}
+	return sum
+}
+
+// distribute makes a distribution of what is in a token's inbox for a day and
+// before; false where there is nobody.
+func (m *model) distribute(id, token, period, asset string) bool {
+	inbox := m.waitingFor(token, period)
+	if len(m.register[token]) == 0 {
 		return false
+	}
+	for day := range m.inbox[token] {
+		if day <= period {
+			delete(m.inbox[token], day)
+		}
 	}
 	m.made[id] = token
 	fee := halfEven(new(big.Rat).SetFrac(new(big.Int).Mul(inbox, big.NewInt(int64(m.fee[token]))), big.NewInt(10_000)))

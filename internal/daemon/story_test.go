@@ -370,11 +370,15 @@ func (s *story) distributeSome() {
 	last, _ := time.Parse("2006-01-02", s.closed["b1"])
 	period := last.AddDate(0, 0, -s.random.IntN(2)).Format("2006-01-02") // closed with another, perhaps
 	id := token + ":" + period
-	for n := 2; s.made[id] != ""; n++ {
+	for n := 2; s.made[id] == "void"; n++ {
 		id = fmt.Sprintf("%s:%s:%d", token, period, n)
 	}
 	status := 200
-	if !s.distribute(id, token, "USDC") {
+	switch {
+	case s.made[id] != "": // it was distributed, and is not again
+	case s.waitingFor(token, period).Sign() == 0:
+		status = 409 // and nothing is recorded
+	case !s.distribute(id, token, period, "USDC"):
 		s.made[id] = "void" // the id is taken all the same
 		status = 409
 	}

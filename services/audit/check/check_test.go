@@ -17,7 +17,7 @@ func failing(t *testing.T, db *store.DB, usage *eventlog.Stream) map[string]stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(list) != 19 {
+	if len(list) != 20 {
 		t.Errorf("%d checks", len(list))
 	}
 	found := map[string]string{}
@@ -74,6 +74,10 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 		{"what was asked for", `UPDATE balance SET debit = ` + atto + account("customer:bob:receivable"), "charges_equal_earned", "receivable"},
 		{"fewer accepted than charged", `UPDATE tally SET events = 1 WHERE outcome = 1 AND node = 'n1'`, "charged_events_within_accepted", "node \"n1\""},
 		{"more that wait than were accepted", `UPDATE suspense SET events = events + 100`, "charged_events_within_accepted", "charged or wait"},
+		{"a debt of another period", `UPDATE debtor SET period = '2026-01-01' WHERE id IN (SELECT id >> 32 FROM outstanding)`, "outstanding_equals_receivables", "period 2026-01-01"},
+		{"money kept as collected", `INSERT INTO collected VALUES (0, 'eu', '2026-11-21', 'n1', 'USDC', ` + atto + `)`, "collected_equals_what_is_not_handed_over", "node n1, period 2026-11-21, USDC: collected less handed over 0, kept as collected"},
+		{"a handover of another period", `UPDATE handover SET period = '2026-11-22' WHERE position = (SELECT min(position) FROM handover)`, "inboxes_equal_handovers_and_distributions", "distribution d1 took"},
+		{"a distribution that rests on less", `UPDATE distribution SET ledger = 0 WHERE id = 'd2'`, "inboxes_equal_handovers_and_distributions", "distribution d2 took"},
 		{"a debt that is gone", `DELETE FROM outstanding`, "outstanding_equals_receivables", "outstanding 0"},
 		{"another receivable", `UPDATE balance SET debit = ` + atto + account("customer:bob:receivable"), "outstanding_equals_receivables", "customer:bob:receivable"},
 		{"another deposit", `UPDATE balance SET debit = ` + atto + account("treasury:USDC"), "deposits_equal_collected_and_prepaid", "deposited"},
@@ -82,7 +86,7 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 		{"outcomes that are gone", `DELETE FROM outcome WHERE position = (SELECT max(position) FROM outcome)`, "tallies_equal_outcomes", "has settled"},
 		{"a span more", `UPDATE span SET last = last + 1`, "sequences_accepted_once", "count as accepted"},
 		{"a sequence accepted twice", `UPDATE original SET first = first - 1 WHERE first = (SELECT max(first) FROM original)`, "sequences_accepted_once", "accepted again"},
-		{"a handover more", `INSERT INTO handover VALUES ('REV', 'USDC', 1, ` + atto + `)`, "inboxes_equal_handovers_and_distributions", "handed over"},
+		{"a handover more", `INSERT INTO handover VALUES ('REV', 'USDC', 1, '2026-11', ` + atto + `)`, "inboxes_equal_handovers_and_distributions", "handed over"},
 		{"a fee of another rate", `UPDATE pool SET basis_points = 251`, "inboxes_equal_handovers_and_distributions", "251 basis points"},
 		{"an inbox taken twice", `UPDATE balance SET debit = ` + atto + account("token:REV:inbox"), "inboxes_equal_handovers_and_distributions", "token:REV:inbox"},
 		{"a share", `UPDATE share SET amount = ` + atto + ` WHERE holder = 'dave'`, "pools_equal_shares", "the shares sum to"},

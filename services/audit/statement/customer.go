@@ -18,7 +18,7 @@ type OfCustomer struct {
 	Customer events.Customer `json:"customer"`
 	Charges  []Charge        `json:"charges" doc:"By node, meter, card and period."`
 	Money    []CustomerMoney `json:"money" doc:"Deposits and collections, in order."`
-	Owed     []OwedLine      `json:"owed" doc:"By node."`
+	Owed     []OwedLine      `json:"owed" doc:"By period and node."`
 	Waiting  []Waiting       `json:"waiting"`
 	Totals   []CustomerTotal `json:"totals" doc:"By asset."`
 }
@@ -27,18 +27,20 @@ type OfCustomer struct {
 type CustomerMoney struct {
 	Kind   string        `json:"kind" enum:"deposit,collection"`
 	Book   events.Book   `json:"book"`
-	Period events.Period `json:"period,omitempty" doc:"Empty before the first closing."`
+	Period events.Period `json:"period,omitempty" doc:"That it was posted in. Of a deposit before the first closing: empty."`
+	Origin events.Period `json:"origin,omitempty" doc:"Of a collection: the period of the charges that it pays."`
 	Ref    string        `json:"ref" doc:"The decision that caused it."`
 	Asset  money.Asset   `json:"asset"`
 	Amount money.Amount  `json:"amount"`
 }
 
-// OwedLine is what a customer owes for one node.
+// OwedLine is what a customer owes for one node's usage of one period.
 type OwedLine struct {
-	Book   events.Book  `json:"book"`
-	Node   events.Node  `json:"node"`
-	Asset  money.Asset  `json:"asset"`
-	Amount money.Amount `json:"amount"`
+	Book   events.Book   `json:"book"`
+	Period events.Period `json:"period" doc:"Of the charges."`
+	Node   events.Node   `json:"node"`
+	Asset  money.Asset   `json:"asset"`
+	Amount money.Amount  `json:"amount"`
 }
 
 // CustomerTotal is a customer's money in one asset: deposited = collected +
@@ -65,7 +67,7 @@ func Customer(ctx context.Context, db *store.DB, customer events.Customer) (s Of
 			return err
 		}
 		for _, o := range owed {
-			s.Owed = append(s.Owed, OwedLine{o.Book, o.Node, o.Asset, o.Amount})
+			s.Owed = append(s.Owed, OwedLine{o.Book, o.Period, o.Node, o.Asset, o.Amount})
 		}
 		waiting, err := snapshot.Suspense("")
 		if err != nil {
@@ -98,7 +100,11 @@ func (s *OfCustomer) journal(snapshot *store.Snapshot) error {
 						return err
 					}
 				case p.Credit == has || p.Debit == has:
-					s.Money = append(s.Money, CustomerMoney{e.Kind, e.Book, e.Period, e.Ref, p.Asset, p.Amount})
+					m := CustomerMoney{Kind: e.Kind, Book: e.Book, Period: e.Period, Ref: e.Ref, Asset: p.Asset, Amount: p.Amount}
+					if e.Kind == "collection" {
+						m.Origin = e.Origin
+					}
+					s.Money = append(s.Money, m)
 				}
 			}
 		}
@@ -160,17 +166,17 @@ func (s *OfCustomer) Write(w io.Writer) error {
 	if err := t.end(); err != nil {
 		return err
 	}
-	t = section(w, "Deposits and collections", "KIND", "PERIOD", "AMOUNT", "ASSET", "DECISION")
+	t = section(w, "Deposits and collections", "KIND", "PERIOD", "FOR USAGE IN", "AMOUNT", "ASSET", "DECISION")
 	for _, l := range s.Money {
-		t.row(l.Kind, l.Period, l.Amount, l.Asset, l.Ref)
+		t.row(l.Kind, l.Period, l.Origin, l.Amount, l.Asset, l.Ref)
 	}
 	if err := t.end(); err != nil {
 		return err
 	}
 	if len(s.Owed) > 0 {
-		t = section(w, "Owed", "NODE", "AMOUNT", "ASSET")
+		t = section(w, "Owed", "PERIOD", "NODE", "AMOUNT", "ASSET")
 		for _, l := range s.Owed {
-			t.row(l.Node, l.Amount, l.Asset)
+			t.row(l.Period, l.Node, l.Amount, l.Asset)
 		}
 		if err := t.end(); err != nil {
 			return err

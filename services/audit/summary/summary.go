@@ -26,6 +26,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 // Summary is the whole store in a few figures. Lists are ascending by their
@@ -316,16 +317,25 @@ func (s *Summary) waits(snapshot *store.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	sums := map[meterKey]billed{}
 	for _, l := range lines {
 		s.Suspended += l.Events
-		if err := add(sums, meterKey{l.Book, l.Meter, l.Pair}, l.Events, l.Quantity); err != nil {
-			return err
-		}
 	}
 	s.SuspendedLines = len(lines)
-	for _, k := range slices.SortedFunc(maps.Keys(sums), meterKey.compare) {
-		s.Waiting = append(s.Waiting, Wait{k.book, k.meter, k.pair, sums[k].events, sums[k].quantity})
+	s.Waiting, err = Waits(lines)
+	return err
+}
+
+// Waits sums suspense lines up by book, meter and pair, ascending. It is never nil.
+func Waits(lines []settlement.Suspense) ([]Wait, error) {
+	sums := map[meterKey]billed{}
+	for _, l := range lines {
+		if err := add(sums, meterKey{l.Book, l.Meter, l.Pair}, l.Events, l.Quantity); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	list := []Wait{}
+	for _, k := range slices.SortedFunc(maps.Keys(sums), meterKey.compare) {
+		list = append(list, Wait{k.book, k.meter, k.pair, sums[k].events, sums[k].quantity})
+	}
+	return list, nil
 }

@@ -1,0 +1,137 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/directory"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/services/audit/summary"
+)
+
+const (
+	// settleBound is how long a request waits for usage that was accepted before
+	// it. A settler that is as fast as measured settles some ten million events
+	// meanwhile; one that stands still is reported soon enough.
+	settleBound = 30 * time.Second
+	// readBound is how long an answer that only reads waits for it: then it says
+	// what is missing.
+	readBound = 10 * time.Second
+	// effectBound is how long a request waits for its decision to take effect.
+	effectBound = 2 * time.Minute
+)
+
+// UsageIncluded says which usage an answer includes.
+type UsageIncluded struct {
+	Through []UsageThrough `json:"through" doc:"What was accepted up to these positions is included."`
+	Waiting []summary.Wait `json:"waiting" doc:"Quantities that wait for a price: they are charged when they are released, and are not included."`
+}
+
+// UsageThrough is a position in the usage of a partition.
+type UsageThrough struct {
+	Partition int    `json:"partition"`
+	Position  uint64 `json:"position" doc:"In USAGE."`
+}
+
+func (u UsageThrough) String() string {
+	return fmt.Sprintf("USAGE of partition %d up to position %d", u.Partition, u.Position)
+}
+
+// accepted returns the ends of the usage of a book (every book: "") as it is now:
+// all that was answered as accepted before is at or before them.
+func (s *Server) accepted(ctx context.Context, book events.Book) ([]UsageThrough, error) {
+	status, err := s.Engine.Status(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var of directory.Book
+	known := book == ""
+	s.Engine.Directory(func(d *directory.Directory) {
+		if book != "" {
+			of, known = d.Book(book)
+		}
+	})
+	list := []UsageThrough{}
+	for _, p := range status.Partition {
+		if known && (book == "" || p.Partition == of.Partition) {
+			list = append(list, UsageThrough{p.Partition, p.Last})
+		}
+	}
+	return list, nil
+}
+
+// settled waits until usage up to these positions is settled, no longer than
+// bound, and says what is missing where it is not.
+func (s *Server) settled(ctx context.Context, through []UsageThrough, bound time.Duration) (missing string, err error) {
+	within, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	for _, u := range through {
+		err := s.Engine.WaitSettled(within, u.Partition, u.Position)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return "", ctx.Err() // nobody waits for the answer any more
+		case within.Err() != nil:
+			return s.unsettled(ctx, through, bound), nil
+		default:
+			return "", unavailable(err)
+		}
+	}
+	return "", nil
+}
+
+// unsettled says how far usage is settled that is waited for.
+func (s *Server) unsettled(ctx context.Context, through []UsageThrough, bound time.Duration) string {
+	text := make([]string, len(through))
+	for i, u := range through {
+		text[i] = u.String()
+	}
+	what := fmt.Sprintf("what was accepted before (%s) is not settled after %v", strings.Join(text, ", "), bound)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if status, err := s.Engine.Status(ctx); err == nil {
+		for _, p := range status.Partition {
+			for _, u := range through {
+				if u.Partition == p.Partition && p.Settled < u.Position {
+					what += fmt.Sprintf("; partition %d is settled up to %d", p.Partition, p.Settled)
+				}
+			}
+		}
+		if !status.Healthy {
+			what += ": " + status.Reason
+		}
+	}
+	return what
+}
+
+// included says which usage of a book is included in what was done after through
+// was taken.
+func (s *Server) included(ctx context.Context, book events.Book, through []UsageThrough) (UsageIncluded, error) {
+	lines, err := s.Store.Suspense(ctx, book)
+	if err != nil {
+		return UsageIncluded{}, err
+	}
+	waiting, err := summary.Waits(lines)
+	return UsageIncluded{Through: through, Waiting: waiting}, err
+}
+
+// UnsettledHeader says, in an answer that reads, which usage that was accepted
+// before it is not in it.
+const UnsettledHeader = "Aliquot-Unsettled"
+
+// stated is an answer about usage that was accepted before it.
+type stated[T any] struct {
+	Unsettled string `header:"Aliquot-Unsettled" doc:"Which usage that was accepted before is not in the answer, because it is not settled yet. Absent where all of it is."`
+	Body      T
+}
+
+// reading waits for the usage that was accepted before, as far as it comes.
+func (s *Server) reading(ctx context.Context) (missing string, err error) {
+	through, err := s.accepted(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	return s.settled(ctx, through, readBound)
+}
