@@ -9,7 +9,7 @@ import (
 // What customers owe changes with every commit, for most pairs of a customer and
 // a node. A row a pair would be forty times as many rows: most of what a commit
 // costs. So engines number the nodes, and keep what one customer owes for 64 of
-// them in one row.
+// them and one period in one row.
 
 // NodeBits is how many bits of a node's number tell it from the others in its row.
 const NodeBits = 6

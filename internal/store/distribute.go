@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -99,37 +100,27 @@ func (s *Snapshot) PayoutMessages(each func(distribution.Outgoing) error) error 
 	return nil
 }
 
-// Inbox returns what reached a token's inbox up to and including a position in
-// LEDGER and was not distributed yet, by ascending asset; never below zero.
-func (d *Distribute) Inbox(ctx context.Context, token events.Token, through uint64) (list []distribution.Handover, err error) {
+// Inbox returns what of a token's inbox is there for a distribution of a period
+// that rests on a position in LEDGER, and was not distributed yet, by ascending
+// asset; the period of what is returned is the one asked for.
+func (d *Distribute) Inbox(ctx context.Context, token events.Token, period events.Period, through uint64) (list []distribution.Handover, err error) {
 	err = d.read(ctx, func(conn Conn) error {
 		list = nil
-		err := conn.Query("SELECT asset, amount FROM handover WHERE token = ?1 AND position <= ?2 ORDER BY asset, position", func(r Row) error {
-			asset := money.Asset(r.Text(0))
-			if n := len(list); n == 0 || list[n-1].Asset != asset {
-				list = append(list, distribution.Handover{Token: token, Asset: asset, Position: through})
-			}
-			last := &list[len(list)-1]
-			last.Amount, err = last.Amount.Add(r.Amount(1))
-			return err
-		}, string(token), int64(through))
+		taken, err := takenBy(conn, token)
 		if err != nil {
 			return err
 		}
-		for i := range list {
-			h := &list[i]
-			err := conn.Query("SELECT pool.inbox FROM distribution JOIN pool ON pool.distribution = control WHERE token = ?1 AND asset = ?2", func(r Row) error {
-				h.Amount, err = h.Amount.Sub(r.Amount(0))
-				return err
-			}, string(token), string(h.Asset))
-			if err != nil {
-				return err
+		return (&Snapshot{conn: conn}).Handovers(token, func(h distribution.Handover) error {
+			if !h.Reaches(period, through) || slices.ContainsFunc(taken, func(d distribution.Distribution) bool { return d.Took(&h) }) {
+				return nil
 			}
-			if h.Amount.Sign() < 0 {
-				h.Amount = money.Amount{} // a later distribution rests on an earlier position
+			if n := len(list); n == 0 || list[n-1].Asset != h.Asset {
+				list = append(list, distribution.Handover{Token: token, Asset: h.Asset, Position: through, Period: period})
 			}
-		}
-		return nil
+			last := &list[len(list)-1]
+			last.Amount, err = last.Amount.Add(h.Amount)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the inbox of %s: %w", token, err)
@@ -137,11 +128,28 @@ func (d *Distribute) Inbox(ctx context.Context, token events.Token, through uint
 	return list, nil
 }
 
+// takenBy returns what the distributions of a token took from its inbox, the
+// newest first, because most was taken by it or before. Of each there is only what
+// [distribution.Distribution.Took] asks for.
+func takenBy(conn Conn, token events.Token) (list []distribution.Distribution, err error) {
+	err = conn.Query("SELECT control, period, ledger, asset FROM distribution JOIN pool ON pool.distribution = control WHERE token = ?1 ORDER BY control DESC", func(r Row) error {
+		control := uint64(r.Int64(0))
+		if n := len(list); n == 0 || list[n-1].Control != control {
+			list = append(list, distribution.Distribution{Token: token, Control: control, Period: events.Period(r.Text(1)), Ledger: uint64(r.Int64(2))})
+		}
+		last := &list[len(list)-1]
+		last.Pools = append(last.Pools, distribution.Pool{Asset: money.Asset(r.Text(3))})
+		return nil
+	}, string(token))
+	return list, err
+}
+
 // Handovers calls each for what reached a token's inbox (every token: ""), as
-// far as the distributor has read LEDGER, ascending by token, asset and position.
+// far as the distributor has read LEDGER, ascending by token, asset, position and
+// period.
 func (s *Snapshot) Handovers(token events.Token, each func(distribution.Handover) error) error {
-	err := s.conn.Query("SELECT token, asset, position, amount FROM handover WHERE ?1 = '' OR token = ?1 ORDER BY token, asset, position", func(r Row) error {
-		return each(distribution.Handover{Token: events.Token(r.Text(0)), Asset: money.Asset(r.Text(1)), Position: uint64(r.Int64(2)), Amount: r.Amount(3)})
+	err := s.conn.Query("SELECT token, asset, position, period, amount FROM handover WHERE ?1 = '' OR token = ?1 ORDER BY token, asset, position, period", func(r Row) error {
+		return each(distribution.Handover{Token: events.Token(r.Text(0)), Asset: money.Asset(r.Text(1)), Position: uint64(r.Int64(2)), Period: events.Period(r.Text(3)), Amount: r.Amount(4)})
 	}, string(token))
 	if err != nil {
 		return fmt.Errorf("reading handovers: %w", err)

@@ -63,9 +63,9 @@ func (s *Settle) Original(ctx context.Context, source settlement.Source, sequenc
 }
 
 // Load returns what the settler's core needs to go on from the cursor: what
-// waits, what is owed, and the balances of customers, nodes and the treasury, all
-// of its partition.
-func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []settlement.Outstanding, balances *ledger.Balances, err error) {
+// waits, what is owed, what is collected, and the balances of customers, nodes and
+// the treasury, all of its partition.
+func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []settlement.Outstanding, collected []settlement.Collected, balances *ledger.Balances, err error) {
 	_, err = patiently(ctx, s.db, func() (struct{}, error) {
 		return struct{}{}, s.db.Snapshot(ctx, func(now *Snapshot) error {
 			if held, err = now.suspense(s.partition, ""); err != nil {
@@ -74,14 +74,17 @@ func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []s
 			if owed, err = now.outstanding(Owing{Partition: s.partition}); err != nil {
 				return err
 			}
+			if collected, err = now.collected(s.partition); err != nil {
+				return err
+			}
 			balances, err = now.own(s.Name(), "customer:", "node:", "treasury:")
 			return err
 		})
 	})
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("loading what is settled: %w", err)
+		return nil, nil, nil, nil, fmt.Errorf("loading what is settled: %w", err)
 	}
-	return held, owed, balances, nil
+	return held, owed, collected, balances, nil
 }
 
 // own returns the balances that a writer keeps of accounts with these prefixes.
@@ -311,8 +314,25 @@ func (s *Snapshot) outstanding(q Owing) ([]settlement.Outstanding, error) {
 	}
 	slices.SortFunc(list, func(a, b settlement.Outstanding) int {
 		return cmp.Or(strings.Compare(string(a.Book), string(b.Book)), strings.Compare(string(a.Customer), string(b.Customer)),
-			strings.Compare(string(a.Asset), string(b.Asset)), strings.Compare(string(a.Node), string(b.Node)))
+			strings.Compare(string(a.Asset), string(b.Asset)), strings.Compare(string(a.Period), string(b.Period)), strings.Compare(string(a.Node), string(b.Node)))
 	})
+	return list, nil
+}
+
+// Collected returns what was collected and not handed over yet, ascending by its
+// key.
+func (s *Snapshot) Collected() ([]settlement.Collected, error) { return s.collected(everywhere) }
+
+func (s *Snapshot) collected(partition int) (list []settlement.Collected, err error) {
+	err = s.conn.Query("SELECT book, period, node, asset, amount FROM collected WHERE ?1 < 0 OR partition = ?1 ORDER BY book, period, node, asset", func(r Row) error {
+		list = append(list, settlement.Collected{
+			Book: events.Book(r.Text(0)), Period: events.Period(r.Text(1)), Node: events.Node(r.Text(2)), Asset: money.Asset(r.Text(3)), Amount: r.Amount(4),
+		})
+		return nil
+	}, int64(partition))
+	if err != nil {
+		return nil, fmt.Errorf("reading what is collected: %w", err)
+	}
 	return list, nil
 }
 

@@ -16,6 +16,7 @@ package distribution
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -111,8 +112,24 @@ type Batch struct {
 type Handover struct {
 	Token    events.Token
 	Asset    money.Asset
-	Position uint64 // in LEDGER
+	Position uint64        // in LEDGER
+	Period   events.Period // of the charges
 	Amount   money.Amount
+}
+
+// Reaches reports whether what was handed over is there for a distribution of a
+// period that rests on a position in LEDGER: it is of that period or an older one,
+// and came at or before the position. What is handed over late joins the next
+// distribution of its period or a later one.
+func (h *Handover) Reaches(period events.Period, position uint64) bool {
+	return h.Period <= period && h.Position <= position // labels of one calendar sort as their periods do
+}
+
+// Took reports whether a distribution took what was handed over, unless an earlier
+// one had taken it: what reaches a distribution is distributed whole, asset by
+// asset, where it is above zero.
+func (d *Distribution) Took(h *Handover) bool {
+	return d.Token == h.Token && h.Reaches(d.Period, d.Ledger) && slices.ContainsFunc(d.Pools, func(p Pool) bool { return p.Asset == h.Asset })
 }
 
 // Settlement says where LEDGER says that a period is settled.

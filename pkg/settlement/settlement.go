@@ -34,6 +34,7 @@ type Cut struct {
 	Originals   []Original
 	Suspense    []Suspense    // as they are now; gone where Events is 0
 	Outstanding []Outstanding // as they are now; gone where Amount is 0
+	Collected   []Collected   // as they are now; gone where Amount is 0
 	Voids       []Void
 }
 
@@ -121,13 +122,24 @@ type Suspense struct {
 	Price    money.Price // the rule's
 }
 
-// Outstanding is what a customer owes for one node's usage.
+// Outstanding is what a customer owes for one node's usage of one period.
 type Outstanding struct {
 	Book     events.Book
 	Customer events.Customer
 	Asset    money.Asset
+	Period   events.Period // of the charges: the events' own
 	Node     events.Node
 	Amount   money.Amount
+}
+
+// Collected is what was paid for one node's usage of one period and was not
+// handed over yet.
+type Collected struct {
+	Book   events.Book
+	Period events.Period // of the charges: the events' own
+	Node   events.Node
+	Asset  money.Asset
+	Amount money.Amount
 }
 
 // Void is a decision that had no effect, and why.

@@ -39,13 +39,13 @@ func (d *Distributor) declared(ctx context.Context, at uint64, b events.Distribu
 	if settledAt == 0 || settledAt > b.LedgerSeq {
 		return nil, void("period %s of book %s is not settled at ledger position %d", b.Period, token.Book, b.LedgerSeq)
 	}
-	inbox, err := d.config.Store.Inbox(ctx, b.Token, b.LedgerSeq)
+	inbox, err := d.config.Store.Inbox(ctx, b.Token, b.Period, b.LedgerSeq)
 	if err != nil {
 		return nil, err
 	}
 	inbox = slices.DeleteFunc(inbox, func(h distribution.Handover) bool { return h.Amount.Sign() <= 0 })
 	if len(inbox) == 0 {
-		return nil, void("nothing is in the inbox of token %s at ledger position %d", b.Token, b.LedgerSeq)
+		return nil, void("nothing of period %s or before is in the inbox of token %s at ledger position %d", b.Period, b.Token, b.LedgerSeq)
 	}
 	r, err := d.registerAt(ctx, b.Token, b.RegisterSeq)
 	if err != nil {

@@ -52,7 +52,7 @@ import (
 // other methods see every step that was committed.
 type Store interface {
 	Commit(ctx context.Context, control, ledger distribution.Mark, step *distribution.Step) error
-	Inbox(ctx context.Context, token events.Token, through uint64) ([]distribution.Handover, error)
+	Inbox(ctx context.Context, token events.Token, period events.Period, through uint64) ([]distribution.Handover, error)
 	SettledAt(ctx context.Context, book events.Book, period events.Period) (uint64, error)
 	Distribution(ctx context.Context, id string) (distribution.Distribution, bool, error)
 	Entitlements(ctx context.Context, token events.Token, asset money.Asset, each func(distribution.Entitlement) error) error

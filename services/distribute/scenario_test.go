@@ -129,8 +129,12 @@ func (p *player) do(words []string) string {
 		s.decide(events.PeriodClosed{Book: "acme-eu", Period: events.Period(arg(1))})
 		s.settle("acme-eu", "acme", events.Period(arg(1)), map[money.Asset]string{money.Asset(arg(3)): arg(2)})
 		return ""
-	case "handover": // without closing anything
-		s.settle("acme-eu", "acme", "2026-01", map[money.Asset]string{money.Asset(arg(2)): arg(1)})
+	case "handover": // without closing anything; of the period named, or 2026-01
+		period := events.Period("2026-01")
+		if arg(3) != "" {
+			period = events.Period(arg(3))
+		}
+		s.settle("acme-eu", "acme", period, map[money.Asset]string{money.Asset(arg(2)): arg(1)})
 		return ""
 	case "close": // without a settler that says so
 		return p.after(s.decide(events.PeriodClosed{Book: "acme-eu", Period: events.Period(arg(1))}))

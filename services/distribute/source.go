@@ -11,7 +11,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
-	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/services/distribute/register"
 )
 
@@ -125,7 +124,7 @@ func (d *Distributor) handovers(m eventlog.Message) error {
 						return err
 					}
 				}
-				if err := d.handover(first, events.Token(id), p.Asset, m.Seq, amount); err != nil {
+				if err := d.handover(first, distribution.Handover{Token: events.Token(id), Asset: p.Asset, Position: m.Seq, Period: e.Origin, Amount: amount}); err != nil {
 					return err
 				}
 				d.show.hand(events.Token(id), m.Trace())
@@ -136,14 +135,14 @@ func (d *Distributor) handovers(m eventlog.Message) error {
 }
 
 // handover adds to the handover of this message, which begin at first.
-func (d *Distributor) handover(first int, token events.Token, asset money.Asset, position uint64, amount money.Amount) (err error) {
+func (d *Distributor) handover(first int, next distribution.Handover) (err error) {
 	for i := first; i < len(d.step.Handovers); i++ {
-		if h := &d.step.Handovers[i]; h.Token == token && h.Asset == asset {
-			h.Amount, err = h.Amount.Add(amount)
+		if h := &d.step.Handovers[i]; h.Token == next.Token && h.Asset == next.Asset && h.Period == next.Period {
+			h.Amount, err = h.Amount.Add(next.Amount)
 			return err
 		}
 	}
-	d.step.Handovers = append(d.step.Handovers, distribution.Handover{Token: token, Asset: asset, Position: position, Amount: amount})
+	d.step.Handovers = append(d.step.Handovers, next)
 	return nil
 }
 

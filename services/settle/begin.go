@@ -29,11 +29,11 @@ func (s *Settler) begin(ctx context.Context) error {
 	if err := s.redo(ctx, c.Control); err != nil {
 		return fmt.Errorf("folding decisions up to %d: %w", c.Control, err)
 	}
-	held, owed, balances, err := s.config.Store.Load(ctx)
+	held, owed, collected, balances, err := s.config.Store.Load(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.state.Restore(c.Position, held, owed, balances); err != nil {
+	if err := s.state.Restore(c.Position, held, owed, collected, balances); err != nil {
 		return err
 	}
 	watermark, err := s.config.IDs.Bind(ctx, usage.Name(), usage.Created().UnixNano())

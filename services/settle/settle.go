@@ -51,7 +51,7 @@ import (
 // same cuts; if the first try had succeeded after all, the second says so by
 // nil. Records come encoded beside the cuts, as LEDGER is to have them.
 type Store interface {
-	Load(ctx context.Context) ([]settlement.Suspense, []settlement.Outstanding, *ledger.Balances, error)
+	Load(ctx context.Context) ([]settlement.Suspense, []settlement.Outstanding, []settlement.Collected, *ledger.Balances, error)
 	Commit(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error
 	Void(ctx context.Context, control uint64) (reason string, ok bool, err error)
 	History

@@ -23,6 +23,7 @@ type change struct {
 	originals   []settlement.Original
 	suspense    []settlement.Suspense
 	outstanding []settlement.Outstanding
+	collected   []settlement.Collected
 	voids       []settlement.Void
 }
 
@@ -49,6 +50,7 @@ func fold(cuts []*settlement.Cut) (*change, error) {
 		sum.tallies = append(sum.tallies, c.Tallies...)
 		sum.suspense = append(sum.suspense, c.Suspense...)
 		sum.outstanding = append(sum.outstanding, c.Outstanding...)
+		sum.collected = append(sum.collected, c.Collected...)
 		sum.voids = append(sum.voids, c.Voids...)
 		for i := range c.Sources {
 			p := &c.Sources[i]
@@ -81,7 +83,12 @@ func fold(cuts []*settlement.Cut) (*change, error) {
 	slices.SortStableFunc(sum.tallies, byTally)
 	sum.suspense = latest(sum.suspense, bySuspense)
 	sum.outstanding = latest(sum.outstanding, func(a, b settlement.Outstanding) int {
-		return cmp.Or(strings.Compare(string(a.Customer), string(b.Customer)), strings.Compare(string(a.Node), string(b.Node)))
+		return cmp.Or(strings.Compare(string(a.Customer), string(b.Customer)), strings.Compare(string(a.Period), string(b.Period)),
+			strings.Compare(string(a.Node), string(b.Node)))
+	})
+	sum.collected = latest(sum.collected, func(a, b settlement.Collected) int {
+		return cmp.Or(strings.Compare(string(a.Book), string(b.Book)), strings.Compare(string(a.Period), string(b.Period)),
+			strings.Compare(string(a.Node), string(b.Node)), strings.Compare(string(a.Asset), string(b.Asset)))
 	})
 	var err error
 	sum.tallies, err = added(sum.tallies)
@@ -167,6 +174,7 @@ func (s *settler) write(out *script, sum *change, ids *numbering) {
 	})
 	s.writeSuspense(out, sum.suspense)
 	s.writeOutstanding(out, ids)
+	s.writeCollected(out, sum.collected)
 	if len(sum.voids) > 0 {
 		out.add("writing void decisions", "INSERT INTO void (partition, control, reason) SELECT $1, * FROM unnest($2::int8[], $3::text[])",
 			s.partition, column(sum.voids, func(v *settlement.Void) int64 { return int64(v.Control) }), column(sum.voids, func(v *settlement.Void) string { return v.Reason }))

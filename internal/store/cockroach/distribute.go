@@ -112,10 +112,11 @@ func write(ctx context.Context, tx pgx.Tx, step *distribution.Step, rows *journa
 	}
 	chunks(len(step.Handovers), func(from, to int) {
 		list := step.Handovers[from:to]
-		out.add("writing handovers", `INSERT INTO handover (token, asset, position, amount)
-			SELECT token, asset, position, amount::numeric FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[]) AS u (token, asset, position, amount)`,
+		out.add("writing handovers", `INSERT INTO handover (token, asset, position, period, amount)
+			SELECT token, asset, position, period, amount::numeric FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::text[]) AS u (token, asset, position, period, amount)`,
 			column(list, func(h *distribution.Handover) string { return string(h.Token) }), column(list, func(h *distribution.Handover) string { return string(h.Asset) }),
-			column(list, func(h *distribution.Handover) int64 { return int64(h.Position) }), column(list, func(h *distribution.Handover) string { return h.Amount.String() }))
+			column(list, func(h *distribution.Handover) int64 { return int64(h.Position) }), column(list, func(h *distribution.Handover) string { return string(h.Period) }),
+			column(list, func(h *distribution.Handover) string { return h.Amount.String() }))
 	})
 	chunks(len(step.Settlements), func(from, to int) {
 		list := step.Settlements[from:to]

@@ -14,12 +14,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// debts is a row of what one customer owes for 64 nodes, as it shall be.
+// debts is a row of what one customer owes for 64 nodes and a period, as it shall be.
 type debts struct {
-	customer, book, asset string
-	nodes                 int64
-	owed                  []store.Debt // ascending
-	lines                 []byte
+	customer, period, book, asset string
+	nodes                         int64
+	owed                          []store.Debt // ascending
+	lines                         []byte
 }
 
 // nodeNames reads the numbers of a partition's nodes. There are as many as the
@@ -59,14 +59,14 @@ func (n *numbering) owe(ctx context.Context, tx pgx.Tx, partition int, list []se
 		lines[i] = numberedDebt{number, &list[i]}
 	}
 	slices.SortFunc(lines, func(a, b numberedDebt) int {
-		return cmp.Or(strings.Compare(string(a.of.Customer), string(b.of.Customer)), cmp.Compare(a.number, b.number))
+		return cmp.Or(strings.Compare(string(a.of.Customer), string(b.of.Customer)), strings.Compare(string(a.of.Period), string(b.of.Period)), cmp.Compare(a.number, b.number))
 	})
 	at := map[debtKey]int{}
 	for _, l := range lines {
-		key := debtKey{string(l.of.Customer), l.number >> store.NodeBits}
-		if last := len(n.debts) - 1; last < 0 || n.debts[last].customer != key.customer || n.debts[last].nodes != key.nodes {
+		key := debtKey{string(l.of.Customer), string(l.of.Period), l.number >> store.NodeBits}
+		if last := len(n.debts) - 1; last < 0 || n.debts[last].customer != key.customer || n.debts[last].period != key.period || n.debts[last].nodes != key.nodes {
 			at[key] = len(n.debts)
-			n.debts = append(n.debts, debts{customer: key.customer, book: string(l.of.Book), asset: string(l.of.Asset), nodes: key.nodes})
+			n.debts = append(n.debts, debts{customer: key.customer, period: key.period, book: string(l.of.Book), asset: string(l.of.Asset), nodes: key.nodes})
 		}
 		row := &n.debts[len(n.debts)-1]
 		row.owed = append(row.owed, store.Debt{Node: int(l.number & (1<<store.NodeBits - 1)), Amount: l.of.Amount})
@@ -94,20 +94,20 @@ type numberedDebt struct {
 }
 
 type debtKey struct {
-	customer string
-	nodes    int64
+	customer, period string
+	nodes            int64
 }
 
 // mergeDebts merges those of the rows that the database has.
 func mergeDebts(ctx context.Context, tx pgx.Tx, partition int, part, all []debts, at map[debtKey]int) error {
-	rows, err := tx.Query(ctx, "SELECT customer, nodes, lines FROM outstanding WHERE partition = $1 AND (customer, nodes) IN (SELECT * FROM unnest($2::text[], $3::int8[]))",
-		partition, column(part, customerOf), column(part, nodesOf))
+	rows, err := tx.Query(ctx, "SELECT customer, period, nodes, lines FROM outstanding WHERE partition = $1 AND (customer, period, nodes) IN (SELECT * FROM unnest($2::text[], $3::text[], $4::int8[]))",
+		partition, column(part, customerOf), column(part, periodOf), column(part, nodesOf))
 	if err != nil {
 		return err
 	}
 	var key debtKey
 	var old []byte
-	_, err = pgx.ForEachRow(rows, []any{&key.customer, &key.nodes, &old}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&key.customer, &key.period, &key.nodes, &old}, func() error {
 		row := &all[at[key]]
 		row.lines = store.MergeDebts(make([]byte, 0, len(old)+17*len(row.owed)), old, row.owed)
 		return nil
@@ -116,6 +116,7 @@ func mergeDebts(ctx context.Context, tx pgx.Tx, partition int, part, all []debts
 }
 
 func customerOf(d *debts) string { return d.customer }
+func periodOf(d *debts) string   { return d.period }
 func nodesOf(d *debts) int64     { return d.nodes }
 
 // writeOutstanding adds the statements that write what a numbering has prepared.
@@ -132,15 +133,37 @@ func (s *settler) writeOutstanding(out *script, ids *numbering) {
 	}
 	put, gone := apart(ids.debts, func(d *debts) bool { return len(d.lines) == 0 })
 	chunks(len(gone), func(from, to int) {
-		out.add("writing what is owed", "DELETE FROM outstanding WHERE partition = $1 AND (customer, nodes) IN (SELECT * FROM unnest($2::text[], $3::int8[]))",
-			s.partition, column(gone[from:to], customerOf), column(gone[from:to], nodesOf))
+		out.add("writing what is owed", "DELETE FROM outstanding WHERE partition = $1 AND (customer, period, nodes) IN (SELECT * FROM unnest($2::text[], $3::text[], $4::int8[]))",
+			s.partition, column(gone[from:to], customerOf), column(gone[from:to], periodOf), column(gone[from:to], nodesOf))
 	})
 	chunks(len(put), func(from, to int) {
 		list := put[from:to]
-		out.add("writing what is owed", `INSERT INTO outstanding (partition, customer, nodes, book, asset, lines)
-			SELECT $1, * FROM unnest($2::text[], $3::int8[], $4::text[], $5::text[], $6::bytea[])
-			ON CONFLICT (partition, customer, nodes) DO UPDATE SET lines = excluded.lines`,
-			s.partition, column(list, customerOf), column(list, nodesOf), column(list, func(d *debts) string { return d.book }),
+		out.add("writing what is owed", `INSERT INTO outstanding (partition, customer, period, nodes, book, asset, lines)
+			SELECT $1, * FROM unnest($2::text[], $3::text[], $4::int8[], $5::text[], $6::text[], $7::bytea[])
+			ON CONFLICT (partition, customer, period, nodes) DO UPDATE SET lines = excluded.lines`,
+			s.partition, column(list, customerOf), column(list, periodOf), column(list, nodesOf), column(list, func(d *debts) string { return d.book }),
 			column(list, func(d *debts) string { return d.asset }), column(list, func(d *debts) []byte { return d.lines }))
+	})
+}
+
+// writeCollected adds the statements that write what is collected.
+func (s *settler) writeCollected(out *script, list []settlement.Collected) {
+	book := func(c *settlement.Collected) string { return string(c.Book) }
+	period := func(c *settlement.Collected) string { return string(c.Period) }
+	node := func(c *settlement.Collected) string { return string(c.Node) }
+	asset := func(c *settlement.Collected) string { return string(c.Asset) }
+	put, gone := apart(list, func(c *settlement.Collected) bool { return c.Amount.IsZero() })
+	chunks(len(gone), func(from, to int) {
+		list := gone[from:to]
+		out.add("writing what is collected", "DELETE FROM collected WHERE partition = $1 AND (book, period, node, asset) IN (SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]))",
+			s.partition, column(list, book), column(list, period), column(list, node), column(list, asset))
+	})
+	chunks(len(put), func(from, to int) {
+		list := put[from:to]
+		out.add("writing what is collected", `INSERT INTO collected (partition, book, period, node, asset, amount)
+			SELECT $1, book, period, node, asset, amount::numeric FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS u (book, period, node, asset, amount)
+			ON CONFLICT (partition, book, period, node, asset) DO UPDATE SET amount = excluded.amount`,
+			s.partition, column(list, book), column(list, period), column(list, node), column(list, asset),
+			column(list, func(c *settlement.Collected) string { return c.Amount.String() }))
 	})
 }

@@ -66,9 +66,9 @@ func (r *reader) Outstanding(list []settlement.Outstanding, q store.Owing) ([]se
 	if err != nil {
 		return nil, err
 	}
-	err = r.Query(`SELECT partition, book, customer, asset, nodes, lines FROM outstanding
+	err = r.Query(`SELECT partition, book, customer, asset, nodes, lines, period FROM outstanding
 		WHERE (?1 < 0 OR partition = ?1) AND (?2 = '' OR book = ?2) AND (?3 = '' OR customer = ?3)`, func(row store.Row) error {
-		o := settlement.Outstanding{Book: events.Book(row.Text(1)), Customer: events.Customer(row.Text(2)), Asset: money.Asset(row.Text(3))}
+		o := settlement.Outstanding{Book: events.Book(row.Text(1)), Customer: events.Customer(row.Text(2)), Asset: money.Asset(row.Text(3)), Period: events.Period(row.Text(6))}
 		first := numbered{row.Int64(0), row.Int64(4) << store.NodeBits}
 		return store.Debts(row.Bytes(5), func(d store.Debt) error {
 			var ok bool

@@ -91,7 +91,7 @@ func (d *distributor) write(conn *sqlite.Conn, step *distribution.Step) error {
 	}
 	for _, h := range step.Handovers {
 		amount := h.Amount.Bytes()
-		if err := query(conn, "INSERT INTO handover VALUES (?, ?, ?, ?)", nil, string(h.Token), string(h.Asset), int64(h.Position), amount[:]); err != nil {
+		if err := query(conn, "INSERT INTO handover VALUES (?, ?, ?, ?, ?)", nil, string(h.Token), string(h.Asset), int64(h.Position), string(h.Period), amount[:]); err != nil {
 			return fmt.Errorf("writing a handover: %w", err)
 		}
 	}

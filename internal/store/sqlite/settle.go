@@ -19,6 +19,7 @@ type settler struct {
 	nonce     string
 
 	sources map[settlement.Source]int64 // guarded by db.mu
+	debtors map[debtor]int64            // guarded by db.mu
 }
 
 // Settle is [store.Engine].
@@ -27,7 +28,7 @@ func (db *engine) Settle(ctx context.Context, partition int, stream string, crea
 	if err != nil {
 		return nil, settlement.Cursor{}, err
 	}
-	s := &settler{writer: w, db: db, partition: partition, nonce: nonce, sources: make(map[settlement.Source]int64)}
+	s := &settler{writer: w, db: db, partition: partition, nonce: nonce, sources: make(map[settlement.Source]int64), debtors: make(map[debtor]int64)}
 	var cursor settlement.Cursor
 	err = db.write(ctx, func(conn *sqlite.Conn) error {
 		err := query(conn, `INSERT INTO cursor (partition, stream, created, position, hash, control, batches, epoch, nonce)
@@ -87,6 +88,7 @@ func (s *settler) Commit(ctx context.Context, from uint64, cuts []*settlement.Cu
 	if err != nil {
 		s.db.mu.Lock()
 		clear(s.sources) // Ids given in the transaction are undone.
+		clear(s.debtors)
 		s.db.mu.Unlock()
 		return fmt.Errorf("committing settlement: %w", interrupted(err))
 	}
@@ -127,6 +129,9 @@ func (s *settler) cut(conn *sqlite.Conn, c *settlement.Cut, encoded [][]byte) er
 		return err
 	}
 	if err := s.outstanding(conn, c.Outstanding); err != nil {
+		return err
+	}
+	if err := s.collected(conn, c.Collected); err != nil {
 		return err
 	}
 	for _, v := range c.Voids {

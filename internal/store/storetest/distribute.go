@@ -46,18 +46,28 @@ func distributor(t *testing.T, db *store.DB) {
 		t.Fatalf("%+v, %v", cursor, err)
 	}
 	step := distributed(3, 2)
-	step.Handovers = []distribution.Handover{{Token: "t", Asset: "USDC", Position: 1, Amount: atto(7)}, {Token: "t", Asset: "USDC", Position: 2, Amount: atto(1)}}
+	step.Handovers = []distribution.Handover{
+		{Token: "t", Asset: "USDC", Position: 1, Period: "2025-12", Amount: atto(5)}, {Token: "t", Asset: "USDC", Position: 1, Period: "2026-01", Amount: atto(2)},
+		{Token: "t", Asset: "USDC", Position: 2, Period: "2026-01", Amount: atto(1)}, {Token: "t", Asset: "USDC", Position: 2, Period: "2026-02", Amount: atto(9)},
+	}
 	step.Settlements = []distribution.Settlement{{Book: "b", Period: "2026-01", Position: 2}}
 	step.Voids = []distribution.Void{{Control: 2, Reason: "because"}}
 	step.record(t, post("token:t:inbox", "token:t:pool", atto(3)))
 	for range 2 {
 		must(t, first.Commit(ctx, cursor.Control, cursor.Ledger, &step.Step)) // again: its answer was lost
 	}
-	for through, want := range map[uint64]money.Amount{1: atto(7), 2: atto(8)} {
-		inbox, err := first.Inbox(ctx, "t", through)
-		if err != nil || len(inbox) != 1 || inbox[0].Amount != want {
-			t.Errorf("inbox at %d: %v, %v", through, inbox, err)
+	for _, c := range []struct {
+		period  events.Period
+		through uint64
+		want    int64
+	}{{"2025-12", 2, 5}, {"2026-01", 1, 7}, {"2026-01", 2, 8}, {"2026-02", 2, 17}, {"2026-03", 1, 7}} {
+		inbox, err := first.Inbox(ctx, "t", c.period, c.through)
+		if err != nil || len(inbox) != 1 || inbox[0].Amount != atto(c.want) {
+			t.Errorf("inbox for %s at %d: %v, %v; want %d", c.period, c.through, inbox, err, c.want)
 		}
+	}
+	if inbox, err := first.Inbox(ctx, "t", "2025-11", 2); err != nil || len(inbox) != 0 {
+		t.Errorf("inbox for a period before: %v, %v", inbox, err)
 	}
 	if messages, err := first.Messages(ctx, 1, 10); err != nil || len(messages) != 1 {
 		t.Errorf("messages: %v, %v", messages, err)
@@ -87,6 +97,25 @@ func distributor(t *testing.T, db *store.DB) {
 		if at, err := second.SettledAt(ctx, "b", period); err != nil || at != want {
 			t.Errorf("%s is settled at %d, %v", period, at, err)
 		}
+	}
+	// A distribution takes what reaches it, once, whatever the order of periods and
+	// positions that distributions come in.
+	next, from := *distributed(5, 3), other.Step
+	next.Made = &distribution.Distribution{ID: "d", Token: "t", Book: "b", Period: "2026-01", Control: 5, Ledger: 1, Register: 2,
+		Pools: []distribution.Pool{{Asset: "USDC", Inbox: atto(7), Pool: atto(7)}}}
+	must(t, second.Commit(ctx, from.Control, from.Ledger, &next.Step))
+	for _, c := range []struct {
+		period  events.Period
+		through uint64
+		want    []money.Amount
+	}{{"2026-01", 1, nil}, {"2026-01", 2, []money.Amount{atto(1)}}, {"2025-12", 2, nil}, {"2026-02", 2, []money.Amount{atto(10)}}} {
+		inbox, err := second.Inbox(ctx, "t", c.period, c.through)
+		var amounts []money.Amount
+		for _, h := range inbox {
+			amounts = append(amounts, h.Amount)
+		}
+		must(t, err)
+		same(t, fmt.Sprintf("inbox for %s at %d after a distribution", c.period, c.through), amounts, c.want)
 	}
 	if v, ok, err := db.DistributeVoid(ctx, 2); err != nil || !ok || v.Reason != "because" {
 		t.Errorf("%+v, %v, %v", v, ok, err)

@@ -272,7 +272,7 @@ func everything(t *testing.T, db *store.DB) {
 		same(t, "owed", owed, []store.Owed{{Token: "t", Asset: "USDC", Entitlement: distribution.Entitlement{Holder: "h2", Payable: atto(2), Held: atto(1)}}})
 		var handed []distribution.Handover
 		must(t, now.Handovers("", func(h distribution.Handover) error { handed = append(handed, h); return nil }))
-		same(t, "handovers", handed, []distribution.Handover{{Token: "t", Asset: "USDC", Position: 1, Amount: atto(100)}})
+		same(t, "handovers", handed, []distribution.Handover{{Token: "t", Asset: "USDC", Position: 1, Period: "2026-01", Amount: atto(100)}})
 		sources, err := now.Sources("urn:s")
 		must(t, err)
 		if len(sources) != 1 {
@@ -312,7 +312,7 @@ func Fill(t *testing.T, db *store.DB) {
 	d, at, err := db.Distribute(ctx, "fill")
 	must(t, err)
 	first, second, third := made("d", 1, 3), made("e", 2, 2), distributed(3, 3)
-	first.Handovers = []distribution.Handover{{Token: "t", Asset: "USDC", Position: 1, Amount: atto(100)}}
+	first.Handovers = []distribution.Handover{{Token: "t", Asset: "USDC", Position: 1, Period: "2026-01", Amount: atto(100)}}
 	first.Settlements = []distribution.Settlement{{Book: "b", Period: "2026-01", Position: 1}}
 	first.Shares = []distribution.Shares{{Asset: "USDC", List: []distribution.Share{aShare("h1"), aShare("h2")}}}
 	first.Owed = []distribution.Owed{{Token: "t", Asset: "USDC", List: []distribution.Entitlement{{Holder: "h1", Payable: atto(1)}, {Holder: "h2", Payable: atto(1)}}}}

@@ -1,10 +1,12 @@
 package storetest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,7 +81,8 @@ func everyKind(position uint64) *settlement.Cut {
 	c.Originals = []settlement.Original{{Source: source, Span: settlement.Span{First: position * 10, Last: position*10 + 1}, Position: position - 1, Segment: 1, Ordinal: 7}}
 	c.Suspense = []settlement.Suspense{{Book: "b", Node: "n", Customer: "c", Meter: "m", Card: "card@1", Rule: 2, Pair: "USDC/USD", Period: "2026-01",
 		Quantity: money.QuantityFromLimbs(0, position), Events: 1, Price: money.Price{Amount: atto(3), Per: money.QuantityFromLimbs(0, 4)}}}
-	c.Outstanding = []settlement.Outstanding{{Book: "b", Customer: "c", Asset: "USDC", Node: "n", Amount: atto(int64(position))}}
+	c.Outstanding = []settlement.Outstanding{{Book: "b", Customer: "c", Asset: "USDC", Period: "2026-01", Node: "n", Amount: atto(int64(position))}}
+	c.Collected = []settlement.Collected{{Book: "b", Period: "2026-01", Node: "n", Asset: "USDC", Amount: atto(int64(position) + 1)}}
 	c.Voids = []settlement.Void{{Control: position, Reason: "because"}}
 	return c
 }
@@ -159,6 +162,8 @@ func folded(t *testing.T, db *store.DB) {
 	cuts[3].Suspense[0].Events = 0                 // released
 	cuts[2].Outstanding[0].Amount = money.Amount{} // paid
 	cuts[3].Outstanding[0].Node = "other"          // what is owed for another
+	cuts[2].Collected[0].Amount = money.Amount{}   // handed over
+	cuts[3].Collected[0].Period = "2026-02"        // what is collected of another
 	cuts[3].Tallies = append(cuts[3].Tallies[:1:1], settlement.Tally{Book: "b", Node: "o", Period: "2026-01", Outcome: events.Late, Events: 5})
 	must(t, commit(ctx, s, 0, cuts...))
 	spans, err := s.Spans(ctx, source)
@@ -176,7 +181,8 @@ func folded(t *testing.T, db *store.DB) {
 	same(t, "suspense", held, nil)
 	owed, err := db.Outstanding(ctx, "", "")
 	must(t, err)
-	same(t, "outstanding", owed, []settlement.Outstanding{{Book: "b", Customer: "c", Asset: "USDC", Node: "other", Amount: atto(8)}})
+	same(t, "outstanding", owed, []settlement.Outstanding{{Book: "b", Customer: "c", Asset: "USDC", Period: "2026-01", Node: "other", Amount: atto(8)}})
+	same(t, "collected", collectedNow(t, db), []settlement.Collected{{Book: "b", Period: "2026-02", Node: "n", Asset: "USDC", Amount: atto(9)}})
 	if c, err := db.Cursor(ctx, 0); err != nil || c.Position != 8 || c.Batches != 4 {
 		t.Errorf("the cursor is %+v, %v", c, err)
 	}
@@ -188,6 +194,7 @@ func outstanding(t *testing.T, db *store.DB) {
 	random := rand.New(rand.NewPCG(3, 4))
 	type key struct {
 		customer events.Customer
+		period   events.Period
 		node     events.Node
 	}
 	want := map[key]money.Amount{}
@@ -198,13 +205,13 @@ func outstanding(t *testing.T, db *store.DB) {
 			c := cut(from + uint64(len(cuts)) + 1)
 			seen := map[key]bool{}
 			for range 200 {
-				k := key{events.Customer(fmt.Sprintf("c%d", random.IntN(4))), events.Node(fmt.Sprintf("n:%d", random.IntN(150)))}
+				k := key{events.Customer(fmt.Sprintf("c%d", random.IntN(4))), events.Period(fmt.Sprintf("2026-0%d", 1+random.IntN(2))), events.Node(fmt.Sprintf("n:%d", random.IntN(150)))}
 				if seen[k] {
 					continue
 				}
 				seen[k] = true
 				want[k] = atto(int64(random.IntN(3)))
-				c.Outstanding = append(c.Outstanding, settlement.Outstanding{Book: "b", Customer: k.customer, Asset: "USDC", Node: k.node, Amount: want[k]})
+				c.Outstanding = append(c.Outstanding, settlement.Outstanding{Book: "b", Customer: k.customer, Asset: "USDC", Period: k.period, Node: k.node, Amount: want[k]})
 			}
 			cuts = append(cuts, c)
 		}
@@ -224,14 +231,66 @@ func outstanding(t *testing.T, db *store.DB) {
 			t.Errorf("%d lines of %q, want %d", len(list), customer, n)
 		}
 		for _, o := range list {
-			if want[key{o.Customer, o.Node}] != o.Amount || o.Amount.IsZero() || o.Book != "b" || o.Asset != "USDC" {
-				t.Errorf("line %v, want %v", o, want[key{o.Customer, o.Node}])
+			if want[key{o.Customer, o.Period, o.Node}] != o.Amount || o.Amount.IsZero() || o.Book != "b" || o.Asset != "USDC" {
+				t.Errorf("line %v, want %v", o, want[key{o.Customer, o.Period, o.Node}])
 			}
 		}
 	}
 	if other, err := db.Outstanding(ctx, "another", ""); err != nil || len(other) != 0 {
 		t.Errorf("another book's: %v, %v", other, err)
 	}
+}
+
+func collectedNow(t *testing.T, db *store.DB) (list []settlement.Collected) {
+	t.Helper()
+	must(t, db.Snapshot(t.Context(), func(now *store.Snapshot) (err error) {
+		list, err = now.Collected()
+		return err
+	}))
+	return list
+}
+
+func collected(t *testing.T, db *store.DB) {
+	ctx := t.Context()
+	s, _ := settler(t, db, 0, "me")
+	random := rand.New(rand.NewPCG(5, 6))
+	want := map[settlement.Collected]money.Amount{}
+	var from uint64
+	for range 10 {
+		var cuts []*settlement.Cut
+		for range 3 {
+			c := cut(from + uint64(len(cuts)) + 1)
+			seen := map[settlement.Collected]bool{}
+			for range 100 {
+				k := settlement.Collected{Book: events.Book(fmt.Sprintf("b%d", random.IntN(2))), Period: events.Period(fmt.Sprintf("2026-0%d", 1+random.IntN(3))),
+					Node: events.Node(fmt.Sprintf("n:%d", random.IntN(20))), Asset: money.Asset(fmt.Sprintf("A%d", random.IntN(2)))}
+				if seen[k] {
+					continue
+				}
+				seen[k] = true
+				want[k] = atto(int64(random.IntN(3)))
+				now := k
+				now.Amount = want[k]
+				c.Collected = append(c.Collected, now)
+			}
+			cuts = append(cuts, c)
+		}
+		must(t, commit(ctx, s, from, cuts...))
+		from += 3
+	}
+	var all []settlement.Collected
+	for k, amount := range want {
+		if k.Amount = amount; !amount.IsZero() {
+			all = append(all, k)
+		}
+	}
+	slices.SortFunc(all, func(a, b settlement.Collected) int {
+		return cmp.Or(cmp.Compare(a.Book, b.Book), cmp.Compare(a.Period, b.Period), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Asset, b.Asset))
+	})
+	same(t, "collected", collectedNow(t, db), all)
+	_, _, loaded, _, err := s.Load(ctx)
+	must(t, err)
+	same(t, "collected as loaded", loaded, all)
 }
 
 func partitions(t *testing.T, db *store.DB) {
@@ -247,6 +306,7 @@ func partitions(t *testing.T, db *store.DB) {
 		c.Suspense[0].Book = events.Book(fmt.Sprint("b", p))
 		c.Outstanding[0].Customer = events.Customer(fmt.Sprint("c", p))
 		c.Outstanding[0].Book = events.Book(fmt.Sprint("b", p))
+		c.Collected[0].Book = events.Book(fmt.Sprint("b", p))
 		must(t, commit(ctx, s, 0, c))
 	}
 	source := settlement.Source{Provider: "p", Source: "urn:s", Epoch: 1}
@@ -261,10 +321,11 @@ func partitions(t *testing.T, db *store.DB) {
 		if _, ok, err := s.Original(ctx, source, uint64(40-20*p)); err != nil || ok {
 			t.Errorf("partition %d has the other's sequence: %v", p, err)
 		}
-		held, owed, sums, err := s.Load(ctx)
+		held, owed, kept, sums, err := s.Load(ctx)
 		must(t, err)
-		if len(held) != 1 || held[0].Book != events.Book(fmt.Sprint("b", p)) || len(owed) != 1 || owed[0].Customer != events.Customer(fmt.Sprint("c", p)) {
-			t.Errorf("partition %d loads %v and %v", p, held, owed)
+		if len(held) != 1 || held[0].Book != events.Book(fmt.Sprint("b", p)) || len(owed) != 1 || owed[0].Customer != events.Customer(fmt.Sprint("c", p)) ||
+			len(kept) != 1 || kept[0].Book != events.Book(fmt.Sprint("b", p)) {
+			t.Errorf("partition %d loads %v, %v and %v", p, held, owed, kept)
 		}
 		if got := sums.Of("node:n:earned", "USDC").Credit; got != atto(int64(2+2*p)) {
 			t.Errorf("partition %d loads %v as earned", p, got)

@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 		{"balances are the fold of all writers", balances},
 		{"what one commit's cuts say of a row is folded", folded},
 		{"what is owed is what was written last", outstanding},
+		{"what is collected is what was written last", collected},
 		{"partitions keep apart", partitions},
 		{"sequences use all 64 bits", sequences},
 		{"a snapshot stays as it is", snapshots},

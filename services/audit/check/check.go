@@ -86,6 +86,7 @@ func (b *books) checks(ctx context.Context, usage *eventlog.Stream, deep bool, m
 		{"charges_equal_earned", b.chargesEqualEarned},
 		{"charged_events_within_accepted", b.chargedEventsWithinAccepted},
 		{"outstanding_equals_receivables", b.outstandingEqualsReceivables},
+		{"collected_equals_what_is_not_handed_over", b.collectedEqualsNotHandedOver},
 		{"deposits_equal_collected_and_prepaid", b.depositsEqualCollectedAndPrepaid},
 		{"collected_equals_fees_providers_pools_and_undistributed", b.collectedAccounted},
 		{"tallies_equal_outcomes", b.talliesEqualOutcomes},

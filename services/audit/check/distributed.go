@@ -1,6 +1,8 @@
 package check
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,7 +34,8 @@ func (b *books) accounts(kind, part string, side func(ledger.Balance) (money.Amo
 }
 
 // inboxesAgree: what settle handed over reached the inboxes, what distributions
-// took from them left them, and each divided what it took by its waterfall.
+// took from them left them, each took what its period and position let it, and
+// divided it by its waterfall.
 func (b *books) inboxesAgree() (string, error) {
 	reached, err := b.accounts("token", "inbox", credit)
 	if err != nil {
@@ -42,7 +45,9 @@ func (b *books) inboxesAgree() (string, error) {
 		return d, nil
 	}
 	read := sums[place]{}
+	var waiting []distribution.Handover // not taken yet
 	err = b.snapshot.Handovers("", func(h distribution.Handover) error {
+		waiting = append(waiting, h)
 		return read.add(place{ledger.TokenInbox(h.Token), h.Asset}, h.Amount)
 	})
 	if err != nil {
@@ -64,9 +69,24 @@ func (b *books) inboxesAgree() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	slices.SortFunc(made, func(a, b distribution.Distribution) int { return cmp.Compare(a.Control, b.Control) })
 	taken, fees := sums[place]{}, sums[place]{}
 	for _, d := range made {
+		due := sums[money.Asset]{}
+		waiting = slices.DeleteFunc(waiting, func(h distribution.Handover) bool {
+			if !d.Took(&h) {
+				return false
+			}
+			err = errors.Join(err, due.add(h.Asset, h.Amount))
+			return true
+		})
+		if err != nil {
+			return "", err
+		}
 		for _, p := range d.Pools {
+			if p.Inbox != due[p.Asset] {
+				return fmt.Sprintf("distribution %s took %v %s, handed over for %s and before were %v", d.ID, p.Inbox, p.Asset, d.Period, due[p.Asset]), nil
+			}
 			fee, pool, err := waterfall.Divide(p.Inbox, p.FeeBasisPoints)
 			if err != nil || fee != p.Fee || pool != p.Pool {
 				return fmt.Sprintf("distribution %s in %s: %v at %d basis points are a fee of %v and a pool of %v, stored are %v and %v", d.ID, p.Asset, p.Inbox, p.FeeBasisPoints, fee, pool, p.Fee, p.Pool), nil

@@ -21,6 +21,7 @@ type books struct {
 	charged   sums[money.Asset] // by usage and releases
 	owed      sums[debt]        // charged less collected
 	handed    sums[place]       // to inboxes, by settle
+	kept      sums[earning]     // collected less handed over
 	collected sums[money.Asset]
 	billed    map[nodePeriod]uint64 // events in postings
 }
@@ -44,7 +45,7 @@ func (n nodePeriod) String() string {
 // read folds the journal, writer by writer.
 func (b *books) read() error {
 	b.total = ledger.NewBalances()
-	b.charged, b.owed, b.handed, b.collected = sums[money.Asset]{}, sums[debt]{}, sums[place]{}, sums[money.Asset]{}
+	b.charged, b.owed, b.handed, b.kept, b.collected = sums[money.Asset]{}, sums[debt]{}, sums[place]{}, sums[earning]{}, sums[money.Asset]{}
 	b.billed = map[nodePeriod]uint64{}
 	writers, err := b.snapshot.Writers()
 	if err != nil {
@@ -150,9 +151,7 @@ func (b *books) entry(at *walk, e *ledger.Entry) error {
 		case "collection":
 			err = b.collection(at, e, p)
 		case "handover":
-			if is(p.Credit, "token", "inbox") {
-				err = b.handed.add(place{p.Credit, p.Asset}, p.Amount)
-			}
+			err = b.handover(e, p)
 		}
 		if err != nil {
 			return err
@@ -172,7 +171,31 @@ func (b *books) charge(e *ledger.Entry, p *ledger.Posting) error {
 	if err := b.charged.add(p.Asset, p.Amount); err != nil {
 		return err
 	}
-	return b.owed.add(debt{string(e.Book), customer, node, p.Asset}, p.Amount)
+	return b.owed.add(debt{string(e.Book), customer, node, e.Origin, p.Asset}, p.Amount)
+}
+
+// handover takes what is handed over off what is collected. No closing hands over
+// what belongs to a later period.
+func (b *books) handover(e *ledger.Entry, p *ledger.Posting) error {
+	if e.Origin > e.Period {
+		b.breaks("book %s: the closing of %s hands over %v %s of %s, a later period", e.Book, e.Period, p.Amount, p.Asset, e.Origin)
+	}
+	_, node, part := p.Debit.Split()
+	if part != "collected" {
+		b.breaks("an entry of handover posts from %s to %s, not from what a node collected", p.Debit, p.Credit)
+		return nil
+	}
+	k := earning{string(e.Book), node, e.Origin, p.Asset}
+	if err := b.kept.sub(k, p.Amount); err != nil {
+		return err
+	}
+	if b.kept[k].IsZero() {
+		delete(b.kept, k)
+	}
+	if !is(p.Credit, "token", "inbox") {
+		return nil
+	}
+	return b.handed.add(place{p.Credit, p.Asset}, p.Amount)
 }
 
 // collection takes what is collected off what is owed. An entry begins with its
@@ -189,7 +212,10 @@ func (b *books) collection(at *walk, e *ledger.Entry, p *ledger.Posting) error {
 	if err := b.collected.add(p.Asset, p.Amount); err != nil {
 		return err
 	}
-	k := debt{string(e.Book), at.customer, node, p.Asset}
+	if err := b.kept.add(earning{string(e.Book), node, e.Origin, p.Asset}, p.Amount); err != nil {
+		return err
+	}
+	k := debt{string(e.Book), at.customer, node, e.Origin, p.Asset}
 	if err := b.owed.sub(k, p.Amount); err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (b *books) chargedEventsWithinAccepted() (string, error) {
 	return first, nil
 }
 
-// outstandingEqualsReceivables: per customer and node, what is outstanding is
+// outstandingEqualsReceivables: per customer, node and period, what is outstanding is
 // what was charged less what was collected; per customer it is the receivable,
 // per node what is earned and not collected.
 func (b *books) outstandingEqualsReceivables() (string, error) {
@@ -103,7 +103,7 @@ func (b *books) outstandingEqualsReceivables() (string, error) {
 	stored, customers, nodes := sums[debt]{}, sums[place]{}, sums[place]{}
 	for _, o := range list {
 		err := errors.Join(
-			stored.add(debt{string(o.Book), string(o.Customer), string(o.Node), o.Asset}, o.Amount),
+			stored.add(debt{string(o.Book), string(o.Customer), string(o.Node), o.Period, o.Asset}, o.Amount),
 			customers.add(place{ledger.CustomerReceivable(o.Customer), o.Asset}, o.Amount),
 			nodes.add(place{ledger.NodeEarned(o.Node), o.Asset}, o.Amount))
 		if err != nil {
@@ -135,6 +135,32 @@ func (b *books) outstandingEqualsReceivables() (string, error) {
 		return d, nil
 	}
 	return difference(side[place]{"balance", earned}, side[place]{"outstanding", nodes}), nil
+}
+
+// collectedEqualsNotHandedOver: per node and period, what is kept as collected is
+// what was collected less what was handed over; per node it is the balance.
+func (b *books) collectedEqualsNotHandedOver() (string, error) {
+	list, err := b.snapshot.Collected()
+	if err != nil {
+		return "", err
+	}
+	stored, nodes := sums[earning]{}, sums[place]{}
+	for _, c := range list {
+		err := errors.Join(
+			stored.add(earning{string(c.Book), string(c.Node), c.Period, c.Asset}, c.Amount),
+			nodes.add(place{ledger.NodeCollected(c.Node), c.Asset}, c.Amount))
+		if err != nil {
+			return "", err
+		}
+	}
+	if d := difference(side[earning]{"collected less handed over", b.kept}, side[earning]{"kept as collected", stored}); d != "" {
+		return d, nil
+	}
+	balances, err := b.accounts("node", "collected", rest)
+	if err != nil {
+		return "", err
+	}
+	return difference(side[place]{"balance", balances}, side[place]{"kept as collected", nodes}), nil
 }
 
 // depositsEqualCollectedAndPrepaid: customers' money is either still theirs or

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -61,14 +62,26 @@ func difference[K comparable](left, right side[K]) string {
 	return fmt.Sprintf("%s: %s %v, %s %v", first, left.name, left.sums[at], right.name, right.sums[at])
 }
 
-// debt is what a customer owes for a node.
+// debt is what a customer owes for a node's usage of a period.
 type debt struct {
 	book, customer, node string
+	period               events.Period
 	asset                money.Asset
 }
 
 func (d debt) String() string {
-	return fmt.Sprintf("book %s, customer %s, node %s, %s", d.book, d.customer, d.node, d.asset)
+	return fmt.Sprintf("book %s, customer %s, node %s, period %s, %s", d.book, d.customer, d.node, d.period, d.asset)
+}
+
+// earning is what was collected for a node's usage of a period.
+type earning struct {
+	book, node string
+	period     events.Period
+	asset      money.Asset
+}
+
+func (e earning) String() string {
+	return fmt.Sprintf("book %s, node %s, period %s, %s", e.book, e.node, e.period, e.asset)
 }
 
 // place is an account in an asset, as text.

@@ -205,10 +205,15 @@ func (e *explainer) distribution(d *distribution.Distribution) (Node, error) {
 	return n, nil
 }
 
-// source is one node's revenue in one asset.
+// source is one node's revenue of one period in one asset.
 type source struct {
-	asset money.Asset
-	node  string
+	asset  money.Asset
+	node   string
+	period events.Period // of the charges
+}
+
+func (s source) compare(t source) int {
+	return cmp.Or(strings.Compare(s.node, t.node), strings.Compare(string(s.period), string(t.period)), strings.Compare(string(s.asset), string(t.asset)))
 }
 
 // usage is what one node was charged for on one meter.
@@ -224,24 +229,23 @@ type charged struct {
 	postings postings
 }
 
-// handed finds what reached the inbox since the token's distribution before, by
-// node.
+// handed finds what a distribution took from the inbox, by node and period.
 func (e *explainer) handed(d *distribution.Distribution) (map[source]money.Amount, error) {
 	made, err := e.snapshot.Distributions(d.Token)
 	if err != nil {
 		return nil, err
 	}
-	after := uint64(0)
-	for _, other := range made {
-		if other.Control < d.Control {
-			after = max(after, other.Ledger)
-		}
-	}
+	made = slices.DeleteFunc(made, func(other distribution.Distribution) bool { return other.Control >= d.Control })
 	inbox := ledger.TokenInbox(d.Token)
 	handed := map[source]money.Amount{}
 	var positions []uint64
+	took := map[distribution.Handover]bool{} // without amounts
 	err = e.snapshot.Handovers(d.Token, func(h distribution.Handover) error {
-		if h.Position > after && h.Position <= d.Ledger && !slices.Contains(positions, h.Position) {
+		if !d.Took(&h) || slices.ContainsFunc(made, func(before distribution.Distribution) bool { return before.Took(&h) }) {
+			return nil
+		}
+		took[distribution.Handover{Token: h.Token, Asset: h.Asset, Position: h.Position, Period: h.Period}] = true
+		if !slices.Contains(positions, h.Position) {
 			positions = append(positions, h.Position)
 		}
 		return nil
@@ -261,11 +265,12 @@ func (e *explainer) handed(d *distribution.Distribution) (map[source]money.Amoun
 		for i := range r.Entries {
 			for j := range r.Entries[i].Postings {
 				p := &r.Entries[i].Postings[j]
-				if p.Credit != inbox {
+				origin := r.Entries[i].Origin
+				if p.Credit != inbox || !took[distribution.Handover{Token: d.Token, Asset: p.Asset, Position: position, Period: origin}] {
 					continue
 				}
 				_, node, _ := p.Debit.Split()
-				k := source{p.Asset, node}
+				k := source{p.Asset, node, origin}
 				if handed[k], err = handed[k].Add(p.Amount); err != nil {
 					return nil, err
 				}
@@ -275,7 +280,7 @@ func (e *explainer) handed(d *distribution.Distribution) (map[source]money.Amoun
 	return handed, nil
 }
 
-// revenue is [explainer.handed] with what the nodes were charged for in the period.
+// revenue is [explainer.handed] with what the nodes were charged for in its periods.
 func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Node, error) {
 	handed, err := e.handed(d)
 	if err != nil {
@@ -286,18 +291,20 @@ func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Nod
 		return nil, err
 	}
 	list := map[money.Asset][]Node{}
-	for _, k := range slices.SortedFunc(maps.Keys(handed), func(a, b source) int {
-		return cmp.Or(strings.Compare(a.node, b.node), strings.Compare(string(a.asset), string(b.asset)))
-	}) {
+	for _, k := range slices.SortedFunc(maps.Keys(handed), source.compare) {
 		n := Node{Kind: "revenue", ID: k.node}
 		n.Summary = fmt.Sprintf("%v %s were collected for node %s and handed over", handed[k], k.asset, k.node)
+		if k.period != d.Period {
+			n.Summary += ", late, for " + string(k.period)
+		}
 		n.From = uses[k]
 		list[k.asset] = append(list[k.asset], n)
 	}
 	return list, nil
 }
 
-// charges sums what nodes were charged for in the period of a distribution.
+// charges sums what nodes were charged for, for the periods that a distribution took
+// revenue of.
 func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Amount) (map[source][]Node, error) {
 	sums := map[usage]*charged{}
 	writers, err := e.writersByName()
@@ -307,16 +314,17 @@ func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Am
 	err = e.snapshot.Entries(d.Book, func(writer string, row store.Written, r *ledger.Record) error {
 		for i := range r.Entries {
 			entry := &r.Entries[i]
-			if entry.Period != d.Period || entry.Kind != "usage" && entry.Kind != "release" {
+			if entry.Origin > d.Period || entry.Kind != "usage" && entry.Kind != "release" {
 				continue
 			}
 			for j := range entry.Postings {
 				p := &entry.Postings[j]
 				_, node, _ := p.Credit.Split()
-				if _, ok := of[source{p.Asset, node}]; !ok {
+				from := source{p.Asset, node, entry.Origin}
+				if _, ok := of[from]; !ok {
 					continue
 				}
-				k := usage{source{p.Asset, node}, string(p.Meter), p.Card}
+				k := usage{from, string(p.Meter), p.Card}
 				sum := sums[k]
 				if sum == nil {
 					sum = &charged{}
@@ -342,10 +350,10 @@ func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Am
 	}
 	list := map[source][]Node{}
 	for _, k := range slices.SortedFunc(maps.Keys(sums), func(a, b usage) int {
-		return cmp.Or(strings.Compare(a.node, b.node), strings.Compare(string(a.asset), string(b.asset)), strings.Compare(a.meter, b.meter), strings.Compare(a.card, b.card))
+		return cmp.Or(a.compare(b.source), strings.Compare(a.meter, b.meter), strings.Compare(a.card, b.card))
 	}) {
 		sum := sums[k]
-		n := Node{Kind: "usage", Summary: fmt.Sprintf("%v %s (%d events) were charged %v %s by %s in %s", sum.quantity, events.Meter(k.meter), sum.events, sum.amount, k.asset, k.card, d.Period)}
+		n := Node{Kind: "usage", Summary: fmt.Sprintf("%v %s (%d events) were charged %v %s by %s in %s", sum.quantity, events.Meter(k.meter), sum.events, sum.amount, k.asset, k.card, k.period)}
 		if n.From, err = e.listed(&sum.postings, k.asset); err != nil {
 			return nil, err
 		}

@@ -30,8 +30,16 @@ func (e *explainer) followUp(n *Node, token events.Token, node events.Node, unde
 			return err
 		}
 		for _, pool := range d.Pools {
-			took, ok := revenue[source{pool.Asset, string(node)}]
-			if !ok {
+			var took money.Amount
+			for k, amount := range revenue { // map order: a sum
+				if k.asset != pool.Asset || k.node != string(node) {
+					continue
+				}
+				if took, err = took.Add(amount); err != nil {
+					return err
+				}
+			}
+			if took.IsZero() {
 				continue
 			}
 			to, err := e.holdersPaid(d, pool)

@@ -1,6 +1,7 @@
 package posting
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,76 +24,128 @@ func (s *State) customersOf(book events.Book) []events.Customer {
 	return list
 }
 
-// collectFrom lets what a customer has prepaid cover what it owes: all of it,
-// or each node's part in proportion, exact to the atto, ties to the node whose
-// name comes first.
-func (s *State) collectFrom(book events.Book, customer events.Customer, ref string, period events.Period) error {
+// collectFrom lets what a customer has prepaid cover what it owes: all of it, or
+// the oldest period first, and within the last period that the money reaches each
+// node's part in proportion, exact to the atto, ties to the node whose name comes
+// first. Each period is an entry of its own, under its own name. closing is the
+// period that is being closed, or empty.
+func (s *State) collectFrom(book events.Book, customer events.Customer, ref string, closing events.Period) error {
 	a := s.accounts[customer]
 	if a == nil || a.prepaid.Sign() <= 0 || len(a.owed) == 0 {
 		return nil
 	}
-	nodes := slices.Sorted(maps.Keys(a.owed))
-	owed := make([]money.Units, len(nodes))
-	paid := make([]money.Amount, len(nodes))
+	debts := slices.SortedFunc(maps.Keys(a.owed), debt.compare)
+	for len(debts) > 0 && a.prepaid.Sign() > 0 {
+		n := 1
+		for n < len(debts) && debts[n].period == debts[0].period {
+			n++
+		}
+		posted, err := s.collectedIn(book, debts[0].period, closing)
+		if err != nil {
+			return fmt.Errorf("collecting from %s: %w", customer, err)
+		}
+		entry := ledger.Entry{Book: book, Kind: "collection", Period: posted, Origin: debts[0].period, Ref: ref}
+		if err := s.cover(a, debts[:n], &entry); err != nil {
+			return err
+		}
+		s.post(book, entry)
+		debts = debts[n:]
+	}
+	return nil
+}
+
+// collectedIn returns the period in which the collection of charges of a period
+// is posted: a closing collects in its own name what belongs to it or is older;
+// all other money is posted where a charge of that period would be now.
+func (s *State) collectedIn(name events.Book, origin, closing events.Period) (events.Period, error) {
+	if closing != "" && origin <= closing { // labels of one calendar sort as their periods do
+		return closing, nil
+	}
+	b := s.book(name)
+	if b == nil {
+		return "", fmt.Errorf("book %s is not declared", name)
+	}
+	return s.periodOf(b, origin)
+}
+
+// cover lets what an account has prepaid, which is above zero, cover debts of one
+// period, ascending by node, and adds the postings to an entry.
+func (s *State) cover(a *account, debts []debt, entry *ledger.Entry) error {
+	owed := make([]money.Units, len(debts))
+	paid := make([]money.Amount, len(debts))
 	var total money.Amount
-	for i, n := range nodes {
-		amount := a.owed[n]
+	for i, d := range debts {
+		amount := a.owed[d]
 		hi, lo := amount.Limbs() // Above zero.
 		owed[i], paid[i] = money.Units{Hi: uint64(hi), Lo: lo}, amount
 		var err error
 		if total, err = total.Add(amount); err != nil {
-			return fmt.Errorf("adding up what %s owes: %w", customer, err)
+			return fmt.Errorf("adding up what %s owes: %w", a.customer, err)
 		}
 	}
 	if a.prepaid.Cmp(total) < 0 {
 		total = a.prepaid
 		if err := money.Apportion(paid, total, owed); err != nil {
-			return fmt.Errorf("dividing what %s has prepaid: %w", customer, err)
+			return fmt.Errorf("dividing what %s has prepaid: %w", a.customer, err)
 		}
 	}
-	entry := ledger.Entry{Book: book, Kind: "collection", Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
-		Debit: ledger.CustomerPrepaid(customer), Credit: ledger.CustomerReceivable(customer), Asset: a.asset, Amount: total,
-	}}}
-	for i, n := range nodes {
+	entry.Postings = append(entry.Postings, ledger.Posting{
+		Debit: ledger.CustomerPrepaid(a.customer), Credit: ledger.CustomerReceivable(a.customer), Asset: a.asset, Amount: total,
+	})
+	for i, d := range debts {
 		if paid[i].IsZero() {
 			continue
 		}
 		entry.Postings = append(entry.Postings, ledger.Posting{
-			Debit: ledger.NodeEarned(n), Credit: ledger.NodeCollected(n), Asset: a.asset, Amount: paid[i],
+			Debit: ledger.NodeEarned(d.node), Credit: ledger.NodeCollected(d.node), Asset: a.asset, Amount: paid[i],
 		})
-		rest, err := a.owed[n].Sub(paid[i])
+		rest, err := a.owed[d].Sub(paid[i])
 		if err != nil {
-			return fmt.Errorf("collecting from %s for %s: %w", customer, n, err)
+			return fmt.Errorf("collecting from %s for %s: %w", a.customer, d.node, err)
 		}
-		if a.owed[n] = rest; rest.IsZero() {
-			delete(a.owed, n)
+		if a.owed[d] = rest; rest.IsZero() {
+			delete(a.owed, d)
 		}
-		s.touch(a, n)
-		at := place{n, a.asset}
+		s.touch(a, d)
+		at := place{a.book, d.period, d.node, a.asset}
 		if s.collected[at], err = s.collected[at].Add(paid[i]); err != nil {
-			return fmt.Errorf("adding to what %s has collected: %w", n, err)
+			return fmt.Errorf("adding to what %s has collected: %w", d.node, err)
 		}
+		s.open.collected[at] = struct{}{}
 	}
 	var err error
 	if a.prepaid, err = a.prepaid.Sub(total); err != nil {
-		return fmt.Errorf("taking from what %s has prepaid: %w", customer, err)
+		return fmt.Errorf("taking from what %s has prepaid: %w", a.customer, err)
 	}
-	s.post(book, entry)
 	return nil
 }
 
-// handOver moves what the nodes of a book have collected to whom it is for: the
-// node's token, or the provider where no token stands for the node.
-func (s *State) handOver(name events.Book, ref string, period events.Period) error {
+// handOver moves what the nodes of a book have collected of charges up to the
+// period that closes to whom it is for: the node's token, or the provider where no
+// token stands for the node. Each period of charges is an entry of its own, under
+// its own name; what belongs to a later one stays collected until that closes.
+func (s *State) handOver(name events.Book, ref string, closing events.Period) error {
 	b := s.book(name)
 	if b == nil {
 		return fmt.Errorf("handing over for book %s, which is not declared", name)
 	}
-	entry := ledger.Entry{Book: name, Kind: "handover", Period: period, Origin: period, Ref: ref}
-	for _, at := range slices.SortedFunc(maps.Keys(s.collected), place.compare) {
-		n, ok := s.directory.Node(at.node)
-		if !ok || n.Book != name || s.collected[at].Sign() <= 0 {
-			continue
+	var due []place
+	for at := range s.collected { // map order: sorted below
+		if at.book == name && at.period <= closing { // labels of one calendar sort as their periods do
+			due = append(due, at)
+		}
+	}
+	slices.SortFunc(due, place.compare)
+	var entry *ledger.Entry
+	flush := func() {
+		if entry != nil {
+			s.post(name, *entry)
+		}
+	}
+	for _, at := range due {
+		if entry == nil || entry.Origin != at.period {
+			flush()
+			entry = &ledger.Entry{Book: name, Kind: "handover", Period: closing, Origin: at.period, Ref: ref}
 		}
 		to := ledger.ProviderPayable(b.Provider)
 		if token, ok := s.directory.TokenOf(at.node); ok {
@@ -102,18 +155,19 @@ func (s *State) handOver(name events.Book, ref string, period events.Period) err
 			Debit: ledger.NodeCollected(at.node), Credit: to, Asset: at.asset, Amount: s.collected[at],
 		})
 		delete(s.collected, at)
+		s.open.collected[at] = struct{}{}
 	}
-	if len(entry.Postings) > 0 {
-		s.post(name, entry)
-	}
+	flush()
 	return nil
 }
 
+func (d debt) compare(e debt) int {
+	return cmp.Or(strings.Compare(string(d.period), string(e.period)), strings.Compare(string(d.node), string(e.node)))
+}
+
 func (p place) compare(q place) int {
-	if c := strings.Compare(string(p.node), string(q.node)); c != 0 {
-		return c
-	}
-	return strings.Compare(string(p.asset), string(q.asset))
+	return cmp.Or(strings.Compare(string(p.book), string(q.book)), strings.Compare(string(p.period), string(q.period)),
+		strings.Compare(string(p.node), string(q.node)), strings.Compare(string(p.asset), string(q.asset)))
 }
 
 // heldFor returns the suspense lines that a release names, ascending by book

@@ -24,6 +24,7 @@ type cut struct {
 	originals []settlement.Original
 	sources   map[settlement.Source]*source // whose sets changed
 	changed   map[events.Customer]*account
+	collected map[place]struct{} // that changed
 	entries   map[events.Book]*posted
 	waiting   []*held // that changed
 	voids     []settlement.Void
@@ -58,6 +59,7 @@ func (c *cut) reset() {
 		tallies:    make(map[tallyKey]uint64),
 		sources:    make(map[settlement.Source]*source),
 		changed:    make(map[events.Customer]*account),
+		collected:  make(map[place]struct{}),
 		entries:    make(map[events.Book]*posted),
 		foreigners: f,
 		recent:     recent,
@@ -157,12 +159,15 @@ func (s *State) collect() *settlement.Cut {
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.changed)) {
 		a := o.changed[name]
-		for _, node := range slices.Sorted(maps.Keys(a.changed)) {
-			out.Outstanding = append(out.Outstanding, settlement.Outstanding{Book: a.book, Customer: a.customer, Asset: a.asset, Node: node, Amount: a.owed[node]})
+		for _, d := range slices.SortedFunc(maps.Keys(a.changed), debt.compare) {
+			out.Outstanding = append(out.Outstanding, settlement.Outstanding{Book: a.book, Customer: a.customer, Asset: a.asset, Period: d.period, Node: d.node, Amount: a.owed[d]})
 		}
 		clear(a.changed)
 	}
 	slices.SortStableFunc(out.Outstanding, func(a, b settlement.Outstanding) int { return strings.Compare(string(a.Book), string(b.Book)) })
+	for _, at := range slices.SortedFunc(maps.Keys(o.collected), place.compare) {
+		out.Collected = append(out.Collected, settlement.Collected{Book: at.book, Period: at.period, Node: at.node, Asset: at.asset, Amount: s.collected[at]})
+	}
 	return out
 }
 
@@ -209,7 +214,7 @@ func (s *State) postUsage() error {
 			Debit: s.receivable(l), Credit: s.earned(l), Asset: b.Asset, Amount: sum.amount,
 			Card: l.price.Card, Quote: l.quote, Meter: s.meter[l.meter].name, Quantity: sum.quantity, Events: sum.events,
 		})
-		if err := s.owe(b, s.customer[l.customer].name, s.node[l.node].name, sum.amount); err != nil {
+		if err := s.owe(b, s.customer[l.customer].name, debt{l.origin, s.node[l.node].name}, sum.amount); err != nil {
 			return err
 		}
 	}
@@ -296,19 +301,19 @@ func (s *State) compareLines(a, b *line) int {
 	return strings.Compare(a.quote, b.quote)
 }
 
-// owe adds a charge to what the customer owes for the node.
-func (s *State) owe(b *book, name events.Customer, node events.Node, amount money.Amount) error {
+// owe adds a charge to what the customer owes for the node and period.
+func (s *State) owe(b *book, name events.Customer, of debt, amount money.Amount) error {
 	a := s.account(b.BookDeclared.Book, name, b.Asset)
-	owed, err := a.owed[node].Add(amount)
+	owed, err := a.owed[of].Add(amount)
 	if err != nil {
-		return fmt.Errorf("adding to what %s owes for %s: %w", name, node, err)
+		return fmt.Errorf("adding to what %s owes for %s: %w", name, of.node, err)
 	}
-	a.owed[node] = owed
-	s.touch(a, node)
+	a.owed[of] = owed
+	s.touch(a, of)
 	return nil
 }
 
-func (s *State) touch(a *account, node events.Node) {
-	a.changed[node] = struct{}{}
+func (s *State) touch(a *account, of debt) {
+	a.changed[of] = struct{}{}
 	s.open.changed[a.customer] = a
 }

@@ -110,7 +110,7 @@ func (s *State) act(position uint64, body events.Body) error {
 			customers = s.customersOf(d.Book)
 		}
 		for _, c := range customers {
-			if err := s.collectFrom(d.Book, c, ref, s.openPeriod(d.Book)); err != nil {
+			if err := s.collectFrom(d.Book, c, ref, ""); err != nil {
 				return err
 			}
 		}
@@ -160,7 +160,7 @@ func (s *State) deposit(position uint64, ref string, d events.DepositRecorded) e
 	s.post(d.Book, ledger.Entry{Book: d.Book, Kind: "deposit", Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
 		Debit: ledger.Treasury(d.Asset), Credit: ledger.CustomerPrepaid(d.Customer), Asset: d.Asset, Amount: d.Amount,
 	}}})
-	return s.collectFrom(d.Book, d.Customer, ref, period)
+	return s.collectFrom(d.Book, d.Customer, ref, "")
 }
 
 func (s *State) post(book events.Book, e ledger.Entry) {
@@ -168,8 +168,8 @@ func (s *State) post(book events.Book, e ledger.Entry) {
 	p.entries = append(p.entries, e)
 }
 
-// closePeriod collects from everybody and hands over what is collected. Both
-// belong to the period that closes.
+// closePeriod collects from everybody, and hands over what is collected of
+// charges up to the period that closes.
 func (s *State) closePeriod(ref string, d events.PeriodClosed) error {
 	for _, c := range s.customersOf(d.Book) {
 		if err := s.collectFrom(d.Book, c, ref, d.Period); err != nil {
@@ -218,7 +218,7 @@ func (s *State) release(position uint64, ref string, d events.SuspenseReleased) 
 				Debit: ledger.CustomerReceivable(l.Customer), Credit: ledger.NodeEarned(l.Node), Asset: b.Asset, Amount: amount,
 				Card: l.Card, Quote: quotes.RoundID(d.Source, d.Round), Meter: l.Meter, Quantity: l.Quantity, Events: l.Events,
 			})
-			if err := s.owe(b, l.Customer, l.Node, amount); err != nil {
+			if err := s.owe(b, l.Customer, debt{l.Period, l.Node}, amount); err != nil {
 				return err
 			}
 		}

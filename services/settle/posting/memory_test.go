@@ -23,6 +23,7 @@ type memory struct {
 	ids       map[[16]byte]settlement.Identity
 	held      map[settlement.Suspense]settlement.Suspense
 	owed      map[settlement.Outstanding]settlement.Outstanding
+	collected map[settlement.Collected]settlement.Collected
 	balances  *ledger.Balances
 	journal   *ledger.Journal
 	records   [][]byte
@@ -35,7 +36,8 @@ func newMemory() *memory {
 	return &memory{
 		spans: map[settlement.Source]map[uint64]uint64{}, ids: map[[16]byte]settlement.Identity{},
 		held: map[settlement.Suspense]settlement.Suspense{}, owed: map[settlement.Outstanding]settlement.Outstanding{},
-		balances: ledger.NewBalances(), journal: ledger.NewJournal(), tallies: map[settlement.Tally]uint64{},
+		collected: map[settlement.Collected]settlement.Collected{},
+		balances:  ledger.NewBalances(), journal: ledger.NewJournal(), tallies: map[settlement.Tally]uint64{},
 	}
 }
 
@@ -138,9 +140,15 @@ func (m *memory) commit(c *settlement.Cut) error {
 		}
 	}
 	for _, o := range c.Outstanding {
-		key := settlement.Outstanding{Book: o.Book, Customer: o.Customer, Asset: o.Asset, Node: o.Node}
+		key := settlement.Outstanding{Book: o.Book, Customer: o.Customer, Asset: o.Asset, Period: o.Period, Node: o.Node}
 		if m.owed[key] = o; o.Amount.IsZero() {
 			delete(m.owed, key)
+		}
+	}
+	for _, o := range c.Collected {
+		key := settlement.Collected{Book: o.Book, Period: o.Period, Node: o.Node, Asset: o.Asset}
+		if m.collected[key] = o; o.Amount.IsZero() {
+			delete(m.collected, key)
 		}
 	}
 	for _, t := range c.Tallies {
@@ -161,7 +169,7 @@ func (m *memory) restart() (*State, error) {
 		}
 	}
 	held := slices.SortedFunc(maps.Values(m.held), func(a, b settlement.Suspense) int { return compareHeld(&a, &b) })
-	return s, s.Restore(m.position, held, slices.Collect(maps.Values(m.owed)), m.balances)
+	return s, s.Restore(m.position, held, slices.Collect(maps.Values(m.owed)), slices.Collect(maps.Values(m.collected)), m.balances)
 }
 
 // take gives the state the message at a position; the decisions of a barrier

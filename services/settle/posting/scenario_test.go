@@ -192,9 +192,9 @@ func (s *scenario) command(word string, a arguments) {
 	case "provider":
 		s.decide(a, events.ProviderDeclared{Provider: events.Provider(a["1"])})
 	case "book":
-		calendar := a["calendar"]
-		if calendar == "" {
-			calendar = "day"
+		calendar := "day"
+		if a["calendar"] != "" {
+			calendar = a["calendar"]
 		}
 		s.decide(a, events.BookDeclared{Book: events.Book(a["1"]), Provider: events.Provider(a["provider"]), Calendar: calendar, TimeZone: "UTC",
 			Asset: money.Asset(a["asset"]), HorizonSeconds: int64(s.number(a["horizon"])), FutureSeconds: 300, ReceivedFromEvent: true, Partition: s.number(a["partition"])})
@@ -400,7 +400,16 @@ func (s *scenario) show(what string) {
 	case "owed":
 		var lines []string
 		for _, o := range s.m.owed {
-			lines = append(lines, fmt.Sprintf("%s owes %s %s for %s", o.Customer, o.Amount, o.Asset, o.Node))
+			lines = append(lines, fmt.Sprintf("%s owes %s %s for %s in %s", o.Customer, o.Amount, o.Asset, o.Node, o.Period))
+		}
+		slices.Sort(lines)
+		for _, l := range lines {
+			s.say("%s", l)
+		}
+	case "collected":
+		var lines []string
+		for _, c := range s.m.collected {
+			lines = append(lines, fmt.Sprintf("%s %s: %s %s of %s", c.Book, c.Node, c.Amount, c.Asset, c.Period))
 		}
 		slices.Sort(lines)
 		for _, l := range lines {
@@ -433,7 +442,10 @@ func (s *scenario) check() {
 		s.t.Errorf("%d events are tallied, %d were settled", total, s.m.events)
 	}
 	// What is owed is what the receivables say, and what is earned.
-	var owed, receivable, earned money.Amount
+	var owed, receivable, earned, kept, collected money.Amount
+	for _, c := range s.m.collected {
+		kept = s.sum(kept, c.Amount)
+	}
 	for _, o := range s.m.owed {
 		owed = s.sum(owed, o.Amount)
 	}
@@ -445,10 +457,16 @@ func (s *scenario) check() {
 		case "earned":
 			earned = s.sum(earned, b.Credit)
 			earned = s.less(earned, b.Debit)
+		case "collected":
+			collected = s.sum(collected, b.Credit)
+			collected = s.less(collected, b.Debit)
 		}
 	}
 	if owed != receivable || owed != earned {
 		s.t.Errorf("owed %s, receivable %s, earned %s", owed, receivable, earned)
+	}
+	if kept != collected {
+		s.t.Errorf("kept as collected %s, balances %s", kept, collected)
 	}
 	// Replay from zero gives the same bytes.
 	again := newMemory()

@@ -99,7 +99,7 @@ type State struct {
 	control  uint64
 
 	accounts  map[events.Customer]*account
-	collected map[place]money.Amount // by node and asset
+	collected map[place]money.Amount // above zero
 	held      map[settlement.Suspense]*held
 	waiting   map[events.Pair]*Waiting
 	charged   map[events.Book]*money.Amount
@@ -120,13 +120,22 @@ type account struct {
 	customer events.Customer
 	asset    money.Asset
 	prepaid  money.Amount
-	owed     map[events.Node]money.Amount // above zero
-	changed  map[events.Node]struct{}     // since the last cut
+	owed     map[debt]money.Amount // above zero
+	changed  map[debt]struct{}     // since the last cut
 }
 
+// debt is what a customer owes money for.
+type debt struct {
+	period events.Period // of the charges
+	node   events.Node
+}
+
+// place is where collected money lies until it is handed over.
 type place struct {
-	node  events.Node
-	asset money.Asset
+	book   events.Book
+	period events.Period // of the charges
+	node   events.Node
+	asset  money.Asset
 }
 
 // held is a line of suspense.
@@ -167,7 +176,7 @@ func New(partition int, originals Originals, identities Identities) *State {
 // Restore brings a new state to a committed cursor: first every decision up to
 // the cursor's control position with [State.Redo], then Restore with what was
 // committed. Balances are those of customers, nodes and the treasury.
-func (s *State) Restore(position uint64, waits []settlement.Suspense, owed []settlement.Outstanding, balances *ledger.Balances) error {
+func (s *State) Restore(position uint64, waits []settlement.Suspense, owed []settlement.Outstanding, collected []settlement.Collected, balances *ledger.Balances) error {
 	s.position = position
 	for _, l := range waits {
 		h := &held{line: l}
@@ -175,7 +184,10 @@ func (s *State) Restore(position uint64, waits []settlement.Suspense, owed []set
 		s.count(h)
 	}
 	for _, o := range owed {
-		s.account(o.Book, o.Customer, o.Asset).owed[o.Node] = o.Amount
+		s.account(o.Book, o.Customer, o.Asset).owed[debt{o.Period, o.Node}] = o.Amount
+	}
+	for _, c := range collected {
+		s.collected[place{c.Book, c.Period, c.Node, c.Asset}] = c.Amount
 	}
 	for at, b := range balances.All() {
 		if err := s.restore(at, b); err != nil {
@@ -200,10 +212,6 @@ func (s *State) restore(at ledger.Place, b ledger.Balance) error {
 		if net.Sign() != 0 {
 			s.account(c.Book, c.Customer, at.Asset).prepaid = net
 		}
-	case kind == "node" && part == "collected":
-		if net.Sign() != 0 {
-			s.collected[place{events.Node(id), at.Asset}] = net
-		}
 	case kind == "node" && part == "earned":
 		n, ok := s.directory.Node(events.Node(id))
 		if !ok {
@@ -225,7 +233,7 @@ func (s *State) account(book events.Book, customer events.Customer, asset money.
 	a := s.accounts[customer]
 	if a == nil {
 		a = &account{book: book, customer: customer, asset: asset,
-			owed: make(map[events.Node]money.Amount), changed: make(map[events.Node]struct{})}
+			owed: make(map[debt]money.Amount), changed: make(map[debt]struct{})}
 		s.accounts[customer] = a
 	}
 	return a

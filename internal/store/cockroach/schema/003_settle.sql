@@ -88,7 +88,7 @@ CREATE TABLE node (
   PRIMARY KEY (partition, number)
 );
 
--- Charges not yet collected, 64 nodes a row: nodes is their number / 64; lines
+-- Charges of a period not yet collected, 64 nodes a row: nodes is their number / 64; lines
 -- is, for each of them that something is owed for, the rest of that division plus
 -- one as a byte, and the 16 bytes of the amount (money.Amount.Bytes), ascending. A
 -- row a node would be forty times as many rows in a commit. A customer has one
@@ -96,17 +96,18 @@ CREATE TABLE node (
 CREATE TABLE outstanding (
   partition BIGINT NOT NULL,
   customer  TEXT   COLLATE "C" NOT NULL,
+  period    TEXT   COLLATE "C" NOT NULL,  -- of the charges
   nodes     BIGINT NOT NULL,
   book      TEXT   COLLATE "C" NOT NULL,
   asset     TEXT   COLLATE "C" NOT NULL,
   lines     BYTEA  NOT NULL,
-  PRIMARY KEY (partition, customer, nodes)
+  PRIMARY KEY (partition, customer, period, nodes)
 );
 
 -- The same, a row a node, by names and as numbers: the amount's first eight bytes
 -- are a signed number with its sign bit inverted, the others two unsigned ones.
 CREATE VIEW owed AS
-SELECT o.book AS book, o.customer AS customer, o.asset AS asset, node.name AS node, ((
+SELECT o.book AS book, o.customer AS customer, o.asset AS asset, o.period AS period, node.name AS node, ((
     ((get_byte(o.lines, i.line * 17 + 1)::INT8 - 128) * 72057594037927936
       + get_byte(o.lines, i.line * 17 + 2)::INT8 * 281474976710656 + get_byte(o.lines, i.line * 17 + 3)::INT8 * 1099511627776
       + get_byte(o.lines, i.line * 17 + 4)::INT8 * 4294967296 + get_byte(o.lines, i.line * 17 + 5)::INT8 * 16777216
@@ -119,6 +120,17 @@ SELECT o.book AS book, o.customer AS customer, o.asset AS asset, node.name AS no
   ) * 0.000000000000000001)::NUMERIC(39, 18) AS amount
 FROM outstanding AS o CROSS JOIN LATERAL generate_series(0, length(o.lines) / 17 - 1) AS i (line)
 JOIN node ON node.partition = o.partition AND node.number = o.nodes * 64 + get_byte(o.lines, i.line * 17) - 1;
+
+-- What was collected and not handed over yet; gone when it is.
+CREATE TABLE collected (
+  partition BIGINT NOT NULL,
+  book      TEXT   COLLATE "C" NOT NULL,
+  period    TEXT   COLLATE "C" NOT NULL,  -- of the charges
+  node      TEXT   COLLATE "C" NOT NULL,
+  asset     TEXT   COLLATE "C" NOT NULL,
+  amount    NUMERIC(39, 18) NOT NULL,
+  PRIMARY KEY (partition, book, period, node, asset)
+);
 
 CREATE TABLE void (
   partition BIGINT NOT NULL,

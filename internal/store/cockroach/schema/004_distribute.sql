@@ -18,8 +18,9 @@ CREATE TABLE handover (
   token    TEXT   COLLATE "C" NOT NULL,
   asset    TEXT   COLLATE "C" NOT NULL,
   position BIGINT NOT NULL,
+  period   TEXT   COLLATE "C" NOT NULL,  -- of the charges
   amount   NUMERIC(39, 18) NOT NULL,
-  PRIMARY KEY (token, asset, position)
+  PRIMARY KEY (token, asset, position, period)
 );
 
 CREATE TABLE settled_period (

@@ -80,11 +80,18 @@ CREATE TABLE suspense (
   PRIMARY KEY (book, node, customer, meter, card, rule, pair, period)
 ) STRICT, WITHOUT ROWID;
 
--- Charges not yet collected, 64 nodes a row: id is the account of the
--- customer's receivable × 2^32 + the account of the node's earnings / 64, both
--- as numbered in account; lines is, for each node that something is owed for,
--- the rest of that division plus one as a byte, and the amount, ascending. A row
--- a node would be forty times as many rows in a commit.
+-- Who owes something for which period, by number; gone when nothing is owed.
+CREATE TABLE debtor (
+  id       INTEGER PRIMARY KEY,
+  customer INTEGER NOT NULL,  -- the account of its receivable
+  period   TEXT    NOT NULL,  -- of the charges
+  UNIQUE (customer, period)
+) STRICT;
+
+-- Charges not yet collected, 64 nodes a row: id is the debtor × 2^32 + the account
+-- of the node's earnings / 64, as numbered in account; lines is, for each node that
+-- something is owed for, the rest of that division plus one as a byte, and the
+-- amount, ascending. A row a node would be forty times as many rows in a commit.
 CREATE TABLE outstanding (
   id    INTEGER PRIMARY KEY,
   book  TEXT NOT NULL,
@@ -98,11 +105,23 @@ WITH RECURSIVE line(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM line WHERE i < 6
 SELECT o.book AS book,
   substr(c.name, 10, length(c.name) - 20) AS customer,
   o.asset AS asset,
+  d.period AS period,
   substr(n.name, 6, length(n.name) - 12) AS node,
   substr(o.lines, line.i * 17 + 2, 16) AS amount
-FROM outstanding AS o CROSS JOIN account AS c CROSS JOIN line CROSS JOIN account AS n
-WHERE c.id = (o.id >> 32) AND line.i * 17 < length(o.lines)
+FROM outstanding AS o CROSS JOIN debtor AS d CROSS JOIN account AS c CROSS JOIN line CROSS JOIN account AS n
+WHERE d.id = (o.id >> 32) AND c.id = d.customer AND line.i * 17 < length(o.lines)
 AND n.id = (((o.id & 4294967295) << 6) | (unicode(CAST(substr(o.lines, line.i * 17 + 1, 1) AS TEXT)) - 1));
+
+-- What was collected and not handed over yet; gone when it is.
+CREATE TABLE collected (
+  partition INTEGER NOT NULL,
+  book      TEXT    NOT NULL,
+  period    TEXT    NOT NULL,  -- of the charges
+  node      TEXT    NOT NULL,
+  asset     TEXT    NOT NULL,
+  amount    BLOB    NOT NULL,
+  PRIMARY KEY (partition, book, period, node, asset)
+) STRICT, WITHOUT ROWID;
 
 -- Decisions without effect.
 CREATE TABLE void (

@@ -15,13 +15,15 @@ CREATE TABLE distribute_cursor (
   nonce           TEXT    NOT NULL   -- of that distributor
 ) STRICT;
 
--- Revenue that reached a token's inbox, by the LEDGER position that says so.
+-- Revenue that reached a token's inbox, by the LEDGER position that says so and
+-- the period of the charges.
 CREATE TABLE handover (
   token    TEXT    NOT NULL,
   asset    TEXT    NOT NULL,
   position INTEGER NOT NULL,
+  period   TEXT    NOT NULL,
   amount   BLOB    NOT NULL,
-  PRIMARY KEY (token, asset, position)
+  PRIMARY KEY (token, asset, position, period)
 ) STRICT, WITHOUT ROWID;
 
 -- Where LEDGER first says that a period is settled.
