@@ -31,7 +31,7 @@ type demoCommand struct {
 	Quotes   string   `help:"CSV file of quote rounds, such as a Chainlink export." type:"existingfile" placeholder:"FILE"`
 	Holds    string   `help:"Screening list: one holder a line." type:"existingfile" placeholder:"FILE"`
 	Shift    string   `help:"Move all times so that the first event starts here (RFC 3339)." placeholder:"TIME"`
-	Received string   `help:"event: take each event as received at its own end; the map's choice by default." enum:",event,now" default:"" placeholder:"event"`
+	Received string   `help:"event: take each event as received at its own last instant; the map's choice by default." enum:",event,now" default:"" placeholder:"event"`
 	Release  []string `help:"Price what waits at this round before closing; needs --as, the person who answers for it." placeholder:"SOURCE#ROUND"`
 
 	Batch    int `help:"Events of a request." default:"1000"`

@@ -337,11 +337,11 @@ func (o *demoOwn) settleUp(ctx context.Context) error {
 	if survey.Counts.Events == 0 {
 		return nil
 	}
-	end := survey.End
+	at := survey.Last
 	if begin := o.begin(); !begin.IsZero() {
-		end += begin.UnixNano() - survey.Start
+		at += begin.UnixNano() - survey.Start
 	}
-	last, _, _ := o.book.Calendar.Bounds(end)
+	last, _, _ := o.book.Calendar.Bounds(at)
 	return o.closePeriod(ctx, o.book.Book, last, o.result)
 }
 

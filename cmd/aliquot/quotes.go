@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"strconv"
@@ -119,13 +120,16 @@ func (c *quotesImport) read() (events.QuotesObserved, error) {
 // parseInstant reads RFC 3339 or whole Unix seconds.
 func parseInstant(s string) (time.Time, error) {
 	if seconds, err := strconv.ParseInt(s, 10, 64); err == nil {
+		if seconds < 0 || seconds >= math.MaxInt64/int64(time.Second) {
+			return time.Time{}, fmt.Errorf("%q is not between 1970 and 2262", s)
+		}
 		return time.Unix(seconds, 0).UTC(), nil
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
+	t, err := events.ParseTime(s)
 	if err != nil {
-		return t, fmt.Errorf("%q is neither RFC 3339 nor Unix seconds", s)
+		return t, fmt.Errorf("%w, nor Unix seconds", err)
 	}
-	return t.UTC(), nil
+	return t, nil
 }
 
 type suspenseCommand struct {

@@ -25,7 +25,7 @@ type usageSend struct {
 	Book     string `help:"Book of the usage; the map's by default." placeholder:"NAME"`
 	Provider string `help:"Whose usage it is; the book's provider by default." placeholder:"NAME"`
 	Shift    string `help:"Move all times so that the first event starts here (RFC 3339)." placeholder:"TIME"`
-	Received string `help:"event: take each event as received at its own end, in books that allow it; the map's choice by default." enum:",event,now" default:"" placeholder:"event"`
+	Received string `help:"event: take each event as received at its own last instant, in books that allow it; the map's choice by default." enum:",event,now" default:"" placeholder:"event"`
 	Batch    int    `help:"Events of a request." default:"5000"`
 	Resume   bool   `help:"Go on where an interrupted sending of the same file stopped." default:"true" negatable:""`
 	Wait     bool   `help:"Wait until everything is settled, and say what became of it."`
@@ -252,8 +252,8 @@ func openSource(file, mapFile, shift, received string) (*source, error) {
 		s.received = received == "event"
 	}
 	if shift != "" {
-		if s.options.Begin, err = time.Parse(time.RFC3339Nano, shift); err != nil {
-			return nil, fmt.Errorf("--shift: %q is not RFC 3339, such as 2023-03-10T12:00:00Z", shift)
+		if s.options.Begin, err = mapping.ParseBegin(shift); err != nil {
+			return nil, fmt.Errorf("--shift: %w", err)
 		}
 	}
 	return s, nil

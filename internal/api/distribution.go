@@ -102,11 +102,11 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 	token := events.Token(in.Token)
 	at := s.Now().UTC()
 	if in.RecordDate != "" {
-		t, err := time.Parse(time.RFC3339Nano, in.RecordDate)
+		t, err := events.ParseTime(in.RecordDate)
 		if err != nil {
-			return nil, huma.Error422UnprocessableEntity("record_date: not RFC 3339: " + in.RecordDate)
+			return nil, huma.Error422UnprocessableEntity("record_date: " + err.Error())
 		}
-		at = t.UTC()
+		at = t
 	}
 	var declared events.TokenDeclared
 	known, closed := false, false

@@ -55,7 +55,7 @@ func (s *Server) usage() {
 		Parameters: []*huma.Param{wait,
 			{Name: "Aliquot-Provider", In: "header", Schema: &huma.Schema{Type: "string"}, Description: "For whom an operator submits."},
 			{Name: "Aliquot-Received", In: "header", Schema: &huma.Schema{Type: "string", Enum: []any{"now", "event"}},
-				Description: "event: each event is received at its own end, in books that allow it."},
+				Description: "event: each event is received at its own last instant, in books that allow it."},
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/cloudevents+json":       {Schema: event},

@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -242,13 +243,14 @@ func (f *fields) instant(name string) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC()
-		}
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
+		return t.UTC() // Validate says whether it is in range.
 	}
-	f.p.problem(f.value[name], f.path+name, "%q is not a time such as 2023-01-01T00:00:00Z or 2023-01-01", clip(s))
-	return time.Time{}
+	t, err := events.ParseTime(s)
+	if err != nil {
+		f.p.problem(f.value[name], f.path+name, "%v, or a day such as 2023-01-01", err)
+	}
+	return t
 }
 
 // items returns the values of a list, resolved, and notes their places.

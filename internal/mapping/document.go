@@ -306,14 +306,14 @@ func (c *compiler) optional(n *yaml.Node) {
 
 // ParseBegin reads the instant of a shift, RFC 3339, from 1970 to 2261.
 func ParseBegin(s string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339Nano, s)
+	t, err := events.ParseTime(s)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is not a time such as 2023-03-10T12:00:00Z", s)
+		return time.Time{}, err
 	}
-	if t.UTC().Year() < 1970 || t.UTC().Year() > 2261 {
+	if t.Year() > 2261 {
 		return time.Time{}, fmt.Errorf("%s is not between 1970 and 2261", s)
 	}
-	return t.UTC(), nil
+	return t, nil
 }
 
 func (c *compiler) identity(root, v *yaml.Node) {

@@ -45,7 +45,7 @@ type Map struct {
 	Book              events.Book // that declarations go to; may be empty where nothing is declared
 	DeclareNodes      bool        // nodes found in the file are to be declared before sending
 	DeclareCustomers  bool
-	ReceivedFromEvent bool      // `received` is each event's end: an import whose book allows it
+	ReceivedFromEvent bool      // `received` is each event's last instant: an import whose book allows it
 	Begin             time.Time // where set, all times move so that the earliest start is here
 
 	file     rowfile.Options // how its files are written

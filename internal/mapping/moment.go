@@ -210,7 +210,11 @@ func (m *moment) at(r *row) (int64, *fault) {
 	if part && m.round == 0 {
 		return 0, &fault{events.TooPrecise, fmt.Sprintf("%q has a part of a nanosecond", clip(s))}
 	}
-	t, err := time.ParseInLocation(m.layout, s, m.zone)
+	spelt := s
+	if m.layout == time.RFC3339Nano { // As usage events spell it: t and z may be lower-case.
+		spelt = strings.ToUpper(s)
+	}
+	t, err := time.ParseInLocation(m.layout, spelt, m.zone)
 	if err != nil {
 		return 0, &fault{events.BadTime, fmt.Sprintf("%q is not of the form %s", clip(s), m.layout)}
 	}

@@ -14,6 +14,7 @@ import (
 type Survey struct {
 	Counts     Counts
 	Start, End int64             // the earliest start and the latest end, nanoseconds since 1970 UTC
+	Last       int64             // the latest last instant: see [events.LastInstant]
 	Nodes      []events.Node     // ascending; only where the map declares nodes
 	Customers  []events.Customer // ascending; only where the map declares customers
 }
@@ -47,7 +48,7 @@ func (m *Map) survey(r *Reader) (Survey, error) {
 		if first := r.counts.Events == 1; first || u.Start < s.Start {
 			s.Start = u.Start
 		}
-		s.End = max(s.End, u.End)
+		s.End, s.Last = max(s.End, u.End), max(s.Last, u.LastInstant())
 		if m.DeclareNodes {
 			if _, known := nodes[u.Node]; !known {
 				nodes[events.Node(strings.Clone(string(u.Node)))] = struct{}{}

@@ -79,7 +79,7 @@ type Config struct {
 	// events.MaxEvents; 0 means DefaultBatch. Small batches cost a request and
 	// a look at the disk each.
 	Batch int
-	// ReceivedFromEvent takes each event as received at its own end, in books
+	// ReceivedFromEvent takes each event as received at its own last instant, in books
 	// that allow it: for imports.
 	ReceivedFromEvent bool
 	// Wait is how long each answer may wait for the events to be settled, in
@@ -305,7 +305,10 @@ func (c *Client) post(ctx context.Context, e *encoder) (answer events.Answer, af
 		return answer, 0, err
 	}
 	if seconds, err := strconv.Atoi(header.Get("Retry-After")); err == nil && seconds > 0 {
-		after = min(time.Duration(seconds)*time.Second, c.config.LastWait)
+		after = c.config.LastWait
+		if int64(seconds) < int64(after/time.Second) { // Compared as seconds: any number may come.
+			after = time.Duration(seconds) * time.Second
+		}
 	}
 	switch status {
 	case http.StatusOK, http.StatusAccepted, http.StatusUnprocessableEntity:

@@ -21,16 +21,17 @@ type Posting struct {
 	Period events.Period // the period it is posted in: Origin, or the open one where Origin is closed
 	Origin events.Period // the period it belongs to
 	Late   bool          // Origin was closed
-	// The same is true of every end in (From, Until], in nanoseconds since 1970
-	// UTC, until the next decision about the book.
+	// The same is true of every instant in [From, Until), in nanoseconds since
+	// 1970 UTC, until the next decision about the book.
 	From, Until int64
 }
 
-// Posting returns where usage whose interval ends at end is posted. Keep the
-// answer for every end that it holds for: it formats labels.
-func (b *Book) Posting(end int64) Posting {
+// Posting returns where usage whose last instant is at is posted, see
+// [events.LastInstant]. Keep the answer for every instant that it holds for: it
+// formats labels.
+func (b *Book) Posting(at int64) Posting {
 	calendar := events.Calendar(b.Calendar)
-	origin, from, until := calendar.Bounds(end)
+	origin, from, until := calendar.Bounds(at)
 	p := Posting{Period: origin, Origin: origin, From: from, Until: until}
 	if until <= b.ClosedThrough {
 		p.Late = true
@@ -45,7 +46,7 @@ func (b *Book) Open() (label events.Period, ok bool) {
 	if b.ClosedThrough == 0 {
 		return "", false
 	}
-	label, _, _ = events.Calendar(b.Calendar).Bounds(b.ClosedThrough + 1)
+	label, _, _ = events.Calendar(b.Calendar).Bounds(b.ClosedThrough)
 	return label, true
 }
 
@@ -260,14 +261,13 @@ func (d *Directory) Books() []Book {
 	return list
 }
 
-// Posting returns where usage of a book whose interval ends at end is posted;
-// ok is false where the book is not declared. See [Book.Posting].
-func (d *Directory) Posting(name events.Book, end int64) (p Posting, ok bool) {
+// Posting returns where usage of a book whose last instant is at is posted; ok is false where the book is not declared. See [Book.Posting].
+func (d *Directory) Posting(name events.Book, at int64) (p Posting, ok bool) {
 	b, ok := d.Book(name)
 	if !ok {
 		return Posting{}, false
 	}
-	return b.Posting(end), true
+	return b.Posting(at), true
 }
 
 // ClosedThrough returns the end of the last period closed of a book, in

@@ -308,7 +308,7 @@ func TestUsageIsPostedInItsOwnPeriodWhileThatIsOpen(t *testing.T) {
 	for _, c := range []struct {
 		why            string
 		book           events.Book
-		end            string
+		instant        string
 		period, origin events.Period
 		late           bool
 	}{
@@ -316,22 +316,22 @@ func TestUsageIsPostedInItsOwnPeriodWhileThatIsOpen(t *testing.T) {
 		{"a later period", "eu", "2027-02-01T12:00:00Z", "2027-02", "2027-02", false},
 		{"the closed period", "eu", "2026-10-15T00:00:00Z", "2026-11", "2026-10", true},
 		{"long before", "eu", "2025-01-15T00:00:00Z", "2026-11", "2025-01", true},
-		{"ending exactly at the closing", "eu", "2026-11-01T00:00:00Z", "2026-11", "2026-10", true},
-		{"ending a nanosecond after it", "eu", "2026-11-01T00:00:00.000000001Z", "2026-11", "2026-11", false},
+		{"the last instant before the closing's end", "eu", "2026-10-31T23:59:59.999999999Z", "2026-11", "2026-10", true},
+		{"the closing's end itself", "eu", "2026-11-01T00:00:00Z", "2026-11", "2026-11", false},
 		{"the last day of a year, closed", "us", "2026-12-31T23:00:00Z", "2027-01-01", "2026-12-31", true},
-		{"the first day of a year", "us", "2027-01-01T00:00:00.000000001Z", "2027-01-01", "2027-01-01", false},
+		{"the first day of a year", "us", "2027-01-01T00:00:00Z", "2027-01-01", "2027-01-01", false},
 	} {
-		end := at(c.end).UnixNano()
-		p, ok := f.d.Posting(c.book, end)
+		instant := at(c.instant).UnixNano()
+		p, ok := f.d.Posting(c.book, instant)
 		if !ok || p.Period != c.period || p.Origin != c.origin || p.Late != c.late {
 			t.Errorf("%s: %+v", c.why, p)
 		}
-		for _, same := range []int64{p.From + 1, p.Until} {
+		for _, same := range []int64{p.From, p.Until - 1} {
 			if q, _ := f.d.Posting(c.book, same); q != p {
 				t.Errorf("%s: the answer for %d differs: %+v", c.why, same, q)
 			}
 		}
-		for _, other := range []int64{p.From, p.Until + 1} {
+		for _, other := range []int64{p.From - 1, p.Until} {
 			if q, _ := f.d.Posting(c.book, other); q.Origin == p.Origin {
 				t.Errorf("%s: %d has the same origin", c.why, other)
 			}

@@ -21,7 +21,8 @@ type Gate interface {
 	Meter(book Book, meter []byte) (largest money.Quantity, ok bool)
 }
 
-// Route is the book that a node belongs to, and when its events may end, in
+// Route is the book that a node belongs to, and when the last
+// instant of its events may be, in
 // nanoseconds since 1970 UTC, both included.
 type Route struct {
 	Book             Book
@@ -135,11 +136,12 @@ func (c *Collector) Add(u *RawUsage) *Fault {
 		return c.refuse("data.node", UnknownNode, "node %q is not declared in the provider's books", u.Node)
 	}
 	book := &c.books[node.book]
-	if u.End > book.route.Latest {
-		return c.refuse("data.end", FromFuture, "ends after %s", appendTime(nil, book.route.Latest))
+	instant := LastInstant(u.Start, u.End)
+	if instant > book.route.Latest {
+		return c.refuse("data.end", FromFuture, "its last instant is after %s", appendTime(nil, book.route.Latest))
 	}
-	if u.End < book.route.Earliest {
-		return c.refuse("data.end", BeyondHorizon, "ended before %s", appendTime(nil, book.route.Earliest))
+	if instant < book.route.Earliest {
+		return c.refuse("data.end", BeyondHorizon, "its last instant is before %s", appendTime(nil, book.route.Earliest))
 	}
 	customer, fresh := book.customers.intern(u.Customer)
 	if fresh {

@@ -37,12 +37,14 @@ type BookDeclared struct {
 	Calendar string      `json:"calendar"`  // "day" or "month": what a period is
 	TimeZone string      `json:"time_zone"` // IANA name; only "UTC" in rules version 1
 	Asset    money.Asset `json:"asset"`     // what charges are made in
-	// HorizonSeconds is how long before it is received an event may have ended;
-	// older ones are refused. 35 days by default; 0 means no horizon (imports).
+	// HorizonSeconds is how long before it is received the last instant of an
+	// event may be; older ones are refused. 35 days by default; 0 means no
+	// horizon (imports).
 	HorizonSeconds int64 `json:"horizon_seconds"`
-	// FutureSeconds is how far after it is received an event may end (clock skew). 300 by default.
+	// FutureSeconds is how far after it is received the last instant of an event
+	// may be, and how far after it is recorded an observation (clock skew). 300 by default.
 	FutureSeconds int64 `json:"future_seconds"`
-	// ReceivedFromEvent lets an import take `received` from the event's own end.
+	// ReceivedFromEvent lets an import take `received` from the event's own last instant.
 	ReceivedFromEvent bool `json:"received_from_event,omitempty"`
 	Partition         int  `json:"partition"`
 }
@@ -73,7 +75,7 @@ type MeterDeclared struct {
 }
 
 // CardDeclared adds a version of a rate card to a book. Versions are immutable;
-// the version in force at an event's end is the one with the latest Effective
+// the version in force at an event's last instant is the one with the latest Effective
 // not after it, among the book's cards of any name that have a matching rule
 // (see services/settle/rating for the order).
 type CardDeclared struct {

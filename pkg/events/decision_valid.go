@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // This file says of each decision whether it can be meant at all, seen alone.
@@ -237,13 +236,18 @@ func (b PeriodClosed) Validate() error {
 }
 
 func (p *Problems) period(field string, label Period) {
-	for _, c := range []Calendar{"month", "day"} {
-		if from, _, err := c.Parse(label); err == nil && len(label) >= len("2006-01") {
-			p.time(field, time.Unix(0, from))
-			return
-		}
+	calendar := Calendar("month")
+	if len(label) > len("2006-01") {
+		calendar = "day"
 	}
-	p.add(field, "%q is neither a month as 2006-01 nor a day as 2006-01-02", clip(string(label)))
+	_, _, err := calendar.Parse(label)
+	switch {
+	case err == nil && len(label) >= len("2006-01"):
+	case errors.Is(err, errPeriodRange):
+		p.add(field, "%q is not between 1970-01 and 2262-03, or 2262-04-10: the range of times", clip(string(label)))
+	default:
+		p.add(field, "%q is neither a month as 2006-01 nor a day as 2006-01-02", clip(string(label)))
+	}
 }
 
 // Validate implements [Body].

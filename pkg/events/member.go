@@ -413,7 +413,7 @@ func (p *Parser) instant(field string, dst *int64, place place) bool {
 	}
 	var ok bool
 	if *dst, ok = p.clock.parse(value); !ok {
-		p.blame(at, field, BadTime, "not RFC 3339 with at most 9 decimals, or outside 1970 to 2262")
+		p.blame(at, field, BadTime, "not RFC 3339 with at most 9 decimals (zeros aside), a leap second or the hour 24, or outside 1970 to 2262")
 	}
 	return true
 }

@@ -19,8 +19,8 @@ const (
 	TooPrecise      Reason = "too_precise"      // more than 18 decimal places
 	BadTime         Reason = "bad_time"         // not RFC 3339, or outside 1970 to 2262
 	BadInterval     Reason = "bad_interval"     // end before start
-	FromFuture      Reason = "from_future"      // ends later than received + the book's tolerance
-	BeyondHorizon   Reason = "beyond_horizon"   // ended longer before it was received than the book's horizon
+	FromFuture      Reason = "from_future"      // its last instant is later than received + the book's tolerance
+	BeyondHorizon   Reason = "beyond_horizon"   // its last instant is longer before it was received than the book's horizon
 	UnknownNode     Reason = "unknown_node"     // not declared in the provider's books
 	UnknownCustomer Reason = "unknown_customer" // not declared in the node's book
 	UnknownMeter    Reason = "unknown_meter"    // not declared in the node's book

@@ -1,6 +1,11 @@
 package events
 
-import "math"
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
 
 // clock reads RFC 3339 times. It remembers the last date, because the times of
 // a submission mostly share one.
@@ -9,12 +14,12 @@ type clock struct {
 	days int64
 }
 
-// parse returns nanoseconds since 1970 UTC of an RFC 3339 date-time with 'T',
-// 'Z' or an offset of hours and minutes, and at most 9 decimals. It refuses leap
-// seconds, lower-case letters, and instants outside 1970 to 2262 (the range of
-// 63 bits).
+// parse returns nanoseconds since 1970 UTC of an RFC 3339 date-time, with 'Z' or
+// an offset of hours and minutes; both letters may be lower-case (section 5.6),
+// and decimals beyond the ninth may be there where they are zeros. It refuses leap
+// seconds, the hour 24, and instants outside 1970 to 2262 (the range of 63 bits).
 func (c *clock) parse(b []byte) (ns int64, ok bool) {
-	if len(b) < len("2006-01-02T15:04:05Z") || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
+	if len(b) < len("2006-01-02T15:04:05Z") || b[10]|0x20 != 't' || b[13] != ':' || b[16] != ':' {
 		return 0, false
 	}
 	if [10]byte(b) != c.date || b[0] == 0 { // No date is remembered yet, and one of NULs must not match that.
@@ -35,19 +40,22 @@ func (c *clock) parse(b []byte) (ns int64, ok bool) {
 		b = b[1:]
 		digits := 0
 		for digits < len(b) && b[digits]-'0' <= 9 {
-			fraction = fraction*10 + int64(b[digits]-'0')
-			if digits++; digits > 9 {
-				return 0, false
+			switch {
+			case digits < 9:
+				fraction = fraction*10 + int64(b[digits]-'0')
+			case b[digits] != '0':
+				return 0, false // A part of a nanosecond.
 			}
+			digits++
 		}
 		if digits == 0 {
 			return 0, false
 		}
-		fraction *= nanoPowers[digits]
+		fraction *= nanoPowers[min(digits, 9)]
 		b = b[digits:]
 	}
 	switch {
-	case len(b) == 1 && b[0] == 'Z':
+	case len(b) == 1 && b[0]|0x20 == 'z':
 	case len(b) == len("+01:00") && (b[0] == '+' || b[0] == '-') && b[3] == ':':
 		hour, minute := twoDigits(b[1:]), twoDigits(b[4:])
 		if hour > 23 || minute > 59 {
@@ -66,6 +74,45 @@ func (c *clock) parse(b []byte) (ns int64, ok bool) {
 		return 0, false
 	}
 	return seconds*1_000_000_000 + fraction, true
+}
+
+// ParseTime reads a time as a person or a file spells it: RFC 3339 as in usage
+// events, see [clock.parse]. The result is in UTC, from 1970 to 2262. The error
+// says what is wrong with the spelling.
+func ParseTime(s string) (time.Time, error) {
+	var c clock
+	if ns, ok := c.parse([]byte(s)); ok {
+		return time.Unix(0, ns).UTC(), nil
+	}
+	const form = "is not a time such as 2023-01-01T00:00:00Z"
+	shown := clip(s)
+	if len(s) < len("2006-01-02T15:04:05Z") {
+		return time.Time{}, fmt.Errorf("%q %s", shown, form)
+	}
+	upper := strings.ToUpper(s)
+	switch _, err := time.Parse(time.RFC3339Nano, upper); {
+	case strings.Contains(s, ","):
+	case err == nil && strings.Contains(upper, ".") && digitsBeyond(upper):
+		return time.Time{}, fmt.Errorf("%q has a part of a nanosecond: at most 9 decimals, or zeros after them", shown)
+	case err == nil:
+		return time.Time{}, fmt.Errorf("%q is not between 1970 and 2262-04-11", shown)
+	case s[17:19] == "60":
+		return time.Time{}, fmt.Errorf("%q has the second 60: leap seconds are not known here, write the second 59", shown)
+	case s[11:13] == "24":
+		return time.Time{}, fmt.Errorf("%q has the hour 24: write 00:00 of the day after", shown)
+	}
+	return time.Time{}, fmt.Errorf("%q %s", shown, form)
+}
+
+// digitsBeyond reports a decimal after the ninth that is not zero.
+func digitsBeyond(s string) bool {
+	_, fraction, _ := strings.Cut(s, ".")
+	for i := 9; i < len(fraction) && fraction[i]-'0' <= 9; i++ {
+		if fraction[i] != '0' {
+			return true
+		}
+	}
+	return false
 }
 
 var nanoPowers = [10]int64{1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1}

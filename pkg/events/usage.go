@@ -99,7 +99,7 @@ type Segment struct {
 	// Stamped by ingest, outside the provider's signature.
 	Book              Book
 	Received          int64  // nanoseconds since 1970 UTC
-	ReceivedFromEvent bool   // an import whose book allows it: received is each event's end
+	ReceivedFromEvent bool   // an import whose book allows it: received is each event's last instant
 	Key               string // name of the key that authenticated it
 	Signature         []byte // Ed25519 over Packed, where the provider signs
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -78,7 +77,7 @@ type gate struct {
 	service   *Service
 	provider  events.Provider
 	received  int64
-	fromEvent bool // each event is received at its own end, where its book allows it
+	fromEvent bool // each event is received at its own last instant, where its book allows it
 
 	last events.Route // of the node asked for last; most are of its book
 }
@@ -100,9 +99,9 @@ func (g *gate) Node(name []byte) (events.Route, bool) {
 	}
 	route := events.Route{Book: node.Book, Earliest: math.MinInt64, Latest: math.MaxInt64}
 	if !g.fromEvent || !book.ReceivedFromEvent {
-		route.Latest = later(g.received, book.FutureSeconds)
+		route.Latest = events.Later(g.received, book.FutureSeconds)
 		if book.HorizonSeconds > 0 {
-			route.Earliest = later(g.received, -book.HorizonSeconds)
+			route.Earliest = events.Later(g.received, -book.HorizonSeconds)
 		}
 	}
 	g.last = route
@@ -131,23 +130,4 @@ func (s *Service) partition(name events.Book) int {
 	defer s.mu.RUnlock()
 	book, _ := s.folded.Book(name)
 	return book.Partition
-}
-
-// later adds seconds to an instant and stops at the ends of time.
-func later(t, seconds int64) int64 {
-	if seconds > math.MaxInt64/int64(time.Second) {
-		return math.MaxInt64
-	}
-	if seconds < math.MinInt64/int64(time.Second) {
-		return math.MinInt64
-	}
-	d := seconds * int64(time.Second)
-	sum := t + d
-	switch {
-	case d > 0 && sum < t:
-		return math.MaxInt64
-	case d < 0 && sum > t:
-		return math.MinInt64
-	}
-	return sum
 }

@@ -31,7 +31,7 @@ type Submission struct {
 	// Body is decompressed. Packed, it is segments of packed.proto, each after
 	// its length as an unsigned varint. It may be reused once Submit returns.
 	Body []byte
-	// ReceivedFromEvent takes each event as received at its own end, in books
+	// ReceivedFromEvent takes each event as received at its own last instant, in books
 	// that allow it.
 	ReceivedFromEvent bool
 	// Wait is how long the answer may wait for the outcomes; 0: not at all.

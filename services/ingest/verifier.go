@@ -71,8 +71,9 @@ func (v *verifier) verify(c *events.Columns, g *gate) (events.Book, bool) {
 		}
 	}
 	oldest, latest := int64(math.MaxInt64), int64(math.MinInt64)
-	for _, end := range c.End[:c.N] {
-		oldest, latest = min(oldest, end), max(latest, end)
+	for i := range c.N {
+		instant := c.LastInstant(i)
+		oldest, latest = min(oldest, instant), max(latest, instant)
 	}
 	return first.Book, oldest >= first.Earliest && latest <= first.Latest
 }

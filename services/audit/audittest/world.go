@@ -218,6 +218,7 @@ type Event struct {
 	Meter    string // "gpu.seconds" where empty
 	Quantity string
 	Model    string    // attribute "model" where not empty
+	Start    time.Time // a minute before End where zero
 	End      time.Time // [Noon] where zero
 }
 
@@ -234,13 +235,16 @@ func (w *World) Send(book events.Book, provider events.Provider, list ...Event) 
 		if e.End.IsZero() {
 			e.End = Noon
 		}
+		if e.Start.IsZero() {
+			e.Start = e.End.Add(-time.Minute)
+		}
 		if e.Meter == "" {
 			e.Meter = "gpu.seconds"
 		}
 		u := events.RawUsage{
 			Source: []byte("meter-1"), ID: []byte(e.ID), Sequence: e.Sequence, Sequenced: e.Sequence > 0,
 			Node: []byte(e.Node), Customer: []byte(e.Customer), Meter: []byte(e.Meter),
-			QuantityHigh: high, QuantityLow: low, Scale: scale, Start: e.End.Add(-time.Minute).UnixNano(), End: e.End.UnixNano(),
+			QuantityHigh: high, QuantityLow: low, Scale: scale, Start: e.Start.UnixNano(), End: e.End.UnixNano(),
 		}
 		if e.Model != "" {
 			u.Attributes = []events.RawAttribute{{Name: []byte("model"), Value: []byte(e.Model)}}

@@ -33,10 +33,10 @@ func (w *world) price(book events.Book, u *events.Usage) (c pricing) {
 	c.asset, c.quantity = b.Asset, u.Quantity
 	attributes := rating.Merge(nil, u.Attributes, node.Attributes, customer.Plan)
 	var ok bool
-	if c.line, ok = w.cards.Find(book, u.Meter, attributes, u.End); !ok {
+	if c.line, ok = w.cards.Find(book, u.Meter, attributes, u.LastInstant()); !ok {
 		return c
 	}
-	c.verdict = w.quotes.For(b.Asset, c.line.Currency, u.End)
+	c.verdict = w.quotes.For(b.Asset, c.line.Currency, u.LastInstant())
 	if c.verdict.Held {
 		c.held = true
 		billed, err := c.line.Billed(u.Quantity)
@@ -243,7 +243,7 @@ func (e *explainer) again(n *Node, w *world, c pricing, u *events.Usage, book ev
 					continue
 				}
 				other := s.columns.Event(i)
-				if where, _ := w.directory.Posting(book, other.End); where.Period != p.Period || where.Origin != p.Origin {
+				if where, _ := w.directory.Posting(book, other.LastInstant()); where.Period != p.Period || where.Origin != p.Origin {
 					continue
 				}
 				o := w.price(book, &other)

@@ -358,7 +358,7 @@ func (e *explainer) event(h handle) (Node, error) {
 	if err != nil {
 		return n, err
 	}
-	p, ok := w.directory.Posting(s.Book, u.End)
+	p, ok := w.directory.Posting(s.Book, u.LastInstant())
 	if !ok {
 		return n, fmt.Errorf("book %s is not declared at control position %d", s.Book, control)
 	}

@@ -25,9 +25,9 @@ type used struct {
 
 func (u *used) node() events.Node { return events.Node(u.columns.Strings[u.columns.Node[u.i]]) }
 
-// period is the event's own, by its end; empty where its book is not declared.
+// period is the event's own, by its last instant; empty where its book is not declared.
 func (u *used) period(seen *periods) events.Period {
-	return seen.of(u.directory, u.segment.Book, u.columns.End[u.i])
+	return seen.of(u.directory, u.segment.Book, u.columns.LastInstant(u.i))
 }
 
 // periods remembers the last period of a book: labels are dear to make.
@@ -37,14 +37,14 @@ type periods struct {
 	from, until int64
 }
 
-func (p *periods) of(d *directory.Directory, book events.Book, end int64) events.Period {
-	if book != p.book || end <= p.from || end > p.until {
+func (p *periods) of(d *directory.Directory, book events.Book, at int64) events.Period {
+	if book != p.book || at < p.from || at >= p.until {
 		declared, ok := d.Book(book)
 		if !ok {
 			return ""
 		}
 		p.book = book
-		p.label, p.from, p.until = events.Calendar(declared.Calendar).Bounds(end)
+		p.label, p.from, p.until = events.Calendar(declared.Calendar).Bounds(at)
 	}
 	return p.label
 }

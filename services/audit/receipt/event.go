@@ -294,11 +294,11 @@ func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) 
 		return c, fmt.Errorf("the declaration of customer %s is not shown", e.Customer)
 	}
 	u := e.usage()
-	line, ok := cards.Find(e.Book, u.Meter, rating.Merge(nil, u.Attributes, node, plan), u.End)
+	line, ok := cards.Find(e.Book, u.Meter, rating.Merge(nil, u.Attributes, node, plan), u.LastInstant())
 	if !ok {
 		return c, errors.New("no rule of the card shown matches")
 	}
-	verdict := board.For(c.Asset, line.Currency, u.End)
+	verdict := board.For(c.Asset, line.Currency, u.LastInstant())
 	if verdict.Held {
 		return c, fmt.Errorf("the quotes shown give no price: %s", verdict.Reason)
 	}

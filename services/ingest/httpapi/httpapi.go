@@ -30,7 +30,7 @@ const (
 	// ProviderHeader names the provider that an operator submits for.
 	ProviderHeader = "Aliquot-Provider"
 	// ReceivedHeader with the value "event" takes each event as received at its
-	// own end, in books that allow it.
+	// own last instant, in books that allow it.
 	ReceivedHeader = "Aliquot-Received"
 )
 

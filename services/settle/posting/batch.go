@@ -3,7 +3,6 @@ package posting
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -67,36 +66,17 @@ func (s *State) segment(d *Decoded) error {
 	return s.foreign(d, b)
 }
 
-// window bounds the ends that a segment's events may have.
+// window bounds the last instants that a segment's events may have.
 func (b *book) window(d *Decoded) (oldest, latest int64) {
 	oldest, latest = math.MinInt64, math.MaxInt64
 	if d.ReceivedFromEvent && b.ReceivedFromEvent {
-		return oldest, latest // Received at its own end, whatever that is.
+		return oldest, latest // Received at its own last instant, whatever that is.
 	}
-	latest = later(d.Received, b.FutureSeconds)
+	latest = events.Later(d.Received, b.FutureSeconds)
 	if b.HorizonSeconds > 0 {
-		oldest = later(d.Received, -b.HorizonSeconds)
+		oldest = events.Later(d.Received, -b.HorizonSeconds)
 	}
 	return oldest, latest
-}
-
-// later adds seconds to an instant and stops at the ends of time.
-func later(t, seconds int64) int64 {
-	if seconds > math.MaxInt64/int64(time.Second) || seconds < math.MinInt64/int64(time.Second) {
-		if seconds < 0 {
-			return math.MinInt64
-		}
-		return math.MaxInt64
-	}
-	d := seconds * int64(time.Second)
-	sum := t + d
-	if (t^sum)&(d^sum) < 0 {
-		if d < 0 {
-			return math.MinInt64
-		}
-		return math.MaxInt64
-	}
-	return sum
 }
 
 func (s *State) sequenced(d *Decoded, b *book) error {
@@ -153,11 +133,11 @@ func (s *State) again(c *events.Columns, i int, b *book, same bool) {
 		outcome, reason = events.Refused, events.Conflict
 	}
 	s.open.runs.add(1, outcome, reason)
-	s.open.tally(tallyKey{b.BookDeclared.Book, s.nodeName(c, i, b), b.posting(c.End[i]).Origin, outcome, reason}, 1)
+	s.open.tally(tallyKey{b.BookDeclared.Book, s.nodeName(c, i, b), b.posting(c.LastInstant(i)).Origin, outcome, reason}, 1)
 }
 
 func (s *State) refuse(c *events.Columns, i int, b *book, reason events.Reason) {
-	s.open.tally(tallyKey{b.BookDeclared.Book, s.nodeName(c, i, b), b.posting(c.End[i]).Origin, events.Refused, reason}, 1)
+	s.open.tally(tallyKey{b.BookDeclared.Book, s.nodeName(c, i, b), b.posting(c.LastInstant(i)).Origin, events.Refused, reason}, 1)
 }
 
 // nodeName returns the event's node, or nothing where it is none of the book:
@@ -200,24 +180,24 @@ func (s *State) event(c *events.Columns, i int, b *book, oldest, latest int64, a
 	if m == unknown {
 		return events.Refused, events.UnknownMeter
 	}
-	quantity, end := c.Quantity[i], c.End[i]
+	quantity, instant := c.Quantity[i], c.LastInstant(i)
 	switch {
 	case quantity.Sign() < 0:
 		return events.Refused, events.Negative
 	case quantity.Cmp(s.meter[m-1].max) > 0:
 		return events.Refused, events.Absurd
-	case end < c.Start[i]:
+	case c.End[i] < c.Start[i]:
 		return events.Refused, events.BadInterval
-	case end > latest:
+	case instant > latest:
 		return events.Refused, events.FromFuture
-	case end < oldest:
+	case instant < oldest:
 		return events.Refused, events.BeyondHorizon
 	}
 	set := s.setOf[c.Set[i]]
 	if set == 0 {
 		set = s.resolveSet(c, c.Set[i])
 	}
-	l := s.line(b, n-1, who-1, m-1, set-1, end)
+	l := s.line(b, n-1, who-1, m-1, set-1, instant)
 	switch l.kind {
 	case noRate:
 		return events.Refused, events.NoRate

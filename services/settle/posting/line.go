@@ -103,7 +103,7 @@ type slot struct {
 	first int32
 }
 
-// line is how one combination is priced for ends from lo to hi, both included,
+// line is how one combination is priced for last instants from lo to hi, both included,
 // and what was charged so since the last cut. It is what every event touches,
 // at random among many, so it has two cache lines and no more.
 type line struct {
@@ -114,7 +114,7 @@ type line struct {
 	amount   money.Amount
 	quantity money.Quantity
 	at       int32 // its own index
-	next     int32 // of the same combination, for other ends; -1: none
+	next     int32 // of the same combination, for other instants; -1: none
 	kind     lineKind
 	late     bool
 	open     bool // in State.open.lines
@@ -184,15 +184,15 @@ func (s *State) book(name events.Book) *book {
 		return nil
 	}
 	b := &book{Book: declared, charged: s.chargedBy(name)}
-	b.bounds.From, b.bounds.Until = 1, 0 // Holds for no end.
+	b.bounds.From, b.bounds.Until = 1, 0 // Holds for no instant.
 	s.books[name] = b
 	return b
 }
 
-// posting returns where an event of the book that ends at end is posted.
-func (b *book) posting(end int64) *directory.Posting {
-	if end <= b.bounds.From || end > b.bounds.Until {
-		b.bounds = b.Book.Posting(end)
+// posting returns where an event of the book is posted, by its last instant.
+func (b *book) posting(at int64) *directory.Posting {
+	if at < b.bounds.From || at >= b.bounds.Until {
+		b.bounds = b.Book.Posting(at)
 	}
 	return &b.bounds
 }
@@ -305,8 +305,8 @@ func (s *State) resolveSet(c *events.Columns, at uint32) uint32 {
 	return n + 1
 }
 
-// line returns the line of a combination for an end.
-func (s *State) line(b *book, node, customer, meter, set uint32, end int64) *line {
+// line returns the line of a combination for a last instant.
+func (s *State) line(b *book, node, customer, meter, set uint32, instant int64) *line {
 	who := uint64(node)<<32 | uint64(customer)
 	what := uint64(meter)<<32 | uint64(set) + 1
 	at := s.slot(who, what)
@@ -319,7 +319,7 @@ func (s *State) line(b *book, node, customer, meter, set uint32, end int64) *lin
 		*at = slot{who, what, -1}
 	}
 	for k := at.first; k >= 0; k = s.lines[k].next {
-		if l := &s.lines[k]; l.lo <= end && end <= l.hi {
+		if l := &s.lines[k]; l.lo <= instant && instant <= l.hi {
 			return l
 		}
 	}
@@ -327,7 +327,7 @@ func (s *State) line(b *book, node, customer, meter, set uint32, end int64) *lin
 	s.lines = append(s.lines, line{at: index, next: at.first, about: &about{node: node, customer: customer, meter: meter}})
 	at.first = index
 	l := &s.lines[index]
-	s.price(l, b, set, end)
+	s.price(l, b, set, instant)
 	return l
 }
 
@@ -352,15 +352,16 @@ func (c *caches) grow() {
 	}
 }
 
-// price finds how events like this are priced and for which ends that holds.
-func (s *State) price(l *line, b *book, set uint32, end int64) {
-	p := b.posting(end)
+// price finds how events like this are priced and for which instants that holds.
+func (s *State) price(l *line, b *book, set uint32, instant int64) {
+	p := b.posting(instant)
 	l.period, l.origin, l.late = p.Period, p.Origin, p.Late
-	l.lo, l.hi = p.From+1, p.Until
+	l.lo, l.hi = math.MinInt64, math.MaxInt64
+	l.within(p.From, p.Until)
 
 	attributes := rating.Merge(nil, s.set[set], s.node[l.node].attributes, s.customer[l.customer].plan)
 	meter := s.meter[l.meter].name
-	found, ok := s.cards.Find(b.BookDeclared.Book, meter, attributes, end)
+	found, ok := s.cards.Find(b.BookDeclared.Book, meter, attributes, instant)
 	l.within(found.From, found.Until)
 	if !ok {
 		l.kind = noRate
@@ -371,7 +372,7 @@ func (s *State) price(l *line, b *book, set uint32, end int64) {
 		l.price = &found
 		s.prices[key] = l.price
 	}
-	verdict := s.quotes.For(b.Asset, found.Currency, end)
+	verdict := s.quotes.For(b.Asset, found.Currency, instant)
 	l.within(verdict.From, verdict.Until)
 	if verdict.Held {
 		s.hold(l, b)
@@ -404,7 +405,8 @@ func (s *State) hold(l *line, b *book) {
 	l.held = s.heldLine(l, b)
 }
 
-// within narrows the line to ends in [from, until).
+// within narrows the line to instants in [from, until); there is none after
+// [math.MaxInt64].
 func (l *line) within(from, until int64) {
 	l.lo = max(l.lo, from)
 	if until < math.MaxInt64 {

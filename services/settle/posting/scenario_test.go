@@ -263,6 +263,10 @@ func (s *scenario) decide(a arguments, body events.Body) {
 
 func (s *scenario) event(a arguments) {
 	end := s.instant(a["end"]).UnixNano()
+	start := end - int64(time.Minute)
+	if a["start"] != "" {
+		start = s.instant(a["start"]).UnixNano()
+	}
 	received := end
 	if a["received"] != "" {
 		received = s.instant(a["received"]).UnixNano()
@@ -279,12 +283,12 @@ func (s *scenario) event(a arguments) {
 	raw := events.RawUsage{
 		Source: []byte(a["source"]), ID: []byte(a["id"]), Sequenced: a["id"] == "", Sequence: uint64(s.number(a["seq"])), Epoch: uint64(s.number(a["epoch"])),
 		Node: []byte(node), Customer: []byte(a["customer"]), Meter: []byte(a["meter"]), QuantityHigh: uint64(hi), QuantityLow: lo, Scale: 18,
-		Start: end - int64(time.Minute), End: end, Retracts: []byte(a["retracts"]),
+		Start: start, End: end, Retracts: []byte(a["retracts"]),
 	}
 	if len(raw.Source) == 0 {
 		raw.Source = []byte("s")
 	}
-	for _, name := range slices.Sorted(maps.Keys(others(a, "end", "received", "quantity", "node", "provider", "book", "source", "id", "seq", "epoch", "customer", "meter", "retracts", "count"))) {
+	for _, name := range slices.Sorted(maps.Keys(others(a, "start", "end", "received", "quantity", "node", "provider", "book", "source", "id", "seq", "epoch", "customer", "meter", "retracts", "count"))) {
 		raw.Attributes = append(raw.Attributes, events.RawAttribute{Name: []byte(name), Value: []byte(a[name])})
 	}
 	for range max(1, s.number(a["count"])) {

@@ -1,7 +1,7 @@
 // Package quotes decides which observed rate prices an event, or that none does.
 //
 // The method: a [Board] keeps every observation of every source. For an event
-// that ends at an instant it takes, of each source, the latest observation that
+// it takes, at its last instant (see [events.LastInstant]), of each source, the latest observation that
 // is not after that instant, and leaves out those that are too old then. The
 // quote is the median of what is left: of an odd number the middle one, of an
 // even number the mean of the two in the middle, rounded half-even to the atto.
@@ -10,8 +10,9 @@
 //
 //  1. no policy for the pair: [NoPolicy];
 //  2. no observation at or before the instant: [Missing];
-//  3. none that is fresh: [Stale]. An observation of time t is fresh at end
-//     where end - t ≤ heartbeat + margin;
+//  3. none that is fresh: [Stale]. An observation of time t is fresh at the
+//     event's last instant
+//     where instant - t ≤ heartbeat + margin;
 //  4. fewer fresh sources than the policy wants: [Few];
 //  5. without a peg, a fresh observation of a magnitude that cannot be:
 //     [Magnitude]. See [Plausible];

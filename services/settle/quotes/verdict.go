@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Verdict says how events that end in [From, Until) are priced.
+// Verdict says how events whose last instant is in [From, Until) are priced.
 type Verdict struct {
 	Held   bool   // nothing is priced: quantities wait
 	Reason Reason // why, where Held
@@ -24,7 +24,7 @@ type Verdict struct {
 	Warn bool         // priced, but off the peg by more than the policy's peg_warn
 	Seen money.Amount // the median, also where a guard held it; zero where there is none
 
-	// From (inclusive) and Until (exclusive) bound the ends, in nanoseconds
+	// From (inclusive) and Until (exclusive) bound the instants, in nanoseconds
 	// since 1970 UTC, that have this verdict while the board does not change.
 	From, Until int64
 }
@@ -48,14 +48,14 @@ func PairOf(asset, currency money.Asset) events.Pair {
 	return events.Pair(asset) + "/" + events.Pair(currency)
 }
 
-// For returns the verdict on an event that ends at end, was priced in currency
-// and is charged in asset. Where the two are the same no quote is needed: the
+// For returns the verdict on an event whose last instant is at, which was priced
+// in currency and is charged in asset. Where the two are the same no quote is needed: the
 // quote is one and has no ID.
-func (b *Board) For(asset, currency money.Asset, end int64) Verdict {
+func (b *Board) For(asset, currency money.Asset, at int64) Verdict {
 	if asset == currency {
 		return Verdict{Quote: money.One, Seen: money.One, From: math.MinInt64, Until: math.MaxInt64}
 	}
-	return b.At(PairOf(asset, currency), end)
+	return b.At(PairOf(asset, currency), at)
 }
 
 // observation is the latest word of one source at some instant.
@@ -64,9 +64,9 @@ type observation struct {
 	rate          money.Amount
 }
 
-// At returns the verdict on an event that ends at end, in nanoseconds since
-// 1970 UTC. Its cost is a binary search for each source of the pair.
-func (b *Board) At(name events.Pair, end int64) Verdict {
+// At returns the verdict on an event whose last instant is at, in nanoseconds
+// since 1970 UTC. Its cost is a binary search for each source of the pair.
+func (b *Board) At(name events.Pair, at int64) Verdict {
 	v := Verdict{From: math.MinInt64, Until: math.MaxInt64}
 	p := b.pairs[name]
 	if p == nil || !p.declared {
@@ -80,7 +80,7 @@ func (b *Board) At(name events.Pair, end int64) Verdict {
 	fresh, any, unsound := few[:0], false, false
 	for i := range p.sources {
 		s := &p.sources[i]
-		j := s.latest(end)
+		j := s.latest(at)
 		if j+1 < len(s.times) {
 			v.Until = min(v.Until, s.times[j+1])
 		}
@@ -89,7 +89,7 @@ func (b *Board) At(name events.Pair, end int64) Verdict {
 		}
 		any = true
 		stale := after(s.times[j], p.window) // the first instant at which it is too old
-		if end >= stale {
+		if at >= stale {
 			v.From = max(v.From, stale)
 			continue
 		}

@@ -18,7 +18,7 @@ type Line struct {
 	Granularity money.Quantity // quantities are billed up to its next multiple; zero: as they are
 	Currency    money.Asset
 
-	// From (inclusive) and Until (exclusive) bound the ends, in nanoseconds
+	// From (inclusive) and Until (exclusive) bound the instants, in nanoseconds
 	// since 1970 UTC, that have this line while no card is added.
 	From, Until int64
 }
@@ -26,8 +26,8 @@ type Line struct {
 // Find returns the line of an event by the rules of the package comment.
 // Attributes are ascending by name, no name twice: see [Merge]. Where no rule
 // matches, ok is false and of the line only From and Until are set: they bound
-// the ends for which that is so. It allocates nothing.
-func (t *Table) Find(book events.Book, meter events.Meter, attributes []events.Attribute, end int64) (line Line, ok bool) {
+// the instants for which that is so. It allocates nothing.
+func (t *Table) Find(book events.Book, meter events.Meter, attributes []events.Attribute, at int64) (line Line, ok bool) {
 	from, until := int64(math.MinInt64), int64(math.MaxInt64)
 	var best *rule
 	var of *version
@@ -35,7 +35,7 @@ func (t *Table) Find(book events.Book, meter events.Meter, attributes []events.A
 		if _, priced := c.meters[meter]; !priced {
 			continue
 		}
-		i := sort.Search(len(c.inForce), func(i int) bool { return c.inForce[i].effective > end }) - 1
+		i := sort.Search(len(c.inForce), func(i int) bool { return c.inForce[i].effective > at }) - 1
 		if i+1 < len(c.inForce) {
 			until = min(until, c.inForce[i+1].effective)
 		}

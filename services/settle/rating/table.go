@@ -1,7 +1,7 @@
 // Package rating finds the price of a usage event and computes its charge.
 //
-// The method, for an event of a meter with a set of attributes that ends at an
-// instant, in a book:
+// The method, for an event of a meter with a set of attributes in a book, by its
+// last instant (see [events.LastInstant]):
 //
 //  1. Of each card of the book, by name, one version is in force: among the
 //     versions whose Effective is not after the instant, the one with the latest

@@ -115,8 +115,8 @@ func TestWhatWasDeclaredAsOfAPosition(t *testing.T) {
 			book, _ := declared.Book("eu")
 			node, _ := declared.Node(u.Node)
 			customer, _ := declared.Customer(u.Customer)
-			line, priced := cards.Find("eu", u.Meter, rating.Merge(nil, nil, node.Attributes, customer.Plan), u.End)
-			verdict := board.For(book.Asset, line.Currency, u.End)
+			line, priced := cards.Find("eu", u.Meter, rating.Merge(nil, nil, node.Attributes, customer.Plan), u.LastInstant())
+			verdict := board.For(book.Asset, line.Currency, u.LastInstant())
 			got, from, ok := (&world{ahead, uint64(through)}).price("eu", u)
 			if ok != (priced && !verdict.Held) {
 				t.Fatalf("as of %d, minute %d: a price is %v, %v and %+v say otherwise", through, minute, ok, priced, verdict)

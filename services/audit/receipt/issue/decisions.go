@@ -191,9 +191,9 @@ func (d *Decisions) table(book events.Book, position uint64) *rating.Table {
 	return made
 }
 
-// board returns what the verdict on events that end at an instant follows from,
+// board returns what the verdict on events of a last instant follows from,
 // as of a position: the policy, and of each source the latest word.
-func (d *Decisions) board(pair events.Pair, end int64, position uint64) *quotes.Board {
+func (d *Decisions) board(pair events.Pair, at int64, position uint64) *quotes.Board {
 	board := new(quotes.Board)
 	p := d.pairs[pair]
 	if p == nil {
@@ -205,7 +205,7 @@ func (d *Decisions) board(pair events.Pair, end int64, position uint64) *quotes.
 	// map order: a board has its sources ascending by name.
 	for source, rounds := range p.sources {
 		rounds = rounds[:rounds.through(position)]
-		n := sort.Search(len(rounds), func(i int) bool { return rounds[i].what.Time.UnixNano() > end })
+		n := sort.Search(len(rounds), func(i int) bool { return rounds[i].what.Time.UnixNano() > at })
 		if n > 0 {
 			_ = board.Observe(events.QuotesObserved{Pair: pair, Source: source, Rounds: []events.Round{rounds[n-1].what}}) // Likewise.
 		}
@@ -237,12 +237,12 @@ func (w *world) price(book events.Book, u *events.Usage) (*receipt.Charge, []uin
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	in, node, customer := w.books[book].asOf(w.through), w.nodes[u.Node].asOf(w.through), w.customers[u.Customer].asOf(w.through)
-	line, ok := w.table(book, w.through).Find(book, u.Meter, rating.Merge(nil, u.Attributes, node.what, customer.what), u.End)
+	line, ok := w.table(book, w.through).Find(book, u.Meter, rating.Merge(nil, u.Attributes, node.what, customer.what), u.LastInstant())
 	if !ok {
 		return nil, nil, false
 	}
 	pair := quotes.PairOf(in.what, line.Currency)
-	verdict := w.board(pair, u.End, w.through).For(in.what, line.Currency, u.End)
+	verdict := w.board(pair, u.LastInstant(), w.through).For(in.what, line.Currency, u.LastInstant())
 	if verdict.Held {
 		return nil, nil, false
 	}
