@@ -205,7 +205,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		}
 	}
 	for partition := range d.config.Partitions {
-		index, err := ids.Open(idsDir(d.config.Dir, partition))
+		index, err := ids.Open(ids.Dir(d.config.Dir, partition))
 		if err != nil {
 			return err
 		}
@@ -293,14 +293,6 @@ func (d *Daemon) openStreams(ctx context.Context) (err error) {
 	open(&d.streams.ledger, d.log.Ledger)
 	open(&d.streams.payout, d.log.Payout)
 	return err
-}
-
-// idsDir is where the index of a partition's events without sequence is.
-func idsDir(dir string, partition int) string {
-	if partition == 0 {
-		return filepath.Join(dir, "ids")
-	}
-	return filepath.Join(dir, fmt.Sprintf("ids-%d", partition))
 }
 
 // enough takes as many partitions as were settled before, where Config does not

@@ -70,23 +70,31 @@ func Open(dir string) (*Store, error) { return open(dir, false) }
 func open(dir string, scratch bool) (*Store, error) {
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
+	options := settings()
+	options.Cache, options.DisableWAL = cache, scratch
+	db, err := pebble.Open(dir, options)
+	if err != nil {
+		return nil, fmt.Errorf("opening the index of identities in %s: %w: it is derived from the streams, `aliquot log fsck --restore` makes it anew", dir, err)
+	}
+	return &Store{db: db, recent: make(map[[16]byte]settlement.Identity)}, nil
+}
+
+// settings are those of every index.
+func settings() *pebble.Options {
 	options := &pebble.Options{
-		Cache:              cache,
 		MemTableSize:       bufferBytes,
 		MaxOpenFiles:       256,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             silent{},
-		DisableWAL:         scratch,
+		// What is damaged comes back as an error of whoever reads it; Pebble's own
+		// answer would end the process.
+		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
 	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(bitsPerKey)
 		options.Levels[i].FilterType = pebble.TableFilter
 	}
-	db, err := pebble.Open(dir, options)
-	if err != nil {
-		return nil, fmt.Errorf("opening the index of identities in %s: %w", dir, err)
-	}
-	return &Store{db: db, recent: make(map[[16]byte]settlement.Identity)}, nil
+	return options
 }
 
 // OpenScratch is Open for an index that nobody needs after the process: it has no
