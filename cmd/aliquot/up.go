@@ -55,8 +55,12 @@ func (c *upCommand) serve(ctx context.Context, r *root, logger *slog.Logger, sho
 	}
 	d, err := daemon.Open(ctx, daemon.Config{
 		Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, Partitions: c.Partitions, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
-		Witnesses: asked, Telemetry: shown, MetricsListen: c.Metrics,
+		Witnesses: asked, Telemetry: shown, MetricsListen: c.Metrics, Patient: true,
 	})
+	if ctx.Err() != nil && err != nil {
+		logger.Info("stopping before the start", "cause", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -380,23 +380,33 @@ func TestLogsAreMendedAfterARotation(t *testing.T) {
 	mends(t, dir, root, []string{"CONTROL log", "LEDGER log"})
 }
 
-// What no longer hashes to the signed root is not made right: the second copy and
-// the stream have another message, each with checksums of its own.
+// What no longer hashes to the signed root is not made right: the second copy is
+// another installation's, whole and with checksums of its own, and nothing else is
+// left.
 func TestALogIsNotRebuiltOverAnotherHistory(t *testing.T) {
-	dir := aged(t)
-	// The stream and the second copy of LEDGER become those of REGISTER's length:
-	// the archive of a stream is put in the place of another stream's log.
+	folder := func(units string) string {
+		dir := t.TempDir()
+		s := up(t, dir)
+		_, nodes, customers := newSources(7)
+		s.declare(declarations(nodes, customers))
+		s.ask("POST", "/v1/registers/T1/import?file=r.csv", "text/csv", "holder,units\na,"+units+"\n", nil)
+		s.stop()
+		return dir
+	}
+	dir, other := folder("1"), folder("2")
 	remove(t, dir, "tlog/register/tile")
 	remove(t, dir, "archive/register")
 	remove(t, dir, broker+"REGISTER")
+	if err := os.CopyFS(filepath.Join(dir, "archive", "register"), os.DirFS(filepath.Join(other, "archive", "register"))); err != nil {
+		t.Fatal(err)
+	}
 	m, c := examine(t, dir, "--restore", "--as", "auditor")
-	if m.OK || !strings.Contains(c.err, "REGISTER") {
+	if m.OK || !strings.Contains(c.err, "REGISTER") || !strings.Contains(c.err, "the leaves do not hash to the signed root") {
 		t.Fatalf("exit %d: %s%s", c.code, c.out, c.err)
 	}
-	if s, answers := launch(t, dir, nil); true {
-		if url, ok := <-answers; ok {
-			t.Fatalf("it answers on %s\n%s", url, s.log)
-		}
+	s, answers := launch(t, dir, nil)
+	if url, ok := <-answers; ok {
+		t.Fatalf("it answers on %s\n%s", url, s.log)
 	}
 }
 

@@ -78,7 +78,7 @@ func table(ctx context.Context, name string) error {
 
 func examine(ctx context.Context, dir string) (watermark uint64, err error) {
 	options := settings()
-	options.ReadOnly, options.ErrorIfNotExists = true, true
+	options.ReadOnly, options.ErrorIfNotExists, options.Logger = true, true, loud{}
 	db, err := pebble.Open(dir, options)
 	if err != nil {
 		return 0, err
