@@ -53,10 +53,14 @@ func (c *upCommand) serve(ctx context.Context, r *root, logger *slog.Logger, sho
 	if err != nil {
 		return err
 	}
-	d, err := openFolder(ctx, daemon.Config{
+	d, err := daemon.Open(ctx, daemon.Config{
 		Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, Partitions: c.Partitions, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
-		Witnesses: asked, Telemetry: shown, MetricsListen: c.Metrics,
-	}, func() bool { return false })
+		Witnesses: asked, Telemetry: shown, MetricsListen: c.Metrics, Patient: true,
+	})
+	if ctx.Err() != nil && err != nil {
+		logger.Info("stopping before the start", "cause", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

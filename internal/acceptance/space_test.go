@@ -3,6 +3,7 @@ package acceptance
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 )
 
 // smallDisk is a file system of its own, of so many bytes; the test skips where
@@ -149,4 +152,119 @@ func fill(t testing.TB, file, on string, leave uint64) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// "Disk full at start: says so, answers health, obeys signals, goes on when there
+// is room", after a kill -9, when the indexes have to be written first.
+func TestAStartOnAFullDiskWaitsForRoom(t *testing.T) {
+	dir := filepath.Join(smallDisk(t, 256<<20), "data")
+	sources, nodes, customers := newSources(seed(t))
+	s := up(t, dir, "--reserve=1000000")
+	s.declare(declarations(nodes, customers))
+	for _, source := range sources {
+		kind, body := source.encode(t, source.more(t, 50))
+		if _, err := s.send(kind, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.settled()
+	before := s.balances()
+	s.kill()
+	ballast := filepath.Join(filepath.Dir(dir), "ballast")
+	full(t, ballast)
+	for _, answers := range []bool{false, true} {
+		s, said := launch(t, dir, nil, "--reserve=1000000")
+		s.url = awaited(t, s)
+		if status, answer, err := s.do(request{method: "GET", path: "/livez"}); err != nil || status != http.StatusOK {
+			t.Errorf("it does not live: %d %s %v", status, answer, err)
+		}
+		for _, path := range []string{"/readyz", "/v1/balances"} {
+			status, answer, err := s.do(request{method: "GET", path: path})
+			if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(string(answer), "too full to start") {
+				t.Errorf("%s: %d %s %v", path, status, answer, err)
+			}
+		}
+		if c := aliquot(t, "balances", "--data", dir); c.code != 1 || !strings.Contains(c.err, "too full to start") {
+			t.Errorf("a command: exit %d %s", c.code, c.err)
+		}
+		if !answers {
+			s.stop() // Before there is room: SIGTERM is obeyed.
+			continue
+		}
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+		s.await(said)
+		s.settled()
+		if now := s.balances(); !maps.Equal(now, before) {
+			t.Errorf("balances are %v, and were %v", now, before)
+		}
+		s.clean(true)
+		s.stop()
+	}
+}
+
+// awaited returns where a process answers that has not started yet.
+func awaited(t *testing.T, s *server) string {
+	t.Helper()
+	for deadline := time.Now().Add(startPatience); ; time.Sleep(50 * time.Millisecond) {
+		if _, rest, ok := strings.Cut(s.log.all(), "answers="); ok {
+			url, _, _ := strings.Cut(rest, " ")
+			return url
+		}
+		select {
+		case <-s.ended:
+			t.Fatalf("it ended: %s\n%s", s.command.ProcessState, s.log)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it neither answers nor says why\n%s", s.log)
+		}
+	}
+}
+
+// full writes a file until nothing is free.
+func full(t *testing.T, file string) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	for block := make([]byte, 1<<20); len(block) > 0; {
+		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+			block = block[:len(block)/2]
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A command that holds the folder for a moment is waited for; another aliquot up
+// is not.
+func TestAStartWaitsForACommandThatHoldsTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	held, err := eventlog.Open(t.Context(), eventlog.Config{Dir: filepath.Join(dir, "streams"), Holder: "a command"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, said := launch(t, dir, nil)
+	s.url = awaited(t, s)
+	status, answer, err := s.do(request{method: "GET", path: "/readyz"})
+	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(string(answer), fmt.Sprintf("pid %d, a command", os.Getpid())) {
+		t.Errorf("%d %s %v", status, answer, err)
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.await(said)
+	second, said := launch(t, dir, nil)
+	if url, ok := <-said; ok {
+		t.Fatalf("a second one answers on %s", url)
+	}
+	<-second.ended
+	if code := second.command.ProcessState.ExitCode(); code != 1 || !strings.Contains(second.log.String(), fmt.Sprintf("pid %d", s.process.Pid)) {
+		t.Errorf("exit %d: %s", code, second.log)
+	}
+	s.stop()
 }

@@ -83,6 +83,9 @@ type Config struct {
 	// what they cost. What JetStream loses then is lost; the next process that
 	// keeps them goes on from where they end.
 	Unkept bool
+	// Patient lets the start wait, and answer /livez and /readyz at Listen, while
+	// the disk is full or a command holds the folder. Without it both are errors.
+	Patient bool
 	// MetricsListen is host:port of a listener that answers GET /metrics, and
 	// nothing else, without a token; empty: none. Whoever reaches it sees how much
 	// usage there is.
@@ -182,11 +185,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(d.config.Dir, 0o700); err != nil {
 		return fmt.Errorf("opening the folder: %w", err)
 	}
-	d.log, err = eventlog.Open(ctx, eventlog.Config{
-		Dir: filepath.Join(d.config.Dir, "streams"), LazySync: d.config.LazySync, Listen: d.config.NATSListen,
-		Auth: d.grant, ReserveBytes: d.config.ReserveBytes, Logger: d.config.Logger,
-	})
-	if err != nil {
+	if err := d.openLog(ctx); err != nil {
 		return err
 	}
 	if d.store, err = database.Open(ctx, d.config.Dir, d.config.DatabaseURL, d.config.Logger); err != nil {
@@ -205,7 +204,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		}
 	}
 	for partition := range d.config.Partitions {
-		index, err := ids.Open(idsDir(d.config.Dir, partition))
+		index, err := ids.Open(ids.Dir(d.config.Dir, partition))
 		if err != nil {
 			return err
 		}
@@ -295,14 +294,6 @@ func (d *Daemon) openStreams(ctx context.Context) (err error) {
 	return err
 }
 
-// idsDir is where the index of a partition's events without sequence is.
-func idsDir(dir string, partition int) string {
-	if partition == 0 {
-		return filepath.Join(dir, "ids")
-	}
-	return filepath.Join(dir, fmt.Sprintf("ids-%d", partition))
-}
-
 // enough takes as many partitions as were settled before, where Config does not
 // say, and refuses fewer: the books of the others would stand still.
 func (d *Daemon) enough(ctx context.Context) error {
@@ -313,6 +304,12 @@ func (d *Daemon) enough(ctx context.Context) error {
 	before := 1
 	if n := len(now.Settled); n > 0 {
 		before = now.Settled[n-1].Partition + 1
+	}
+	// A ledger that is derived again does not know yet.
+	for _, name := range keeper.Kept(d.config.Dir) {
+		if partition, ok := eventlog.PartitionOf(name); ok {
+			before = max(before, partition+1)
+		}
 	}
 	if d.config.Partitions == 0 {
 		d.config.Partitions = before

@@ -18,8 +18,31 @@ import (
 // error message.
 const lockFile = "LOCK"
 
+// InUseError tells who has a folder. It is [ErrInUse] to errors.Is.
+type InUseError struct {
+	Dir    string
+	PID    string // of the process
+	Holder string // what it says it is; see [Config]
+}
+
+// Error names the folder and the process.
+func (e *InUseError) Error() string {
+	who := "pid " + e.PID
+	if e.Holder != "" {
+		who += ", " + e.Holder
+	}
+	return fmt.Sprintf("locking %s: %v (%s)", e.Dir, ErrInUse, who)
+}
+
+// Is makes errors.Is(err, ErrInUse) true.
+func (e *InUseError) Is(target error) bool { return target == ErrInUse }
+
+// FreeBytes is what an unprivileged process may still use on the file system of a
+// folder.
+func FreeBytes(dir string) (uint64, error) { return freeBytes(dir) }
+
 // lockDir takes the folder for this process, or says who has it.
-func lockDir(dir string) (*os.File, error) {
+func lockDir(dir, holder string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("making folder: %w", err)
 	}
@@ -30,16 +53,17 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		holder, _ := io.ReadAll(io.LimitReader(file, 32))
+		text, _ := io.ReadAll(io.LimitReader(file, 128)) // without it, it is held all the same
 		_ = file.Close()
-		return nil, fmt.Errorf("locking %s: %w (pid %s)", dir, ErrInUse, strings.TrimSpace(string(holder)))
+		pid, other, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+		return nil, &InUseError{Dir: dir, PID: pid, Holder: other}
 	}
 	if err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
 	if err := file.Truncate(0); err == nil {
-		_, err = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		_, err = file.WriteAt([]byte(strings.TrimSpace(strconv.Itoa(os.Getpid())+" "+holder)+"\n"), 0)
 		if err != nil {
 			_ = file.Close()
 			return nil, fmt.Errorf("locking %s: %w", dir, err)

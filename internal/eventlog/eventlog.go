@@ -109,6 +109,9 @@ const (
 type Config struct {
 	// Dir is the folder of the embedded server; it is created if absent.
 	Dir string
+	// Holder says what the process is that has Dir, for the error of another one
+	// that wants it; empty: nothing is said.
+	Holder string
 	// URL is one or more NATS servers, separated by commas. How they sync is
 	// their configuration: they must run with sync_always or three replicas.
 	URL string

@@ -41,7 +41,7 @@ func (l *Log) startServer(ctx context.Context) ([]nats.Option, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolving folder: %w", err)
 	}
-	if l.lock, err = lockDir(dir); err != nil {
+	if l.lock, err = lockDir(dir, l.config.Holder); err != nil {
 		return nil, err
 	}
 	l.space = &space{dir: dir, reserve: l.config.ReserveBytes}

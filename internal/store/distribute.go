@@ -25,6 +25,9 @@ type Distribute struct {
 // whoever had it: an earlier distributor's next commit fails with [distribution.ErrFenced].
 // The nonce names this one; it is chosen at random by the caller.
 func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distribution.Cursor, error) {
+	if err := db.cursorWhole(ctx, DistributeWriter); err != nil {
+		return nil, distribution.Cursor{}, fmt.Errorf("taking over distribution: %w", err)
+	}
 	committer, cursor, err := db.engine.Distribute(ctx, nonce)
 	if err != nil {
 		return nil, distribution.Cursor{}, fmt.Errorf("taking over distribution: %w", err)

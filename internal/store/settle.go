@@ -29,9 +29,13 @@ type Settle struct {
 }
 
 // Settle returns the settler's part of the store, taking it over from whoever
-// had it: an earlier settler's next commit fails with [settlement.ErrFenced]. The nonce
+// had it: an earlier settler's next commit fails with [settlement.ErrFenced]. It
+// is refused with [ErrCursorLost] where the cursor contradicts the journal. The nonce
 // names this one; it is chosen at random by the caller.
 func (db *DB) Settle(ctx context.Context, partition int, stream string, created int64, nonce string) (*Settle, settlement.Cursor, error) {
+	if err := db.cursorWhole(ctx, SettleWriter(partition)); err != nil {
+		return nil, settlement.Cursor{}, fmt.Errorf("taking over partition %d: %w", partition, err)
+	}
 	committer, cursor, err := db.engine.Settle(ctx, partition, stream, created, nonce)
 	if err != nil {
 		return nil, settlement.Cursor{}, fmt.Errorf("taking over partition %d: %w", partition, err)

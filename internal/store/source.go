@@ -121,6 +121,20 @@ func (s *Snapshot) Sources(name string) (list []SourceID, err error) {
 	return list, nil
 }
 
+// Sourceless returns the least number of a source that sequences or originals name
+// and that is not there; ok is false where there is none.
+func (s *Snapshot) Sourceless() (n int64, ok bool, err error) {
+	err = s.conn.Query(`SELECT min(number) FROM (SELECT DISTINCT span.source AS number FROM span UNION SELECT DISTINCT original.source FROM original) AS named
+		WHERE number NOT IN (SELECT id FROM source) HAVING count(*) > 0`, func(r Row) error {
+		n, ok = r.Int64(0), true
+		return nil
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("reading sequences without a source: %w", err)
+	}
+	return n, ok, nil
+}
+
 // Spans calls each for the accepted sequences of a source, ascending.
 func (s *Snapshot) Spans(source SourceID, each func(settlement.Span) error) error {
 	return s.conn.Query("SELECT first, last FROM span WHERE source = ?1 ORDER BY first",

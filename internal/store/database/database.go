@@ -24,3 +24,8 @@ func Open(ctx context.Context, dir, url string, logger *slog.Logger) (*store.DB,
 	}
 	return sqlite.Open(filepath.Join(dir, File))
 }
+
+// Integrity reads the whole of the ledger's file in a folder, and says what is
+// damaged in it. It finds what contradicts the file's own structure, and no figure
+// that was changed.
+func Integrity(dir string) error { return sqlite.Integrity(filepath.Join(dir, File)) }

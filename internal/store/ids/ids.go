@@ -26,11 +26,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
@@ -70,23 +72,34 @@ func Open(dir string) (*Store, error) { return open(dir, false) }
 func open(dir string, scratch bool) (*Store, error) {
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
+	options := settings()
+	options.Cache, options.DisableWAL = cache, scratch
+	if err := room(dir); err != nil {
+		return nil, fmt.Errorf("opening the index of identities in %s: %w", dir, err)
+	}
+	db, err := pebble.Open(dir, options)
+	if err != nil {
+		return nil, fmt.Errorf("opening the index of identities in %s: %w: it is derived from the streams, `aliquot log fsck --restore` makes it anew", dir, err)
+	}
+	return &Store{db: db, recent: make(map[[16]byte]settlement.Identity)}, nil
+}
+
+// settings are those of every index.
+func settings() *pebble.Options {
 	options := &pebble.Options{
-		Cache:              cache,
 		MemTableSize:       bufferBytes,
 		MaxOpenFiles:       256,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             silent{},
-		DisableWAL:         scratch,
+		// What is damaged comes back as an error of whoever reads it; Pebble's own
+		// answer would end the process.
+		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
 	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(bitsPerKey)
 		options.Levels[i].FilterType = pebble.TableFilter
 	}
-	db, err := pebble.Open(dir, options)
-	if err != nil {
-		return nil, fmt.Errorf("opening the index of identities in %s: %w", dir, err)
-	}
-	return &Store{db: db, recent: make(map[[16]byte]settlement.Identity)}, nil
+	return options
 }
 
 // OpenScratch is Open for an index that nobody needs after the process: it has no
@@ -108,14 +121,42 @@ func (s *Store) durably() *pebble.WriteOptions {
 	return pebble.Sync
 }
 
+// loud is silent, and panics where Pebble cannot go on; see [Examine].
+type loud struct{ silent }
+
+func (loud) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
 // silent drops what Pebble says in passing; its errors are returned anyway.
 type silent struct{}
 
 func (silent) Infof(string, ...any)  {}
 func (silent) Errorf(string, ...any) {}
 
-// Fatalf is called where Pebble cannot go on and expects the process to end.
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+// Fatalf is called where Pebble cannot go on and expects the process to end, from
+// goroutines of its own. It ends as by kill -9: nothing that is committed rests
+// on what the index has not synced.
+func (silent) Fatalf(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "aliquot: the index of identities cannot go on: %s; it is derived from the streams: the next start goes on from what is committed, and `aliquot log fsck --restore` makes a damaged index anew\n", fmt.Sprintf(format, args...))
+	os.Exit(1)
+}
+
+// needBytes is the free space that an index needs to open: Pebble takes 35 MiB at
+// once, and tries without end where the disk does not have them.
+const needBytes = 48 << 20
+
+// ErrNoRoom means that the disk has too little free space for the index.
+var ErrNoRoom = errors.New("the disk is too full")
+
+func room(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	usage, err := vfs.Default.GetDiskUsage(dir)
+	if err == nil && usage.AvailBytes < needBytes {
+		err = fmt.Errorf("%w: %d MiB are free, and it needs %d MiB", ErrNoRoom, usage.AvailBytes>>20, needBytes>>20)
+	}
+	return err
+}
 
 // Close closes the index. What was remembered since the last sync is given up:
 // nothing that is committed rests on it.

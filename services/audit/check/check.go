@@ -45,17 +45,22 @@ func All(list []Check) bool {
 	return true
 }
 
-// Run checks a store, and the cursors against the usage streams, of which more
-// are those of further partitions; nil leaves that out. Deep reads the whole
-// streams up to the cursors. An error means that
-// something could not be read, not that an invariant is false.
-func Run(ctx context.Context, db *store.DB, usage *eventlog.Stream, deep bool, more ...*eventlog.Stream) (list []Check, err error) {
+// Streams are what a store is compared with.
+type Streams struct {
+	Usage   []*eventlog.Stream // one a partition; none leaves out what needs them
+	Control *eventlog.Stream   // nil leaves out what needs it
+}
+
+// Run checks a store, and what it says of streams against them. Deep reads the
+// whole usage up to the cursors. An error means that something could not be read,
+// not that an invariant is false.
+func Run(ctx context.Context, db *store.DB, streams Streams, deep bool) (list []Check, err error) {
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		b := &books{snapshot: snapshot}
 		if err := b.read(); err != nil {
 			return err
 		}
-		for _, c := range b.checks(ctx, usage, deep, more) {
+		for _, c := range b.checks(ctx, streams, deep) {
 			detail, err := c.find()
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
@@ -76,7 +81,7 @@ type one struct {
 	find func() (string, error)
 }
 
-func (b *books) checks(ctx context.Context, usage *eventlog.Stream, deep bool, more []*eventlog.Stream) []one {
+func (b *books) checks(ctx context.Context, streams Streams, deep bool) []one {
 	list := []one{
 		{"journal_complete", b.journalComplete},
 		{"balances_equal_journal", b.balancesEqualJournal},
@@ -96,10 +101,15 @@ func (b *books) checks(ctx context.Context, usage *eventlog.Stream, deep bool, m
 		{"payouts_equal_plans", b.payoutsEqualPlans},
 		{"shares_equal_payouts_payable_and_held", b.sharesAccounted},
 		{"payouts_equal_accounts", b.payoutsEqualAccounts},
+		{"distributions_as_told", b.distributionsAsTold},
 	}
-	if usage != nil {
-		all := append([]*eventlog.Stream{usage}, more...)
-		list = append(list, one{"cursor_within_stream", func() (string, error) { return b.cursorsWithinStreams(ctx, all) }})
+	if streams.Control != nil {
+		list = append(list, one{"distributions_as_declared", func() (string, error) { return b.distributionsAsDeclared(ctx, streams.Control) }})
+	}
+	if all := streams.Usage; len(all) > 0 {
+		list = append(list,
+			one{"cursor_within_stream", func() (string, error) { return b.cursorsWithinStreams(ctx, all) }},
+			one{"sources_within_stream", func() (string, error) { return b.sourcesWithinStreams(ctx, all) }})
 		if deep {
 			list = append(list, one{"outcomes_equal_usage", func() (string, error) { return b.outcomesEqualUsage(ctx, all) }})
 		}

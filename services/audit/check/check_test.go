@@ -11,13 +11,13 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/check"
 )
 
-func failing(t *testing.T, db *store.DB, usage *eventlog.Stream) map[string]string {
+func failing(t *testing.T, db *store.DB, w *audittest.World) map[string]string {
 	t.Helper()
-	list, err := check.Run(t.Context(), db, usage, true)
+	list, err := check.Run(t.Context(), db, check.Streams{Usage: []*eventlog.Stream{w.Usage}, Control: w.Control}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(list) != 20 {
+	if len(list) != 22 {
 		t.Errorf("%d checks", len(list))
 	}
 	found := map[string]string{}
@@ -37,14 +37,14 @@ func failing(t *testing.T, db *store.DB, usage *eventlog.Stream) map[string]stri
 
 func TestAWorldAsItIsHasNothingWrong(t *testing.T) {
 	w := audittest.Story(t)
-	for name, detail := range failing(t, w.DB, w.Usage) {
+	for name, detail := range failing(t, w.DB, w) {
 		t.Errorf("%s: %s", name, detail)
 	}
 }
 
 func TestAnEmptyStoreHasNothingWrong(t *testing.T) {
 	w := audittest.New(t)
-	for name, detail := range failing(t, w.DB, w.Usage) {
+	for name, detail := range failing(t, w.DB, w) {
 		t.Errorf("%s: %s", name, detail)
 	}
 }
@@ -103,6 +103,22 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 		{"held for payable", `UPDATE entitlement SET payable = held, held = payable`, "payouts_equal_accounts", "holder:"},
 		{"the hash at the cursor", `UPDATE cursor SET hash = zeroblob(32)`, "cursor_within_stream", "position"},
 		{"the cursor beyond the stream", `UPDATE cursor SET position = position + 1000`, "cursor_within_stream", "ends at"},
+		{"the token of a distribution", `UPDATE distribution SET token = 'OTHER'`, "distributions_as_told", "as told to PAYOUT"},
+		{"the period of a distribution", `UPDATE distribution SET period = '2026-10'`, "distributions_as_told", "as told to PAYOUT"},
+		{"the name of a distribution", `UPDATE distribution SET id = id || 'x'`, "distributions_as_told", "as told to PAYOUT"},
+		{"the book of a distribution", `UPDATE distribution SET book = 'us'`, "distributions_as_told", "its records of book"},
+		{"the rail of a distribution", `UPDATE distribution SET rail = 'evm'`, "distributions_as_told", "planned for"},
+		{"a distribution that is gone", `DELETE FROM distribution`, "distributions_as_told", "is not there"},
+		{"a distribution more", `INSERT INTO distribution SELECT 1, id || 'x', token, book, period, ledger, register, record_date, rail, holders, supply FROM distribution LIMIT 1`, "distributions_as_declared", "which is a"},
+		{"the record date of a distribution", `UPDATE distribution SET record_date = '2020-01-01T00:00:00Z'`, "distributions_as_declared", "2020-01-01T00:00:00Z"},
+		{"the ledger that a distribution rests on", `UPDATE distribution SET ledger = ledger + 1`, "distributions_as_declared", "rests on LEDGER"},
+		{"the register that a distribution rests on", `UPDATE distribution SET register = register - 1`, "distributions_as_declared", "REGISTER"},
+		{"a source's name", `UPDATE source SET source = source || '-other'`, "sources_within_stream", "is not where it was accepted"},
+		{"a source's provider", `UPDATE source SET provider = 'other'`, "sources_within_stream", "of other"},
+		{"a source's epoch", `UPDATE source SET epoch = epoch + 1`, "sources_within_stream", "is not where it was accepted"},
+		{"a source's partition", `UPDATE source SET partition = 3`, "sources_within_stream", "partition 3, which is not here"},
+		{"where the original of a source is", `UPDATE original SET segment = segment + 7`, "sources_within_stream", "is not where it was accepted"},
+		{"a source that is gone", `DELETE FROM source`, "sequences_accepted_once", "of no source"},
 		{"outcomes of another message", `UPDATE outcome SET position = position + 1 WHERE position = (SELECT max(position) FROM outcome)`, "outcomes_equal_usage", "position"},
 		{"a node's events", `UPDATE tally SET node = 'n9' WHERE node = 'n2'`, "outcomes_equal_usage", "node n9"},
 	}
@@ -113,7 +129,7 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = db.Close() }()
-			found := failing(t, db, w.Usage)
+			found := failing(t, db, w)
 			detail, ok := found[test.check]
 			if !ok || !strings.Contains(detail, test.detail) {
 				t.Errorf("%s: %q, found %q", test.check, detail, found)

@@ -293,6 +293,9 @@ func (b *books) talliesEqualOutcomes() (string, error) {
 // sequencesAcceptedOnce: the ranges that were accepted of a source do not
 // overlap, and together are the sequences that count as accepted.
 func (b *books) sequencesAcceptedOnce() (string, error) {
+	if n, ok, err := b.snapshot.Sourceless(); err != nil || ok {
+		return fmt.Sprintf("sequences of source %d count as accepted, which are of no source", n), err
+	}
 	sources, err := b.snapshot.Sources("")
 	if err != nil {
 		return "", err

@@ -24,6 +24,7 @@ const (
 	SideArchive Side = "archive"
 	SideLog     Side = "log"
 	SideStore   Side = "store"
+	SideBeside  Side = "beside" // none of these: see [Beside]
 )
 
 // Difference is what is not the same in a stream, its second copy and its log.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -40,13 +42,27 @@ type Examination struct {
 	Root        string        `json:"root,omitempty" doc:"What it has signed."`
 	Differences []*Difference `json:"differences,omitempty"`
 
-	stream *eventlog.Stream
-	log    *tiles.Reader
-	dir    string
+	stream    *eventlog.Stream // nil where the server cannot recover it
+	log       *tiles.Reader
+	dir       string
+	partition int // of usage; -1: another stream
 }
 
 // OK reports whether everything is the same and whole.
 func (e *Examination) OK() bool { return len(e.Differences) == 0 }
+
+// of lists the differences of one side.
+func (e *Examination) of(side Side) (list []*Difference) {
+	for _, d := range e.Differences {
+		if d.Side == side {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// otherOutcomes is the problem of a store that contradicts the log.
+const otherOutcomes = "the outcomes are not those that the log has signed"
 
 // maxDifferences are told of one stream; consecutive positions are one.
 const maxDifferences = 1000
@@ -75,7 +91,10 @@ func (e *Examination) add(d *Difference) {
 // decided by the leaf, once the log is found to hash to its own signed root. An
 // error means that the comparison could not be made.
 func Examine(ctx context.Context, in Examined) (*Examination, error) {
-	e := &Examination{Stream: in.Stream.Name(), stream: in.Stream, dir: ArchiveDir(in.Dir, in.Stream.Name())}
+	e := &Examination{Stream: in.Stream.Name(), stream: in.Stream, dir: ArchiveDir(in.Dir, in.Stream.Name()), partition: -1}
+	if in.Usage {
+		e.partition = in.Partition
+	}
 	if err := e.examine(ctx, in); err != nil {
 		return nil, fmt.Errorf("examining %s: %w", e.Stream, err)
 	}
@@ -95,7 +114,7 @@ func (e *Examination) examine(ctx context.Context, in Examined) error {
 	if err := e.walk(ctx, extent); err != nil {
 		return err
 	}
-	if in.Usage {
+	if in.Usage && in.Store != nil {
 		return e.cursor(ctx, in)
 	}
 	return nil
@@ -119,6 +138,14 @@ func (e *Examination) openLog(in Examined) {
 		return
 	}
 	e.Logged, e.Root, e.log = c.Size, c.Root.String(), log
+	for _, by := range []string{tiles.CosignedByAll, tiles.CosignedBySome} {
+		if _, _, err := log.Cosigned(by); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			bad(1, c.Size, by+": "+err.Error())
+		}
+	}
+	if !known && c.Size > 0 {
+		bad(1, c.Size, fmt.Sprintf("%s: missing or damaged: it remembers what was signed last", filepath.Base(rememberedFile(in.Dir, e.Stream))))
+	}
 	if err := log.Check(func(f tiles.Fault) { bad(f.First+1, f.Last+1, f.Path+": "+f.Err.Error()) }); err != nil {
 		bad(1, c.Size, err.Error())
 	}
@@ -254,7 +281,7 @@ func (e *Examination) outcomes(ctx context.Context, in Examined, through uint64)
 			again := leaf
 			again.Runs, again.Folded = found[p].Runs, false
 			if string(again.Append(nil)) != string(data) {
-				e.add(&Difference{First: p, Last: p, Side: SideStore, Problem: "the outcomes are not those that the log has signed"})
+				e.add(&Difference{First: p, Last: p, Side: SideStore, Problem: otherOutcomes})
 			}
 		}
 	}

@@ -43,6 +43,9 @@ func EnsureKey(dir string) (*tlog.Key, error) {
 	if entries, err := os.ReadDir(filepath.Join(dir, "tlog")); err == nil && len(entries) > 0 {
 		return nil, fmt.Errorf("reading the log key: there are logs, but no %s", PrivateKeyFile(dir))
 	}
+	if signed, _ := filepath.Glob(filepath.Join(dir, "archive", "*.checkpoint")); len(signed) > 0 { // the pattern is good
+		return nil, fmt.Errorf("reading the log key: a key has signed %s, and there is no %s", signed[0], PrivateKeyFile(dir))
+	}
 	key, err := newKey()
 	if err != nil {
 		return nil, err

@@ -26,6 +26,8 @@ func (e *Examination) Damage() Damage {
 	for _, d := range e.Differences {
 		switch {
 		case d.Side != SideStream:
+		case e.stream == nil:
+			damage = Altered // the server cannot recover it, whatever is left
 		case d.First > e.Messages && damage == Whole:
 			damage = Cut
 		case d.First <= e.Messages:

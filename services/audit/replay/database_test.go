@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/cockroach"
 	"github.com/aliquot-engine/aliquot/internal/store/postgrestest"
@@ -52,7 +53,7 @@ func TestTheSameStreamsThroughPostgreSQLAndSQLite(t *testing.T) {
 			if err != nil || s.JournalHash != r.JournalHash {
 				t.Errorf("journal_hash is %s in PostgreSQL, %s in SQLite, %v", s.JournalHash, r.JournalHash, err)
 			}
-			list, err := check.Run(t.Context(), db, w.Usage, true)
+			list, err := check.Run(t.Context(), db, check.Streams{Usage: []*eventlog.Stream{w.Usage}, Control: w.Control}, true)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
@@ -23,6 +25,8 @@ func (f Fault) Error() string {
 
 // Unwrap returns what is wrong.
 func (f Fault) Unwrap() error { return f.Err }
+
+var errShorter = errors.New("not how the present tile begins")
 
 var errBelow = errors.New("not the hashes of what stands below it")
 
@@ -48,7 +52,15 @@ func (r *Reader) Check(report func(Fault)) error {
 			if !ok {
 				break
 			}
+			before := k.faults
 			k.tile(n)
+			if k.faults > before {
+				continue
+			}
+			k.shorter(n)
+			if level == 0 {
+				k.shorter(name{entries, n.index, n.width})
+			}
 		}
 	}
 	if !k.edge && k.faults == 0 {
@@ -120,6 +132,35 @@ func (k *check) bundle(n name, tile []byte, tileSigned bool, below []byte, err e
 	default:
 		k.fault(bundle, 0, n.width, errLeaf)
 	}
+}
+
+// shorter checks what stands of a tile or bundle as checkpoints before had it:
+// they are served still, and each is how the present one begins.
+func (k *check) shorter(n name) {
+	whole, err := k.read(n)
+	if err != nil {
+		return // Told already.
+	}
+	for _, s := range standing(k.dir, n.level, n.index) {
+		if s.width >= n.width {
+			continue
+		}
+		path := filepath.Join(k.dir, filepath.FromSlash(s.String()))
+		if data, err := os.ReadFile(path); err != nil {
+			k.fault(s, 0, s.width, err)
+		} else if !bytes.HasPrefix(whole, data) || s.widthOf(data) != s.width {
+			k.fault(s, 0, s.width, errShorter)
+		}
+	}
+}
+
+// widthOf is how many hashes or leaves a file of this kind has.
+func (n name) widthOf(data []byte) int {
+	if n.level != entries {
+		return len(data) / len(tlog.Hash{})
+	}
+	leaves, _ := splitBundle(data)
+	return len(leaves)
 }
 
 // signed reports whether the root vouches for these hashes: a full tile's

@@ -258,22 +258,7 @@ func (l *Log) Commit() error {
 
 func (l *Log) commit() error {
 	size := l.tree.Size()
-	if l.width > 0 {
-		if err := l.disk.write(name{entries, size / tlog.TileWidth, l.width}.String(), l.bundle); err != nil {
-			return err
-		}
-	}
-	for level, tile := range l.levels {
-		count := size >> (8 * level)
-		if len(tile) == 0 || count == l.published.Size>>(8*level) {
-			continue // Empty, or covered already.
-		}
-		n := name{level, count / tlog.TileWidth, len(tile) / len(tlog.Hash{})}
-		if err := l.disk.write(n.String(), tile); err != nil {
-			return err
-		}
-	}
-	if err := l.disk.settle(); err != nil {
+	if err := l.partials(); err != nil {
 		return err
 	}
 	next := tlog.Checkpoint{Origin: l.origin, Size: size, Root: l.tree.Root()}
@@ -290,6 +275,28 @@ func (l *Log) commit() error {
 	}
 	l.full = l.full[:0]
 	return nil
+}
+
+// partials writes the tiles and the bundle that are not full, and makes the names
+// of everything written durable.
+func (l *Log) partials() error {
+	size := l.tree.Size()
+	if l.width > 0 {
+		if err := l.disk.write(name{entries, size / tlog.TileWidth, l.width}.String(), l.bundle); err != nil {
+			return err
+		}
+	}
+	for level, tile := range l.levels {
+		count := size >> (8 * level)
+		if len(tile) == 0 || count == l.published.Size>>(8*level) {
+			continue // Empty, or covered already.
+		}
+		n := name{level, count / tlog.TileWidth, len(tile) / len(tlog.Hash{})}
+		if err := l.disk.write(n.String(), tile); err != nil {
+			return err
+		}
+	}
+	return l.disk.settle()
 }
 
 // consistent refuses a tree that does not go on from the published one, by the

@@ -66,7 +66,8 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request) {
 	defer body.Release()
 	_ = control.SetReadDeadline(time.Time{})
 	if err != nil {
-		refuse(w, ingest.Interrupted(err))
+		w.Header().Set("Connection", "close") // What follows in the connection is not known.
+		refuse(w, ingest.Unread(err))
 		return
 	}
 	submission.Body = body.Bytes()

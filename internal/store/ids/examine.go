@@ -1,0 +1,105 @@
+package ids
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Dir is where the index of a partition is, below an installation's folder.
+func Dir(dir string, partition int) string {
+	if partition == 0 {
+		return filepath.Join(dir, "ids")
+	}
+	return filepath.Join(dir, fmt.Sprintf("ids-%d", partition))
+}
+
+var errEntry = errors.New("an entry that is no identity")
+
+// Examine reads everything in the index of a folder that no process has open, and
+// changes nothing. It returns up to which position of its stream the index is
+// complete; an error names what is damaged, and is [fs.ErrNotExist] where there
+// is no index.
+func Examine(ctx context.Context, dir string) (watermark uint64, err error) {
+	if _, err := os.Stat(dir); err != nil {
+		return 0, err
+	}
+	defer func() {
+		// Pebble panics where what it reads contradicts itself.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading the index of identities: %v", p)
+		}
+	}()
+	if err := tables(ctx, dir); err != nil {
+		return 0, fmt.Errorf("reading the index of identities: %w", err)
+	}
+	if watermark, err = examine(ctx, dir); err != nil {
+		return 0, fmt.Errorf("reading the index of identities: %w", err)
+	}
+	return watermark, nil
+}
+
+// tables verifies the checksum of every block of every table.
+func tables(ctx context.Context, dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := table(ctx, name); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(name), err)
+		}
+	}
+	return nil
+}
+
+func table(ctx context.Context, name string) error {
+	file, err := vfs.Default.Open(name)
+	if err != nil {
+		return err
+	}
+	readable, err := sstable.NewSimpleReadable(file)
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	reader, err := sstable.NewReader(ctx, readable, sstable.ReaderOptions{})
+	if err != nil {
+		return errors.Join(err, readable.Close())
+	}
+	return errors.Join(reader.ValidateBlockChecksums(), reader.Close())
+}
+
+func examine(ctx context.Context, dir string) (watermark uint64, err error) {
+	options := settings()
+	options.ReadOnly, options.ErrorIfNotExists, options.Logger = true, true, loud{}
+	db, err := pebble.Open(dir, options)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	it, err := db.NewIterWithContext(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		key, value := it.Key(), it.Value()
+		switch {
+		case string(key) == string(meta) && len(value) >= 16:
+			watermark = binary.BigEndian.Uint64(value)
+		case len(key) != 16 || len(value) != valueBytes:
+			return 0, errEntry
+		}
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+	}
+	return watermark, it.Error()
+}
