@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type registerCommand struct {
@@ -49,11 +50,11 @@ func (r *root) upload(ctx context.Context, path, name string) (err error) {
 		return err
 	}
 	return r.print(done, func(w io.Writer) {
-		fmt.Fprintf(w, "%d holders", done.Holders)
+		plain.Fprintf(w, "%d holders", done.Holders)
 		if done.Units != "" {
-			fmt.Fprintf(w, ", %s units", done.Units)
+			plain.Fprintf(w, ", %s units", done.Units)
 		}
-		fmt.Fprintf(w, ", up to %s position %d\n", done.Stream, done.Position)
+		plain.Fprintf(w, ", up to %s position %d\n", done.Stream, done.Position)
 	})
 }
 
@@ -148,7 +149,7 @@ func (c *payoutExport) Run(ctx context.Context, r *root) (err error) {
 		return nil
 	}
 	return r.print(made, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %d payouts, %s %s, in %s\n", made.Batch, made.Payouts, made.Amount, made.Asset, c.Output)
+		plain.Fprintf(w, "%s: %d payouts, %s %s, in %s\n", made.Batch, made.Payouts, made.Amount, made.Asset, c.Output)
 	})
 }
 

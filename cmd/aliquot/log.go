@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/audit/tiles"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
@@ -198,16 +199,16 @@ func (d *examined) text(w io.Writer) {
 		case r.Copy:
 			how = "its second copy was written anew"
 		}
-		fmt.Fprintf(w, "restored %s by %s: %s, %d messages\n", r.Stream, r.Actor, how, r.Messages)
+		plain.Fprintf(w, "restored %s by %s: %s, %d messages\n", r.Stream, r.Actor, how, r.Messages)
 	}
 	for _, e := range d.Streams {
 		mark := "✓"
 		if !e.OK() {
 			mark = "✗"
 		}
-		fmt.Fprintf(w, "%s %s: %d messages, %d in the second copy, %d signed\n", mark, e.Stream, e.Messages, e.Archived, e.Logged)
+		plain.Fprintf(w, "%s %s: %d messages, %d in the second copy, %d signed\n", mark, e.Stream, e.Messages, e.Archived, e.Logged)
 		for _, difference := range e.Differences {
-			fmt.Fprintf(w, "  %s\n", difference)
+			plain.Fprintf(w, "  %s\n", difference)
 		}
 	}
 }
