@@ -42,6 +42,8 @@ var pure = []string{
 	"pkg/directory",
 	"pkg/distribution",
 	"pkg/settlement",
+	"pkg/plain",
+	"pkg/strict",
 	"services/settle/rating",
 	"services/settle/quotes",
 	"services/settle/dedup",

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
 )
 
@@ -28,7 +29,7 @@ func main() {
 	case errors.Is(err, offline.ErrNotVerified):
 		os.Exit(1)
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "aliquot-verify:", err)
+		fmt.Fprintln(os.Stderr, "aliquot-verify:", plain.Text(err.Error()))
 		os.Exit(2)
 	}
 }

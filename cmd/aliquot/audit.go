@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 	"github.com/aliquot-engine/aliquot/services/audit/statement"
@@ -41,9 +42,9 @@ func printChecks(w io.Writer, list []check.Check) {
 		if !c.OK {
 			mark = "✗"
 		}
-		fmt.Fprintf(w, "%s %s", mark, c.Name)
+		plain.Fprintf(w, "%s %s", mark, c.Name)
 		if c.Detail != "" {
-			fmt.Fprintf(w, ": %s", c.Detail)
+			plain.Fprintf(w, ": %s", c.Detail)
 		}
 		fmt.Fprintln(w)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/daemon"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // server is the API that a command asks, wherever it runs.
@@ -128,14 +129,15 @@ func answered(response *http.Response) error {
 	data, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	var p problem
 	if json.Unmarshal(data, &p) != nil || p.Detail == "" && p.Title == "" {
-		return &refusedError{response.StatusCode, response.Status + ": " + strings.TrimSpace(string(data))}
+		return &refusedError{response.StatusCode, plain.Text(response.Status + ": " + strings.TrimSpace(string(data)))}
 	}
 	text := p.Detail
 	if text == "" {
 		text = p.Title
 	}
+	text = plain.Text(text)
 	for _, e := range p.Errors {
-		text += "\n  " + strings.TrimSpace(e.Location+" "+e.Message)
+		text += "\n  " + plain.Text(strings.TrimSpace(e.Location+" "+e.Message))
 	}
 	return &refusedError{response.StatusCode, text}
 }
@@ -151,13 +153,22 @@ func (e *refusedError) Error() string { return e.text }
 // print shows a value as JSON, or as text by the given function.
 func (r *root) print(value any, text func(w io.Writer)) error {
 	if r.JSON {
-		e := json.NewEncoder(os.Stdout)
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
-		return e.Encode(value)
+		if err := e.Encode(value); err != nil {
+			return err
+		}
+		_, err := os.Stdout.Write(plain.JSON(b.Bytes()))
+		return err
 	}
-	text(os.Stdout)
-	return nil
+	// What the text quotes was made safe where it was written; this is for what
+	// was forgotten.
+	var b strings.Builder
+	text(&b)
+	_, err := io.WriteString(os.Stdout, plain.Lines(b.String()))
+	return err
 }
 
 // ask connects, asks one thing and disconnects.

@@ -14,6 +14,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/apply"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type applyCommand struct {
@@ -77,13 +78,13 @@ func (r *root) applied(done api.Applied) error {
 }
 
 func writeApplied(w io.Writer, done api.Applied) {
-	fmt.Fprintf(w, "%d applied, %d unchanged, %d void\n", done.Applied, done.Unchanged, len(done.Void))
+	plain.Fprintf(w, "%d applied, %d unchanged, %d void\n", done.Applied, done.Unchanged, len(done.Void))
 	for _, v := range done.Void {
 		if v.Position == 0 {
-			fmt.Fprintf(w, "  %s, not recorded: %s\n", v.Kind, v.Reason)
+			plain.Fprintf(w, "  %s, not recorded: %s\n", v.Kind, v.Reason)
 			continue
 		}
-		fmt.Fprintf(w, "  CONTROL %d %s: %s\n", v.Position, v.Kind, v.Reason)
+		plain.Fprintf(w, "  CONTROL %d %s: %s\n", v.Position, v.Kind, v.Reason)
 	}
 }
 
@@ -94,10 +95,10 @@ func (r *root) decided(done api.Decided) error {
 
 func writeDecided(w io.Writer, done api.Decided) {
 	if done.Effect == "unchanged" {
-		fmt.Fprintf(w, "%s: nothing new\n", done.Kind)
+		plain.Fprintf(w, "%s: nothing new\n", done.Kind)
 		return
 	}
-	fmt.Fprintf(w, "%s: in effect, CONTROL position %d\n", done.Kind, done.Position)
+	plain.Fprintf(w, "%s: in effect, CONTROL position %d\n", done.Kind, done.Position)
 }
 
 type depositCommand struct {
@@ -152,10 +153,10 @@ func (r *root) covered(done api.Covered) error {
 // writeIncluded says which usage is included in what was done, and what waits.
 func writeIncluded(w io.Writer, u api.UsageIncluded) {
 	for _, t := range u.Through {
-		fmt.Fprintf(w, "  included: all usage accepted before, in partition %d up to position %d\n", t.Partition, t.Position)
+		plain.Fprintf(w, "  included: all usage accepted before, in partition %d up to position %d\n", t.Partition, t.Position)
 	}
 	for _, one := range u.Waiting {
-		fmt.Fprintf(w, "  not included: %v %s of book %s (%d events) wait for a price of %s\n", one.Quantity, one.Meter, one.Book, one.Events, one.Pair)
+		plain.Fprintf(w, "  not included: %v %s of book %s (%d events) wait for a price of %s\n", one.Quantity, one.Meter, one.Book, one.Events, one.Pair)
 	}
 }
 
@@ -187,7 +188,7 @@ func (c *periodCommand) Run(ctx context.Context, r *root) error {
 		return err
 	}
 	return r.print(done, func(w io.Writer) {
-		fmt.Fprintf(w, "%s closed up to %s: CONTROL position %d, LEDGER position %d\n", c.Close.Book, c.Close.Period, done.Position, done.LedgerPosition)
+		plain.Fprintf(w, "%s closed up to %s: CONTROL position %d, LEDGER position %d\n", c.Close.Book, c.Close.Period, done.Position, done.LedgerPosition)
 		writeIncluded(w, done.Usage)
 	})
 }
@@ -197,7 +198,8 @@ type keyCommand struct {
 		Key      string `arg:"" help:"Public name of the key: the person's or the program's."`
 		Scope    string `enum:"operator,provider,auditor" required:"" help:"operator, provider or auditor."`
 		Provider string `help:"Whose usage the key may send."`
-	} `cmd:"" help:"Make a key; its secret is shown once."`
+		NKey     string `name:"nkey" placeholder:"U…" help:"Public nkey of a provider that publishes usage over NATS. The key then has no secret: the seed stays with the provider."`
+	} `cmd:"" help:"Make a key; its secret is shown once. With --nkey, print where on NATS the provider publishes instead."`
 	Revoke struct {
 		Key string `arg:"" help:"Public name of the key."`
 	} `cmd:"" help:"Revoke a key."`
@@ -216,10 +218,19 @@ func (c *keyCommand) Run(ctx context.Context, r *root) error {
 	if c.Create.Provider != "" {
 		in["provider"] = c.Create.Provider
 	}
+	if c.Create.NKey != "" {
+		in["nkey"] = c.Create.NKey
+	}
 	if err := r.ask(ctx, http.MethodPost, "/v1/keys", in, &made); err != nil {
 		return err
 	}
-	return r.print(made, func(w io.Writer) { fmt.Fprintf(w, "%s\n", made.Secret) })
+	return r.print(made, func(w io.Writer) {
+		if made.NKey != "" {
+			plain.Fprintf(w, "subject %s\ninbox   %s\n", made.Subject, made.Inbox)
+			return
+		}
+		plain.Fprintf(w, "%s\n", made.Secret)
+	})
 }
 
 type versionCommand struct{}
@@ -240,10 +251,10 @@ func (statusCommand) Run(ctx context.Context, r *root) error {
 		if !status.Healthy {
 			health = "not healthy: " + status.Reason
 		}
-		fmt.Fprintf(w, "%s\nCONTROL   %d, in effect up to %d\n", health, status.Control, status.Effective)
+		plain.Fprintf(w, "%s\nCONTROL   %d, in effect up to %d\n", health, status.Control, status.Effective)
 		for _, p := range status.Partition {
-			fmt.Fprintf(w, "USAGE-%d   %d, settled up to %d\n", p.Partition, p.Last, p.Settled)
+			plain.Fprintf(w, "USAGE-%d   %d, settled up to %d\n", p.Partition, p.Last, p.Settled)
 		}
-		fmt.Fprintf(w, "free      %d MiB\n", status.FreeBytes>>20)
+		plain.Fprintf(w, "free      %d MiB\n", status.FreeBytes>>20)
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // progress tells what is going on: on a terminal in one line that is written
@@ -35,7 +37,7 @@ func (p *progress) step(format string, args ...any) {
 		return
 	}
 	p.end()
-	fmt.Fprintf(p.w, format+"\n", args...)
+	plain.Fprintf(p.w, format+"\n", args...)
 }
 
 // update tells how far it has come; said is asked only where it is time to.
@@ -53,11 +55,11 @@ func (p *progress) update(said func() string) {
 	}
 	p.last = now
 	if p.live {
-		fmt.Fprintf(p.w, "\r\x1b[K  %s", said())
+		plain.Fprintf(p.w, "\r\x1b[K  %s", said())
 		p.open = true
 		return
 	}
-	fmt.Fprintf(p.w, "  %s\n", said())
+	plain.Fprintf(p.w, "  %s\n", said())
 }
 
 // end finishes an open line.

@@ -11,6 +11,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
 	"github.com/aliquot-engine/aliquot/services/audit/summary"
 )
@@ -192,9 +193,9 @@ const shownTop = 5
 
 // write is the report for people: amounts to the minor unit, downwards.
 func (d *demoResult) write(w io.Writer, st *stage) {
-	fmt.Fprintf(w, "\n%s, closed up to %s, in %s s\n", d.Book, d.Closed, d.Seconds)
+	plain.Fprintf(w, "\n%s, closed up to %s, in %s s\n", d.Book, d.Closed, d.Seconds)
 	for _, note := range d.Notes {
-		fmt.Fprintf(w, "  note: %s\n", note)
+		plain.Fprintf(w, "  note: %s\n", note)
 	}
 	d.writeEvents(w)
 	d.writePeople(w)
@@ -205,32 +206,32 @@ func (d *demoResult) write(w io.Writer, st *stage) {
 		if !c.OK {
 			mark = "✗"
 		}
-		fmt.Fprintf(w, "  %s %s", mark, strings.ReplaceAll(c.Name, "_", " "))
+		plain.Fprintf(w, "  %s %s", mark, strings.ReplaceAll(c.Name, "_", " "))
 		if c.Detail != "" {
-			fmt.Fprintf(w, ": %s", c.Detail)
+			plain.Fprintf(w, ": %s", c.Detail)
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "  journal_hash %s\n", d.JournalHash)
+	plain.Fprintf(w, "  journal_hash %s\n", d.JournalHash)
 	d.writeNext(w, st)
 }
 
 func (d *demoResult) writeEvents(w io.Writer) {
 	fmt.Fprintln(w, "\nEVENTS")
-	fmt.Fprintf(w, "  %d sent = %d accepted + %d late + %d duplicate + %d refused\n", d.Sent, d.Accepted, d.Late, d.Duplicate, d.Refused)
+	plain.Fprintf(w, "  %d sent = %d accepted + %d late + %d duplicate + %d refused\n", d.Sent, d.Accepted, d.Late, d.Duplicate, d.Refused)
 	if d.RefusedBodies > 0 {
-		fmt.Fprintf(w, "  %d submissions beside them were refused as a whole\n", d.RefusedBodies)
+		plain.Fprintf(w, "  %d submissions beside them were refused as a whole\n", d.RefusedBodies)
 	}
 	if d.Skipped > 0 {
-		fmt.Fprintf(w, "  %d rows skipped by the map's filters\n", d.Skipped)
+		plain.Fprintf(w, "  %d rows skipped by the map's filters\n", d.Skipped)
 	}
 	if d.Released > 0 {
-		fmt.Fprintf(w, "  %d waited for a price and were released by a named person\n", d.Released)
+		plain.Fprintf(w, "  %d waited for a price and were released by a named person\n", d.Released)
 	}
 	if d.Suspended > 0 {
-		fmt.Fprintf(w, "  %d wait for a price, in %d lines:\n", d.Suspended, d.SuspendedLines)
+		plain.Fprintf(w, "  %d wait for a price, in %d lines:\n", d.Suspended, d.SuspendedLines)
 		for _, one := range d.Waiting {
-			fmt.Fprintf(w, "    %s %s for %s\n", one.Quantity, one.Meter, one.Pair)
+			plain.Fprintf(w, "    %s %s for %s\n", one.Quantity, one.Meter, one.Pair)
 		}
 	}
 	if len(d.Reasons) > 0 {
@@ -242,14 +243,14 @@ func (d *demoResult) writeEvents(w io.Writer) {
 		t.end()
 	}
 	for _, what := range d.faults {
-		fmt.Fprintf(w, "  %s\n", what)
+		plain.Fprintf(w, "  %s\n", what)
 	}
 	if len(d.faults) == 0 {
 		for _, row := range d.Refusals {
-			fmt.Fprintf(w, "  %s\n", row)
+			plain.Fprintf(w, "  %s\n", row)
 		}
 		if more := d.refusedAtOnce - len(d.Refusals); more > 0 {
-			fmt.Fprintf(w, "  and %d more before settlement\n", more)
+			plain.Fprintf(w, "  and %d more before settlement\n", more)
 		}
 	}
 }
@@ -293,12 +294,12 @@ func (d *demoResult) writePeople(w io.Writer) {
 		t.end()
 	}
 	for _, what := range d.returned {
-		fmt.Fprintf(w, "  %s\n", what)
+		plain.Fprintf(w, "  %s\n", what)
 	}
 }
 
 func (d *demoResult) writeMoney(w io.Writer) {
-	fmt.Fprintf(w, "\nMONEY, %s\n", d.Asset)
+	plain.Fprintf(w, "\nMONEY, %s\n", d.Asset)
 	t := newTable(w, "  WHAT", "AMOUNT", "")
 	for _, line := range []struct {
 		name   string
@@ -324,19 +325,19 @@ func (d *demoResult) writeMoney(w io.Writer) {
 }
 
 func (d *demoResult) writeNext(w io.Writer, st *stage) {
-	fmt.Fprintf(w, "\nWHERE TO LOOK NEXT (the folder stays until you delete it)\n")
+	plain.Fprintf(w, "\nWHERE TO LOOK NEXT (the folder stays until you delete it)\n")
 	on := "  aliquot --data " + st.dir
-	fmt.Fprintf(w, "%s check --deep\n%s replay\n", on, on)
+	plain.Fprintf(w, "%s check --deep\n%s replay\n", on, on)
 	if len(d.customers) > 0 {
-		fmt.Fprintf(w, "%s balances customer:\n", on)
+		plain.Fprintf(w, "%s balances customer:\n", on)
 	}
 	if top := topPayees(d.payees); len(top) > 0 {
-		fmt.Fprintf(w, "%s statement holder %s\n", on, top[0].Holder)
+		plain.Fprintf(w, "%s statement holder %s\n", on, top[0].Holder)
 	}
 	if len(d.Distributions) > 0 {
-		fmt.Fprintf(w, "%s explain %s\n", on, d.Distributions[0].Distribution)
+		plain.Fprintf(w, "%s explain %s\n", on, d.Distributions[0].Distribution)
 	}
 	if d.example != "" {
-		fmt.Fprintf(w, "%s explain %s\n", on, d.example)
+		plain.Fprintf(w, "%s explain %s\n", on, d.example)
 	}
 }

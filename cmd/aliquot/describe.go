@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type describeCommand struct{}
@@ -79,9 +79,9 @@ func nameOf(node *kong.Node) string {
 
 func (d described) text(w io.Writer) {
 	for _, c := range d.Commands {
-		fmt.Fprintf(w, "aliquot %s: %s\n", c.Name, c.Help)
+		plain.Fprintf(w, "aliquot %s: %s\n", c.Name, c.Help)
 		for _, a := range c.Arguments {
-			fmt.Fprintf(w, "  %s: %s\n", strings.ToUpper(a.Name), a.Help)
+			plain.Fprintf(w, "  %s: %s\n", strings.ToUpper(a.Name), a.Help)
 		}
 		for _, f := range c.Flags {
 			more := ""
@@ -91,7 +91,7 @@ func (d described) text(w io.Writer) {
 			if f.Default != "" {
 				more += ", default " + f.Default
 			}
-			fmt.Fprintf(w, "  --%s (%s%s): %s\n", f.Name, f.Type, more, f.Help)
+			plain.Fprintf(w, "  --%s (%s%s): %s\n", f.Name, f.Type, more, f.Help)
 		}
 	}
 }

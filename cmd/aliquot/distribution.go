@@ -14,6 +14,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/rowfile"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type distributionCommand struct {
@@ -94,7 +95,7 @@ func (c *payoutExport) Run(ctx context.Context, r *root) (err error) {
 		return nil
 	}
 	return r.print(made, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %d payouts, %s %s, in %s\n", made.Batch, made.Payouts, made.Amount, made.Asset, c.Output)
+		plain.Fprintf(w, "%s: %d payouts, %s %s, in %s\n", made.Batch, made.Payouts, made.Amount, made.Asset, c.Output)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/audit/pack"
 	"github.com/aliquot-engine/aliquot/services/audit/state"
@@ -50,12 +51,12 @@ func (c *logExportCommand) Run(ctx context.Context, r *root) (err error) {
 	}
 	return r.print(manifest, func(w io.Writer) {
 		for _, e := range manifest.Streams {
-			fmt.Fprintf(w, "%s up to %d\n", e.Stream, e.Last)
+			plain.Fprintf(w, "%s up to %d\n", e.Stream, e.Last)
 		}
 		if manifest.State != nil {
-			fmt.Fprintf(w, "state_root %s\n", manifest.State.Root)
+			plain.Fprintf(w, "state_root %s\n", manifest.State.Root)
 		}
-		fmt.Fprintf(w, "packed into %s\n", c.Name)
+		plain.Fprintf(w, "packed into %s\n", c.Name)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/daemon"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 )
 
@@ -142,19 +143,19 @@ func (f *fsck) settle(ctx context.Context, unkept bool) (err error) {
 
 func (d *examined) text(w io.Writer) {
 	for _, r := range d.Restored {
-		fmt.Fprintf(w, "restored %s by %s: %s\n", r.Stream, r.Actor, r.Did)
+		plain.Fprintf(w, "restored %s by %s: %s\n", r.Stream, r.Actor, r.Did)
 	}
 	for _, e := range d.Streams {
 		mark := "✓"
 		if !e.OK() {
 			mark = "✗"
 		}
-		fmt.Fprintf(w, "%s %s: %d messages, %d in the second copy, %d signed\n", mark, e.Stream, e.Messages, e.Archived, e.Logged)
+		plain.Fprintf(w, "%s %s: %d messages, %d in the second copy, %d signed\n", mark, e.Stream, e.Messages, e.Archived, e.Logged)
 		for _, difference := range e.Differences {
-			fmt.Fprintf(w, "  %s\n", difference)
+			plain.Fprintf(w, "  %s\n", difference)
 		}
 	}
 	for _, b := range d.Beside {
-		fmt.Fprintf(w, "✗ %v\n", b)
+		plain.Fprintf(w, "✗ %v\n", b)
 	}
 }

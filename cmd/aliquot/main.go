@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // root is the command line. Names and defaults here are the only configuration;
@@ -90,7 +92,7 @@ func run() int {
 	case errors.Is(err, errFalse):
 		return 1
 	default:
-		fmt.Fprintln(os.Stderr, "aliquot:", err)
+		fmt.Fprintln(os.Stderr, "aliquot:", plain.Lines(err.Error()))
 		return 1
 	}
 }

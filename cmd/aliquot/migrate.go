@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/aliquot-engine/aliquot/internal/store/cockroach"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type migrateCommand struct{}
@@ -22,9 +22,9 @@ func (migrateCommand) Run(ctx context.Context, r *root) error {
 	}
 	return r.print(done, func(w io.Writer) {
 		if done.From == done.To {
-			fmt.Fprintf(w, "%s is up to date: its schema is version %d\n", done.Database, done.To)
+			plain.Fprintf(w, "%s is up to date: its schema is version %d\n", done.Database, done.To)
 			return
 		}
-		fmt.Fprintf(w, "%s: schema from version %d to %d\n", done.Database, done.From, done.To)
+		plain.Fprintf(w, "%s: schema from version %d to %d\n", done.Database, done.From, done.To)
 	})
 }

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type payoutCorrect struct {
@@ -25,9 +25,9 @@ func (c *payoutCorrect) Run(ctx context.Context, r *root) error {
 	}
 	return r.print(done, func(w io.Writer) {
 		if done.Effect == "unchanged" {
-			fmt.Fprintf(w, "%s to %s of %s %s: %s, as decided at CONTROL position %d\n", done.Payout, done.Holder, done.Amount, done.Asset, done.State, done.Position)
+			plain.Fprintf(w, "%s to %s of %s %s: %s, as decided at CONTROL position %d\n", done.Payout, done.Holder, done.Amount, done.Asset, done.State, done.Position)
 			return
 		}
-		fmt.Fprintf(w, "%s to %s of %s %s: from %s to %s, CONTROL position %d\n", done.Payout, done.Holder, done.Amount, done.Asset, done.From, done.State, done.Position)
+		plain.Fprintf(w, "%s to %s of %s %s: from %s to %s, CONTROL position %d\n", done.Payout, done.Holder, done.Amount, done.Asset, done.From, done.State, done.Position)
 	})
 }

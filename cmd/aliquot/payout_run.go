@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type payoutRun struct {
@@ -26,7 +26,7 @@ func (c *payoutRun) Run(ctx context.Context, r *root) error {
 		}
 		t.end()
 		if made.Effect == "unchanged" {
-			fmt.Fprintf(w, "nothing new: %s\n", made.Reason)
+			plain.Fprintf(w, "nothing new: %s\n", made.Reason)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/receipt"
 	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
 	"github.com/aliquot-engine/aliquot/services/console/verifier"
@@ -77,6 +78,6 @@ func (c *verifyCommand) writePage(r *root) error {
 		return fmt.Errorf("writing the page: %w", err)
 	}
 	return r.print(written, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %d bytes, SHA-256 %s\n", written.File, written.Bytes, written.SHA256)
+		plain.Fprintf(w, "%s: %d bytes, SHA-256 %s\n", written.File, written.Bytes, written.SHA256)
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type registerCommand struct {
@@ -36,9 +37,9 @@ func (c *registerImport) Run(ctx context.Context, r *root) error {
 		return err
 	}
 	return r.print(done, func(w io.Writer) {
-		fmt.Fprintf(w, "%d holders, %s units, up to %s position %d\n", done.Holders, done.Units, done.Stream, done.Position)
+		plain.Fprintf(w, "%d holders, %s units, up to %s position %d\n", done.Holders, done.Units, done.Stream, done.Position)
 		if done.LeftOut != "" {
-			fmt.Fprintf(w, "left out: %s units of the zero address\n", done.LeftOut)
+			plain.Fprintf(w, "left out: %s units of the zero address\n", done.LeftOut)
 		}
 	})
 }
@@ -68,12 +69,12 @@ func printScreened(w io.Writer, list string, done api.Screened) {
 	if done.Matches == 1 {
 		match = "matches"
 	}
-	fmt.Fprintf(w, "%s: %d entries, %d %s a holder", list, done.Entries, done.Matches, match)
+	plain.Fprintf(w, "%s: %d entries, %d %s a holder", list, done.Entries, done.Matches, match)
 	if done.Effect == "unchanged" {
 		fmt.Fprintln(w, "; nothing new")
 		return
 	}
-	fmt.Fprintf(w, ", up to %s position %d\n", done.Stream, done.Position)
+	plain.Fprintf(w, ", up to %s position %d\n", done.Stream, done.Position)
 }
 
 // upload sends a file and decodes the answer.

@@ -18,6 +18,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/audit/pack"
 	"github.com/aliquot-engine/aliquot/services/audit/replay"
@@ -38,9 +39,9 @@ func (stateCommand) Run(ctx context.Context, r *root) error {
 // printState shows the line that two machines compare, and where it is from.
 func printState(w io.Writer, s *state.State) {
 	for _, p := range s.Partitions {
-		fmt.Fprintf(w, "%s up to %d, CONTROL up to %d\n", p.Stream, p.Usage, p.Control)
+		plain.Fprintf(w, "%s up to %d, CONTROL up to %d\n", p.Stream, p.Usage, p.Control)
 	}
-	fmt.Fprintf(w, "distributed up to CONTROL %d\njournal_hash %s\nstate_root %s\n", s.Distributed, s.JournalHash, s.Root)
+	plain.Fprintf(w, "distributed up to CONTROL %d\njournal_hash %s\nstate_root %s\n", s.Distributed, s.JournalHash, s.Root)
 }
 
 type replayCommand struct {
@@ -230,7 +231,7 @@ func (r *root) damaged(d *pack.Damage) error {
 	err := r.print(said, func(w io.Writer) {
 		fmt.Fprintln(w, "the archives are not what was signed:")
 		for _, one := range d.Differences {
-			fmt.Fprintf(w, "  %v\n", one)
+			plain.Fprintf(w, "  %v\n", one)
 		}
 	})
 	return errors.Join(err, errFalse)
@@ -248,23 +249,23 @@ func printReplay(w io.Writer, done *replay.Result) {
 		t.end()
 	}
 	if d := done.Difference; d != nil {
-		fmt.Fprintf(w, "different: %s\n  live      %s\n  replayed  %s\n", d.Where, d.Live, d.Replayed)
+		plain.Fprintf(w, "different: %s\n  live      %s\n  replayed  %s\n", d.Where, d.Live, d.Replayed)
 		return
 	}
 	if done.Shadow {
-		fmt.Fprintf(w, "%d accounts would differ; USAGE up to %d\n", len(done.Accounts), done.Usage)
+		plain.Fprintf(w, "%d accounts would differ; USAGE up to %d\n", len(done.Accounts), done.Usage)
 		return
 	}
 	switch {
 	case len(done.Accounts) > 0:
-		fmt.Fprintf(w, "different: %d accounts\n", len(done.Accounts))
+		plain.Fprintf(w, "different: %d accounts\n", len(done.Accounts))
 	case done.Rows > 0:
-		fmt.Fprintf(w, "identical: %d rows; %d journal rows, %d messages of LEDGER and PAYOUT, byte for byte\n", done.Rows, done.Journal, done.Messages)
+		plain.Fprintf(w, "identical: %d rows; %d journal rows, %d messages of LEDGER and PAYOUT, byte for byte\n", done.Rows, done.Journal, done.Messages)
 	default:
-		fmt.Fprintf(w, "derived: %d journal rows; %d messages of LEDGER and PAYOUT are identical, byte for byte\n", done.Journal, done.Messages)
+		plain.Fprintf(w, "derived: %d journal rows; %d messages of LEDGER and PAYOUT are identical, byte for byte\n", done.Journal, done.Messages)
 	}
 	if done.SignedBy != "" {
-		fmt.Fprintf(w, "every message is one that was signed by %s\n", done.SignedBy)
+		plain.Fprintf(w, "every message is one that was signed by %s\n", done.SignedBy)
 	}
 	if done.State != nil {
 		printState(w, done.State)

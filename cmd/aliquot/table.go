@@ -5,9 +5,11 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
-// table prints aligned columns.
+// table prints aligned columns. A cell is one line, whatever its text.
 type table struct{ w *tabwriter.Writer }
 
 func newTable(w io.Writer, headings ...string) table {
@@ -19,7 +21,7 @@ func newTable(w io.Writer, headings ...string) table {
 func (t table) row(cells ...any) {
 	texts := make([]string, len(cells))
 	for i, c := range cells {
-		texts[i] = fmt.Sprint(c)
+		texts[i] = plain.Text(fmt.Sprint(c))
 	}
 	fmt.Fprintln(t.w, strings.Join(texts, "\t"))
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type usageCommand struct {
@@ -65,11 +66,11 @@ func (c *usageOutcome) Run(ctx context.Context, r *root) (err error) {
 		return fmt.Errorf("no usage event is at %s", c.ID)
 	}
 	return r.print(o, func(w io.Writer) {
-		fmt.Fprintf(w, "%s", o.Outcome)
+		plain.Fprintf(w, "%s", o.Outcome)
 		if o.Reason != "" {
-			fmt.Fprintf(w, ": %s", o.Reason)
+			plain.Fprintf(w, ": %s", o.Reason)
 		}
-		fmt.Fprintf(w, "\nat %d/%d/%d of the usage stream (partition, position, ordinal)\n", o.Handle.Partition, o.Handle.Position, o.Handle.First)
+		plain.Fprintf(w, "\nat %d/%d/%d of the usage stream (partition, position, ordinal)\n", o.Handle.Partition, o.Handle.Position, o.Handle.First)
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/internal/mapping"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // usageSend sends a file. Interrupted, the same command goes on where it was;
@@ -179,22 +180,22 @@ func (s *sending) settled(ctx context.Context, sent *Sent) error {
 }
 
 func (s *Sent) write(w io.Writer) {
-	fmt.Fprintf(w, "%d events sent in %s s: %d accepted for settlement, %d refused; %d rows, %d skipped by the map's filters\n",
+	plain.Fprintf(w, "%d events sent in %s s: %d accepted for settlement, %d refused; %d rows, %d skipped by the map's filters\n",
 		s.Sent-s.Resumed, s.Seconds, s.Accepted, s.Refused, s.Rows, s.Skipped)
 	if s.Resumed > 0 {
-		fmt.Fprintf(w, "%d events before them had been sent earlier\n", s.Resumed)
+		plain.Fprintf(w, "%d events before them had been sent earlier\n", s.Resumed)
 	}
 	if o := s.Outcomes; o != nil {
-		fmt.Fprintf(w, "settled: %d accepted, %d late, %d duplicates, %d refused\n", o.Accepted, o.Late, o.Duplicate, o.Refused)
+		plain.Fprintf(w, "settled: %d accepted, %d late, %d duplicates, %d refused\n", o.Accepted, o.Late, o.Duplicate, o.Refused)
 	}
 	for _, reason := range sortedKeys(s.Reasons) {
-		fmt.Fprintf(w, "refused as %s: %d\n", reason, s.Reasons[reason])
+		plain.Fprintf(w, "refused as %s: %d\n", reason, s.Reasons[reason])
 	}
 	for _, one := range s.Refusals {
-		fmt.Fprintf(w, "  %s\n", one)
+		plain.Fprintf(w, "  %s\n", one)
 	}
 	if more := s.refusals() - len(s.Refusals); more > 0 {
-		fmt.Fprintf(w, "  and %d more; --rejects FILE writes all of them\n", more)
+		plain.Fprintf(w, "  and %d more; --rejects FILE writes all of them\n", more)
 	}
 }
 

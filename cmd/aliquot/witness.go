@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
 	"github.com/aliquot-engine/aliquot/services/audit/witness"
 )
@@ -161,7 +162,7 @@ func (c *witnessEvidenceCommand) Run(r *root) error {
 	}
 	err = r.print(list, func(w io.Writer) {
 		for _, e := range list {
-			fmt.Fprintf(w, "%s %s: %s\n", e.Time.Format(time.RFC3339), e.Origin, e.Text)
+			plain.Fprintf(w, "%s %s: %s\n", e.Time.Format(time.RFC3339), e.Origin, e.Text)
 		}
 	})
 	if err == nil && len(list) > 0 {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -26,6 +27,7 @@ type actorKey struct{}
 // actor is who asks.
 type actor struct {
 	name     events.Actor
+	key      string // its public name; empty with the folder's own token
 	scope    string
 	provider events.Provider
 }
@@ -36,7 +38,7 @@ func actorOf(ctx context.Context) actor {
 }
 
 // AsHeader lets the bearer of the folder's own operator token say which person
-// is deciding. Named keys have no use for it and it is ignored with them.
+// is deciding. A named key says that already: with one, the header is refused.
 const AsHeader = "Aliquot-As"
 
 // authenticate admits operators to everything, auditors to reads, and
@@ -46,14 +48,25 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	who, ok := s.identify(ctx.Header("Authorization"), ctx.Header(AsHeader))
+	who, ok := s.identify(ctx.Header("Authorization"))
+	if as := ctx.Header(AsHeader); ok && as != "" {
+		if who.key != "" {
+			_ = huma.WriteErr(s.api, ctx, http.StatusBadRequest, fmt.Sprintf("%s is refused: decisions of the key %s are recorded under its own name; leave --as (ALIQUOT_AS) out", AsHeader, who.key))
+			return
+		}
+		if err := events.CheckName(as); err != nil {
+			_ = huma.WriteErr(s.api, ctx, http.StatusBadRequest, fmt.Sprintf("%s: %v", AsHeader, err))
+			return
+		}
+		who.name = events.Actor("operator:" + as)
+	}
 	if !ok {
 		ctx.SetHeader("WWW-Authenticate", "Bearer")
 		_ = huma.WriteErr(s.api, ctx, http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer <token>")
 		return
 	}
 	allowed := who.scope == scopeOperator ||
-		who.scope == scopeAuditor && (ctx.Method() == http.MethodGet || ctx.Operation().OperationID == "replay" || ctx.Operation().OperationID == "shadow") ||
+		who.scope == scopeAuditor && (ctx.Method() == http.MethodGet || ctx.Method() == http.MethodHead || ctx.Operation().OperationID == "replay" || ctx.Operation().OperationID == "shadow") ||
 		who.scope == scopeProvider && ctx.Operation().OperationID == "provider-statement" && ctx.Param("id") == string(who.provider)
 	if !allowed {
 		_ = huma.WriteErr(s.api, ctx, http.StatusForbidden, "the key's scope, "+who.scope+", does not reach here")
@@ -63,18 +76,14 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 }
 
 // identify finds the bearer of a token.
-func (s *Server) identify(authorization, as string) (actor, bool) {
+func (s *Server) identify(authorization string) (actor, bool) {
 	scheme, token, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "bearer") || token == "" {
 		return actor{}, false
 	}
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
 	if subtle.ConstantTimeCompare(sum[:], s.OperatorSHA256[:]) == 1 {
-		name := "local"
-		if as != "" && events.CheckName(as) == nil {
-			name = as
-		}
-		return actor{name: events.Actor("operator:" + name), scope: scopeOperator}, true
+		return actor{name: "operator:local", scope: scopeOperator}, true
 	}
 	var found actor
 	var ok bool
@@ -84,7 +93,7 @@ func (s *Server) identify(authorization, as string) (actor, bool) {
 			return
 		}
 		ok = true
-		found = actor{name: events.Actor(key.Scope + ":" + key.Key), scope: key.Scope, provider: key.Provider}
+		found = actor{name: events.Actor(key.Scope + ":" + key.Key), key: key.Key, scope: key.Scope, provider: key.Provider}
 	})
 	return found, ok
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 	"github.com/aliquot-engine/aliquot/services/audit/receipt/issue"
 	"github.com/aliquot-engine/aliquot/services/console/verifier"
@@ -76,6 +77,7 @@ type Config struct {
 	Logs     http.Handler       // GET /tlog/…, public
 	Metrics  http.Handler       // GET /metrics; nil: there is none
 	Proofs   *Proofs            // for receipts; nil where no logs are kept
+	Running  http.Handler       // GET /running: whether this is the process that holds a folder; nil: there is none
 	Now      func() time.Time   // stamps decisions
 	Logger   *slog.Logger       // nil: slog.Default
 	// OperatorSHA256 is the SHA-256 of the folder's own operator token.
@@ -105,6 +107,10 @@ func New(config Config) *Server {
 	}
 	settings.Security = []map[string][]string{{"bearer": {}}}
 	settings.CreateHooks = nil // no $schema member in answers
+	// A member of a request is read once, and only under its own name.
+	format := huma.DefaultJSONFormat
+	format.Unmarshal = strict.Decode
+	settings.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	s.api = humago.New(s.mux, settings)
 	s.api.UseMiddleware(s.authenticate)
 	s.health()
@@ -132,12 +138,21 @@ func New(config Config) *Server {
 	if config.Metrics != nil {
 		s.mux.HandleFunc("GET /metrics", s.metrics)
 	}
+	if config.Running != nil {
+		s.mux.Handle("GET /running", config.Running)
+	}
 	s.mux.Handle("GET /verify", verifier.Handler())
 	return s
 }
 
-// ServeHTTP implements [http.Handler].
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// ServeHTTP implements [http.Handler]. What it answers is for who asked: nobody
+// keeps it, or guesses that it is something else than it says. What is public
+// says so itself.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	s.mux.ServeHTTP(w, r)
+}
 
 // usages are the streams of every partition's usage.
 func (s *Server) usages() []*eventlog.Stream { return append([]*eventlog.Stream{s.Usage}, s.More...) }

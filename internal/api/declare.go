@@ -11,11 +11,13 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/nats-io/nkeys"
 
 	"github.com/aliquot-engine/aliquot/internal/apply"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/services/ingest/natsapi"
 )
 
 // Applied is what became of a set of declarations.
@@ -25,10 +27,14 @@ type Applied struct {
 	Void      []Decided `json:"void" doc:"Declarations without effect, with the reason."`
 }
 
-// Key is a secret, shown once.
+// Key is a key that was made: with a secret, which is shown once, or for an
+// nkey, whose seed nobody here has seen.
 type Key struct {
-	Key    string `json:"key"`
-	Secret string `json:"secret" doc:"The bearer token. It is recorded nowhere: keep it."`
+	Key     string `json:"key"`
+	Secret  string `json:"secret,omitempty" doc:"The bearer token. It is recorded nowhere: keep it."`
+	NKey    string `json:"nkey,omitempty"`
+	Subject string `json:"subject,omitempty" doc:"Of NATS: where the holder of the nkey publishes usage, as a request."`
+	Inbox   string `json:"inbox,omitempty" doc:"Of NATS: the prefix of the inbox at which its client must receive the answers."`
 }
 
 func (s *Server) declarations() {
@@ -66,8 +72,12 @@ func (s *Server) declarations() {
 				Key      string          `json:"key" doc:"Public name of the key."`
 				Scope    string          `json:"scope" enum:"operator,provider,auditor"`
 				Provider events.Provider `json:"provider,omitempty"`
+				NKey     string          `json:"nkey,omitempty" doc:"The public nkey of a user (U…), with which a provider publishes usage over NATS. The key then has no secret."`
 			}
 		}) (*answer[Key], error) {
+			if in.Body.NKey != "" {
+				return s.nkey(ctx, events.KeyIssued{Key: in.Body.Key, NKey: in.Body.NKey, Scope: in.Body.Scope, Provider: in.Body.Provider})
+			}
 			var secret [32]byte
 			_, _ = rand.Read(secret[:]) // never fails
 			token := "alq_" + hex.EncodeToString(secret[:])
@@ -86,6 +96,20 @@ func (s *Server) declarations() {
 		}) (*answer[Decided], error) {
 			return s.decideOne(ctx, "", events.KeyRevoked{Key: in.Key})
 		})
+}
+
+// nkey issues a key to the holder of an nkey.
+func (s *Server) nkey(ctx context.Context, b events.KeyIssued) (*answer[Key], error) {
+	switch {
+	case b.Scope != "provider":
+		return nil, huma.Error422UnprocessableEntity("an nkey is for usage over NATS: its scope is provider")
+	case !nkeys.IsValidPublicUserKey(b.NKey):
+		return nil, huma.Error422UnprocessableEntity("nkey is not the public nkey of a user, which begins with U: a letter of it may be wrong, or it is a seed, which belongs to nobody else")
+	}
+	if _, err := s.decideOne(ctx, "", b); err != nil {
+		return nil, err
+	}
+	return &answer[Key]{Key{Key: b.Key, NKey: b.NKey, Subject: natsapi.Subject(b.Provider), Inbox: natsapi.InboxPrefix(b.Provider)}}, nil
 }
 
 // settles reports whether a partition is one of those that there are.

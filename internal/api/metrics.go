@@ -9,7 +9,7 @@ import (
 // operator's and an auditor's: Prometheus sends a bearer token where its
 // configuration has `authorization: {credentials_file: …}`.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
-	who, ok := s.identify(r.Header.Get("Authorization"), "")
+	who, ok := s.identify(r.Header.Get("Authorization"))
 	switch {
 	case !ok:
 		w.Header().Set("WWW-Authenticate", "Bearer")

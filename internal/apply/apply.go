@@ -294,6 +294,8 @@ func identity(body events.Body) string {
 		return fmt.Sprintf("token %q", b.Token)
 	case events.WaterfallDeclared:
 		return fmt.Sprintf("waterfall of %q", b.Token)
+	case events.KeyIssued:
+		return fmt.Sprintf("key %q", b.Key)
 	case events.HoldersListed:
 		return fmt.Sprintf("part %d of list %q", b.Part, b.List)
 	}
@@ -315,6 +317,8 @@ func renamed(field string) string {
 		return "margin"
 	case "fee_basis_points":
 		return "fee"
+	case "sha256": // A document has no other secret.
+		return "nkey"
 	}
 	return field
 }

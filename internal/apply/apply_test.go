@@ -186,7 +186,7 @@ book.yaml:22:10: rules[1].per: is not above zero
 book.yaml:23:18: rules[1].granularity: reading quantity "0.0000000000000000001": more decimal places than can be kept
 book.yaml:24:12: rules[1].match: should be a mapping of names to values
 book.yaml:28:6: fee: "0.125%" is not a whole number of basis points (0.01%)
-book.yaml:30:7: kind: "Chocolate" is none of Provider, Book, Meter, QuotePolicy, Card, Node, Nodes, Customer, Customers, Token, Waterfall and Holds
+book.yaml:30:7: kind: "Chocolate" is none of Provider, Book, Meter, QuotePolicy, Card, Node, Nodes, Customer, Customers, Token, Waterfall, Holds and Key
 book.yaml:32:1: should be a mapping that begins with kind
 book.yaml:34:1: kind: is missing`
 	bodies, err := Parse("book.yaml", []byte(text))
@@ -240,6 +240,10 @@ func TestMistakesOfOneDocument(t *testing.T) {
 		{"a fee above everything", "kind: Waterfall\ntoken: t\nfee: 101%\n", "f.yaml:3:6: fee: 10100 is not between"},
 		{"a fee that goes the other way", "kind: Waterfall\ntoken: t\nfee: -1%\n", "not a whole number of basis points"},
 		{"no fee", "kind: Waterfall\ntoken: t\n", "fee: is missing"},
+		{"a key without its nkey", "kind: Key\nkey: k\nprovider: p\n", "f.yaml:1:1: nkey: is empty"},
+		{"a key of nobody", "kind: Key\nkey: k\nnkey: UA2IWCWNO2RFK74JSUTTGMNDBQBCOMFAJUPNKHH5Q2KV2U5GO4NRBFTC\n", "f.yaml:1:1: provider: name is empty"},
+		{"the nkey of a server", "kind: Key\nkey: k\nprovider: p\nnkey: NA2IWCWNO2RFK74JSUTTGMNDBQBCOMFAJUPNKHH5Q2KV2U5GO4NRBFTC\n", "f.yaml:4:7: nkey: is not the public NKey of a user"},
+		{"a secret in a file", "kind: Key\nkey: k\nprovider: p\nsecret: x\n", "f.yaml:4:1: secret: is not known"},
 		{"a holder that is none", "kind: Holds\nlist: l\nholders: ['a b']\n", "f.yaml:3:11: holders[0]: name has"},
 		{"attributes given twice", "kind: Node\nnode: n\nbook: b\nattributes: {a: 1, a: 2}\n", "attributes.a: is not a name, or given twice"},
 		{"an attribute of a list", "kind: Node\nnode: n\nbook: b\nattributes: {a: [1]}\n", "attributes.a: should be one value"},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nkeys"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/aliquot-engine/aliquot/internal/registerfile"
@@ -33,6 +34,7 @@ var kinds = map[string]func(*parser, *yaml.Node){
 	"Token":       (*parser).token,
 	"Waterfall":   (*parser).waterfall,
 	"Holds":       (*parser).holds,
+	"Key":         (*parser).key,
 }
 
 func (p *parser) document(n *yaml.Node) {
@@ -48,13 +50,23 @@ func (p *parser) document(n *yaml.Node) {
 		kind := n.Content[i+1]
 		read := kinds[kind.Value]
 		if read == nil {
-			p.problem(kind, "kind", "%q is none of Provider, Book, Meter, QuotePolicy, Card, Node, Nodes, Customer, Customers, Token, Waterfall and Holds", clip(kind.Value))
+			p.problem(kind, "kind", "%q is none of Provider, Book, Meter, QuotePolicy, Card, Node, Nodes, Customer, Customers, Token, Waterfall, Holds and Key", clip(kind.Value))
 			return
 		}
 		read(p, n)
 		return
 	}
 	p.problem(n, "kind", "is missing")
+}
+
+// key declares a public nkey: a secret does not belong into a file.
+func (p *parser) key(n *yaml.Node) {
+	f := p.mapping(n, "", "kind", "key", "provider", "nkey")
+	b := events.KeyIssued{Key: f.text("key"), NKey: f.text("nkey"), Scope: "provider", Provider: events.Provider(f.text("provider"))}
+	if len(problemsOf(b)) == 0 && !nkeys.IsValidPublicUserKey(b.NKey) {
+		p.problem(p.at["nkey"], "nkey", "has a wrong letter: its checksum is not that of what stands before it")
+	}
+	p.declare(n, "", b)
 }
 
 func (p *parser) provider(n *yaml.Node) {

@@ -122,6 +122,10 @@ func format(body events.Body) (any, error) {
 	case events.WaterfallDeclared:
 		points, err := money.ParseAmount(strconv.Itoa(b.FeeBasisPoints) + "e-4")
 		return texts{"kind": "Waterfall", "token": b.Token, "fee": points}, err
+	case events.KeyIssued:
+		if b.NKey != "" && b.Scope == "provider" {
+			return texts{"kind": "Key", "key": b.Key, "provider": b.Provider, "nkey": b.NKey}, nil
+		}
 	case events.HoldersListed:
 		return &holdsDocument{"Holds", b.List, append([]events.Holder{}, b.Holders...)}, nil
 	}

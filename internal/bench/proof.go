@@ -51,7 +51,7 @@ func (r *run) prove(ctx context.Context, f *Figures) error {
 		for of.sent == 0 {
 			of = r.senders[random.IntN(len(r.senders))]
 		}
-		id := fmt.Sprintf("%s#%d", source(of.number), firstSequence+random.Uint64N(of.sent))
+		id := fmt.Sprintf("%s#0/%d", source(of.number), firstSequence+random.Uint64N(of.sent))
 		if r.variant.ids {
 			id = source(of.number) + "#" + string(appendID(nil, uint64(of.number)<<40|random.Uint64N(of.sent)))
 		}

@@ -24,7 +24,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -151,6 +150,7 @@ type Daemon struct {
 	watched     metric.Registration // see telemetry.go
 	unserve     func() error
 	metricsAddr string
+	running     running // proves that this process holds the folder
 
 	group  *errgroup.Group
 	stop   context.CancelFunc
@@ -182,7 +182,7 @@ func Open(ctx context.Context, config Config) (*Daemon, error) {
 }
 
 func (d *Daemon) open(ctx context.Context) (err error) {
-	if err := os.MkdirAll(d.config.Dir, 0o700); err != nil {
+	if err := openFolder(d.config.Dir, d.config.Logger); err != nil {
 		return fmt.Errorf("opening the folder: %w", err)
 	}
 	if err := d.openLog(ctx); err != nil {
@@ -391,7 +391,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	server := api.New(api.Config{
 		Engine: d, Control: d.streams.control, Register: d.streams.register, Ledger: d.streams.ledger,
 		Usage: d.streams.usage[0], More: d.streams.usage[1:], Payout: d.streams.payout, Refused: d.streams.refused, Store: d.store, IDs: d.ids, Streams: d.log,
-		Ingest: httpapi.New(d.ingest), Logs: d.logs(), Metrics: d.config.Telemetry.Page(), Proofs: d.proofs(), Now: time.Now, Logger: d.config.Logger, OperatorSHA256: sha256.Sum256([]byte(d.token)),
+		Ingest: httpapi.New(d.ingest), Logs: d.logs(), Metrics: d.config.Telemetry.Page(), Proofs: d.proofs(), Running: &d.running, Now: time.Now, Logger: d.config.Logger, OperatorSHA256: sha256.Sum256([]byte(d.token)),
 	})
 	listener, err := net.Listen("tcp", d.config.Listen)
 	if err != nil {
@@ -412,12 +412,8 @@ func (d *Daemon) serve(ctx context.Context) error {
 		}
 		return nil
 	})
-	data, err := json.Marshal(address{URL: d.URL(), PID: os.Getpid()})
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(d.config.Dir, addressFile), data, 0o600); err != nil {
-		return fmt.Errorf("saying where the API is: %w", err)
+	if err := d.running.save(d.config.Dir, d.URL()); err != nil {
+		return fmt.Errorf("saving where the API is: %w", err)
 	}
 	return nil
 }

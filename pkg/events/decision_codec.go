@@ -3,13 +3,13 @@ package events
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 )
 
 // decisionVersion is the version of the envelope and of every body in it. A
@@ -133,7 +133,7 @@ func DecodeDecision(data []byte) (Decision, error) {
 
 func decodeDecision(data []byte) (Decision, error) {
 	var e envelope
-	if err := decodeJSON(data, &e); err != nil {
+	if err := strict.Decode(data, &e); err != nil {
 		return Decision{}, fmt.Errorf("decoding a decision: %w", err)
 	}
 	if e.V != decisionVersion {
@@ -155,7 +155,8 @@ func decodeDecision(data []byte) (Decision, error) {
 }
 
 // DecodeBody reads the JSON object of a body of the given kind, in any spelling
-// that JSON allows. Unknown members and kinds are refused.
+// of its values that JSON allows. Unknown members and kinds are refused, and so
+// is a member that stands twice.
 func DecodeBody(kind string, data []byte) (Body, error) {
 	switch kind {
 	case ProviderDeclared{}.Kind():
@@ -208,26 +209,10 @@ func DecodeBody(kind string, data []byte) (Body, error) {
 
 func decodeBody[B Body](data []byte) (Body, error) {
 	var b B
-	if err := decodeJSON(data, &b); err != nil {
+	if err := strict.Decode(data, &b); err != nil {
 		return nil, fmt.Errorf("body of %s: %w", b.Kind(), err)
 	}
 	return b, nil
-}
-
-// decodeJSON reads one value, with known members only, and nothing after it.
-func decodeJSON(data []byte, v any) error {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(v); err != nil {
-		if errors.Is(err, io.EOF) {
-			return errors.New("no JSON value")
-		}
-		return err
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("bytes after the JSON value")
-	}
-	return nil
 }
 
 // difference returns the first byte in which a and b differ, or -1.

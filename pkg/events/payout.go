@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 )
 
 // Paid is one message of PAYOUT, besides the records of the journal that
@@ -132,7 +133,7 @@ func DecodePaid(data []byte) (Paid, error) {
 	if len(data) > MaxPaid {
 		return nil, fmt.Errorf("decoding a message of PAYOUT: %d bytes are more than %d", len(data), MaxPaid)
 	}
-	if err := decodeJSON(data, &s); err != nil {
+	if err := strict.Decode(data, &s); err != nil {
 		return nil, fmt.Errorf("decoding a message of PAYOUT: %w", err)
 	}
 	if s.V != paidVersion {
@@ -167,7 +168,7 @@ func DecodePaid(data []byte) (Paid, error) {
 
 func decodePaid[P Paid](data []byte) (Paid, error) {
 	var p P
-	if err := decodeJSON(data, &p); err != nil {
+	if err := strict.Decode(data, &p); err != nil {
 		return nil, fmt.Errorf("body of %s: %w", p.Kind(), err)
 	}
 	return p, nil

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 )
 
 // RefusedSubmission is one message of REFUSED: a submission of which something
@@ -99,7 +101,7 @@ func AppendRefused(dst []byte, r RefusedSubmission) ([]byte, error) {
 // DecodeRefused reads what [AppendRefused] wrote and nothing else.
 func DecodeRefused(data []byte) (RefusedSubmission, error) {
 	var r RefusedSubmission
-	if err := decodeJSON(data, &r); err != nil {
+	if err := strict.Decode(data, &r); err != nil {
 		return RefusedSubmission{}, fmt.Errorf("decoding a refused submission: %w", err)
 	}
 	if r.V != refusedVersion {

@@ -22,12 +22,13 @@ const (
 	maxWindow  = 8 << 20 // of zstd; RFC 8878 asks decoders for no more
 )
 
-// Body is one body, decompressed. What it takes is reserved of the service's
-// room until Release.
+// Body is one body, decompressed. What was read of it, and at most as much
+// again, is reserved of the service's room until Release.
 type Body struct {
 	service  *Service
+	of       *quota
 	data     []byte
-	reserved int
+	reserved int // of data's capacity; the rest is of an earlier body, and kept for later ones
 }
 
 // Bytes returns what was read, until Release.
@@ -36,8 +37,8 @@ func (b *Body) Bytes() []byte { return b.data }
 // Release gives the body's memory back. Nothing may use its bytes afterwards.
 func (b *Body) Release() {
 	s := b.service
-	s.room.Release(int64(b.reserved))
-	b.reserved = 0
+	s.room.leave(b.of, int64(b.reserved))
+	b.reserved, b.of = 0, nil
 	if cap(b.data) <= maxKept {
 		b.data = b.data[:0]
 		s.bodies.Put(b)
@@ -50,18 +51,18 @@ type codings struct {
 	zstds sync.Pool // of *zstd.Decoder
 }
 
-// ReadBody reads and decompresses a body of length bytes, or -1 where that is
-// not known. Coding is that of Content-Encoding: empty, identity, gzip or zstd.
+// ReadBody reads and decompresses a body of a provider, of length bytes, or -1
+// where that is not known. Coding is that of Content-Encoding: empty, identity, gzip or zstd.
 //
 // A refusal is the body's fault: the body then holds what was read of it. An
 // error is [ErrOverloaded], or that of from. In every case the body must be
 // released.
-func (s *Service) ReadBody(ctx context.Context, from io.Reader, length int64, coding string) (*Body, *events.Refusal, error) {
+func (s *Service) ReadBody(ctx context.Context, provider events.Provider, from io.Reader, length int64, coding string) (*Body, *events.Refusal, error) {
 	b, ok := s.bodies.Get().(*Body)
 	if !ok {
 		b = &Body{service: s}
 	}
-	b.data = b.data[:0]
+	b.data, b.of = b.data[:0], s.room.enter(provider)
 	limit := s.config.MaxBody
 	compressed := &bounded{from: from, left: int64(limit)}
 	if length > int64(limit) {
@@ -69,11 +70,11 @@ func (s *Service) ReadBody(ctx context.Context, from io.Reader, length int64, co
 	}
 	var source io.Reader = compressed
 	coding = strings.ToLower(strings.TrimSpace(coding))
-	want := firstBytes
+	most := limit + 1
 	switch coding {
 	case "", "identity":
 		if length >= 0 && length <= int64(limit) {
-			want = int(length) + 1 // One more, to see the end in one go.
+			most = int(length) + 1 // One more, to see the end in one go.
 		}
 	case "gzip", "x-gzip":
 		z, err := s.codings.gzip(compressed)
@@ -101,11 +102,13 @@ func (s *Service) ReadBody(ctx context.Context, from io.Reader, length int64, co
 		return b, &refusal, nil
 	}
 	for {
-		if err := b.grow(ctx, want); err != nil {
-			s.show.answered(ctx, time.Now(), nil, err)
-			return b, nil, err
+		if len(b.data) == b.reserved {
+			if err := b.grow(ctx, most); err != nil {
+				s.show.answered(ctx, time.Now(), nil, err)
+				return b, nil, err
+			}
 		}
-		n, err := source.Read(b.data[len(b.data):cap(b.data)])
+		n, err := source.Read(b.data[len(b.data):b.reserved])
 		b.data = b.data[:len(b.data)+n]
 		switch {
 		case len(b.data) > limit:
@@ -118,44 +121,29 @@ func (s *Service) ReadBody(ctx context.Context, from io.Reader, length int64, co
 		case err != nil:
 			return b, s.unreadable(compressed, coding, err), nil
 		}
-		want = 2 * len(b.data)
 	}
 }
 
-// grow makes room for at least one byte more, and for n in all where n is within
-// the limit.
-func (b *Body) grow(ctx context.Context, n int) error {
-	size := cap(b.data)
-	if len(b.data) == size || size < firstBytes || len(b.data) == 0 && n > size {
-		size = min(max(n, len(b.data)+1, firstBytes), b.service.config.MaxBody+1)
+// grow makes room for as much again as was read, and for most bytes in all: not
+// for what a length promises, because promising costs its sender nothing.
+func (b *Body) grow(ctx context.Context, most int) error {
+	size := 2 * len(b.data)
+	if most > len(b.data) {
+		size = min(size, most)
 	}
-	if size > b.reserved {
-		if err := b.service.reserve(ctx, size-b.reserved, b.reserved > 0); err != nil {
-			return err
-		}
-		b.reserved = size
+	size = max(size, firstBytes)
+	wait := time.Duration(0)
+	if b.reserved == 0 {
+		wait = b.service.config.QueueWait
 	}
+	if err := b.service.room.reserve(ctx, b.of, int64(size-b.reserved), wait); err != nil {
+		return err
+	}
+	b.reserved = size
 	if cap(b.data) < size {
 		b.data = append(make([]byte, 0, size), b.data...)
 	}
 	return nil
-}
-
-// reserve takes room for n more bytes of a body, waiting a little where there is
-// none. A body that has room already does not wait, so that bodies cannot wait
-// for each other.
-func (s *Service) reserve(ctx context.Context, n int, more bool) error {
-	if s.room.TryAcquire(int64(n)) {
-		return nil
-	}
-	if !more && int64(n) <= s.config.MaxPending {
-		ctx, cancel := context.WithTimeout(ctx, s.config.QueueWait)
-		defer cancel()
-		if s.room.Acquire(ctx, int64(n)) == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: %d bytes are under way", ErrOverloaded, s.config.MaxPending)
 }
 
 func (s *Service) tooLarge() *events.Refusal {

@@ -16,8 +16,10 @@
 //     answer's handle or among its refusals, and in one of them only.
 //   - Alike: an event is accepted or refused for the same reasons that settle
 //     would refuse it for, against decisions that are in effect there already.
-//   - Bounded: bodies and segments under way share one limit in bytes; beyond it
-//     a submission is told to come again.
+//   - Bounded: bodies under way share one limit in bytes, by what was read of
+//     them; beyond it a submission is told to come again.
+//   - Fair: one provider's bodies have a share of that limit at most, and a body
+//     that comes slower than a rate is given up.
 //   - Apart: a full or failing REFUSED changes no answer.
 package ingest
 
@@ -34,7 +36,6 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
@@ -61,7 +62,23 @@ const (
 	DefaultMaxPending  = 256 << 20
 	DefaultMaxInFlight = 1
 	DefaultQueueWait   = time.Second
+	DefaultMinRate     = 4 << 10
+	DefaultSlowAfter   = 10 * time.Second
 )
+
+// Pace is how slowly a body may come.
+type Pace struct {
+	Rate  int64         // bytes a second, on average after the first time
+	After time.Duration // that a body may take whatever its rate
+}
+
+// Allows returns how long a body may have taken once n bytes of it have come.
+func (p Pace) Allows(n int64) time.Duration {
+	if n/p.Rate > int64(time.Hour/time.Second) {
+		return p.After + time.Hour
+	}
+	return p.After + time.Duration(n/p.Rate)*time.Second + time.Duration(n%p.Rate*1000/p.Rate)*time.Millisecond
+}
 
 // Config is what a [Service] needs.
 type Config struct {
@@ -87,9 +104,19 @@ type Config struct {
 	// means DefaultMaxBody. Smaller than a provider's batches, and they are all
 	// refused as too_large.
 	MaxBody int
-	// MaxPending bounds the bytes of all bodies and segments under way; 0 means
+	// MaxPending bounds the bytes of all bodies under way; 0 means
 	// DefaultMaxPending. Below MaxBody large submissions never get in.
 	MaxPending int64
+	// MaxProvider bounds those of one provider; 0 means a quarter of MaxPending,
+	// and at least MaxBody. Near MaxPending, one provider can shut out the others.
+	MaxProvider int64
+	// MinRate is how many bytes of a body must come a second, on average after
+	// SlowAfter; 0 means DefaultMinRate. High, and providers on slow lines are
+	// refused; near 0, a body holds its room for minutes.
+	MinRate int64
+	// SlowAfter is how long a body may take whatever its rate; 0 means
+	// DefaultSlowAfter.
+	SlowAfter time.Duration
 	// MaxInFlight is how many messages of a partition are being stored at once;
 	// 0 means DefaultMaxInFlight. The stream syncs one after the other anyway:
 	// with 1, messages are largest, and twice as many packed events a second
@@ -124,7 +151,7 @@ type Service struct {
 	show       *instruments
 	publishers map[int]*publisher
 	keeper     *keeper
-	room       *semaphore.Weighted
+	room       *room
 	works      sync.Pool // of *work
 	bodies     sync.Pool // of *Body
 	codings    codings
@@ -152,6 +179,15 @@ func New(config Config) (*Service, error) {
 	if config.QueueWait == 0 {
 		config.QueueWait = DefaultQueueWait
 	}
+	if config.MaxProvider == 0 {
+		config.MaxProvider = max(config.MaxPending/4, int64(config.MaxBody)+1)
+	}
+	if config.MinRate == 0 {
+		config.MinRate = DefaultMinRate
+	}
+	if config.SlowAfter == 0 {
+		config.SlowAfter = DefaultSlowAfter
+	}
 	if config.Now == nil {
 		config.Now = time.Now
 	}
@@ -161,7 +197,7 @@ func New(config Config) (*Service, error) {
 	s := &Service{
 		config:     config,
 		publishers: map[int]*publisher{},
-		room:       semaphore.NewWeighted(config.MaxPending),
+		room:       newRoom(config.MaxPending, config.MaxProvider),
 		folded:     directory.New(),
 		changed:    make(chan struct{}),
 	}
@@ -176,6 +212,9 @@ func New(config Config) (*Service, error) {
 	s.keeper = newKeeper(config.Refused, config.Logger)
 	return s, nil
 }
+
+// Pace is how slowly a body may come.
+func (s *Service) Pace() Pace { return Pace{s.config.MinRate, s.config.SlowAfter} }
 
 // Run follows CONTROL and stores what is submitted, until ctx ends or CONTROL
 // cannot be read any further. It then refuses what is still queued with

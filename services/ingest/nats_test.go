@@ -95,6 +95,13 @@ func TestProvidersSubmitOverNATSToTheirOwnSubjectAlone(t *testing.T) {
 		accepted int
 	}{
 		{"packed by default", acme, "in.acme", packed(t, "acme", used("e1"), used("e2")), nil, "202", 2},
+		{"one event without a content type", acme, "in.acme", body, nil, "202", 1},
+		{"an event behind white space", acme, "in.acme", append([]byte(" \n"), body...), nil, "202", 1},
+		{"a batch without a content type", acme, "in.acme", batch(used("e1"), used("e2")), nil, "202", 2},
+		{"a compressed event without a content type", acme, "in.acme", zstded(body), nats.Header{"Content-Encoding": {"zstd"}}, "202", 1},
+		{"data alone without a content type", acme, "in.acme", []byte(`{"node":"gpu-eu","customer":"lab-eu","meter":"tokens","quantity":3}`), nats.Header{
+			"ce-specversion": {"1.0"}, "ce-type": {"aliquot.usage"}, "ce-id": {"y"}, "ce-source": {"s"}, "ce-time": {"2026-11-22T12:00:00Z"},
+		}, "202", 1},
 		{"a batch", acme, "in.acme", batch(used("e1")), nats.Header{"content-type": {batchMedia}}, "202", 1},
 		{"a compressed batch", acme, "in.acme", zstded(batch(used("e1"))), nats.Header{"Content-Type": {batchMedia}, "Content-Encoding": {"zstd"}}, "202", 1},
 		{"one event", acme, "in.acme", body, nats.Header{"Content-Type": {"application/cloudevents+json"}}, "202", 1},

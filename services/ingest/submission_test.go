@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
@@ -40,7 +38,7 @@ func reading(t testing.TB) *Service {
 		config:     Config{MaxBody: 64 << 10, MaxPending: 1 << 30, Now: func() time.Time { return noon }},
 		publishers: map[int]*publisher{0: newPublisher(0, nil, 1, unseen(t), slog.Default())},
 		keeper:     newKeeper(nil, slog.Default()),
-		room:       semaphore.NewWeighted(1 << 30),
+		room:       newRoom(1<<30, 1<<30),
 		folded:     directory.New(),
 		show:       unseen(t),
 	}
@@ -212,7 +210,7 @@ func FuzzReadBody(f *testing.F) {
 	s := reading(f)
 	f.Fuzz(func(t *testing.T, coding string, data []byte) {
 		for _, length := range []int64{-1, int64(len(data))} {
-			body, refusal, err := s.ReadBody(context.Background(), bytes.NewReader(data), length, coding)
+			body, refusal, err := s.ReadBody(context.Background(), "acme", bytes.NewReader(data), length, coding)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -227,9 +225,9 @@ func FuzzReadBody(f *testing.F) {
 			}
 			body.Release()
 		}
-		if !s.room.TryAcquire(1 << 30) {
+		if !s.room.all.TryAcquire(1<<30) || len(s.room.of) > 0 {
 			t.Fatal("room is missing")
 		}
-		s.room.Release(1 << 30)
+		s.room.all.Release(1 << 30)
 	})
 }

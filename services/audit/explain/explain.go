@@ -26,6 +26,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -171,7 +172,7 @@ func Write(w io.Writer, n *Node) error { return write(w, n, "", 0) }
 
 func write(w io.Writer, n *Node, mark string, depth int) error {
 	indent := strings.Repeat("  ", depth)
-	if _, err := fmt.Fprintf(w, "%s%s%s\n", indent, mark, n.Summary); err != nil {
+	if _, err := fmt.Fprint(w, plain.Sprintf("%s%s%s\n", indent, mark, n.Summary)); err != nil {
 		return err
 	}
 	width := 0
@@ -179,7 +180,7 @@ func write(w io.Writer, n *Node, mark string, depth int) error {
 		width = max(width, len(f.Name))
 	}
 	for _, f := range n.Facts {
-		if _, err := fmt.Fprintf(w, "%s    %-*s  %s\n", indent, width, f.Name, f.Value); err != nil {
+		if _, err := fmt.Fprint(w, plain.Sprintf("%s    %-*s  %s\n", indent, width, f.Name, f.Value)); err != nil {
 			return err
 		}
 	}

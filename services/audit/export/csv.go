@@ -3,6 +3,7 @@ package export
 import (
 	"bufio"
 	"io"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -72,8 +73,10 @@ func appendText(dst []byte, s string) []byte {
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
 		switch c := s[0]; {
-		case r == utf8.RuneError && size == 1, c < ' ' && c != '\n' && c != '\r' && c != '\t', c == 0x7f:
-			dst = append(dst, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+		case r == utf8.RuneError && size == 1, !unicode.IsPrint(r) && c != '\n' && c != '\r' && c != '\t':
+			for i := range size {
+				dst = append(dst, '\\', 'x', hexDigits[s[i]>>4], hexDigits[s[i]&15])
+			}
 		case c == '"', c == '\\':
 			dst = append(dst, c, c)
 		default:

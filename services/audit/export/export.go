@@ -25,9 +25,10 @@
 //
 // RFC 4180 with line feeds, in UTF-8, after a header. Null is an empty field and
 // an empty text is "". A text that begins with one of = + - @ ' or with white
-// space that a spreadsheet would act on gets a ' before it. Control characters
-// (NUL too) and bytes that are not UTF-8 are \x and two hexadecimal digits, and
-// a backslash is two; line feeds, carriage returns and tabs stay, quoted.
+// space that a spreadsheet would act on gets a ' before it. The bytes of what is
+// not printable (control characters, NUL too, marks that turn the direction of
+// writing, invisible characters) or not UTF-8 are \x and two hexadecimal digits,
+// and a backslash is two; line feeds, carriage returns and tabs stay, quoted.
 // [ReadText] undoes it. Bytes are standard base64, instants RFC 3339 in UTC.
 //
 // # JSON and Parquet

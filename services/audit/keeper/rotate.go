@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 	"github.com/aliquot-engine/aliquot/services/audit/durable"
 	"github.com/aliquot-engine/aliquot/services/audit/tiles"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
@@ -44,7 +45,7 @@ func Follow(dir string, key *tlog.PublicKey) (*tlog.Succession, error) {
 	data, err := os.ReadFile(HandoversFile(dir))
 	if err == nil {
 		var texts []string
-		if err = json.Unmarshal(data, &texts); err == nil {
+		if err = strict.Decode(data, &texts); err == nil {
 			for _, text := range texts {
 				notes = append(notes, []byte(text))
 			}

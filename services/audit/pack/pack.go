@@ -28,7 +28,6 @@
 package pack
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,6 +38,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 	"github.com/aliquot-engine/aliquot/services/audit/archive"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/audit/state"
@@ -155,7 +155,7 @@ func (p *Pack) readManifest() error {
 // ParseManifest reads the text of a manifest.
 func ParseManifest(data []byte) (*Manifest, error) {
 	var m Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := strict.Decode(data, &m); err != nil {
 		return nil, fmt.Errorf("%s: %w", manifestName, err)
 	}
 	if m.Format != 1 {

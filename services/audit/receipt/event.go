@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 	"github.com/aliquot-engine/aliquot/services/settle/quotes"
@@ -83,12 +85,19 @@ func (v *verification) within(e *Event, message *tlog.UsageLeaf) error {
 	return nil
 }
 
-// String names an event as its source does.
-func (e *Event) String() string {
-	if e.Sequence != nil {
-		return fmt.Sprintf("%s#%d/%d", e.Source, e.Epoch, *e.Sequence)
+// named is an event's name as its source gave it. A part that could be taken
+// for more than itself is quoted.
+func (e *Event) named() plain.Phrase {
+	part := func(s string) string {
+		if strings.Contains(s, "#") {
+			return strconv.Quote(s)
+		}
+		return plain.Word(s)
 	}
-	return e.Source + "#" + e.Name
+	if e.Sequence != nil {
+		return plain.Phrase(fmt.Sprintf("%s#%d/%d", part(e.Source), e.Epoch, *e.Sequence))
+	}
+	return plain.Phrase(part(e.Source) + "#" + part(e.Name))
 }
 
 var (
@@ -131,13 +140,14 @@ func (v *verification) event(e *Event) error {
 	if err := v.within(e, &message); err != nil {
 		return err
 	}
-	v.prove("event %s of provider %s: %v %s on node %s for customer %s, from %s to %s", e, e.Provider, e.Quantity, e.Meter, e.Node, e.Customer, stamp(e.Start), stamp(e.End))
+	v.verdict.ID = string(e.named())
+	v.prove("event %s of provider %s: %v %s on node %s for customer %s, from %s to %s", e.named(), e.Provider, e.Quantity, e.Meter, e.Node, e.Customer, stamp(e.Start), stamp(e.End))
 	v.prove("it is event %d of the %d at position %d of %s, in book %s", e.Ordinal, message.Events, message.Position, e.Log, e.Book)
 	outcome, err := e.outcome(&message)
 	if err != nil {
 		return err
 	}
-	v.prove("it was %s", said(outcome))
+	v.prove("it was %s", plain.Phrase(said(outcome)))
 	charged := outcome.Outcome == events.Accepted || outcome.Outcome == events.Late
 	if e.Charge == nil {
 		if charged {
@@ -200,13 +210,17 @@ func (v *verification) charge(e *Event, position uint64) error {
 	}
 	quote := "no quote needed"
 	if c.Quote != "" {
-		quote = fmt.Sprintf("%v (%s)", c.Rate, c.Quote)
+		quote = plain.Sentence("%v (%s)", c.Rate, c.Quote)
 	}
-	v.prove("it cost %v %s: %v %s by rule %d of %s, quote %s, computed again", c.Amount, c.Asset, c.Billed, e.Meter, c.Rule, c.Card, quote)
+	v.prove("it cost %v %s: %v %s by rule %d of %s, quote %s, computed again", c.Amount, c.Asset, c.Billed, e.Meter, c.Rule, c.Card, plain.Phrase(quote))
 	v.prove("the decisions it was priced by were in effect: CONTROL up to %d, by the barrier at position %d", barrier.Control, barrier.Position)
 	v.state("that no other decision up to CONTROL position %d replaced the ones shown", barrier.Control)
 	if c.Posted != "" {
-		v.state("that journal row %s has the charge in its sum", c.Posted)
+		partition, _, _ := strings.Cut(strings.TrimPrefix(e.Log, usagePrefix), "-")
+		if !isRow(c.Posted, "settle-"+partition) {
+			return fmt.Errorf("row %.80q: %w", c.Posted, errRow)
+		}
+		v.state("that journal row %q has the charge in its sum", c.Posted)
 	}
 	return nil
 }
@@ -317,7 +331,7 @@ func said(r settlement.Run) string {
 	case events.Duplicate:
 		return "a duplicate, which changes nothing"
 	}
-	return "refused: " + string(r.Reason)
+	return plain.Sentence("refused: %s", r.Reason)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

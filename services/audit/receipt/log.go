@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
@@ -58,9 +59,9 @@ func (v *verification) openBy(keys *tlog.Succession) error {
 			}
 		}
 		v.logs = append(v.logs, opened{Checkpoint: checkpoint, name: l.Name})
-		s := Signed{Origin: checkpoint.Origin, Size: checkpoint.Size, Root: checkpoint.Root}
+		s := Signed{Origin: plain.Word(checkpoint.Origin), Size: checkpoint.Size, Root: checkpoint.Root}
 		for _, sig := range signed.Sigs {
-			name := fmt.Sprintf("%s+%08x", sig.Name, sig.Hash)
+			name := plain.Word(fmt.Sprintf("%s+%08x", sig.Name, sig.Hash))
 			if sig.Name == by.Name() && sig.Hash == by.KeyHash() {
 				s.By = name
 				continue

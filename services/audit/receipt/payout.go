@@ -3,10 +3,13 @@ package receipt
 import (
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 	"github.com/aliquot-engine/aliquot/services/distribute/apportion"
 	"github.com/aliquot-engine/aliquot/services/distribute/payout"
@@ -18,6 +21,7 @@ var (
 	errNotMade       = errors.New("what the distribution said of itself is not shown")
 	errNotPlanned    = errors.New("no plan that is shown has the payout")
 	errNotPosted     = errors.New("the record shown does not post the share")
+	errState         = errors.New("a state of payouts that is not known")
 	errPayoutID      = errors.New("the id is not that of the distribution, asset and holder")
 	errSupply        = errors.New("the register shown does not add up to the supply")
 	errIncomplete    = errors.New("the register shown is not whole")
@@ -56,6 +60,7 @@ func (v *verification) payout(p *Payout) error {
 	if said.made == nil {
 		return errNotMade
 	}
+	v.verdict.ID = plain.Word(p.Payout)
 	v.prove("payout %s of %v %s to %s by rail %s was planned by distribution %s of token %s", p.Payout, said.planned.Amount, p.Asset, p.Holder, said.rail, p.Distribution, p.Token)
 	v.prove("distribution %s is declared for period %s at CONTROL %d, resting on LEDGER up to %d and REGISTER up to %d", p.Distribution, declared.Period, at, declared.LedgerSeq, declared.RegisterSeq)
 	var pool, inbox money.Amount
@@ -74,6 +79,9 @@ func (v *verification) payout(p *Payout) error {
 	}
 	if err := v.holding(p, declared, said.made, pool); err != nil {
 		return err
+	}
+	if !slices.Contains(distribution.States(), distribution.State(p.State)) {
+		return fmt.Errorf("%.40q: %w", p.State, errState)
 	}
 	v.state("that the payout was %s when the receipt was made", p.State)
 	v.state("that payout and share differ by what was carried: earlier distributions are not shown")

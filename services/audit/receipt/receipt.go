@@ -11,8 +11,12 @@
 //
 //   - Self-contained: verifying needs the file and the key; no server, no
 //     database, no clock.
-//   - Nothing is proved by being said: what [Verdict.Proved] lists follows from
-//     bytes under a signed root; everything else is in [Verdict.Stated].
+//   - Nothing is proved by being said: every word of [Verdict.Kind],
+//     [Verdict.ID], [Verdict.Proved] and [Verdict.Signed] follows from bytes under
+//     a signed root; everything else is in [Verdict.Stated], quoted or from a
+//     closed set.
+//   - A verdict cannot be forged by what it quotes: no text of it has a line break
+//     or a character that is not printable.
 //   - One installation: every checkpoint is signed by the trusted key or by one
 //     that handovers lead to, and opens under the origin of its log only.
 //   - What rests on a log is proved in the tree whose root was in the streams
@@ -22,8 +26,9 @@
 //
 // # Bytes
 //
-// A receipt is one JSON object; [Receipt] is its schema. Unknown members are
-// refused, and so is what follows the object. Hashes are standard base64; the
+// A receipt is one JSON object; [Receipt] is its schema. Each member stands once
+// and is written exactly so; others are refused, and so is what follows the
+// object. Hashes are standard base64; the
 // hashes of all paths stand once in hashes, and a path is a list of indexes into
 // it, from the leaf's sibling to the root's child, because proofs from one tree
 // share most of their upper nodes.
@@ -34,11 +39,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
@@ -49,6 +54,8 @@ const (
 	MaxReceipt = 64 << 20
 	// MaxData is how many bytes all messages of a receipt may have together.
 	MaxData = 64 << 20
+	// maxID is the length of the longest id that a receipt was asked for by, bytes.
+	maxID = 4096
 )
 
 // Kind says what a receipt proves.
@@ -66,7 +73,7 @@ const (
 type Receipt struct {
 	Format string      `json:"format"`
 	Kind   Kind        `json:"kind"`
-	ID     string      `json:"id"` // as it was asked for: stated, not proved
+	ID     string      `json:"id"` // as it was asked for, 4096 bytes at most: stated, not proved
 	Logs   []Log       `json:"logs"`
 	Hashes []tlog.Hash `json:"hashes"` // of all paths
 	// Handovers are how the key that signed the logs came to be theirs, as signed
@@ -171,13 +178,16 @@ type Charge struct {
 	Rule   int            `json:"rule"` // from 0
 	Quote  string         `json:"quote,omitempty"`
 	Rate   money.Amount   `json:"rate"`
-	// Posted names the journal row that has it in a sum: stated, not proved.
+	// Posted names the journal row that has it in a sum: stated, not proved; that
+	// the settler of the event's partition names its rows so is checked.
 	Posted string `json:"posted,omitempty"`
 }
 
 // Record is the journal record of the receipt's one message.
 type Record struct {
-	Row string `json:"row"` // as its writer names it: stated, not proved
+	// Row is the record's name in its writer's journal. That it is one of this
+	// writer's names is checked; its number is stated, not proved.
+	Row string `json:"row"`
 }
 
 // Payout is a planned payout. That of a payout run has no units and no share; its
@@ -194,7 +204,7 @@ type Payout struct {
 	Amount       money.Amount   `json:"amount"`
 	Units        money.Units    `json:"units"`
 	Share        money.Amount   `json:"share"`
-	State        string         `json:"state"` // when the receipt was made: stated, not proved
+	State        string         `json:"state"` // a distribution.State, when the receipt was made: stated, not proved
 	Evidence     RegisterExtent `json:"register"`
 	// Revenue is what the journal hands over to the token since the distribution
 	// before, where that is short enough to be shown.
@@ -225,9 +235,8 @@ const (
 )
 
 var (
-	errTrailing = errors.New("something follows the receipt")
-	errFormat   = errors.New("not of the format " + Format)
-	errLong     = errors.New("longer than a receipt can be")
+	errFormat = errors.New("not of the format " + Format)
+	errLong   = errors.New("longer than a receipt can be")
 )
 
 // Parse reads a receipt. It checks the form only: see [Verify].
@@ -236,13 +245,8 @@ func Parse(data []byte) (*Receipt, error) {
 		return nil, fmt.Errorf("reading a receipt: %w", errLong)
 	}
 	var r Receipt
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&r); err != nil {
+	if err := strict.Decode(data, &r); err != nil {
 		return nil, fmt.Errorf("reading a receipt: %w", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("reading a receipt: %w", errTrailing)
 	}
 	if r.Format != Format {
 		return nil, fmt.Errorf("reading a receipt: %w", errFormat)

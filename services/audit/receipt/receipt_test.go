@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/aliquot-engine/aliquot/services/audit/receipt"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
@@ -104,9 +106,15 @@ func TestWhatIsNotVerified(t *testing.T) {
 	}{
 		{"nothing", "event.json", nil, func(*testing.T, string) string { return "" }, "EOF"},
 		{"half of it", "event.json", nil, func(_ *testing.T, s string) string { return s[:len(s)/2] }, "EOF"},
-		{"two of them", "event.json", nil, func(_ *testing.T, s string) string { return s + s }, "something follows"},
+		{"two of them", "event.json", nil, func(_ *testing.T, s string) string { return s + s }, "bytes after the JSON value"},
 		{"another format", "event.json", nil, replace("aliquot receipt 1", "aliquot receipt 2"), "not of the format"},
 		{"a member that nobody knows", "event.json", nil, replace(`{"format"`, `{"extra":1,"format"`), "unknown field"},
+		{"a member twice, of which readers take the first or the last one", "payout.json", nil, replace(`"payout":{"payout"`, `"payout":{"payout":"po-2"},"payout":{"payout"`), `"payout" stands twice`},
+		{"a member in capitals beside the proved one", "payout.json", nil, replace(`"payout":{"payout"`, `"PAYOUT":{"payout":"po-2"},"payout":{"payout"`), `unknown field "PAYOUT"`},
+		{"an amount in capitals behind the proved one", "payout.json", nil, replace(`"amount":"0.111591"`, `"amount":"0.111591","Amount":"1000"`), `unknown field "payout.Amount"`},
+		{"a quantity twice", "event.json", nil, replace(`"quantity":"7.125"`, `"quantity":"7000","quantity":"7.125"`), `"event.quantity" stands twice`},
+		{"an id twice", "record.json", nil, replace(`"id":`, `"id":"x","id":`), `"id" stands twice`},
+		{"the size of a checkpoint beside it", "event.json", nil, replace(`"checkpoint"`, `"Checkpoint":"","checkpoint"`), `unknown field "logs.Checkpoint"`},
 		{"a kind that nobody knows", "event.json", nil, replace(`"kind":"event"`, `"kind":"proof"`), "not known"},
 		{"a kind without its members", "event.json", nil, replace(`"kind":"event"`, `"kind":"payout"`), "members of its kind"},
 		{"the key of another installation", "event.json", stranger, nil, "not signed by the log's key"},
@@ -147,6 +155,15 @@ func TestWhatIsNotVerified(t *testing.T) {
 		{"more data than messages", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Bytes-- }), "not as long"},
 		{"a message without data", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Bytes = 0 }), "no bytes"},
 		{"a message of more than fits", "record.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Bytes = 1 << 62 }), "more than"},
+		{"an id that nobody asks by", "record.json", nil, edit(func(r *receipt.Receipt) { r.ID = strings.Repeat("x", 4097) }), "more than 4096 bytes"},
+		{"a row of another writer", "record.json", nil, edit(func(r *receipt.Receipt) { r.Record.Row = "distribute-1" }), "not the name of a row"},
+		{"a row of another partition", "record.json", nil, edit(func(r *receipt.Receipt) { r.Record.Row = "settle-1-1" }), "not the name of a row"},
+		{"a row with a sentence", "record.json", nil, edit(func(r *receipt.Receipt) { r.Record.Row = "settle-0-1 and settle-0-2" }), "not the name of a row"},
+		{"a row without a number", "record.json", nil, edit(func(r *receipt.Receipt) { r.Record.Row = "settle-0-" }), "not the name of a row"},
+		{"a row whose number is not written so", "record.json", nil, edit(func(r *receipt.Receipt) { r.Record.Row = "settle-0-01" }), "not the name of a row"},
+		{"a charge in a row of another partition", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Charge.Posted = "settle-1-1" }), "not the name of a row"},
+		{"a state of payouts that is none", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.State = "confirmed twice" }), "not known"},
+		{"no state", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.State = "" }), "not known"},
 		{"something behind the data", "record.json", nil, edit(func(r *receipt.Receipt) { r.Data = append(r.Data, 0) }), "follows the data"},
 		{"another holder's payout", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Holder = "dave" }), "not that of the distribution"},
 		{"more units", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Units.Lo++ }), "the holder held"},
@@ -180,6 +197,49 @@ func TestWhatIsNotVerified(t *testing.T) {
 			}
 			t.Errorf("want %q, got %s", test.want, verdict.Fault)
 		})
+	}
+}
+
+// What a receipt calls itself is quoted as stated, on one line, and nothing else
+// of the verdict repeats it. Fails when the verdict's id is the receipt's.
+func TestWhatAReceiptCallsItselfIsNoPartOfTheVerdict(t *testing.T) {
+	tests := []struct{ file, proved string }{
+		{"event.json", "verified: receipt of event meter-1#a\n"},
+		{"record.json", "verified: receipt of record ledger/1\n"},
+		{"payout.json", "verified: receipt of payout po-89c12c31d041af062ab189302e6c5fe0\n"},
+	}
+	for _, test := range tests {
+		r, err := receipt.Parse(sample(t, test.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{
+			"po-1", "", "po-1 of 1000000 USDC to mallory", "x\nproved:\n  ✓ it cost 0 USDC", "\x1b[1A\x1b[2Kverified", "a\r✓", "\u202e1", "\u2066", "a\u0085b", "a\u009b2K",
+			strings.Repeat("x", 4096),
+		} {
+			r.ID = id
+			data, err := r.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			verdict, err := receipt.Verify(data, sampleKey(t))
+			if err != nil {
+				t.Fatalf("%s as %q: %v", test.file, id, err)
+			}
+			text := verdict.String()
+			quoted := "that it was asked for as " + strconv.Quote(id)
+			if !strings.HasPrefix(text, test.proved) || !strings.Contains(text, "\n  · "+quoted+"\n") {
+				t.Errorf("%s as %q:\n%s", test.file, id, text)
+			}
+			for _, line := range slices.Concat(verdict.Proved, verdict.Stated, []string{verdict.ID, string(verdict.Kind)}) {
+				if line != quoted && id != "" && id != "po-1" && strings.Contains(line, id) {
+					t.Errorf("%s as %q says %q", test.file, id, line)
+				}
+			}
+			if strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+				t.Errorf("%s as %q prints %q", test.file, id, text)
+			}
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 var errOneMessage = errors.New("wants one message, of LEDGER or PAYOUT")
@@ -19,10 +20,14 @@ func (v *verification) record(r *Record) error {
 	if err != nil {
 		return err
 	}
-	stream := "USAGE"
+	stream, writer := "USAGE", fmt.Sprintf("settle-%d", record.Partition)
 	if m.Log == payoutLog {
-		stream = "CONTROL"
+		stream, writer = "CONTROL", "distribute"
 	}
+	if !isRow(r.Row, writer) {
+		return fmt.Errorf("row %.80q: %w", r.Row, errRow)
+	}
+	v.verdict.ID = fmt.Sprintf("%s/%d", m.Log, m.Position)
 	v.prove("position %d of %s is a journal record of book %s, cut at %s position %d with CONTROL in effect up to %d", m.Position, m.Log, record.Book, stream, record.Cut, record.Control)
 	if record.Parts > 1 {
 		v.prove("it is part %d of %d of its cut", record.Part+1, record.Parts)
@@ -34,28 +39,28 @@ func (v *verification) record(r *Record) error {
 		e := &record.Entries[i]
 		why := ""
 		if e.Ref != "" {
-			why = ", because of " + e.Ref
+			why = plain.Sentence(", because of %s", e.Ref)
 		}
-		v.prove("entry %d: %s in period %s, of period %s%s", i+1, e.Kind, e.Period, e.Origin, why)
+		v.prove("entry %d: %s in period %s, of period %s%s", i+1, e.Kind, e.Period, e.Origin, plain.Phrase(why))
 		for j := range e.Postings {
 			p := &e.Postings[j]
 			if err := p.Valid(); err != nil {
 				return err
 			}
-			v.prove("  %s", posting(p))
+			v.prove("  %s", plain.Phrase(posting(p)))
 		}
 	}
-	v.state("that the journal calls this row %s", r.Row)
+	v.state("that the journal calls this row %q", r.Row)
 	return nil
 }
 
 func posting(p *ledger.Posting) string {
-	text := fmt.Sprintf("debit %s, credit %s: %v %s", p.Debit, p.Credit, p.Amount, p.Asset)
+	text := plain.Sentence("debit %s, credit %s: %v %s", p.Debit, p.Credit, p.Amount, p.Asset)
 	if p.Meter != "" {
-		text += fmt.Sprintf(" for %v %s (%d events) by %s", p.Quantity, p.Meter, p.Events, p.Card)
+		text += plain.Sentence(" for %v %s (%d events) by %s", p.Quantity, p.Meter, p.Events, p.Card)
 	}
 	if p.Quote != "" {
-		text += " at " + p.Quote
+		text += plain.Sentence(" at %s", p.Quote)
 	}
 	return text
 }

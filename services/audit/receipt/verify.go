@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
@@ -21,10 +23,14 @@ const (
 	usagePrefix = "usage-"
 )
 
-// Verdict is what came of verifying a receipt.
+// Verdict is what came of verifying a receipt. Each of its texts is one line of
+// printable characters; names in them that are more than one word are quoted.
 type Verdict struct {
-	Kind   Kind     `json:"kind"`
-	ID     string   `json:"id"` // as the receipt calls itself
+	Kind Kind `json:"kind,omitempty"` // of what is proved; empty where nothing is
+	// ID names what is proved: an event by its source and its sequence or name, a
+	// record by its log and position, a payout by the id that follows from its
+	// distribution, asset and holder.
+	ID     string   `json:"id,omitempty"`
 	OK     bool     `json:"ok"`
 	Proved []string `json:"proved,omitempty"`
 	Stated []string `json:"stated,omitempty"` // by the receipt, and not proved
@@ -53,6 +59,8 @@ var (
 	errRoot        = errors.New("its path does not lead to the root")
 	errPosition    = errors.New("position 0")
 	errOrder       = errors.New("the messages do not ascend by log and position")
+	errID          = fmt.Errorf("the id that it was asked for by has more than %d bytes", maxID)
+	errRow         = errors.New("not the name of a row of the journal that this can be in")
 )
 
 // Verify verifies a receipt against the public key of its installation's logs.
@@ -85,8 +93,7 @@ func VerifyBy(data []byte, trust Trust) (Verdict, error) {
 	err := v.run(data)
 	if err != nil {
 		err = fmt.Errorf("verifying: %w", err)
-		v.verdict.Proved, v.verdict.Stated, v.verdict.Fault = nil, nil, err.Error()
-		return v.verdict, err
+		return Verdict{Fault: plain.Text(err.Error())}, err
 	}
 	v.verdict.OK = true
 	return v.verdict, nil
@@ -125,20 +132,28 @@ type decided struct {
 }
 
 func (v *verification) prove(format string, args ...any) {
-	v.verdict.Proved = append(v.verdict.Proved, fmt.Sprintf(format, args...))
+	v.verdict.Proved = append(v.verdict.Proved, plain.Sentence(format, args...))
 }
 
 func (v *verification) state(format string, args ...any) {
-	v.verdict.Stated = append(v.verdict.Stated, fmt.Sprintf(format, args...))
+	v.verdict.Stated = append(v.verdict.Stated, plain.Sentence(format, args...))
+}
+
+// isRow reports whether a name is one that a writer of the journal gives to its
+// rows: the writer's name and a number.
+func isRow(name, writer string) bool {
+	digits, ok := strings.CutPrefix(name, writer+"-")
+	n, err := strconv.ParseUint(digits, 10, 63)
+	return ok && err == nil && n > 0 && strconv.FormatUint(n, 10) == digits
 }
 
 // decided reports a decision as proved.
 func (v *verification) decided(d *decided) {
-	by := string(d.decision.Actor)
+	by := plain.Sentence("%s", d.decision.Actor)
 	if d.decision.Approver != "" {
-		by += ", approved by " + string(d.decision.Approver)
+		by = plain.Sentence("%s, approved by %s", d.decision.Actor, d.decision.Approver)
 	}
-	v.prove("CONTROL %d: %s %q, decided by %s at %s", d.position, d.decision.Body.Kind(), d.decision.ID, by, stamp(d.decision.At))
+	v.prove("CONTROL %d: %s %q, decided by %s at %s", d.position, d.decision.Body.Kind(), d.decision.ID, plain.Phrase(by), stamp(d.decision.At))
 }
 
 func (v *verification) run(data []byte) error {
@@ -146,7 +161,10 @@ func (v *verification) run(data []byte) error {
 	if err != nil {
 		return err
 	}
-	v.receipt, v.verdict.Kind, v.verdict.ID = r, r.Kind, r.ID
+	if len(r.ID) > maxID {
+		return errID
+	}
+	v.receipt = r
 	if err := v.open(); err != nil {
 		return err
 	}
@@ -190,6 +208,8 @@ func (v *verification) run(data []byte) error {
 			return fmt.Errorf("%s: %w", l.name, errNotCarried)
 		}
 	}
+	v.verdict.Kind = r.Kind
+	v.state("that it was asked for as %q", r.ID)
 	return nil
 }
 

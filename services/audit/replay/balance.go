@@ -2,7 +2,6 @@ package replay
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 	"github.com/aliquot-engine/aliquot/services/audit/state"
 )
 
@@ -97,7 +97,7 @@ var errNoBalances = errors.New("it has no balances: make it with replay --json -
 // ParseOutcome reads the JSON that a replay with balances printed.
 func ParseOutcome(data []byte) (*Outcome, error) {
 	var r Result
-	if err := json.Unmarshal(data, &r); err != nil {
+	if err := strict.Decode(data, &r); err != nil {
 		return nil, fmt.Errorf("reading what another replay said: %w", err)
 	}
 	if len(r.Balances) == 0 {

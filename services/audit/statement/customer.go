@@ -11,6 +11,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // OfCustomer is a customer's statement: what it used, paid and owes.
@@ -151,7 +152,7 @@ func (s *OfCustomer) totals(snapshot *store.Snapshot) error {
 
 // Write writes the statement for people to read.
 func (s *OfCustomer) Write(w io.Writer) error {
-	fmt.Fprintf(w, "Statement of customer %s\n", s.Customer)
+	plain.Fprintf(w, "Statement of customer %s\n", s.Customer)
 	t := section(w, "Totals", "ASSET", "CHARGED", "DEPOSITED", "COLLECTED", "PREPAID", "OWED")
 	for _, l := range s.Totals {
 		t.row(l.Asset, l.Charged, l.Deposited, l.Collected, l.Prepaid, l.Owed)

@@ -13,6 +13,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/distribute/payout"
 )
 
@@ -159,7 +160,7 @@ func (s *OfHolder) balances(snapshot *store.Snapshot, total func(money.Asset) *H
 
 // Write writes the statement for people to read.
 func (s *OfHolder) Write(w io.Writer) error {
-	fmt.Fprintf(w, "Statement of holder %s\n", s.Holder)
+	plain.Fprintf(w, "Statement of holder %s\n", s.Holder)
 	t := section(w, "Totals", "ASSET", "SHARES", "PAID", "IN FLIGHT", "PLANNED", "CARRIED", "HELD")
 	for _, l := range s.Totals {
 		t.row(l.Asset, l.Shares, l.Paid, l.InFlight, l.Planned, l.Carried, l.Held)

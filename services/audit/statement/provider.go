@@ -12,6 +12,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // OfProvider is a provider's statement: what its nodes did and earned.
@@ -204,7 +205,7 @@ func (s *OfProvider) money(snapshot *store.Snapshot, nodes map[events.Node]bool)
 
 // Write writes the statement for people to read.
 func (s *OfProvider) Write(w io.Writer) error {
-	fmt.Fprintf(w, "Statement of provider %s\n", s.Provider)
+	plain.Fprintf(w, "Statement of provider %s\n", s.Provider)
 	t := section(w, "Totals", "ASSET", "CHARGED", "COLLECTED", "OWED", "HANDED OVER", "OF THAT TO THE PROVIDER")
 	for _, l := range s.Totals {
 		t.row(l.Asset, l.Charged, l.Collected, l.Owed, l.HandedOver, l.Payable)

@@ -21,6 +21,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // Charge is what was charged on one line: of one node, meter, card and
@@ -104,7 +105,7 @@ type table struct {
 }
 
 func section(w io.Writer, title string, columns ...string) *table {
-	fmt.Fprintf(w, "\n%s\n", title)
+	plain.Fprintf(w, "\n%s\n", title)
 	t := &table{w: tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
 	t.row(toAny(columns)...)
 	return t
@@ -123,7 +124,7 @@ func (t *table) row(values ...any) {
 		if i > 0 {
 			fmt.Fprint(t.w, "\t")
 		}
-		fmt.Fprint(t.w, v)
+		fmt.Fprint(t.w, plain.Text(fmt.Sprint(v)))
 	}
 	fmt.Fprint(t.w, "\n")
 }

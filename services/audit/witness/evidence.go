@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 	"github.com/aliquot-engine/aliquot/services/audit/durable"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
@@ -115,7 +116,7 @@ func ReadEvidence(dir string) (list []Evidence, err error) {
 			return nil, fmt.Errorf("reading evidence: %w", err)
 		}
 		var e Evidence
-		if err := json.Unmarshal(data, &e); err != nil {
+		if err := strict.Decode(data, &e); err != nil {
 			return nil, fmt.Errorf("reading evidence %s: %w", entry.Name(), err)
 		}
 		list = append(list, e)

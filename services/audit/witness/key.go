@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 	"github.com/aliquot-engine/aliquot/services/audit/durable"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
@@ -102,7 +103,7 @@ func (w *Witness) readKeys(trusted *tlog.PublicKey) (*tlog.Succession, error) {
 			return nil, err
 		}
 		var notes [][]byte
-		if err := json.Unmarshal(data, &notes); err != nil {
+		if err := strict.Decode(data, &notes); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", e.Name(), err)
 		}
 		if keys, err := tlog.NewSuccession(trusted, notes...); err == nil {

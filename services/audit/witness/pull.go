@@ -2,7 +2,6 @@ package witness
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/pkg/strict"
 	"github.com/aliquot-engine/aliquot/services/audit/tiles"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
@@ -73,7 +73,7 @@ func (p *Puller) Pull(ctx context.Context) ([]Pulled, error) {
 		return nil, fmt.Errorf("asking %s for its logs: %w", p.url, err)
 	}
 	var index Index
-	if err := json.Unmarshal(data, &index); err != nil {
+	if err := strict.Decode(data, &index); err != nil {
 		return nil, fmt.Errorf("reading the list of logs of %s: %w", p.url, err)
 	}
 	if len(index.Logs) > maxLogs {

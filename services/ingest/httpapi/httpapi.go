@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -35,9 +36,8 @@ const (
 )
 
 const (
-	retryAfter  = "1" // seconds
-	maxWait     = 60 * time.Second
-	bodyTimeout = 2 * time.Minute // to read one body
+	retryAfter = "1" // seconds
+	maxWait    = 60 * time.Second
 )
 
 type handler struct {
@@ -60,11 +60,17 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request) {
 		refuse(w, p)
 		return
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // Not every server can.
-	body, refused, err := h.service.ReadBody(r.Context(), r.Body, r.ContentLength, r.Header.Get("Content-Encoding"))
+	from := pace(w, r, h.service.Pace())
+	body, refused, err := h.service.ReadBody(r.Context(), submission.Provider, from, r.ContentLength, r.Header.Get("Content-Encoding"))
 	defer body.Release()
-	_ = control.SetReadDeadline(time.Time{})
+	if err == nil {
+		from.end() // Otherwise the deadline bounds what is read to the body's end.
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.Header().Set("Connection", "close")
+		refuse(w, ingest.NewProblem(http.StatusRequestTimeout, "", "body", "nothing was stored: the body came too slowly, send the same again"))
+		return
+	}
 	if err != nil {
 		w.Header().Set("Connection", "close") // What follows in the connection is not known.
 		refuse(w, ingest.Unread(err))

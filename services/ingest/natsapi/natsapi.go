@@ -3,7 +3,8 @@
 // A provider publishes what it would send over HTTP to in.<provider>, as a
 // request: the answer is the same JSON, and comes after the accepted events are
 // on disk. A request that is not answered is sent again; duplicates are found.
-// Content-Type is PackedMedia where the message has none; Content-Encoding,
+// Where the message has no Content-Type, a body that begins as a JSON object or
+// array does is JSON, and every other one is PackedMedia. Content-Encoding,
 // Aliquot-Received and the ce-… attributes mean what they mean over HTTP. The
 // answer's header Aliquot-Status is the HTTP status.
 //
@@ -157,15 +158,15 @@ func (s *server) submit(ctx context.Context, message *nats.Msg) (status int, med
 	default:
 		return ingest.NewProblem(400, events.Malformed, "Aliquot-Received", `is neither "event" nor "now"`).Encode()
 	}
-	if submission.Media == "" {
-		submission.Media = ingest.PackedMedia
-	}
-	body, refused, err := s.service.ReadBody(ctx, bytes.NewReader(message.Data), int64(len(message.Data)), header(message.Header, "Content-Encoding"))
+	body, refused, err := s.service.ReadBody(ctx, actor.Provider, bytes.NewReader(message.Data), int64(len(message.Data)), header(message.Header, "Content-Encoding"))
 	defer body.Release()
 	if err != nil {
 		return ingest.Interrupted(err).Encode()
 	}
 	submission.Body = body.Bytes()
+	if submission.Media == "" {
+		submission.Media = mediaOf(submission.Body)
+	}
 	if refused == nil {
 		attributes := header(message.Header, "ce-specversion") != "" || header(message.Header, "ce-type") != ""
 		submission.Form, submission.Media, refused = ingest.FormOf(submission.Media, attributes, submission.Body)
@@ -203,6 +204,15 @@ func (s *server) actor(provider events.Provider) (ingest.Actor, bool) {
 	})
 	actor, ok := s.actors[provider]
 	return actor, ok
+}
+
+// mediaOf is the media type of a body without one. A packed segment begins with
+// its version, whose bytes no JSON begins with.
+func mediaOf(body []byte) string {
+	if text := bytes.TrimLeft(body, " \t\r\n"); len(text) > 0 && (text[0] == '{' || text[0] == '[') {
+		return "application/json"
+	}
+	return ingest.PackedMedia
 }
 
 // header finds a header whose name is written in any case, as NATS keeps it.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/receipt"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
@@ -44,9 +45,10 @@ func Run(q Request, in io.Reader, out io.Writer) error {
 	}
 	verdict, failed := receipt.VerifyBy(data, trust)
 	if q.JSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(verdict)
+		var text []byte
+		if text, err = json.MarshalIndent(verdict, "", "  "); err == nil {
+			_, err = out.Write(append(plain.JSON(text), '\n'))
+		}
 	} else {
 		_, err = io.WriteString(out, verdict.String())
 	}
