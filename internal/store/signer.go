@@ -8,7 +8,7 @@ import (
 // Signer returns the public key that the store knows to sign the logs of the
 // streams; empty where nobody was told.
 func (db *DB) Signer(ctx context.Context) (key string, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
 		return conn.Query("SELECT log_key FROM signer", func(r Row) error {
 			key = r.Text(0)
 			return nil

@@ -30,7 +30,9 @@ import (
 
 // Engine is a database that a store is in.
 type Engine interface {
-	// Read calls f with one snapshot, as of the last commit.
+	// Read calls f with one snapshot, as of the last commit, once.
+	// [settlement.ErrInterrupted], which is also [ErrContended] where another
+	// transaction was in the way, says that the same again may succeed.
 	Read(ctx context.Context, f func(Conn) error) error
 	// Settle takes a partition over from whoever had it: an earlier settler's
 	// next commit fails with [settlement.ErrFenced]. The nonce names this one.
@@ -162,8 +164,13 @@ type Snapshot struct {
 
 // Snapshot calls f with the store as it is now. As long as f runs, the database
 // keeps what is replaced: an hour under load is some gigabytes.
+//
+// Where the database interrupts f, it is called again with another snapshot: it
+// begins anew, and nothing that an earlier call did may show. [settlement.ErrInterrupted]
+// says that the database goes on interrupting, and that the same question may be
+// answered later.
 func (db *DB) Snapshot(ctx context.Context, f func(*Snapshot) error) error {
-	return db.engine.Read(ctx, func(conn Conn) error { return f(&Snapshot{conn}) })
+	return db.whole(ctx, func(conn Conn) error { return f(&Snapshot{conn}) })
 }
 
 // all is a limit that none reaches.

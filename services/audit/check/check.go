@@ -56,6 +56,7 @@ type Streams struct {
 // not that an invariant is false.
 func Run(ctx context.Context, db *store.DB, streams Streams, deep bool) (list []Check, err error) {
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
+		list = nil
 		b := &books{snapshot: snapshot}
 		if err := b.read(); err != nil {
 			return err
