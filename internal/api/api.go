@@ -105,6 +105,7 @@ func New(config Config) *Server {
 	}
 	settings.Security = []map[string][]string{{"bearer": {}}}
 	settings.CreateHooks = nil // no $schema member in answers
+	settings.DocsPath = ""     // whose viewer loads scripts from elsewhere
 	s.api = humago.New(s.mux, settings)
 	s.api.UseMiddleware(s.authenticate)
 	s.health()
@@ -131,6 +132,9 @@ func New(config Config) *Server {
 		s.mux.HandleFunc("GET /metrics", s.metrics)
 	}
 	s.mux.Handle("GET /verify", verifier.Handler())
+	viewer := docs()
+	s.mux.Handle("GET "+docsPath, viewer)
+	s.mux.Handle("GET "+docsPath+"/", viewer)
 	return s
 }
 
