@@ -103,6 +103,8 @@ func New(config Config) *Server {
 	settings.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer"},
 	}
+	settings.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	settings.Servers = []*huma.Server{{URL: "/", Description: "The server that this description comes from."}}
 	settings.Security = []map[string][]string{{"bearer": {}}}
 	settings.CreateHooks = nil // no $schema member in answers
 	settings.DocsPath = ""     // whose viewer loads scripts from elsewhere
@@ -121,6 +123,8 @@ func New(config Config) *Server {
 	s.receipts()
 	s.exports()
 	s.usage()
+	// Registered by a member that callers leave out, and so in no operation.
+	delete(s.api.OpenAPI().Components.Schemas.Map(), "EventsLogState")
 	if config.Ingest != nil {
 		s.mux.Handle("/v1/events", config.Ingest)
 		s.mux.Handle("/v1/usage/", config.Ingest)
@@ -156,7 +160,29 @@ func register[I, O any](s *Server, method, path, id, summary string, do func(con
 		Summary:         summary,
 		MaxBodyBytes:    256 << 20,
 		BodyReadTimeout: 10 * time.Minute,
+		Errors:          refusals(method, path, reflect.TypeFor[I]().NumField() > 0),
 	}, do)
+}
+
+// refusals are the statuses with which an operation can say no.
+func refusals(method, path string, takes bool) []int {
+	switch path {
+	case livePath:
+		return nil // The process answers, or it does not.
+	case readyPath:
+		return []int{http.StatusServiceUnavailable}
+	}
+	statuses := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable}
+	if takes {
+		statuses = append(statuses, http.StatusBadRequest, http.StatusUnprocessableEntity)
+	}
+	if strings.Contains(path, "{") {
+		statuses = append(statuses, http.StatusNotFound)
+	}
+	if method != http.MethodGet {
+		statuses = append(statuses, http.StatusConflict, http.StatusInsufficientStorage)
+	}
+	return statuses
 }
 
 // answer wraps a body as huma wants it.
