@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,7 +73,20 @@ type problem struct {
 	Errors []struct {
 		Message  string `json:"message"`
 		Location string `json:"location"`
+		Value    text   `json:"value"`
 	} `json:"errors"`
+}
+
+// text is a member that is of use where it is a text; anything else is empty.
+type text string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *text) UnmarshalJSON(data []byte) error {
+	var s string
+	if json.Unmarshal(data, &s) == nil {
+		*t = text(s)
+	}
+	return nil
 }
 
 // call sends one request with a JSON body and decodes the JSON answer into out.
@@ -129,26 +143,24 @@ func answered(response *http.Response) error {
 	data, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	var p problem
 	if json.Unmarshal(data, &p) != nil || p.Detail == "" && p.Title == "" {
-		return &refusedError{response.StatusCode, plain.Text(response.Status + ": " + strings.TrimSpace(string(data)))}
+		p = problem{Detail: response.Status + ": " + strings.TrimSpace(string(data))}
 	}
-	text := p.Detail
-	if text == "" {
-		text = p.Title
-	}
-	text = plain.Text(text)
-	for _, e := range p.Errors {
-		text += "\n  " + plain.Text(strings.TrimSpace(e.Location+" "+e.Message))
-	}
-	return &refusedError{response.StatusCode, text}
+	return &refusedError{response.StatusCode, p}
 }
 
 // refusedError is an answer of the API that says no.
 type refusedError struct {
-	status int // of HTTP
-	text   string
+	status  int // of HTTP
+	problem problem
 }
 
-func (e *refusedError) Error() string { return e.text }
+func (e *refusedError) Error() string {
+	said := plain.Text(cmp.Or(e.problem.Detail, e.problem.Title))
+	for _, one := range e.problem.Errors {
+		said += "\n  " + plain.Text(strings.TrimSpace(one.Location+" "+one.Message))
+	}
+	return said
+}
 
 // print shows a value as JSON, or as text by the given function.
 func (r *root) print(value any, text func(w io.Writer)) error {

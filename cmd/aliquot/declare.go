@@ -36,6 +36,7 @@ func (c *applyCommand) Run(ctx context.Context, r *root) (err error) {
 		total.Applied += done.Applied
 		total.Unchanged += done.Unchanged
 		total.Void = append(total.Void, done.Void...)
+		total.Warnings = append(total.Warnings, done.Warnings...)
 	}
 	return r.applied(total)
 }
@@ -50,15 +51,37 @@ func (s *server) applyFile(ctx context.Context, name string) (api.Applied, error
 		}
 		return s.apply(ctx, "standard input", data)
 	}
-	bodies, err := apply.ParseFile(name)
+	all, err := apply.ReadFile(name)
 	if err != nil {
 		return api.Applied{}, err
+	}
+	bodies := make([]events.Body, len(all))
+	places := make(map[string]string, len(all))
+	for i, d := range all {
+		bodies[i] = d.Body
+		places[d.Identity()] = d.Place()
 	}
 	data, err := apply.Format(bodies)
 	if err != nil {
 		return api.Applied{}, err
 	}
-	return s.apply(ctx, name, data)
+	done, err := s.apply(ctx, name, data)
+	return done, placed(err, places)
+}
+
+// placed gives what is refused the place that it has in the files of this
+// machine: the server read them put together into one.
+func placed(err error, places map[string]string) error {
+	var no *refusedError
+	if !errors.As(err, &no) {
+		return err
+	}
+	for i, e := range no.problem.Errors {
+		if place, ok := places[string(e.Value)]; ok {
+			no.problem.Errors[i].Location = place
+		}
+	}
+	return err
 }
 
 // apply declares what one YAML text says.
@@ -85,6 +108,9 @@ func writeApplied(w io.Writer, done api.Applied) {
 			continue
 		}
 		plain.Fprintf(w, "  CONTROL %d %s: %s\n", v.Position, v.Kind, v.Reason)
+	}
+	for _, warning := range done.Warnings {
+		plain.Fprintf(w, "warning: %s\n", warning)
 	}
 }
 

@@ -32,7 +32,7 @@ func (st *stage) distribute(ctx context.Context, token events.Token, period even
 	err = st.server.call(ctx, http.MethodPost, "/v1/distributions", api.Declare{Token: string(token), Period: string(period)}, &d)
 	var refusal *refusedError
 	if errors.As(err, &refusal) && refusal.status == http.StatusConflict {
-		result.note("token %s: %s", token, refusal.text)
+		result.note("token %s: %s", token, refusal.Error())
 		return nil, nil, nil
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -132,22 +133,28 @@ func (s *server) provider(ctx context.Context, named string, book events.Book) (
 	if err := s.call(ctx, http.MethodGet, "/v1/books", nil, &books); err != nil {
 		return "", fmt.Errorf("asking whose usage it is (--provider says so as well): %w", err)
 	}
-	var only events.Provider
+	return providerOf(books, book)
+}
+
+// providerOf is the provider of the book that is named, or the only one there is.
+func providerOf(books []api.Book, book events.Book) (events.Provider, error) {
+	var names []events.Provider
 	for _, b := range books {
 		if book != "" && b.Book == book {
 			return b.Provider, nil
 		}
-		if only != "" && b.Provider != only {
-			only = ""
-			break
+		if !slices.Contains(names, b.Provider) {
+			names = append(names, b.Provider)
 		}
-		only = b.Provider
 	}
 	switch {
 	case book != "":
 		return "", fmt.Errorf("book %q is not declared", book)
-	case only == "":
-		return "", fmt.Errorf("--provider NAME is needed: %d books are declared", len(books))
+	case len(names) == 0:
+		return "", errors.New("no book is declared: declare one with aliquot apply")
+	case len(names) > 1:
+		slices.Sort(names)
+		return "", fmt.Errorf("--provider NAME is needed: there are %d providers, such as %q and %q", len(names), names[0], names[1])
 	}
-	return only, nil
+	return names[0], nil
 }

@@ -105,8 +105,11 @@ func New(config Config) *Server {
 	settings.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer"},
 	}
+	settings.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	settings.Servers = []*huma.Server{{URL: "/", Description: "The server that this description comes from."}}
 	settings.Security = []map[string][]string{{"bearer": {}}}
 	settings.CreateHooks = nil // no $schema member in answers
+	settings.DocsPath = ""     // whose viewer loads scripts from elsewhere
 	// A member of a request is read once, and only under its own name.
 	format := huma.DefaultJSONFormat
 	format.Unmarshal = strict.Decode
@@ -128,6 +131,8 @@ func New(config Config) *Server {
 	s.receipts()
 	s.exports()
 	s.usage()
+	// Registered by a member that callers leave out, and so in no operation.
+	delete(s.api.OpenAPI().Components.Schemas.Map(), "EventsLogState")
 	if config.Ingest != nil {
 		s.mux.Handle("/v1/events", config.Ingest)
 		s.mux.Handle("/v1/usage/", config.Ingest)
@@ -142,6 +147,9 @@ func New(config Config) *Server {
 		s.mux.Handle("GET /running", config.Running)
 	}
 	s.mux.Handle("GET /verify", verifier.Handler())
+	viewer := docs()
+	s.mux.Handle("GET "+docsPath, viewer)
+	s.mux.Handle("GET "+docsPath+"/", viewer)
 	return s
 }
 
@@ -169,10 +177,32 @@ func register[I, O any](s *Server, method, path, id, summary string, do func(con
 		Summary:         summary,
 		MaxBodyBytes:    256 << 20,
 		BodyReadTimeout: 10 * time.Minute,
+		Errors:          refusals(method, path, reflect.TypeFor[I]().NumField() > 0),
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := do(ctx, in)
 		return out, s.later(err)
 	})
+}
+
+// refusals are the statuses with which an operation can say no.
+func refusals(method, path string, takes bool) []int {
+	switch path {
+	case livePath:
+		return nil // The process answers, or it does not.
+	case readyPath:
+		return []int{http.StatusServiceUnavailable}
+	}
+	statuses := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable}
+	if takes {
+		statuses = append(statuses, http.StatusBadRequest, http.StatusUnprocessableEntity)
+	}
+	if strings.Contains(path, "{") {
+		statuses = append(statuses, http.StatusNotFound)
+	}
+	if method != http.MethodGet {
+		statuses = append(statuses, http.StatusConflict, http.StatusInsufficientStorage)
+	}
+	return statuses
 }
 
 // answer wraps a body as huma wants it.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/nats-io/nkeys"
@@ -18,6 +19,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/ingest/natsapi"
+	"github.com/aliquot-engine/aliquot/services/settle/quotes"
 )
 
 // Applied is what became of a set of declarations.
@@ -25,6 +27,7 @@ type Applied struct {
 	Applied   int       `json:"applied"`
 	Unchanged int       `json:"unchanged"`
 	Void      []Decided `json:"void" doc:"Declarations without effect, with the reason."`
+	Warnings  []string  `json:"warnings,omitempty" doc:"What is in effect and may not be meant, each with its place."`
 }
 
 // Key is a key that was made: with a secret, which is shown once, or for an
@@ -43,11 +46,11 @@ func (s *Server) declarations() {
 			File    string `query:"file" doc:"Name of the file, for messages."`
 			RawBody []byte `contentType:"application/yaml"`
 		}) (*answer[Applied], error) {
-			bodies, err := apply.Parse(in.File, in.RawBody)
+			all, err := apply.Read(in.File, in.RawBody, nil)
 			if err != nil {
 				return nil, huma.Error422UnprocessableEntity("the declarations have mistakes", mistakes(err)...)
 			}
-			return s.declare(ctx, bodies)
+			return s.declareAll(ctx, all)
 		})
 	register(s, http.MethodPost, "/v1/names", "declare-names", "Declare nodes and customers of a book by name alone",
 		func(ctx context.Context, in *struct {
@@ -128,6 +131,68 @@ func (s *Server) declare(ctx context.Context, bodies []events.Body) (*answer[App
 		proposals[i] = proposal{body: b}
 	}
 	return s.decided(ctx, proposals)
+}
+
+// declareAll records the declarations of a file, or none of them: where one would
+// be void as things stand, it says which, and nothing is recorded.
+func (s *Server) declareAll(ctx context.Context, all []apply.Declaration) (*answer[Applied], error) {
+	bodies := make([]events.Body, len(all))
+	for i, d := range all {
+		bodies[i] = d.Body
+	}
+	var wrong []error
+	var warnings []string
+	s.Engine.Directory(func(d *directory.Directory) {
+		reasons, after := d.Rehearse(bodies)
+		for i, reason := range reasons {
+			if reason != nil {
+				wrong = append(wrong, &huma.ErrorDetail{Message: reason.Error(), Location: all[i].Place(), Value: all[i].Identity()})
+			}
+		}
+		warnings = doubtful(all, d, after, s.Now())
+	})
+	if len(wrong) > 0 {
+		return nil, huma.Error422UnprocessableEntity("nothing was declared: "+numberOf(len(wrong), "declaration")+" cannot take effect as things stand", wrong...)
+	}
+	done, err := s.declare(ctx, bodies)
+	if err == nil {
+		done.Body.Warnings = warnings
+	}
+	return done, err
+}
+
+func numberOf(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// doubtful lists what the declarations would make true and may not be meant: a
+// card in a currency that nothing converts, and a card for the past of a book
+// that has been in use.
+func doubtful(all []apply.Declaration, before, after *directory.Directory, now time.Time) []string {
+	var list []string
+	for _, d := range all {
+		card, ok := d.Body.(events.CardDeclared)
+		if !ok || before.Same(card) {
+			continue
+		}
+		book, ok := after.Book(card.Book)
+		if !ok {
+			continue
+		}
+		pair := quotes.PairOf(book.Asset, card.Currency)
+		if _, ok := after.QuotePolicy(pair); !ok && card.Currency != book.Asset {
+			list = append(list, fmt.Sprintf("%s: %s prices in %s, and book %q charges in %s: without a quote policy of %s its usage waits for a price",
+				d.Place(), d.Identity(), card.Currency, card.Book, book.Asset, pair))
+		}
+		if _, used := before.Book(card.Book); used && card.Effective.Before(now) {
+			list = append(list, fmt.Sprintf("%s: %s is effective since %s, in the past: usage that is settled already keeps its price",
+				d.Place(), d.Identity(), card.Effective.UTC().Format(time.RFC3339Nano)))
+		}
+	}
+	return list
 }
 
 // mistakes spells out what is wrong with a file, each with its place.

@@ -25,10 +25,16 @@ type PartitionLoop struct {
 	Settled   uint64 `json:"settled" doc:"Settled up to here."`
 }
 
+// What orchestrators ask, without a key.
+const (
+	livePath  = "/livez"
+	readyPath = "/readyz"
+)
+
 func (s *Server) health() {
-	register(s, http.MethodGet, "/livez", "livez", "The process answers",
+	register(s, http.MethodGet, livePath, "livez", "The process answers",
 		func(context.Context, *struct{}) (*answer[string], error) { return &answer[string]{"ok"}, nil })
-	register(s, http.MethodGet, "/readyz", "readyz", "The process can accept and settle",
+	register(s, http.MethodGet, readyPath, "readyz", "The process can accept and settle",
 		func(ctx context.Context, _ *struct{}) (*answer[Status], error) {
 			status, err := s.Engine.Status(ctx)
 			if err != nil {

@@ -66,6 +66,8 @@ func (s *Server) usage() {
 		Responses: map[string]*huma.Response{
 			"200": answered("Everything is decided: outcomes are there, or nothing was accepted."),
 			"202": answered("Accepted for settlement; refused events are listed."),
+			"400": problem("Refused: the body cannot be read as what it says, or a parameter is wrong; nothing of it was stored."),
+			"422": answered("Refused: the body was read and no event of it can be accepted; each is listed with its field and reason."),
 			"401": problem("No known key."), "403": problem("The key may not submit for this provider."),
 			"413": answered("Refused: too large."), "415": answered("Refused: media type or encoding is not known."),
 			"503": problem("Overloaded: send the same again after Retry-After."),
@@ -89,6 +91,8 @@ func (s *Server) usage() {
 			"200": {Description: "Counts and exceptions.", Content: map[string]*huma.MediaType{
 				"application/json": {Schema: schema(events.Outcomes{}, "Outcomes")},
 			}},
+			"400": problem("A parameter is missing or no number."),
+			"401": problem("No known key."), "403": problem("The key does not reach the provider's usage."),
 			"404": problem("No usage of this provider is there."),
 		},
 	})

@@ -55,6 +55,12 @@ func Parse(name string, data []byte) ([]events.Body, error) {
 
 // ParseFile reads a file and the files that it names, relative to its folder.
 func ParseFile(path string) ([]events.Body, error) {
+	all, err := ReadFile(path)
+	return bodiesOf(all), err
+}
+
+// ReadFile is [ParseFile] with the place of each declaration.
+func ReadFile(path string) ([]Declaration, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading declarations: %w", err)
@@ -64,7 +70,32 @@ func ParseFile(path string) ([]events.Body, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading declarations: %w", err)
 	}
-	return ParseWith(path, data, Beside(path))
+	return Read(path, data, Beside(path))
+}
+
+// Declaration is one declaration and the place where it stands.
+type Declaration struct {
+	Body events.Body
+	File string
+	Line int // from 1
+}
+
+// Identity names what is declared, such as `node "gpu-7"`: a file declares each
+// identity once.
+func (d Declaration) Identity() string { return Identity(d.Body) }
+
+// Place is "file:line".
+func (d Declaration) Place() string { return fmt.Sprintf("%s:%d", d.File, d.Line) }
+
+func bodiesOf(all []Declaration) []events.Body {
+	if all == nil {
+		return nil
+	}
+	bodies := make([]events.Body, len(all))
+	for i, d := range all {
+		bodies[i] = d.Body
+	}
+	return bodies
 }
 
 // Beside opens files relative to the folder of path.
@@ -79,6 +110,12 @@ func Beside(path string) Open {
 
 // ParseWith is [Parse] with the files that documents name.
 func ParseWith(name string, data []byte, open Open) ([]events.Body, error) {
+	all, err := Read(name, data, open)
+	return bodiesOf(all), err
+}
+
+// Read is [ParseWith] with the place of each declaration.
+func Read(name string, data []byte, open Open) ([]Declaration, error) {
 	// A value takes two bytes of a file or more, so only aliases exceed this.
 	p := parser{file: name, open: open, first: map[string]place{}, values: len(data) + spareValues}
 	documents := p.documents(data)
@@ -97,16 +134,16 @@ func ParseWith(name string, data []byte, open Open) ([]events.Body, error) {
 		})
 		return nil, p.problems
 	}
-	slices.SortStableFunc(p.bodies, func(a, b events.Body) int {
-		if c := rank(a) - rank(b); c != 0 {
+	slices.SortStableFunc(p.declared, func(a, b Declaration) int {
+		if c := rank(a.Body) - rank(b.Body); c != 0 {
 			return c
 		}
-		if a, ok := a.(events.CardDeclared); ok {
-			return a.Version - b.(events.CardDeclared).Version
+		if a, ok := a.Body.(events.CardDeclared); ok {
+			return a.Version - b.Body.(events.CardDeclared).Version
 		}
 		return 0
 	})
-	return p.bodies, nil
+	return p.declared, nil
 }
 
 // rank puts what is referred to before what refers to it.
@@ -143,7 +180,7 @@ type place struct {
 type parser struct {
 	file     string
 	open     Open
-	bodies   []events.Body
+	declared []Declaration
 	problems Problems
 	first    map[string]place // where each thing was declared
 	values   int              // may still be looked at, each alias counted anew
@@ -265,16 +302,17 @@ func problemsOf(body events.Body) events.Problems {
 
 // once refuses to declare one thing twice: which of the two is meant?
 func (p *parser) once(at place, field string, body events.Body) {
-	what := identity(body)
+	what := Identity(body)
 	if first, again := p.first[what]; again {
 		p.report(at.file, at.line, 1, strings.TrimSuffix(field, "."), fmt.Sprintf("%s is declared twice, first in line %d of %s", what, first.line, first.file))
 		return
 	}
 	p.first[what] = at
-	p.bodies = append(p.bodies, body)
+	p.declared = append(p.declared, Declaration{body, at.file, at.line})
 }
 
-func identity(body events.Body) string {
+// Identity names what a body declares, such as `node "gpu-7"`.
+func Identity(body events.Body) string {
 	switch b := body.(type) {
 	case events.ProviderDeclared:
 		return fmt.Sprintf("provider %q", b.Provider)

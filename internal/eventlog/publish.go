@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -24,19 +23,6 @@ const (
 
 	// messageOverhead stands for the headers a publish adds.
 	messageOverhead = 256
-)
-
-// The server's answers that have a meaning here; server/errors.json.
-const (
-	codeAccountResources   jetstream.ErrorCode = 10002
-	codeInsufficient       jetstream.ErrorCode = 10023
-	codeStorageExceeded    jetstream.ErrorCode = 10047
-	codeMessageTooLarge    jetstream.ErrorCode = 10054
-	codeWrongLastSequence  jetstream.ErrorCode = 10071
-	codeNotEnabled         jetstream.ErrorCode = 10076
-	codeStoreFailed        jetstream.ErrorCode = 10077
-	codeWrongLastClustered jetstream.ErrorCode = 10164
-	codeTooManyRequests    jetstream.ErrorCode = 10167
 )
 
 // PublishOptions says what must hold for a message to be stored.
@@ -310,24 +296,4 @@ func (l *Log) outcome(future *Future, err error) error {
 		return fmt.Errorf("%w: %w (%w)", ErrAmbiguous, err, unhealthy)
 	}
 	return fmt.Errorf("%w: %w", ErrAmbiguous, err)
-}
-
-// refusal sorts the server's answers; all of them mean that nothing is stored.
-func refusal(future *Future, answer *jetstream.APIError) error {
-	switch answer.ErrorCode {
-	case codeWrongLastSequence, codeWrongLastClustered:
-		wrong := &WrongLastSequenceError{Stream: future.stream.name, Subject: future.subject}
-		if _, number, found := strings.Cut(answer.Description, ": "); found {
-			last, err := strconv.ParseUint(number, 10, 64)
-			wrong.Last, wrong.Known = last, err == nil
-		}
-		return wrong
-	case codeMessageTooLarge:
-		return fmt.Errorf("%w: %w", ErrTooLarge, answer)
-	case codeAccountResources, codeInsufficient, codeStorageExceeded, codeStoreFailed:
-		return fmt.Errorf("%w: %w", ErrFull, answer)
-	case codeTooManyRequests, codeNotEnabled:
-		return fmt.Errorf("%w: %w", ErrUnavailable, answer)
-	}
-	return answer
 }

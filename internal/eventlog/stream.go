@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -294,24 +293,4 @@ func (s *Stream) GetLastFor(ctx context.Context, subject string) (Message, error
 		return Message{}, fmt.Errorf("reading the last %s of stream %s: %w", subject, s.name, interrupted(err))
 	}
 	return Message{Seq: raw.Sequence, Subject: raw.Subject, Data: raw.Data, Header: raw.Header, Time: raw.Time}, nil
-}
-
-// interrupted sorts the errors of requests that change nothing.
-func interrupted(err error) error {
-	var answer *jetstream.APIError
-	switch {
-	case errors.As(err, &answer) && answer.Code == http.StatusServiceUnavailable,
-		errors.Is(err, context.DeadlineExceeded):
-		// A cluster without a leader says so, or says nothing.
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return ErrNotFound
-	case errors.Is(err, nats.ErrConnectionClosed):
-		return fmt.Errorf("%w: %w", ErrClosed, err)
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrTimeout),
-		errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrReconnectBufExceeded),
-		errors.Is(err, jetstream.ErrJetStreamNotEnabled):
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return err
 }

@@ -57,15 +57,22 @@ func (t *ticket) count() {
 }
 
 // store publishes parts and returns when all of them are known to be stored, or
-// with the first error.
+// with the first error. Neighbouring parts of one partition share a message where
+// they fit, because they are queued together.
 func (s *Service) store(parts []part) error {
 	t := &ticket{done: make(chan struct{})}
 	t.left.Store(int64(len(parts)))
 	for i := range parts {
-		p := &parts[i]
-		p.ticket = t
+		parts[i].ticket = t
+	}
+	for rest := parts; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].partition == rest[0].partition {
+			n++
+		}
 		// The book was found by the gate, so it has a publisher.
-		s.publishers[p.partition].add(p)
+		s.publishers[rest[0].partition].add(rest[:n])
+		rest = rest[n:]
 	}
 	<-t.done
 	for i := range parts {
@@ -136,16 +143,20 @@ func (p *publisher) begin(ctx context.Context) error {
 	return err
 }
 
-func (p *publisher) add(one *part) {
+// add queues parts, all of them before the first is taken.
+func (p *publisher) add(parts []part) {
 	p.mu.Lock()
 	closed := p.closed
-	if !closed {
-		p.queue = append(p.queue, one)
+	for i := range parts {
+		if closed {
+			parts[i].err = fmt.Errorf("%w: stopping", ErrOverloaded)
+			parts[i].ticket.count()
+			continue
+		}
+		p.queue = append(p.queue, &parts[i])
 	}
 	p.mu.Unlock()
 	if closed {
-		one.err = fmt.Errorf("%w: stopping", ErrOverloaded)
-		one.ticket.count()
 		return
 	}
 	select {
@@ -303,7 +314,7 @@ func (p *publisher) store(ctx context.Context, data []byte) (uint64, error) {
 		case attempt == maxAttempts:
 			return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
-		if !errors.Is(err, eventlog.ErrAmbiguous) && !errors.Is(err, eventlog.ErrWrongLastSequence) {
+		if !errors.Is(err, eventlog.ErrWrongLastSequence) {
 			time.Sleep(p.pause)
 		}
 		options.ExpectLastSeq = &last

@@ -169,26 +169,24 @@ func TestWhatComesTogetherIsStoredTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newPublisher(0, stream, 1, unseen(t), slog.Default())
-	one := func(n, size int) *part {
+	one := func(n, size int) part {
 		waits := &ticket{done: make(chan struct{})}
 		waits.left.Store(1)
-		return &part{events: n, ticket: waits, segment: events.Segment{Book: "eu", Packed: make([]byte, size)}}
+		return part{events: n, ticket: waits, segment: events.Segment{Book: "eu", Packed: make([]byte, size)}}
 	}
 	tests := []struct {
 		name  string
-		parts []*part
+		parts []part
 		want  []int // parts of each message
 	}{
-		{"small ones", []*part{one(10, 500), one(10, 500), one(10, 500)}, []int{3}},
-		{"too many events", []*part{one(6_000, 500), one(4_000, 500), one(1, 500)}, []int{2, 1}},
-		{"too many bytes", []*part{one(1, 300<<10), one(1, 212<<10), one(1, 1)}, []int{2, 1}},
-		{"a large one goes alone", []*part{one(10_000, 900<<10), one(1, 1)}, []int{1, 1}},
+		{"small ones", []part{one(10, 500), one(10, 500), one(10, 500)}, []int{3}},
+		{"too many events", []part{one(6_000, 500), one(4_000, 500), one(1, 500)}, []int{2, 1}},
+		{"too many bytes", []part{one(1, 300<<10), one(1, 212<<10), one(1, 1)}, []int{2, 1}},
+		{"a large one goes alone", []part{one(10_000, 900<<10), one(1, 1)}, []int{1, 1}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			for _, one := range test.parts {
-				p.add(one)
-			}
+			p.add(test.parts)
 			var got []int
 			var s slot
 			for p.take(&s) {
