@@ -1,6 +1,8 @@
 package apply
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -378,6 +380,25 @@ from: list.txt
 	})
 }
 
+func TestListsAreReadInEveryFormOfRows(t *testing.T) {
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	if _, err := z.Write([]byte("node,gpu\nx,H100\n")); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string]string{
+		"n.csv": "\uFEFFnode;gpu\r\nx;H100\r\n", "n.tsv": "node\tgpu\nx\tH100", "n.csv.gz": zipped.String(),
+		"n.json": `[{"node":"x","gpu":"H100"}]`, "n.jsonl": `{"gpu":"H100","node":"x"}` + "\n",
+	} {
+		bodies, err := ParseWith("f.yaml", []byte("kind: Nodes\nbook: b\nfrom: "+name+"\n"), opener(fstest.MapFS{name: {Data: []byte(file)}}))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		compare(t, bodies, []events.Body{events.NodeDeclared{Node: "x", Book: "b", Attributes: map[string]string{"gpu": "H100"}}})
+	}
+}
+
 func TestMistakesInFilesOfTheirOwn(t *testing.T) {
 	for _, c := range []struct{ why, columns, file, want string }{
 		{"no file", "", "-", "f.yaml:3:7: from: open list.csv: file does not exist"},
@@ -387,16 +408,23 @@ func TestMistakesInFilesOfTheirOwn(t *testing.T) {
 		{"an unknown field of columns", "columns: {colour: red}\n", "node\nx\n", "f.yaml:4:11: columns.colour: is not known"},
 		{"a column twice", "", "node,a,a\nx,1,2\n", "list.csv:1:1: a: is the name of two columns"},
 		{"a row without a name", "columns: {node: sn}\n", "sn,a\nx,1\n,2\n", "list.csv:3:1: sn: name is empty"},
-		{"a row too short", "", "node,a\nx,1\ny\n", "list.csv:3:1: wrong number of fields"},
+		{"a row too short", "", "node,a\nx,1\ny\n", "list.csv:3:1: the row has 1 fields and the header 2"},
 		{"a quote out of place", "", "node,a\nx,\"1\n", "list.csv:"},
 		{"a node twice", "", "node\nx\nx\n", `list.csv:3:1: node "x" is declared twice, first in line 2 of list.csv`},
+		{"a member that only a later row has", "", `[{"node":"x","gpu":"H100"},{"node":"y","gpus":"L40S"}]`, "list.csv:1:1: gpus: is not a member of the first row"},
+		{"UTF-16", "", "\xff\xfen\x00", "list.csv:1:1: the file is UTF-16 (little endian)"},
 		{"a list besides", "nodes: [a]\n", "node\nx\n", "f.yaml:3:7: from: is given together with nodes"},
 	} {
-		files := fstest.MapFS{"list.csv": {Data: []byte(c.file)}}
+		name := "list.csv"
+		if strings.HasPrefix(c.file, "[") {
+			name = "list"
+		}
+		files := fstest.MapFS{name: {Data: []byte(c.file)}}
 		if c.file == "-" {
 			files = fstest.MapFS{}
 		}
-		_, err := ParseWith("f.yaml", []byte("kind: Nodes\nbook: b\nfrom: list.csv\n"+c.columns), opener(files))
+		_, err := ParseWith("f.yaml", []byte("kind: Nodes\nbook: b\nfrom: "+name+"\n"+c.columns), opener(files))
+		c.want = strings.Replace(c.want, "list.csv:", name+":", 1)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want a problem with %q", c.why, err, c.want)
 		}

@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -10,10 +9,12 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// maxTable is the largest file that a document may name, in bytes.
+// maxTable is how much the rows of a file that a document names may come to, in
+// bytes, unpacked.
 const maxTable = 256 << 20
 
 // source reports whether a document names a file; then it must not hold the
@@ -95,25 +96,25 @@ func (c *columns) sort() {
 	slices.SortFunc(c.attributes, func(a, b pair) int { return strings.Compare(a.name, b.name) })
 }
 
-// row is one line of a table.
+// row is one row of a table.
 type row struct {
 	file  string
-	line  int
-	cells []string
-	index map[string]int
+	cells *rowfile.Row
+	index map[string]rowfile.Column
 	table *columns
 }
 
 // cell returns the text of a column, without the space around it.
 func (r *row) cell(column string) string {
-	i, ok := r.index[column]
+	c, ok := r.index[column]
 	if !ok {
 		return ""
 	}
-	return strings.TrimSpace(strings.Clone(r.cells[i]))
+	return strings.TrimSpace(strings.Clone(r.cells.Text(c)))
 }
 
-// table reads the CSV file of a document, one row after the other.
+// table reads the rows of the file that a document names, one after the other:
+// whatever package rowfile reads.
 func (p *parser) table(f *fields, c *columns, each func(row)) {
 	content := p.openFrom(f)
 	if content == nil {
@@ -121,51 +122,54 @@ func (p *parser) table(f *fields, c *columns, each func(row)) {
 	}
 	defer func() { _ = content.Close() }() // Only read.
 	name := f.text("from")
-	limited := &io.LimitedReader{R: content, N: maxTable + 1}
-	file := csv.NewReader(limited)
-	file.ReuseRecord = true
-	head, err := file.Read()
+	file, err := rowfile.New(content, rowfile.Options{Name: name})
 	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errors.New("the file is empty: it begins with the names of its columns")
-		}
 		p.reportTable(name, err)
 		return
 	}
-	index := map[string]int{}
-	for i, column := range head {
-		column = strings.TrimSpace(strings.TrimPrefix(column, "\uFEFF"))
+	defer func() { _ = file.Close() }() // Likewise.
+	index := map[string]rowfile.Column{}
+	for _, column := range file.Columns() {
 		if _, twice := index[column]; twice {
 			p.report(name, 1, 1, clip(column), "is the name of two columns")
+			continue
 		}
-		index[strings.Clone(column)] = i
+		if index[column], err = file.Column(column); err != nil {
+			index[column] = rowfile.None // It is there twice, which is reported with the second.
+		}
 	}
 	if !p.hasColumns(f, c, index) {
 		return
 	}
-	for len(p.problems) < maxProblems {
-		cells, err := file.Read()
+	for size := 0; len(p.problems) < maxProblems; {
+		cells, err := file.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			p.reportTable(name, err)
-			if !errors.Is(err, csv.ErrFieldCount) {
+			if !rowfile.OfRow(err) {
 				return // What follows cannot be trusted.
 			}
 			continue
 		}
-		line, _ := file.FieldPos(0)
-		each(row{file: name, line: line, cells: cells, index: index, table: c})
-	}
-	if limited.N == 0 {
-		p.report(name, 1, 1, "", fmt.Sprintf("the file has more than %d bytes", maxTable))
+		if size += len(cells.Raw()); size > maxTable {
+			p.report(name, cells.Line(), 1, "", fmt.Sprintf("the file has more than %d bytes", maxTable))
+			return
+		}
+		// Of JSON, the first row has the names: another one's would be lost in silence.
+		cells.All(func(column, _ string) {
+			if _, known := index[column]; !known {
+				p.report(name, cells.Line(), 1, clip(column), "is not a member of the first row")
+			}
+		})
+		each(row{file: name, cells: cells, index: index, table: c})
 	}
 }
 
 // hasColumns checks that the table has the columns asked for, and makes
 // attributes of the others where none were.
-func (p *parser) hasColumns(f *fields, c *columns, index map[string]int) bool {
+func (p *parser) hasColumns(f *fields, c *columns, index map[string]rowfile.Column) bool {
 	ok := true
 	missing := func(field, column string) {
 		at := c.at
@@ -206,15 +210,15 @@ func (p *parser) declareRow(r row, body events.Body) {
 		if column, ok := r.table.of[field]; ok {
 			field = column
 		}
-		p.report(r.file, r.line, 1, field, one.Detail)
+		p.report(r.file, r.cells.Line(), 1, field, one.Detail)
 	}
-	p.once(place{r.file, r.line}, "", body)
+	p.once(place{r.file, r.cells.Line()}, "", body)
 }
 
 func (p *parser) reportTable(name string, err error) {
-	var parse *csv.ParseError
-	if errors.As(err, &parse) {
-		p.report(name, parse.Line, parse.Column, "", parse.Err.Error())
+	var at *rowfile.Error
+	if errors.As(err, &at) {
+		p.report(name, max(at.Line, 1), 1, at.Column, at.Err.Error())
 		return
 	}
 	p.report(name, 1, 1, "", err.Error())

@@ -2,6 +2,9 @@ package mapping
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +63,35 @@ func TestQuantitiesAreCalculatedExactly(t *testing.T) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
+	}
+}
+
+// The file and the map of the page are used as they stand there.
+func TestThePageOfFilesIsTrue(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root(t), "docs", "files.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(kind string) string {
+		_, after, found := strings.Cut(string(page), "```"+kind+"\n")
+		text, _, closed := strings.Cut(after, "```")
+		if !found || !closed {
+			t.Fatalf("the page has no %s", kind)
+		}
+		return text
+	}
+	got := transcript(t, block("yaml"), "usage.csv", block("csv"))
+	var events []string
+	for _, line := range strings.Split(strings.TrimSpace(got), "\n") {
+		fields := strings.Fields(line)
+		events = append(events, strings.Join(append(fields[:1:1], fields[2:]...), " ")) // Without the hash.
+	}
+	want := []string{
+		"2: h100-7/protein-gmbh gpu.seconds 43200 [2026-10-05T06:00:00, 2026-10-05T07:30:00)",
+		"3: h100-7/conversation-lab gpu.seconds 1800 [2026-10-05T08:00:00, 2026-10-05T09:00:00)",
+	}
+	if !slices.Equal(events, want) {
+		t.Errorf("got %q", events)
 	}
 }
 

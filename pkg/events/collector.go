@@ -126,6 +126,12 @@ func (c *Collector) Len() int {
 
 // Add implements [Sink]. The event must be one that [RawUsage.Check] passes.
 func (c *Collector) Add(u *RawUsage) *Fault {
+	if len(u.Retracts) > 0 {
+		return c.refuse("data.retracts", Unsupported, "an event cannot take back another yet: %q stays as it is", u.Retracts)
+	}
+	if len(u.Replaces) > 0 {
+		return c.refuse("data.replaces", Unsupported, "an event cannot replace another yet: %q stays as it is", u.Replaces)
+	}
 	number, fresh := c.nodes.intern(u.Node)
 	if fresh {
 		c.routes = append(c.routes, c.ask(u.Node))

@@ -30,6 +30,7 @@ func (p *Parser) Binary(header map[string][]string, body []byte, sink Sink) (Par
 		structured = append(structured, name...)
 		structured = append(appendJSONText(append(structured, '"', ':'), value), ',')
 	}
+	body = withoutMark(body)
 	// The body must be one JSON value by itself, or it could close the object.
 	p.begin(body, sink)
 	p.space()

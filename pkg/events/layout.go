@@ -89,7 +89,7 @@ func (l *layouts) insertAttribute(order int) {
 
 // learn remembers the event that p has just read in general from start on.
 func (l *layouts) learn(p *Parser, start int) {
-	if p.at-start > maxLearned || l.vain >= maxVain || len(p.event.Replaces)+len(p.event.Retracts) > 0 {
+	if p.at-start > maxLearned || l.vain >= maxVain || len(p.event.Replaces)+len(p.event.Retracts) > 0 || p.seen&(1<<memberEncoded) != 0 {
 		return
 	}
 	l.vain++

@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"encoding/base64"
 	"slices"
 )
 
@@ -18,6 +19,7 @@ const (
 	memberData
 	memberContentType
 	memberSchema
+	memberEncoded
 	memberOther
 )
 
@@ -63,6 +65,8 @@ func memberOf(name []byte) int {
 		return memberContentType
 	case "dataschema":
 		return memberSchema
+	case "data_base64":
+		return memberEncoded
 	}
 	return memberOther
 }
@@ -168,7 +172,14 @@ func (p *Parser) member() bool {
 		return p.text("subject", &p.subject, MaxSource, placeSubject)
 	case memberTime:
 		return p.instant("time", &p.time, placeTime)
-	case memberData:
+	case memberData, memberEncoded:
+		if p.seen&(1<<memberData) != 0 && p.seen&(1<<memberEncoded) != 0 {
+			p.blame(at, string(name), Malformed, "data and data_base64 exclude each other")
+			return p.skip()
+		}
+		if member == memberEncoded {
+			return p.encoded()
+		}
 		return p.usage()
 	case memberContentType:
 		var media []byte
@@ -198,8 +209,6 @@ func (p *Parser) extension(name []byte, at int) bool {
 		p.blame(at, shown("", name), Malformed, "occurs twice")
 	case len(p.members) >= maxMembers:
 		p.blame(at, "", TooLarge, "more than %d members", maxMembers)
-	case string(name) == "data_base64":
-		p.blame(at, "data_base64", Unsupported, "data must be JSON")
 	case !isExtension(name):
 		p.blame(at, shown("", name), Unsupported, "no CloudEvents attribute: lower-case letters and digits")
 	case p.kind() == jsonArray || p.kind() == jsonObject:
@@ -244,6 +253,45 @@ func (p *Parser) usage() bool {
 		return p.skip()
 	}
 	return p.each('{', '}', p.dataMember)
+}
+
+// encoded reads the data from base64. What is wrong in it is of the line where it
+// begins, since what it says has lines of its own.
+func (p *Parser) encoded() bool {
+	at := p.at
+	if p.kind() != jsonText {
+		p.blame(at, "data_base64", WrongType, "must be a text")
+		return p.skip()
+	}
+	raw, escaped, ok := p.raw()
+	if !ok {
+		return false
+	}
+	if escaped {
+		raw = p.unescape(raw)
+	}
+	decoded, err := base64.StdEncoding.AppendDecode(p.decoded[:0], raw)
+	p.decoded = decoded
+	if err != nil {
+		p.blame(at, "data_base64", Malformed, "is not base64")
+		return true
+	}
+	outer, wasFaulty := p.scanner, p.isFaulty
+	p.scanner = scanner{data: withoutMark(decoded), depth: outer.depth}
+	p.space()
+	ok = p.usage()
+	if p.space(); ok && p.at != len(p.data) {
+		ok = p.fail("something follows the data")
+	}
+	problem := p.scanner.fault
+	p.scanner = outer
+	if !ok {
+		p.blame(at, "data_base64", Malformed, "is not JSON: %s", problem)
+	}
+	if p.isFaulty && !wasFaulty {
+		p.faultAt = at
+	}
+	return true
 }
 
 func (p *Parser) dataMember() bool {
@@ -436,7 +484,7 @@ func (p *Parser) complete(at int) {
 	if len(u.ID) == 0 {
 		p.blame(at, "id", Missing, "absent or empty")
 	}
-	if p.seen&(1<<memberData) == 0 {
+	if p.seen&(1<<memberData|1<<memberEncoded) == 0 {
 		p.blame(at, "data", Missing, "absent")
 	}
 	if p.seenData&(1<<dataCustomer) == 0 {

@@ -39,6 +39,11 @@ type Parsed struct {
 //	time         the end where data has none; RFC 3339, at most 9 decimals
 //	data         {node, customer, meter, quantity, start, end,
 //	             attributes {name: text}, replaces, retracts}
+//	data_base64  instead of data: its JSON in base64 (CloudEvents JSON format
+//	             1.0.2, section 3.1)
+//
+// A byte order mark before the first event is no part of it (RFC 8259, section
+// 8.1).
 //
 // A quantity is a decimal as text or as number, read exactly from its text.
 // start is end where it is absent. null counts as absent. Any other member must
@@ -72,6 +77,7 @@ type Parser struct {
 	subject    []byte
 	spec       []byte
 	eventType  []byte
+	decoded    []byte // data of this event that was in base64
 
 	traced      bool // whether an event of this submission had a traceparent
 	traceparent [traceparentBytes]byte
@@ -143,7 +149,7 @@ func (p *Parser) Single(body []byte, sink Sink) (Parsed, *Refusal) {
 // not JSON is refused alone.
 func (p *Parser) Lines(body []byte, sink Sink) (Parsed, *Refusal) {
 	p.begin(body, sink)
-	for from := 0; from < len(body); p.line++ {
+	for from := p.at; from < len(body); p.line++ {
 		to := len(body)
 		if n := bytes.IndexByte(body[from:], '\n'); n >= 0 {
 			to = from + n
@@ -188,10 +194,13 @@ func (p *Parser) readLine(to int) {
 }
 
 func (p *Parser) begin(body []byte, sink Sink) {
-	p.scanner = scanner{data: body}
+	p.scanner = scanner{data: body, at: len(body) - len(withoutMark(body))}
 	p.sink, p.index, p.refusals, p.traced = sink, 0, p.refusals[:0], false
 	p.line, p.lineAt = 1, 0
 }
+
+// withoutMark cuts a byte order mark, which some programs write before JSON.
+func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\uFEFF")) }
 
 // traceparentBytes is the length of a traceparent of version 00 (W3C Trace
 // Context, section 3.2.2).

@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -120,6 +121,7 @@ func FuzzParser(f *testing.F) {
 		f.Add(event, event)
 		f.Add(good, event)
 	}
+	f.Add(inBase64(good), good)
 	f.Fuzz(func(t *testing.T, first, second string) {
 		general, learned := Parser{general: true}, Parser{}
 		parse(&learned, false, []byte("["+first+"]"))
@@ -153,13 +155,21 @@ func compare(t *testing.T, body string, got Usage) {
 		t.Fatalf("accepted %q, which is not UTF-8", body)
 	}
 	members := object(t, body)
-	data := object(t, string(members["data"]))
 	str := func(raw json.RawMessage) (s string) {
 		if raw != nil {
 			_ = json.Unmarshal(raw, &s)
 		}
 		return s
 	}
+	text := members["data"]
+	if encoded := members["data_base64"]; encoded != nil && string(encoded) != "null" {
+		var err error
+		if text, err = base64.StdEncoding.DecodeString(str(encoded)); err != nil {
+			t.Fatalf("accepted %s, which is not base64: %v", encoded, err)
+		}
+		text = bytes.TrimPrefix(text, []byte("\uFEFF"))
+	}
+	data := object(t, string(text))
 	first := func(values ...json.RawMessage) json.RawMessage {
 		for _, v := range values {
 			if v != nil && string(v) != "null" {

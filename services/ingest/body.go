@@ -1,11 +1,13 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -238,9 +240,16 @@ const (
 	PackedMedia = "application/vnd.aliquot.packed"
 )
 
+// linesMedia are the names that JSON Lines go by; none is registered.
+var linesMedia = []string{
+	LinesMedia, "application/ndjson", "application/jsonl", "application/x-jsonl", "application/jsonlines",
+	"application/x-jsonlines", "application/json-lines", "application/x-json-lines", "text/x-ndjson",
+}
+
 // FormOf reads a Content-Type, whose media types and parameters have no case.
 // application/json is an event where attributes say that it is the data of one,
-// or where it is an object; otherwise a batch.
+// or where it is an object; lines where one object follows another on the next
+// line; otherwise a batch.
 func FormOf(contentType string, attributes bool, body []byte) (Form, string, *events.Refusal) {
 	media, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil {
@@ -258,10 +267,12 @@ func FormOf(contentType string, attributes bool, body []byte) (Form, string, *ev
 		return Single, media, nil
 	case media == PackedMedia:
 		return Packed, media, nil
-	case media == LinesMedia || media == "application/ndjson" || media == "application/jsonl":
+	case slices.Contains(linesMedia, media):
 		return Lines, media, nil
 	case attributes && (media == "application/json" || strings.HasSuffix(media, "+json")):
 		return Binary, media, nil
+	case media == "application/json" && isObject(body) && hasLines(body):
+		return Lines, media, nil
 	case media == "application/json" && isObject(body):
 		return Single, media, nil
 	case media == "application/json":
@@ -271,9 +282,19 @@ func FormOf(contentType string, attributes bool, body []byte) (Form, string, *ev
 	return 0, media, &refusal
 }
 
+// mark is the byte order mark that some programs write before JSON.
+const mark = "\uFEFF"
+
+// hasLines reports whether the first line ends an object and the next begins
+// one: in one JSON value, a comma stands between them.
+func hasLines(body []byte) bool {
+	line, rest, found := bytes.Cut(bytes.TrimLeft(bytes.TrimPrefix(body, []byte(mark)), " \t\r\n"), []byte("\n"))
+	return found && bytes.HasSuffix(bytes.TrimRight(line, " \t\r"), []byte("}")) && isObject(rest)
+}
+
 // isObject reports whether JSON begins as an object.
 func isObject(body []byte) bool {
-	for _, c := range body {
+	for _, c := range bytes.TrimPrefix(body, []byte(mark)) {
 		switch c {
 		case ' ', '\t', '\r', '\n':
 			continue

@@ -101,6 +101,7 @@ func TestProvidersSubmitOverNATSToTheirOwnSubjectAlone(t *testing.T) {
 		{"data alone", acme, "in.acme", []byte(`{"node":"gpu-eu","customer":"lab-eu","meter":"tokens","quantity":3}`), nats.Header{
 			"content-type": {"application/json"}, "ce-specversion": {"1.0"}, "ce-type": {"aliquot.usage"}, "ce-id": {"x"}, "ce-source": {"s"}, "ce-time": {"2026-11-22T12:00:00Z"},
 		}, "202", 1},
+		{"a packed event that takes one back", acme, "in.acme", packed(t, "acme", used("e4", func(u *events.Usage) { u.Retracts = "e1" })), nil, "422", 0},
 		{"an unknown form", acme, "in.acme", body, nats.Header{"Content-Type": {"text/plain"}}, "415", 0},
 		{"nonsense", acme, "in.acme", []byte("nonsense"), nil, "400", 0},
 		{"another's nodes", other, "in.other", batch(used("e1")), nats.Header{"Content-Type": {batchMedia}}, "422", 0},

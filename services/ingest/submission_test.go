@@ -94,6 +94,12 @@ func TestPackedAndJSONAreJudgedAlike(t *testing.T) {
 				Customer: events.Customer(pick("lab-eu", "lab-us", "nobody")),
 				Meter:    events.Meter(pick("s", "fuel")),
 			}
+			switch random.IntN(400) {
+			case 0:
+				list[i].Retracts = "earlier"
+			case 1:
+				list[i].Replaces = "earlier"
+			}
 		}
 		asJSON := s.judge(t, Submission{Provider: "acme", Form: Batch, Body: jsonOf(list)})
 		asPacked := s.judge(t, Submission{Provider: "acme", Form: Packed, Body: packedOf(t, list)})

@@ -29,6 +29,9 @@ const (
 // they belong to several, or where one of them must be refused. Why is the
 // collector's to say.
 func (v *verifier) verify(c *events.Columns, g *gate) (events.Book, bool) {
+	if len(c.Amends) > 0 { // The collector refuses those.
+		return "", false
+	}
 	n := len(c.Strings)
 	v.nodes, v.customers, v.meters = emptied(v.nodes, n), emptied(v.customers, n), emptied(v.meters, n)
 	if cap(v.largest) < n {
