@@ -138,13 +138,17 @@ func (o *demoOwn) observe(ctx context.Context) error {
 	}
 	pair := string(o.book.Asset) + "/USD"
 	quotes := quotesImport{File: o.command.Quotes, Pair: pair, Source: "chainlink", Decimals: -1}
-	observed, err := quotes.read()
+	file, err := quotes.read()
 	if err != nil {
 		return err
 	}
-	var done api.Applied
+	var done api.Observed
+	observed := events.QuotesObserved{Pair: events.Pair(pair), Source: quotes.Source, Rounds: file.Rounds}
 	if err := o.server.call(ctx, http.MethodPost, "/v1/quotes", observed, &done); err != nil {
 		return err
+	}
+	for _, r := range done.Refused {
+		return fmt.Errorf("%s: line %d: %s", o.command.Quotes, file.Lines[r.Index], r.Reason)
 	}
 	for _, v := range done.Void {
 		return fmt.Errorf("%s: %s", o.command.Quotes, v.Reason)

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/keeper"
 	"github.com/aliquot-engine/aliquot/services/audit/tiles"
 	"github.com/aliquot-engine/aliquot/services/audit/tlog"

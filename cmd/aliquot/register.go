@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
@@ -23,14 +24,26 @@ type registerImport struct {
 	File           string `arg:"" help:"CSV file with a holder (or account, address) and a units (or amount) column." type:"existingfile"`
 	Token          string `required:"" help:"Token that is held."`
 	Add            bool   `help:"Issue beside what was issued before; without it a second, different file is refused."`
+	Holder         string `help:"Column with the holders; by default holder, account, address, wallet or HolderAddress." placeholder:"COLUMN"`
+	Units          string `help:"Column with the units; by default units, amount_wei, amount or balance." placeholder:"COLUMN"`
+	Decimals       int    `help:"Decimal places of the token, where the file counts whole tokens."`
 	ExpectedSupply string `help:"What the units must sum to; another sum is refused." placeholder:"UNITS"`
 	LeaveOutZero   bool   `help:"Leave the zero address out, which owns nothing, instead of refusing its line."`
+
+	rowfile.Flags `embed:""`
 }
 
 func (c *registerImport) Run(ctx context.Context, r *root) error {
 	query := url.Values{"add": {strconv.FormatBool(c.Add)}, "leave_out_zero": {strconv.FormatBool(c.LeaveOutZero)}}
-	if c.ExpectedSupply != "" {
-		query.Set("expected_supply", c.ExpectedSupply)
+	if len(c.Columns) > 0 {
+		return errors.New("--columns: a register needs a header line")
+	}
+	for name, value := range map[string]string{
+		"expected_supply": c.ExpectedSupply, "holder": c.Holder, "units": c.Units, "decimals": strconv.Itoa(c.Decimals),
+		"format": c.Format, "separator": c.Separator, "comment": c.Comment, "skip": strconv.Itoa(c.Skip),
+		"decimal": c.Decimal, "thousands": c.Thousands,
+	} {
+		query.Set(name, value)
 	}
 	var done api.Imported
 	if err := r.upload(ctx, "/v1/registers/"+url.PathEscape(c.Token)+"/import", query, c.File, "text/csv", &done); err != nil {

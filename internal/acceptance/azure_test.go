@@ -175,7 +175,7 @@ func TestTheAzureTraceInTheDepeg(t *testing.T) {
 	s := up(t, dir)
 	on := func(arguments ...string) said { return aliquot(t, append(arguments, "--data", dir, "--json")...) }
 	on("apply", "-f", azureQuoted).ok(t)
-	on("quotes", "import", quotes).ok(t)
+	on("quotes", "import", quotes, "--source", "chainlink").ok(t)
 	on("usage", "send", published(t, azureTrace), "--map", azureMap, "--shift", begin.Format(time.RFC3339), "--wait").ok(t)
 
 	if found := s.balances(); len(found) != 0 {

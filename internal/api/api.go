@@ -91,6 +91,7 @@ type Server struct {
 	api huma.API
 
 	decisions *issue.Decisions // that receipts have read
+	observed  observations     // that imports of quotes are compared with
 }
 
 // New returns the API of an engine.

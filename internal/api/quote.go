@@ -14,19 +14,8 @@ func (s *Server) quotes() {
 	register(s, http.MethodPost, "/v1/quotes", "observe-quotes", "Record rounds of one source of a pair, ascending in time",
 		func(ctx context.Context, in *struct {
 			Body events.QuotesObserved
-		}) (*answer[Applied], error) {
-			var proposals []proposal
-			for rounds := in.Body.Rounds; len(rounds) > 0; {
-				n := min(len(rounds), roundsPerDecision)
-				part := events.QuotesObserved{Pair: in.Body.Pair, Source: in.Body.Source, Rounds: rounds[:n]}
-				first, last := rounds[0], rounds[n-1]
-				proposals = append(proposals, proposal{
-					id:   idOf("quotes", string(part.Pair), part.Source, first.Round, last.Round),
-					body: part,
-				})
-				rounds = rounds[n:]
-			}
-			return s.decided(ctx, proposals)
+		}) (*answer[Observed], error) {
+			return s.observe(ctx, in.Body)
 		})
 	register(s, http.MethodPost, "/v1/suspense/release", "release-suspense", "Price what waits for a pair at a named round",
 		func(ctx context.Context, in *struct {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/registerfile"
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -33,16 +34,24 @@ type Imported struct {
 func (s *Server) registers() {
 	register(s, http.MethodPost, "/v1/registers/{token}/import", "import-register", "Issue a token's units to the holders of a CSV file",
 		func(ctx context.Context, in *struct {
-			Token   events.Token `path:"token"`
-			File    string       `query:"file" doc:"Name of the file, kept as reference."`
-			Add     bool         `query:"add" doc:"Issue beside what other imports and movements have issued."`
-			Supply  string       `query:"expected_supply" doc:"What the units of the file must sum to; another sum is refused."`
-			Zero    bool         `query:"leave_out_zero" doc:"Leave the zero address out, which owns nothing, instead of refusing its line."`
-			RawBody []byte       `contentType:"text/csv"`
+			Token  events.Token `path:"token"`
+			File   string       `query:"file" doc:"Name of the file, kept as reference."`
+			Add    bool         `query:"add" doc:"Issue beside what other imports and movements have issued."`
+			Supply string       `query:"expected_supply" doc:"What the units of the file must sum to; another sum is refused."`
+			Zero   bool         `query:"leave_out_zero" doc:"Leave the zero address out, which owns nothing, instead of refusing its line."`
+			Holder string       `query:"holder" doc:"Column that has the holders; by default holder, account, address, wallet or HolderAddress."`
+			Units  string       `query:"units" doc:"Column that has the units; by default units, amount_wei, amount or balance."`
+			Places int          `query:"decimals" minimum:"0" maximum:"38" doc:"Decimal places of the token, where the file counts whole tokens."`
+			rowQuery
+			RawBody []byte `contentType:"text/csv"`
 		}) (*answer[Imported], error) {
-			o := registerfile.Options{LeaveOutZero: in.Zero}
+			rows, err := in.options()
+			if err != nil {
+				return nil, huma.Error422UnprocessableEntity(err.Error())
+			}
+			o := registerfile.Options{Rows: rows, Holder: in.Holder, Units: in.Units, Decimals: in.Places, LeaveOutZero: in.Zero}
 			if in.Supply != "" {
-				units, err := money.ParseUnits(in.Supply)
+				units, err := o.ParseSupply(in.Supply)
 				if err != nil {
 					return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("expected_supply: %v", err))
 				}
@@ -50,6 +59,21 @@ func (s *Server) registers() {
 			}
 			return s.importRegister(ctx, in.Token, in.File, in.Add, o, in.RawBody)
 		})
+}
+
+// rowQuery says what a file of rows looks like where it does not say so itself.
+type rowQuery struct {
+	Separator string `query:"separator" doc:"Between the fields of CSV; recognised by itself without it."`
+	Comment   string `query:"comment" doc:"Lines that begin with this character are no rows."`
+	Skip      int    `query:"skip" minimum:"0" doc:"Lines to leave out before the header line."`
+	Decimal   string `query:"decimal" doc:"Decimal mark of numbers: a point without it."`
+	Thousands string `query:"thousands" doc:"Thousands separator of numbers: none without it."`
+	Format    string `query:"format" doc:"csv or json; recognised by itself without it."`
+}
+
+func (q *rowQuery) options() (rowfile.Options, error) {
+	f := rowfile.Flags{Format: q.Format, Separator: q.Separator, Comment: q.Comment, Skip: q.Skip, Decimal: q.Decimal, Thousands: q.Thousands}
+	return f.Options("")
 }
 
 // importRegister issues what a file says, in messages whose ids come from the
@@ -62,7 +86,13 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 	if !known {
 		return nil, huma.Error404NotFound(fmt.Sprintf("token %q is not declared", token))
 	}
-	sum := sha256.Sum256(file)
+	hash := sha256.New()
+	hash.Write(file)
+	if o.Decimals > 0 || o.Holder != "" || o.Units != "" || o.Rows.Decimal != 0 {
+		// The same file, read otherwise, is another import.
+		fmt.Fprintf(hash, "\n%d %q %q %c", o.Decimals, o.Holder, o.Units, o.Rows.Decimal)
+	}
+	sum := hash.Sum(nil)
 	now := s.Now().UTC()
 	if name == "" {
 		name = "register.csv"

@@ -14,13 +14,13 @@ package registerfile
 import (
 	"bufio"
 	"crypto/sha256"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -28,7 +28,7 @@ import (
 const maxProblems = 20
 
 var (
-	holderColumns = []string{"holder", "account", "address", "wallet"}
+	holderColumns = []string{"holder", "account", "address", "wallet", "holderaddress"}
 	unitsColumns  = []string{"units", "amount_wei", "amount", "balance"}
 )
 
@@ -42,6 +42,11 @@ type Summary struct {
 
 // Options say how a register file is read.
 type Options struct {
+	Rows          rowfile.Options
+	Holder, Units string // columns by name; empty: those that are known
+	// Decimals are the decimal places of the token, 0 to 38: the file counts whole
+	// tokens, of 10^Decimals units each. 0: it counts units.
+	Decimals int
 	// LeaveOutZero leaves out the line of the zero address, which owns nothing,
 	// instead of refusing it.
 	LeaveOutZero bool
@@ -49,9 +54,9 @@ type Options struct {
 	ExpectedSupply *money.Units
 }
 
-// ReadHoldings reads a register: a header, then one holder a line. The holder's
-// column is called holder, account, address or wallet, that of the units units,
-// amount_wei, amount or balance, in any case and order; there must be exactly
+// ReadHoldings reads a register: rows of CSV or JSON, one holder a row. The holder's
+// column is called holder, account, address, wallet or HolderAddress, as explorers
+// call it, that of the units units, amount_wei, amount or balance, in any case and order; there must be exactly
 // one of each. Other columns are left alone. Every holder is brought to its
 // normal form (see [events.ParseHolder]); the same holder twice is refused
 // however it is written.
@@ -61,40 +66,39 @@ type Options struct {
 // given must be dropped. An error of each ends the reading and is returned.
 func ReadHoldings(r io.Reader, o Options, each func(events.Holder, money.Units) error) (Summary, error) {
 	var sum Summary
-	file := csv.NewReader(skipMark(r))
-	file.ReuseRecord = true
-	file.FieldsPerRecord = -1
-	head, err := file.Read()
-	if errors.Is(err, io.EOF) {
-		return sum, fmt.Errorf("line 1: the file is empty, it needs a header such as holder,units")
-	} else if err != nil {
-		return sum, fmt.Errorf("reading the header: %w", err)
+	rows, err := rowfile.New(r, o.Rows)
+	if err != nil {
+		return sum, err
 	}
-	columns := len(head)
-	holderAt, err1 := column(head, holderColumns)
-	unitsAt, err2 := column(head, unitsColumns)
+	holderAt, err1 := find(rows, "holder", o.Holder, holderColumns)
+	unitsAt, err2 := find(rows, "units", o.Units, unitsColumns)
 	if err := errors.Join(err1, err2); err != nil {
 		return sum, err
 	}
 	var problems []error
 	seen := seen{}
 	for len(problems) < maxProblems {
-		row, err := file.Read()
+		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil { // a quote out of place: what follows cannot be trusted
+		if err != nil {
 			problems = append(problems, err)
+			if rowfile.OfRow(err) {
+				continue
+			}
 			break
 		}
-		line, _ := file.FieldPos(0)
-		if len(row) != columns {
-			problems = append(problems, fmt.Errorf("line %d: %d fields instead of %d", line, len(row), columns))
-			continue
+		line := row.Line()
+		holder, err := events.ParseHolder(row.Text(holderAt))
+		var units money.Units
+		if err != nil {
+			err = fmt.Errorf("holder: %w", err)
+		} else {
+			units, err = o.count(row, unitsAt)
 		}
-		holder, units, err := holding(row[holderAt], row[unitsAt])
-		if err != nil && o.LeaveOutZero && events.IsZeroAddress(strings.TrimSpace(row[holderAt])) {
-			if units, err = parseUnits(row[unitsAt]); err == nil {
+		if err != nil && o.LeaveOutZero && events.IsZeroAddress(row.Text(holderAt)) {
+			if units, err = o.count(row, unitsAt); err == nil {
 				sum.Zero, err = sum.Zero.Add(units)
 			}
 			if err == nil {
@@ -155,23 +159,58 @@ func column(head, names []string) (int, error) {
 	return at, nil
 }
 
-func holding(name, count string) (events.Holder, money.Units, error) {
-	holder, err := events.ParseHolder(strings.TrimSpace(name))
-	if err != nil {
-		return "", money.Units{}, fmt.Errorf("holder: %w", err)
+// find returns the column that the options name, or the one that is called by
+// one of the known names.
+func find(rows *rowfile.Reader, what, named string, names []string) (rowfile.Column, error) {
+	if named != "" {
+		return rows.Column(named)
 	}
-	units, err := parseUnits(count)
-	// Cloned, because the reader reuses the line.
-	return events.Holder(strings.Clone(string(holder))), units, err
+	return rows.Find(what, names...)
 }
 
-func parseUnits(count string) (money.Units, error) {
-	units, err := money.ParseUnits(strings.TrimSpace(count))
+// count reads the units of a row: a whole number, or one with up to so many
+// decimal places as the token has.
+func (o *Options) count(row *rowfile.Row, at rowfile.Column) (money.Units, error) {
+	text := row.Text(at)
+	if text == "" {
+		return money.Units{}, errors.New("units: is empty")
+	}
+	plain, err := o.Rows.Plain(text)
 	if err != nil {
-		return units, fmt.Errorf("units: %w", err)
+		return money.Units{}, fmt.Errorf("units: %w", err)
+	}
+	units, err := o.parseUnits(plain)
+	if err != nil {
+		return money.Units{}, fmt.Errorf("units: %w", err)
 	}
 	return units, nil
 }
+
+// parseUnits reads a plain number of whole tokens as units.
+func (o *Options) parseUnits(text string) (money.Units, error) {
+	if o.Decimals == 0 {
+		return money.ParseUnits(text)
+	}
+	whole, fraction, point := strings.Cut(text, ".")
+	if point && (fraction == "" || strings.Trim(fraction, "0123456789") != "") {
+		return money.Units{}, fmt.Errorf("%q is no decimal number", clip(text))
+	}
+	if fraction = strings.TrimRight(fraction, "0"); len(fraction) > o.Decimals {
+		return money.Units{}, fmt.Errorf("%q has %d decimal places, more than the %d of the token", clip(text), len(fraction), o.Decimals)
+	}
+	if whole == "" || strings.Trim(whole, "0123456789") != "" {
+		return money.Units{}, fmt.Errorf("%q is no decimal number", clip(text))
+	}
+	digits := strings.TrimLeft(whole+fraction+strings.Repeat("0", o.Decimals-len(fraction)), "0")
+	if digits == "" {
+		digits = "0"
+	}
+	return money.ParseUnits(digits)
+}
+
+// ParseSupply reads what the units of a file are expected to sum to, written as
+// the file writes them but without thousands separators.
+func (o *Options) ParseSupply(text string) (money.Units, error) { return o.parseUnits(text) }
 
 // difference says how far a sum is from what was expected.
 func difference(got, want money.Units) string {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -75,10 +76,10 @@ func TestReadHoldings(t *testing.T) {
 
 func TestReadHoldingsNamesLineAndField(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"an empty file", "", "line 1: the file is empty"},
+		{"an empty file", "", "the file is empty"},
 		{"no header", "ann,3\n", "line 1: no column is called holder"},
 		{"no units", "holder,name\n", "line 1: no column is called units"},
-		{"two columns that could be the units", "holder,amount,units\n", `line 1: columns "amount" and "units" could both be the units`},
+		{"two columns that could be the units", "holder,amount,units\n", `line 1: the columns "amount" and "units" could both be the units`},
 		{"nobody", "holder,units\n", "line 2: "},
 		{"only holders of nothing", "holder,units\nann,0\n", "line 2: "},
 		{"a decimal", "holder,units\nann,1.5\n", "line 2: units: "},
@@ -101,7 +102,7 @@ func TestReadHoldingsNamesLineAndField(t *testing.T) {
 		{"a NUL in a name", "holder,units\na\x00b,1\n", "line 2: holder: "},
 		{"a name that is not UTF-8", "holder,units\na\xffb,1\n", "line 2: holder: "},
 		{"a name of 10 KB", "holder,units\n" + strings.Repeat("a", 10_240) + ",1\n", "line 2: holder: "},
-		{"a missing field", "holder,units\nann\n", "line 2: 1 fields instead of 2"},
+		{"a missing field", "holder,units\nann\n", "line 2: the row has 1 fields and the header 2"},
 		{"an open quote", "holder,units\n\"ann,1\n", "line 2"},
 		// Fails when duplicates are compared as they are written.
 		{"one wallet written in two ways", "holder,units\n0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193,1\n0xdcbeffbecce100cce9e4b153c4e15cb885643193,2\n", "line 3: holder: 0xdcbeffbecce100cce9e4b153c4e15cb885643193 is on line 2 already"},
@@ -110,6 +111,44 @@ func TestReadHoldingsNamesLineAndField(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			if _, _, err := read(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// What explorers and databases export.
+func TestHoldersAsOthersExportThem(t *testing.T) {
+	const a, b = "0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193", "0x0000000000000000000000000000000000000001"
+	explorer := "\"HolderAddress\",\"Balance\",\"PendingBalanceUpdate\"\n\"" + a + "\",\"1,234.5678\",\"No\"\n\"" + b + "\",\"0.000000000000000001\",\"No\"\n"
+	eighteen := Options{Decimals: 18, Rows: rowfile.Options{Thousands: ','}}
+	for _, c := range []struct {
+		name, text string
+		o          Options
+		want       string // or a part of the error
+	}{
+		{"an explorer's export", explorer, eighteen, wallet + "=1234567800000000000000 " + b + "=1"},
+		{"without its decimals", explorer, Options{Rows: rowfile.Options{Thousands: ','}}, "line 2: units: "},
+		{"without its thousands", explorer, Options{Decimals: 18}, `line 2: units: "1,234.5678" has a comma`},
+		{"with too few decimals", explorer, Options{Decimals: 6, Rows: rowfile.Options{Thousands: ','}}, "line 3: units: \"0.000000000000000001\" has 18 decimal places, more than the 6"},
+		{"zeros behind are no decimals", "holder,units\nann,1.500000000\n", Options{Decimals: 2}, "ann=150"},
+		{"a decimal comma and points", "holder;units\nann;1.234,5\n", Options{Decimals: 2, Rows: rowfile.Options{Decimal: ',', Thousands: '.'}}, "ann=123450"},
+		{"an exponent", "holder,units\nann,1e3\n", Options{Decimals: 2}, "line 2: units: "},
+		{"a point and nothing", "holder,units\nann,1.\n", Options{Decimals: 2}, "line 2: units: "},
+		{"below zero", "holder,units\nann,-1\n", Options{Decimals: 2}, "line 2: units: "},
+		{"beyond 128 bits", "holder,units\nann,400000000000000000000\n", Options{Decimals: 18}, "line 2: units: "},
+		{"named columns", "who,much,units\nann,7,x\n", Options{Holder: "who", Units: "much"}, "ann=7"},
+		{"tabs", "holder\tunits\nann\t7\n", Options{}, "ann=7"},
+		{"JSON Lines", "{\"address\":\"" + a + "\",\"amount\":\"7\"}\n", Options{}, wallet + "=7"},
+		{"a JSON array, numbers as they are", `[{"holder":"ann","units":340282366920938463463374607431768211455}]`, Options{}, "ann=340282366920938463463374607431768211455"},
+		{"UTF-16", "\xff\xfeh\x00o\x00", Options{}, "UTF-16"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, _, err := readWith(c.text, c.o)
+			if err != nil {
+				got = err.Error()
+			}
+			if err == nil && got != c.want || !strings.Contains(got, c.want) {
+				t.Fatalf("got %q, want %q", got, c.want)
 			}
 		})
 	}

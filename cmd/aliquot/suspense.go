@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+type suspenseCommand struct {
+	List    suspenseList    `cmd:"" help:"List the quantities that wait for a price."`
+	Release suspenseRelease `cmd:"" help:"Price what waits for a pair at a named round; --as says who answers for it."`
+}
+
+type suspenseList struct{}
+
+func (suspenseList) Run(ctx context.Context, r *root) error {
+	var waiting []api.Waiting
+	if err := r.ask(ctx, http.MethodGet, "/v1/suspense", nil, &waiting); err != nil {
+		return err
+	}
+	return r.print(waiting, func(w io.Writer) {
+		if len(waiting) == 0 {
+			fmt.Fprintln(w, "nothing waits")
+			return
+		}
+		t := newTable(w, "BOOK", "NODE", "CUSTOMER", "METER", "CARD", "PAIR", "PERIOD", "QUANTITY", "EVENTS")
+		for _, l := range waiting {
+			t.row(l.Book, l.Node, l.Customer, l.Meter, l.Card, l.Pair, l.Period, l.Quantity, l.Events)
+		}
+		t.end()
+	})
+}
+
+type suspenseRelease struct {
+	Pair   string `default:"USDC/USD" help:"Asset and currency."`
+	Source string `default:"chainlink" help:"Source of the round."`
+	Round  string `required:"" help:"Round whose rate prices it."`
+	Book   string `help:"Only this book."`
+	Reason string `required:"" help:"Why this round."`
+}
+
+func (c *suspenseRelease) Run(ctx context.Context, r *root) error {
+	if r.As == "" && r.Token == "" {
+		return errors.New("--as NAME is needed: a release names the person who answers for it")
+	}
+	var done api.Decided
+	in := events.SuspenseReleased{Pair: events.Pair(c.Pair), Book: events.Book(c.Book), Source: c.Source, Round: c.Round, Reason: c.Reason}
+	if err := r.ask(ctx, http.MethodPost, "/v1/suspense/release", in, &done); err != nil {
+		return err
+	}
+	return r.decided(done)
+}
