@@ -213,7 +213,8 @@ func (o *demoOwn) stream(ctx context.Context) error {
 				continue
 			}
 		}
-		send.acknowledged = func(n int, _ int64) {
+		send.acknowledged = func(sent *Sent, _ int64) {
+			n := sent.Sent
 			o.progress.update(func() string {
 				return fmt.Sprintf("%d of %d events sent, %d/s, %s", n, total, rate(n, began), o.lag(ctx))
 			})
@@ -232,6 +233,7 @@ func (o *demoOwn) stream(ctx context.Context) error {
 	}
 	t := &o.result.trace
 	o.result.Sent, o.result.Skipped, o.result.refusedAtOnce, o.result.Refusals = t.Sent+t.Unmapped, t.Skipped, t.Refused, t.Refusals
+	o.result.Reasons = t.reasons()
 	o.progress.step("sent %d events at %d/s: %d refused, %d rows skipped by the map's filters", t.Sent, rate(t.Sent, began), t.Refused, t.Skipped)
 	return o.waitSettled(ctx)
 }

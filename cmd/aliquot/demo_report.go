@@ -82,6 +82,21 @@ func (s *Sent) merge(next Sent) {
 	listed := len(s.Refusals)
 	s.Refusals = append(s.Refusals, next.Refusals[:min(len(next.Refusals), shownRefusals-listed)]...)
 	s.Refused += next.Refused
+	if s.Reasons == nil {
+		s.Reasons = map[events.Reason]int{}
+	}
+	for reason, n := range next.Reasons {
+		s.Reasons[reason] += n
+	}
+}
+
+// reasons is how often each was met before settlement.
+func (s *Sent) reasons() map[events.Reason]uint64 {
+	all := make(map[events.Reason]uint64, len(s.Reasons))
+	for reason, n := range s.Reasons {
+		all[reason] = uint64(max(n, 0))
+	}
+	return all
 }
 
 func (d *demoResult) note(format string, args ...any) {
@@ -151,9 +166,6 @@ func (d *demoResult) figures(sum *summary.Summary) {
 	}
 	if d.Reasons == nil {
 		d.Reasons = map[events.Reason]uint64{}
-		for _, r := range d.Refusals {
-			d.Reasons[r.Reason]++
-		}
 	}
 	for _, r := range sum.Reasons {
 		d.Reasons[r.Reason] += r.Events
@@ -233,6 +245,9 @@ func (d *demoResult) writeEvents(w io.Writer) {
 	if len(d.faults) == 0 {
 		for _, row := range d.Refusals {
 			fmt.Fprintf(w, "  %s\n", row)
+		}
+		if more := d.refusedAtOnce - len(d.Refusals); more > 0 {
+			fmt.Fprintf(w, "  and %d more before settlement\n", more)
 		}
 	}
 }

@@ -29,7 +29,8 @@ type usageSend struct {
 	Batch    int    `help:"Events of a request." default:"5000"`
 	Resume   bool   `help:"Go on where an interrupted sending of the same file stopped." default:"true" negatable:""`
 	Wait     bool   `help:"Wait until everything is settled, and say what became of it."`
-	Strict   bool   `help:"Exit 1 if anything was refused."`
+	Rejects  string `help:"Write every refused row here, with its line, the field and the reason, in the format of the file." placeholder:"FILE"`
+	Tolerate bool   `help:"Exit 0 although rows were refused."`
 }
 
 // shownRefusals is how many refused rows are listed by themselves.
@@ -37,16 +38,19 @@ const shownRefusals = 20
 
 // Sent is what a sending did.
 type Sent struct {
-	Rows     int          `json:"rows"`
-	Skipped  int          `json:"skipped"` // rows that the map's filters left out
-	Sent     int          `json:"sent"`    // events, those included that an earlier run of this command had sent
-	Resumed  int          `json:"resumed"` // of them
-	Accepted int          `json:"accepted"`
-	Refused  int          `json:"refused"`  // events, and rows that could not be mapped
-	Unmapped int          `json:"unmapped"` // of them
-	Refusals []refusedRow `json:"refusals"`
-	Outcomes *tallied     `json:"outcomes,omitempty"` // with --wait, of what this run sent
-	Seconds  json.Number  `json:"seconds"`
+	Rows     int                   `json:"rows"`
+	Skipped  int                   `json:"skipped"` // rows that the map's filters left out
+	Sent     int                   `json:"sent"`    // events, those included that an earlier run of this command had sent
+	Resumed  int                   `json:"resumed"` // of them
+	Accepted int                   `json:"accepted"`
+	Refused  int                   `json:"refused"`            // events, and rows that could not be mapped
+	Unmapped int                   `json:"unmapped"`           // of them
+	Reasons  map[events.Reason]int `json:"reasons"`            // of all that were refused
+	Refusals []refusedRow          `json:"refusals"`           // the first of them
+	Outcomes *tallied              `json:"outcomes,omitempty"` // with --wait, of what this run sent
+	Seconds  json.Number           `json:"seconds"`
+
+	rejects int64 // size of the file of refused rows, in bytes
 }
 
 // refusedRow is a refused row with its place in the file.
@@ -56,6 +60,10 @@ type refusedRow struct {
 	Field  string        `json:"field,omitempty"`
 	Reason events.Reason `json:"reason"`
 	Detail string        `json:"detail,omitempty"`
+
+	row    int    // of the data rows, from 1
+	raw    string // the row as it is in the file, where it is wanted
+	broken bool   // it could not be read as a row at all
 }
 
 func (r refusedRow) String() string {
@@ -94,26 +102,33 @@ func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
 	if err != nil {
 		return err
 	}
+	var rejected *rejects
+	if c.Rejects != "" {
+		if rejected, err = openRejects(c.Rejects, c.File, state.before.Rejected); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, rejected.close()) }()
+	}
 	bar := c.bar(r)
 	began := time.Now()
-	send := sending{server: s, provider: provider, source: source, batch: c.Batch, skip: state.done, keepHandles: c.Wait}
-	send.acknowledged = func(events int, bytes int64) {
+	send := sending{server: s, provider: provider, source: source, batch: c.Batch, skip: state.before.Events, keepHandles: c.Wait, rejects: rejected}
+	send.acknowledged = func(sent *Sent, bytes int64) {
 		_ = bar.Set64(bytes)
-		state.acknowledge(events)
+		state.acknowledge(sent)
 	}
 	sent, err := send.run(ctx)
 	_ = bar.Finish()
-	sent.Resumed = state.done
+	sent.resume(&state.before)
 	if err != nil {
 		state.keep()
-		if state.Events > state.done && !state.off {
+		if state.Events > state.before.Events && !state.off {
 			err = fmt.Errorf("stopped after %d events, the same command goes on from there: %w", state.Events, err)
 		}
 		return err
 	}
 	state.remove()
 	if c.Wait {
-		if sent.Outcomes, err = send.outcomes(ctx); err != nil {
+		if err := send.settled(ctx, &sent); err != nil {
 			return err
 		}
 	}
@@ -121,8 +136,44 @@ func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
 	if err := r.print(sent, func(w io.Writer) { sent.write(w) }); err != nil {
 		return err
 	}
-	if c.Strict && (sent.Refused > 0 || sent.Outcomes != nil && sent.Outcomes.Refused > 0) {
+	if !c.Tolerate && (sent.Refused > 0 || sent.Outcomes != nil && sent.Outcomes.Refused > 0) {
 		return errFalse
+	}
+	return nil
+}
+
+// resume adds what an earlier run of the same sending was refused.
+func (s *Sent) resume(before *sendProgress) {
+	s.Resumed = before.Events
+	s.Accepted += before.Accepted
+	s.Refused += before.Refused
+	s.Unmapped += before.Unmapped
+	for reason, n := range before.Reasons {
+		s.Reasons[reason] += n
+	}
+}
+
+// settled waits for what became of everything, and finds the rows that were
+// refused at settlement.
+func (s *sending) settled(ctx context.Context, sent *Sent) error {
+	outcomes, refused, err := s.outcomes(ctx)
+	if err != nil {
+		return err
+	}
+	sent.Outcomes = outcomes
+	rows, err := s.settledRefusals(refused)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		sent.Reasons[row.Reason]++
+		if len(sent.Refusals) < shownRefusals {
+			sent.Refusals = append(sent.Refusals, row)
+		}
+	}
+	if s.rejects != nil {
+		s.rejects.last = 0 // Its rows begin again.
+		s.rejects.add(rows)
 	}
 	return nil
 }
@@ -133,15 +184,27 @@ func (s *Sent) write(w io.Writer) {
 	if s.Resumed > 0 {
 		fmt.Fprintf(w, "%d events before them had been sent earlier\n", s.Resumed)
 	}
-	for _, one := range s.Refusals {
-		fmt.Fprintf(w, "  %s\n", one)
-	}
-	if more := s.Refused - len(s.Refusals); more > 0 {
-		fmt.Fprintf(w, "  and %d more\n", more)
-	}
 	if o := s.Outcomes; o != nil {
 		fmt.Fprintf(w, "settled: %d accepted, %d late, %d duplicates, %d refused\n", o.Accepted, o.Late, o.Duplicate, o.Refused)
 	}
+	for _, reason := range sortedKeys(s.Reasons) {
+		fmt.Fprintf(w, "refused as %s: %d\n", reason, s.Reasons[reason])
+	}
+	for _, one := range s.Refusals {
+		fmt.Fprintf(w, "  %s\n", one)
+	}
+	if more := s.refusals() - len(s.Refusals); more > 0 {
+		fmt.Fprintf(w, "  and %d more; --rejects FILE writes all of them\n", more)
+	}
+}
+
+// refusals is how many there were, at settlement included.
+func (s *Sent) refusals() int {
+	n := 0
+	for _, times := range s.Reasons {
+		n += times
+	}
+	return n
 }
 
 // bar shows progress on a terminal, and nothing elsewhere.

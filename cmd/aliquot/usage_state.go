@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"os"
 	"time"
 
@@ -24,13 +25,23 @@ const (
 // sending that was cut off goes on there. It is a convenience: without it all is
 // sent again, and what is stored already is found to be duplicate.
 type sendState struct {
-	Fingerprint string `json:"fingerprint"` // of the file, the map and where it goes
-	Events      int    `json:"events"`      // acknowledged
+	Fingerprint string `json:"fingerprint"` // of the file, the map, where it goes and where refused rows go
+	sendProgress
 
-	file string
-	done int // acknowledged by an earlier run
-	last time.Time
-	off  bool
+	file   string
+	before sendProgress // by an earlier run
+	last   time.Time
+	off    bool
+}
+
+// sendProgress is what became of the events at the beginning of a file.
+type sendProgress struct {
+	Events   int                   `json:"events"` // acknowledged
+	Accepted int                   `json:"accepted"`
+	Refused  int                   `json:"refused"` // before the last of them
+	Unmapped int                   `json:"unmapped"`
+	Reasons  map[events.Reason]int `json:"reasons,omitempty"`
+	Rejected int64                 `json:"rejected,omitempty"` // bytes of the file of refused rows
 }
 
 // state reads what an earlier run has left, if it was about the same sending.
@@ -45,7 +56,7 @@ func (c *usageSend) state(from *source, s *server, provider events.Provider) (*s
 		return nil, fmt.Errorf("reading %s: %w", c.File, err)
 	}
 	// The token stands for where it goes: a folder's port changes from run to run.
-	for _, part := range []string{string(from.document), c.Shift, fmt.Sprint(from.received), string(provider), s.token} {
+	for _, part := range []string{string(from.document), c.Shift, fmt.Sprint(from.received), string(provider), s.token, c.Rejects} {
 		addPart(sum, part)
 	}
 	state := &sendState{Fingerprint: hex.EncodeToString(sum.Sum(nil)), file: c.File + stateSuffix, off: !c.Resume}
@@ -57,17 +68,28 @@ func (c *usageSend) state(from *source, s *server, provider events.Provider) (*s
 		return state, nil
 	}
 	var before sendState
-	if json.Unmarshal(data, &before) == nil && before.Fingerprint == state.Fingerprint && before.Events > 0 {
-		state.Events, state.done = before.Events, before.Events
+	if json.Unmarshal(data, &before) != nil || before.Fingerprint != state.Fingerprint || before.Events == 0 {
+		return state, nil
 	}
+	if c.Rejects != "" { // Without what was written there, all is sent again.
+		if info, err := os.Stat(c.Rejects); err != nil || info.Size() < before.Rejected {
+			return state, nil
+		}
+	}
+	state.sendProgress, state.before = before.sendProgress, before.sendProgress
 	return state, nil
 }
 
 func addPart(sum hash.Hash, part string) { fmt.Fprintf(sum, "%d:%s", len(part), part) }
 
-// acknowledge notes that so many events are stored, on disk now and then.
-func (s *sendState) acknowledge(events int) {
-	s.Events = events
+// acknowledge notes what became of the events so far, on disk now and then.
+func (s *sendState) acknowledge(sent *Sent) {
+	b := &s.before
+	s.sendProgress = sendProgress{sent.Sent, b.Accepted + sent.Accepted, b.Refused + sent.Refused, b.Unmapped + sent.Unmapped,
+		maps.Clone(sent.Reasons), sent.rejects}
+	for reason, n := range b.Reasons {
+		s.Reasons[reason] += n
+	}
 	if now := time.Now(); now.Sub(s.last) >= stateEvery {
 		s.last = now
 		s.keep()

@@ -24,23 +24,28 @@ type sending struct {
 	skip         int                           // events at the beginning that are stored already
 	limit        int                           // events of this run; 0: all
 	keepHandles  bool                          // for outcomes
-	acknowledged func(events int, bytes int64) // so much of the file is stored or refused; may be nil
+	acknowledged func(sent *Sent, bytes int64) // so much of the file is stored or refused; may be nil
+	rejects      *rejects                      // gets the rows that are refused; may be nil
 
 	client  *client.Client
 	handles []events.Handle
 }
 
+// place is where an event is in its file.
+type place struct{ row, line int }
+
 // chunk is one batch on its way.
 type chunk struct {
 	events []events.Usage
-	lines  []int
+	lines  []place
+	raws   []string     // of the rows, where somebody wants them
 	failed []refusedRow // rows that could not be mapped
 	bytes  int64        // of the file, up to its end
 	counts mapping.Counts
 }
 
 func (s *sending) run(ctx context.Context) (sent Sent, err error) {
-	sent.Refusals = []refusedRow{}
+	sent.Refusals, sent.Reasons = []refusedRow{}, map[events.Reason]int{}
 	if s.batch < 1 || s.batch > events.MaxEvents {
 		return sent, fmt.Errorf("--batch: %d is not between 1 and %d", s.batch, events.MaxEvents)
 	}
@@ -72,11 +77,16 @@ func (s *sending) run(ctx context.Context) (sent Sent, err error) {
 
 // read maps the file into chunks.
 func (s *sending) read(ctx context.Context, to chan<- chunk) (err error) {
-	r, err := s.source.m.Open(s.source.file, s.source.options)
+	options := s.source.options
+	options.Raw = s.rejects != nil
+	r, err := s.source.m.Open(s.source.file, options)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	if s.rejects != nil {
+		s.rejects.begin(r) // The rows come through the channel afterwards.
+	}
 	var c chunk
 	give := func() error {
 		c.bytes, c.counts = r.Bytes(), r.Counts()
@@ -100,13 +110,16 @@ func (s *sending) read(ctx context.Context, to chan<- chunk) (err error) {
 			if seen < s.skip {
 				continue // Told by the run that sent the events around it.
 			}
-			c.failed = append(c.failed, refusedRow{item.Line, refusal.ID, refusal.Field, refusal.Reason, refusal.Detail})
+			c.failed = append(c.failed, refusedRow{item.Line, refusal.ID, refusal.Field, refusal.Reason, refusal.Detail, item.Row, item.Raw, item.Broken})
 			continue
 		}
 		if seen++; seen <= s.skip {
 			continue
 		}
-		c.events, c.lines = append(c.events, item.Usage), append(c.lines, item.Line)
+		c.events, c.lines = append(c.events, item.Usage), append(c.lines, place{item.Row, item.Line})
+		if options.Raw {
+			c.raws = append(c.raws, item.Raw)
+		}
 		last := seen == s.skip+s.limit // Never where limit is 0: seen is above skip.
 		if len(c.events) == s.batch || last {
 			if err := give(); err != nil || last {
@@ -118,10 +131,6 @@ func (s *sending) read(ctx context.Context, to chan<- chunk) (err error) {
 
 // send stores one chunk and counts it.
 func (s *sending) send(ctx context.Context, c chunk, sent *Sent) error {
-	for _, f := range c.failed {
-		sent.Unmapped++
-		sent.refuse(f)
-	}
 	sent.Rows, sent.Skipped = c.counts.Rows, c.counts.Skipped
 	result, err := s.client.Send(ctx, c.events)
 	if err != nil {
@@ -129,37 +138,54 @@ func (s *sending) send(ctx context.Context, c chunk, sent *Sent) error {
 	}
 	sent.Sent += len(c.events)
 	sent.Accepted += result.Accepted
+	refused := c.failed
 	for _, f := range result.Refusals {
 		row := refusedRow{ID: f.ID, Field: f.Field, Reason: f.Reason, Detail: f.Detail}
 		if f.Index >= 0 && f.Index < len(c.lines) {
-			row.Line = c.lines[f.Index]
+			row.row, row.Line = c.lines[f.Index].row, c.lines[f.Index].line
+			if c.raws != nil {
+				row.raw = c.raws[f.Index]
+			}
 		}
+		refused = append(refused, row)
+	}
+	sent.Unmapped += len(c.failed)
+	for _, row := range refused {
 		sent.refuse(row)
+	}
+	if s.rejects != nil {
+		s.rejects.add(refused)
+		if sent.rejects, err = s.rejects.sync(); err != nil {
+			return err
+		}
 	}
 	if s.keepHandles {
 		s.handles = append(s.handles, result.Handle...)
 	}
 	if s.acknowledged != nil {
-		s.acknowledged(sent.Sent, c.bytes)
+		s.acknowledged(sent, c.bytes)
 	}
 	return nil
 }
 
 func (s *Sent) refuse(row refusedRow) {
 	s.Refused++
+	s.Reasons[row.Reason]++
 	if len(s.Refusals) < shownRefusals {
 		s.Refusals = append(s.Refusals, row)
 	}
 }
 
-// outcomes waits until all is settled and adds up what became of it.
-func (s *sending) outcomes(ctx context.Context) (*tallied, error) {
+// outcomes waits until all is settled, adds up what became of it, and returns
+// what was refused there.
+func (s *sending) outcomes(ctx context.Context) (*tallied, []events.Exception, error) {
 	var sum tallied
+	var refused []events.Exception
 	for _, h := range s.handles {
 		for {
 			o, err := s.client.Outcomes(ctx, h, settlePatience)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if !o.Settled {
 				continue
@@ -168,8 +194,16 @@ func (s *sending) outcomes(ctx context.Context) (*tallied, error) {
 			sum.Late += o.Late
 			sum.Duplicate += o.Duplicate
 			sum.Refused += o.Refused
+			for _, e := range o.Exceptions {
+				if e.Outcome == refusedOutcome {
+					refused = append(refused, e)
+				}
+			}
 			break
 		}
 	}
-	return &sum, nil
+	return &sum, refused, nil
 }
+
+// refusedOutcome is what [events.Exception] calls it.
+const refusedOutcome = "refused"

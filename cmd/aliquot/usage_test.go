@@ -126,6 +126,7 @@ func TestACompleteSecondSendingIsAllDuplicates(t *testing.T) {
 
 func TestRefusedRowsAreNamedByLineAndField(t *testing.T) {
 	r, send := room(t, 10, "gpu-0,lab-0,many,1700000100", "gpu-0,lab-0,1001,1700000101", "gpu-0,lab-0,1,1700000102")
+	send.Tolerate = true
 	sent := sendAll(t, r, send)
 	if sent.Refused != 2 || sent.Unmapped != 1 || sent.Outcomes.Accepted != 11 {
 		t.Errorf("%+v, outcomes %+v", sent, *sent.Outcomes)
@@ -136,9 +137,9 @@ func TestRefusedRowsAreNamedByLineAndField(t *testing.T) {
 			t.Errorf("refusal %d: %s, want %s", i, row, want[i])
 		}
 	}
-	send.Strict = true
+	send.Tolerate = false
 	if _, err := stdout(t, func() error { return send.Run(t.Context(), r) }); !errors.Is(err, errFalse) {
-		t.Errorf("strictly: %v", err)
+		t.Errorf("not tolerated: %v", err)
 	}
 }
 
@@ -163,9 +164,9 @@ func TestAnInterruptedSendingGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	part := sending{server: s, provider: "acme", source: from, batch: 100, acknowledged: func(n int, _ int64) {
-		state.acknowledge(n)
-		if n >= 300 {
+	part := sending{server: s, provider: "acme", source: from, batch: 100, acknowledged: func(sent *Sent, _ int64) {
+		state.acknowledge(sent)
+		if sent.Sent >= 300 {
 			cancel()
 		}
 	}}
@@ -176,6 +177,7 @@ func TestAnInterruptedSendingGoesOn(t *testing.T) {
 	if err := s.close(); err != nil {
 		t.Fatal(err)
 	}
+	send.Tolerate = true
 	sent := sendAll(t, r, send)
 	if sent.Resumed < 300 || sent.Sent != 951 || sent.Unmapped != 1 {
 		t.Errorf("%+v", sent)

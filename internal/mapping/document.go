@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
@@ -37,7 +38,7 @@ func Parse(document []byte) (*Map, error) {
 		}
 		return nil, Problems{{second.Line, second.Column, "", "a map is one document, and here a second begins"}}
 	}
-	c := compiler{m: &Map{separator: ','}, index: make(map[string]int)}
+	c := compiler{m: &Map{}, index: make(map[string]int)}
 	c.document(root.Content[0])
 	if len(c.problems) > 0 {
 		slices.SortStableFunc(c.problems, func(a, b Problem) int { return a.Line - b.Line })
@@ -152,7 +153,7 @@ func (c *compiler) column(n *yaml.Node, name string) int {
 	if !ok {
 		i = len(c.m.columns)
 		c.index[name] = i
-		c.m.columns = append(c.m.columns, column{name, n.Line})
+		c.m.columns = append(c.m.columns, column{name: name, line: n.Line})
 	}
 	return i
 }
@@ -161,7 +162,7 @@ var eventFields = []string{"node", "customer", "meter", "quantity", "start", "en
 
 func (c *compiler) document(n *yaml.Node) {
 	top := c.members(n, "", append([]string{
-		"format", "separator", "comment", "columns", "book", "source", "id", "received", "shift", "declare", "where", "events",
+		"format", "separator", "comment", "skip", "columns", "decimal", "thousands", "optional", "empty", "book", "source", "id", "received", "shift", "declare", "where", "events",
 	}, eventFields...)...)
 	c.file(top)
 	if v := top["book"]; v != nil {
@@ -212,36 +213,98 @@ func (c *compiler) document(n *yaml.Node) {
 		}
 	}
 	c.templates(n, top)
+	if v := top["optional"]; v != nil {
+		c.optional(v)
+	}
 }
 
 // file reads the fields that say what the file looks like.
 func (c *compiler) file(top map[string]*yaml.Node) {
-	if v := top["format"]; v != nil {
-		switch s, _ := c.scalar(v, "format"); s {
-		case "csv":
-			c.m.format = csvRows
-		case "jsonl":
-			c.m.format = jsonRows
-		default:
-			c.problem(v, "format", "should be csv or jsonl")
+	for _, field := range []struct {
+		name string
+		into func(f *rowfile.Flags, s string)
+	}{
+		{"format", func(f *rowfile.Flags, s string) { f.Format = s }},
+		{"separator", func(f *rowfile.Flags, s string) { f.Separator = s }},
+		{"comment", func(f *rowfile.Flags, s string) { f.Comment = s }},
+		{"decimal", func(f *rowfile.Flags, s string) { f.Decimal = s }},
+		{"thousands", func(f *rowfile.Flags, s string) {
+			if f.Thousands = s; s == "." || s == "point" || s == "dot" {
+				f.Decimal = "comma" // Compared below.
+			}
+		}},
+	} {
+		v := top[field.name]
+		if v == nil {
+			continue
+		}
+		s, ok := c.scalar(v, field.name)
+		if !ok {
+			continue
+		}
+		var f rowfile.Flags // Each on its own, so that each problem has its place.
+		field.into(&f, s)
+		o, err := f.Options("")
+		if err != nil {
+			c.problem(v, field.name, "%s", strings.TrimPrefix(err.Error(), field.name+": "))
+		}
+		c.m.file.Format = max(c.m.file.Format, o.Format)
+		c.m.file.Separator |= o.Separator
+		c.m.file.Comment |= o.Comment
+		if c.m.file.Thousands |= o.Thousands; field.name == "decimal" {
+			c.m.file.Decimal = o.Decimal
 		}
 	}
-	for field, into := range map[string]*byte{"separator": &c.m.separator, "comment": &c.m.comment} { // Each on its own.
-		if v := top[field]; v != nil {
-			if s, ok := c.scalar(v, field); ok && (len(s) != 1 || s[0] == '"' || s[0] == '\n' || s[0] == '\r' || s[0] >= 0x80) {
-				c.problem(v, field, "should be one ASCII character other than a quote or a line end")
-			} else if ok {
-				*into = s[0]
-			}
+	mark := c.m.file.Decimal
+	if mark == 0 {
+		mark = '.'
+	}
+	if rune(mark) == c.m.file.Thousands {
+		c.problem(top["thousands"], "thousands", "%q is the decimal mark already", mark)
+	}
+	if v := top["skip"]; v != nil {
+		s, _ := c.scalar(v, "skip")
+		n, err := strconv.ParseUint(s, 10, 16)
+		if err != nil {
+			c.problem(v, "skip", "should be a number of lines, from 0 to 65535")
 		}
+		c.m.file.Skip = int(n)
 	}
 	if v := top["columns"]; v != nil {
-		c.m.named = c.list(v, "columns")
-		for i, name := range c.m.named {
-			if slices.Contains(c.m.named[:i], name) {
+		c.m.file.Columns = c.list(v, "columns")
+		for i, name := range c.m.file.Columns {
+			if slices.Contains(c.m.file.Columns[:i], name) {
 				c.problem(v, fmt.Sprintf("columns[%d]", i), "%q is named twice", name)
 			}
 		}
+	}
+	c.m.emptyOK = c.allowed(top["empty"], "empty")
+}
+
+// allowed reads `empty: allowed`.
+func (c *compiler) allowed(n *yaml.Node, field string) bool {
+	if n == nil {
+		return c.m.emptyOK
+	}
+	switch s, _ := c.scalar(n, field); s {
+	case "allowed":
+		return true
+	case "refused":
+	default:
+		c.problem(n, field, "should be allowed or refused")
+	}
+	return false
+}
+
+// optional marks the columns that a file may lack.
+func (c *compiler) optional(n *yaml.Node) {
+	for i, name := range c.list(n, "optional") {
+		at, used := c.index[name]
+		if !used {
+			c.problem(n, fmt.Sprintf("optional[%d]", i), "the map does not use a column %q", name)
+			continue
+		}
+		c.m.columns[at].optional = true
 	}
 }
 
@@ -266,9 +329,10 @@ func (c *compiler) identity(root, v *yaml.Node) {
 		c.m.identity = identity{kind: byRow}
 	case v.Kind == yaml.ScalarNode && v.Value == "content":
 		c.m.identity = identity{kind: byContent}
-	case v.Kind == yaml.MappingNode && len(v.Content) == 2 && v.Content[0].Value == "content":
-		c.m.identity = identity{kind: byContent, columns: []int{}}
-		for _, name := range c.list(v.Content[1], "id.content") {
+	case v.Kind == yaml.MappingNode && len(v.Content) > 0 && (v.Content[0].Value == "content" || len(v.Content) == 4 && v.Content[2].Value == "content"):
+		m := c.members(v, "id", "content", "empty")
+		c.m.identity = identity{kind: byContent, columns: []int{}, emptyOK: c.allowed(m["empty"], "id.empty")}
+		for _, name := range c.list(m["content"], "id.content") {
 			c.m.identity.columns = append(c.m.identity.columns, c.column(v, name))
 		}
 	default:

@@ -1,10 +1,11 @@
-// Package mapping turns the rows of a CSV or JSON Lines file into usage events
-// as a map file says: docs/map-format.md is its manual.
+// Package mapping turns the rows of a CSV or JSON file into usage events as a map
+// file says: docs/map-format.md is its manual.
 //
 // The method: [Parse] compiles map.yaml once, with every problem found at its
-// line and field; [Map.Open] resolves the columns it names against one file;
-// [Reader.Next] then reads row by row in constant memory. Where times are
-// shifted or names are declared, [Map.Survey] reads the file once before.
+// line and field; [Map.Open] resolves the columns it names against one file that
+// package rowfile reads; [Reader.Next] then maps row by row in constant memory.
+// Where times are shifted or names are declared, [Map.Survey] reads the file once
+// before.
 //
 // # Invariants
 //
@@ -17,6 +18,9 @@
 //     identities each time, so that sending again changes nothing.
 //   - Every row is accounted for: mapped, skipped by a filter, or refused with
 //     its line and field. None stops the rows after it.
+//   - No silence about columns: a column that the map names and no row of the
+//     file has is an error before the first event, and an empty cell is never
+//     put into the middle of a name or a hash unless the map allows it.
 package mapping
 
 import (
@@ -24,14 +28,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
 // Limits of a map and of a file; what is beyond them is refused.
 const (
-	MaxMap   = 1 << 20   // bytes of a map file
-	MaxRow   = 1 << 20   // bytes of one row
-	MaxNames = 1_000_000 // distinct nodes, and as many customers, that a survey collects
+	MaxMap   = 1 << 20        // bytes of a map file
+	MaxRow   = rowfile.MaxRow // bytes of one row
+	MaxNames = 1_000_000      // distinct nodes, and as many customers, that a survey collects
 )
 
 // Map is a compiled map file. It is immutable and safe for concurrent use.
@@ -42,29 +47,20 @@ type Map struct {
 	ReceivedFromEvent bool      // `received` is each event's end: an import whose book allows it
 	Begin             time.Time // where set, all times move so that the earliest start is here
 
-	format    format
-	separator byte
-	comment   byte     // lines that begin with it are skipped; 0: none
-	named     []string // the columns of a file without a header line
-	columns   []column // that the map reads
-	source    text
-	where     []condition
-	identity  identity
-	events    []template
+	file     rowfile.Options // how its files are written
+	columns  []column        // that the map reads
+	emptyOK  bool            // empty cells may be part of a text or a hash
+	source   text
+	where    []condition
+	identity identity
+	events   []template
 }
-
-type format uint8
-
-const (
-	byName format = iota // by the file's name
-	csvRows
-	jsonRows
-)
 
 // column is one column that a map names, and where it first does.
 type column struct {
-	name string
-	line int
+	name     string
+	line     int
+	optional bool // a file may lack it, and every row then has it empty
 }
 
 // template makes one event of a row.
@@ -83,6 +79,7 @@ type attribute struct {
 type identity struct {
 	kind    identityKind
 	columns []int // of content; nil: all
+	emptyOK bool  // of content: columns of it may be empty
 	text    text
 }
 

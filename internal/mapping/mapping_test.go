@@ -6,10 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
@@ -108,7 +110,7 @@ func TestRowsBecomeEvents(t *testing.T) {
 2: 1 a/acme in 1 [2026-01-01T00:00:00, 2026-01-01T00:00:00)
 2: 2 a/acme tokens 2 [2026-01-01T00:00:00, 2026-01-01T00:00:00) kind=a-1
 3: 3 a/acme in 1 [2026-01-01T00:00:00, 2026-01-01T00:00:00)
-3: quantity missing: is empty`},
+3: quantity missing: the column "out" is empty`},
 		{"an id that a column says", with(`id: "{job}"`), "job,node,seconds,at\nj1,a,1,2026-01-01T00:00:00Z\n,a,1,2026-01-01T00:00:00Z\n", `
 2: j1 a/acme gpu.seconds 1 [2026-01-01T00:00:00, 2026-01-01T00:00:00)
 3: id missing: is empty`},
@@ -177,7 +179,7 @@ func TestRowsBecomeEvents(t *testing.T) {
 3:  malformed: member "node" is given twice
 4:  malformed: member "a.b" is given twice
 5:  malformed: something follows the JSON object
-6: quantity missing: is empty
+6: quantity missing: the column "seconds" is empty
 7:  bad_text: is not UTF-8
 8:  malformed: objects are nested deeper than 16
 9:  malformed: member "a" is given twice`},
@@ -247,7 +249,7 @@ func TestAShiftMovesTheEarliestStart(t *testing.T) {
 func TestOpenSaysWhichColumnIsMissing(t *testing.T) {
 	for _, c := range []struct{ name, file, want string }{
 		{"an empty file", "", "the file is empty"},
-		{"a missing column", "node,at\n", `has no column "seconds", which line 7 of the map names; its columns are node, at`},
+		{"a missing column", "node,at\n", `line 7 of the map names a column: test.csv: line 1: it has no column "seconds": its columns are node, at`},
 		{"a column that is there twice", "node,seconds,at,seconds\n", `has two columns "seconds"`},
 		{"a header that is no CSV", "\"node\n", "a quote is not closed"},
 	} {
@@ -279,8 +281,8 @@ func TestParseNamesLineAndFieldOfEveryProblem(t *testing.T) {
 		{"a misspelt field", with("sorce: x"), "line 9, column 1: sorce: is not known here"},
 		{"a field given twice", simple + "id: row\n", "id: is given twice"},
 		{"an alias", with("attributes: &a {x: y}", "where: *a"), "where: aliases are not read in a map"},
-		{"a format that is none", with("format: xml"), "format: should be csv or jsonl"},
-		{"a separator of two", with("separator: \",,\""), "separator: should be one ASCII character"},
+		{"a format that is none", with("format: xml"), "format: \"xml\" is neither csv nor json"},
+		{"a separator of two", with("separator: \",,\""), "separator: \",,\" is not one character"},
 		{"no id", strings.Replace(simple, "id: row", "", 1), "id: is missing"},
 		{"an id that is the same in every row", with("id: job"), "id: should be row, content"},
 		{"no source", strings.Replace(simple, "source: test", "", 1), "source: is missing"},
@@ -293,7 +295,7 @@ func TestParseNamesLineAndFieldOfEveryProblem(t *testing.T) {
 		{"a hash of none", with("node: {hash: [node], of: 0}"), "node.of: should be a whole number from 1"},
 		{"a format without a number", with("node: {hash: [node], of: 3, format: gpu}"), "node.format: should have one %d"},
 		{"a format with a text", with(`node: {hash: [node], of: 3, format: "%s"}`), "node.format: should have one %d"},
-		{"a text that is two things", with("node: {column: a, constant: b}"), "node: should be a text, {column: NAME}"},
+		{"a text that is two things", with("node: {column: a, constant: b}"), "node: should be a text, {text: TEXT}, {column: NAME}"},
 		{"no times", strings.Replace(simple, "end: {column: at, layout: rfc3339}", "", 1), "end: is missing"},
 		{"times that rest on each other", with("start: {before: end, column: a}", "end: {after: start, column: a}"), "start and end each rest on the other"},
 		{"a start before an end that is not there", strings.Replace(with("start: {before: end, column: a}"), "end: {column: at, layout: rfc3339}", "", 1), "start.before: should be end, and end be given"},
@@ -302,6 +304,11 @@ func TestParseNamesLineAndFieldOfEveryProblem(t *testing.T) {
 		{"a zone that is none", with("end: {column: at, zone: Berlin}"), "end.zone: should be UTC or an offset"},
 		{"a shift that is no time", with("shift: {begin: soon}"), "shift.begin: \"soon\" is not a time"},
 		{"declarations without a book", with("declare: {nodes: true}"), "declare: needs the field book"},
+		{"an empty that is none", with("empty: yes"), "empty: should be allowed or refused"},
+		{"an empty of a text that is none", with(`node: {text: "{a}-{b}", empty: no}`), "node.empty: should be allowed or refused"},
+		{"an optional column that is not used", with("optional: [nod]"), `optional[0]: the map does not use a column "nod"`},
+		{"a skip that is no number", with("skip: -1"), "skip: should be a number of lines"},
+		{"marks that are one", with(`decimal: ","`, `thousands: ","`), "thousands: ',' is the decimal mark already"},
 		{"a yes that is none", with("declare: {nodes: yes}", "book: b"), "declare.nodes: should be true or false"},
 		{"a condition that is none", with("where: seconds > 0"), "where[0]: \"seconds > 0\" is not of the form"},
 		{"no events", with("events: []"), "events: should be a list of 1 to 64 events"},
@@ -378,7 +385,11 @@ func FuzzRows(f *testing.F) {
 		f.Fatal(err)
 	}
 	jsonMap := *csvMap
-	jsonMap.format = jsonRows
+	jsonMap.file.Format = rowfile.JSON
+	jsonMap.columns = slices.Clone(csvMap.columns)
+	for i := range jsonMap.columns {
+		jsonMap.columns[i].optional = true // Otherwise a file without one ends with an error.
+	}
 	f.Fuzz(func(t *testing.T, csv bool, file []byte) {
 		m := &jsonMap
 		if csv {

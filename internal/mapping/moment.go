@@ -108,19 +108,17 @@ func checkLayout(layout string) string {
 	return ""
 }
 
-// fault is what is wrong with one field of one row.
-type fault struct {
-	reason events.Reason
-	detail string
-}
-
 // at returns the instant of an absolute moment, in nanoseconds since 1970 UTC.
 func (m *moment) at(r *row) (int64, *fault) {
 	s := r.get(m.column)
 	if s == "" {
-		return 0, &fault{events.Missing, "is empty"}
+		return 0, r.empty(m.column, "")
 	}
 	if m.kind == decimals {
+		s, wrong := r.number(m.column)
+		if wrong != nil {
+			return 0, wrong
+		}
 		low, high, wrong := m.count(s)
 		switch {
 		case wrong != nil:

@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,12 +9,14 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -23,13 +24,17 @@ import (
 // Options override what a map says.
 type Options struct {
 	Begin time.Time // as [Map.Begin], where it is not zero
+	Raw   bool      // items have the text of their rows
 }
 
 // Item is one event of a row, or why there is none.
 type Item struct {
+	Row     int             // of the data rows, from 1
 	Line    int             // of the file, from 1, where the row begins
 	Usage   events.Usage    // valid by the limits of ingest; its texts may share the row's memory
 	Refusal *events.Refusal // where not nil, Usage is not set
+	Broken  bool            // of a refusal: the row could not be read at all
+	Raw     string          // the row as it is in the file, where [Options] ask for it
 }
 
 // Counts are what became of the rows read so far.
@@ -43,21 +48,23 @@ type Counts struct {
 // Reader reads the events of one file. It is not safe for concurrent use.
 type Reader struct {
 	m        *Map
-	closer   io.Closer
-	lines    lines
-	format   format
+	rows     *rowfile.Reader
+	file     io.Closer // nil: the caller's
 	row      row
-	width    int // fields of every CSV row
 	source   string
 	shift    int64
+	raw      bool // items have it
 	counts   Counts
+	faulty   int    // rows that could not be read
 	sequence uint64 // of the events before this row
 	event    int    // of this row, the next to make; len(m.events) when the row is done
 }
 
 // Open opens a file for its events. With a shift it reads the file once before,
-// to find its earliest start. It fails where the file cannot be read, lacks a
-// column that the map names, or has no row that could be shifted.
+// to find its earliest start; a JSON file it reads up to where every column that
+// the map names was seen, which is mostly its first row. It fails where the file
+// cannot be read, has no row with a column that the map names, or has no row that
+// could be shifted.
 func (m *Map) Open(path string, o Options) (*Reader, error) {
 	var shift int64
 	begin := m.Begin
@@ -73,92 +80,122 @@ func (m *Map) Open(path string, o Options) (*Reader, error) {
 			shift = begin.UnixNano() - s.Start // Both are in 0 to MaxInt64: no overflow.
 		}
 	}
-	return m.open(path, shift)
+	r, err := m.open(path, shift, !begin.IsZero())
+	if err != nil {
+		return nil, err
+	}
+	r.raw = o.Raw
+	return r, nil
 }
 
-func (m *Map) open(path string, shift int64) (*Reader, error) {
+// open opens a file. Unless all of it is or was read, it looks for the columns
+// that no row has.
+func (m *Map) open(path string, shift int64, surveyed bool) (*Reader, error) {
+	if !surveyed {
+		if err := m.preview(path); err != nil {
+			return nil, err
+		}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading usage: %w", err)
 	}
 	r, err := m.Read(f, filepath.Base(path))
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
-	r.closer, r.shift = f, shift
+	r.file, r.shift = f, shift
 	return r, nil
+}
+
+// preview reads a JSON file until every column was seen, so that nothing of it is
+// sent where one is not there.
+func (m *Map) preview(path string) error {
+	r, err := m.open(path, 0, true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	if r.rows.Format() != rowfile.JSON {
+		return nil // Its header was compared.
+	}
+	for {
+		switch _, err := r.rows.Next(); {
+		case rowfile.OfRow(err):
+		case errors.Is(err, io.EOF):
+			return r.unseen()
+		case err != nil:
+			return r.broken(err)
+		}
+		if len(r.rows.Unseen()) == 0 {
+			return nil
+		}
+	}
 }
 
 // Read reads the events of a stream, which has a name as a file would; times
 // are as they stand in it, since a shift needs a file that can be read twice.
+// What a JSON stream lacks is found at its end.
 func (m *Map) Read(from io.Reader, name string) (*Reader, error) {
-	r := &Reader{m: m, lines: lines{r: bufio.NewReaderSize(from, 1<<16)}, format: m.format, event: len(m.events)}
-	r.row = row{file: name, names: make([]string, len(m.columns))}
+	o := m.file
+	o.Name = name
+	rows, err := rowfile.New(from, o)
+	if err != nil {
+		return nil, fmt.Errorf("reading usage: %w", err)
+	}
+	r := &Reader{m: m, rows: rows, event: len(m.events)}
+	r.row = row{file: name, json: rows.Format() == rowfile.JSON, numbers: &m.file, columns: make([]rowfile.Column, len(m.columns)), names: make([]string, len(m.columns))}
 	for i, c := range m.columns {
 		r.row.names[i] = c.name
-	}
-	if r.format == byName {
-		r.format = csvRows
-		if ext := strings.ToLower(filepath.Ext(name)); ext == ".jsonl" || ext == ".ndjson" || ext == ".json" {
-			r.format = jsonRows
+		if r.row.columns[i], err = rows.Column(c.name); err != nil {
+			if c.optional && !slices.Contains(rows.Columns(), c.name) {
+				continue // Its handle is None.
+			}
+			return nil, fmt.Errorf("reading usage: line %d of the map names a column: %w", c.line, err)
 		}
 	}
-	r.source = m.source.make(&r.row)
-	if f := badText(r.source, 512); f != nil {
-		return nil, fmt.Errorf("reading usage of %s: source %q %s", name, clip(r.source), f.detail)
+	source, _ := m.source.make(&r.row)
+	if f := badText(source, 512); f != nil {
+		return nil, fmt.Errorf("reading usage of %s: source %q %s", name, clip(source), f.detail)
 	}
-	if r.format == jsonRows {
-		r.row.members = make(map[string]string)
-		return r, nil
-	}
-	header := m.named
-	if header == nil {
-		fields, _, err := r.lines.csvRow(nil, m.separator, m.comment)
-		if errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("reading usage of %s: the file is empty: a header line was expected", name)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the header of %s, line %d: %w", name, r.lines.n, err)
-		}
-		header = fields
-	}
-	at := make(map[string]int, len(header))
-	for i, column := range header {
-		if _, twice := at[column]; twice {
-			at[column] = -1
-			continue
-		}
-		at[column] = i
-	}
-	for _, c := range m.columns {
-		i, ok := at[c.name]
-		if !ok {
-			return nil, fmt.Errorf("reading usage of %s: it has no column %q, which line %d of the map names; its columns are %s",
-				name, c.name, c.line, clip256(strings.Join(header, ", ")))
-		}
-		if i < 0 {
-			return nil, fmt.Errorf("reading usage of %s: it has two columns %q, and line %d of the map names one", name, c.name, c.line)
-		}
-		r.row.where = append(r.row.where, i)
-	}
-	r.width = len(header)
+	r.source = source
 	return r, nil
+}
+
+// unseen is the error of the columns that the file had in no row, or nil.
+func (r *Reader) unseen() error {
+	var all []error
+	for _, name := range r.rows.Unseen() {
+		for _, c := range r.m.columns {
+			if c.name == name && !c.optional {
+				all = append(all, fmt.Errorf("reading usage of %s: no row has a member %q, which line %d of the map names; its first row has %s",
+					r.row.file, clip(name), c.line, clip256(strings.Join(r.rows.Columns(), ", "))))
+			}
+		}
+	}
+	return errors.Join(all...)
 }
 
 // Close closes the file.
 func (r *Reader) Close() error {
-	if r.closer == nil {
-		return nil
+	err := r.rows.Close()
+	if r.file != nil {
+		err = errors.Join(err, r.file.Close())
 	}
-	return r.closer.Close()
+	return err
+}
+
+// Written says how the file is written: its header line, which is empty where it
+// has none, and the separator of its fields, which is 0 of JSON.
+func (r *Reader) Written() (head string, separator byte, columns int) {
+	return r.rows.Head(), r.rows.Separator(), len(r.rows.Columns())
 }
 
 // Counts returns what became of the rows so far.
 func (r *Reader) Counts() Counts { return r.counts }
 
 // Bytes returns how much of the file was read, for a progress bar.
-func (r *Reader) Bytes() int64 { return r.lines.bytes }
+func (r *Reader) Bytes() int64 { return r.rows.Bytes() }
 
 // Shift returns by how many nanoseconds all times move.
 func (r *Reader) Shift() int64 { return r.shift }
@@ -171,7 +208,10 @@ func (r *Reader) Next() (Item, error) {
 		if r.event < len(r.m.events) {
 			i := r.event
 			r.event++
-			item := Item{Line: r.row.line}
+			item := Item{Row: r.counts.Rows, Line: r.row.Line()}
+			if r.raw {
+				item.Raw = r.row.Raw()
+			}
 			field, wrong := r.fill(&item.Usage, i)
 			if wrong != nil {
 				return r.refuse(field, wrong, item.Usage.ID), nil
@@ -185,9 +225,12 @@ func (r *Reader) Next() (Item, error) {
 		}
 		r.counts.Rows++
 		if wrong != nil {
+			r.faulty++
 			// Its numbers are kept free: mended, the row takes its place.
 			r.sequence += uint64(len(r.m.events))
-			return r.refuse("", wrong, ""), nil
+			item := r.refuse("", wrong, "")
+			item.Broken = true
+			return item, nil
 		}
 		if !r.wanted() {
 			r.counts.Skipped++
@@ -200,47 +243,25 @@ func (r *Reader) Next() (Item, error) {
 
 // read reads the next row; wrong is what is wrong with it.
 func (r *Reader) read() (wrong *fault, err error) {
-	if r.format == jsonRows {
-		for {
-			line, err := r.lines.next()
-			r.row.line = r.lines.n
-			switch {
-			case errors.Is(err, errLong):
-				return faultOf(err), nil
-			case err != nil:
-				return nil, r.broken(err)
-			case strings.TrimSpace(line) == "" || r.m.comment != 0 && line[0] == r.m.comment:
-				continue
-			}
-			if !utf8.ValidString(line) {
-				return &fault{events.BadText, "is not UTF-8"}, nil
-			}
-			if err := jsonRow(line, r.row.members); err != nil {
-				return faultOf(err), nil
-			}
-			return nil, nil
+	r.row.Row, err = r.rows.Next()
+	switch {
+	case err == nil:
+		return nil, nil
+	case rowfile.OfRow(err):
+		return faultOf(err), nil
+	case errors.Is(err, io.EOF) && r.counts.Rows > r.faulty:
+		if err := r.unseen(); err != nil {
+			return nil, err
 		}
 	}
-	fields, line, err := r.lines.csvRow(r.row.fields, r.m.separator, r.m.comment)
-	r.row.line = line
-	switch {
-	case errors.Is(err, errLong) || errors.Is(err, errQuote):
-		return faultOf(err), nil
-	case err != nil:
-		return nil, r.broken(err)
-	}
-	r.row.fields = fields
-	if len(fields) != r.width {
-		return &fault{events.Malformed, fmt.Sprintf("the row has %d fields and the header %d", len(fields), r.width)}, nil
-	}
-	return nil, nil
+	return nil, r.broken(err)
 }
 
 func (r *Reader) broken(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.EOF
 	}
-	return fmt.Errorf("reading usage of %s after line %d: %w", r.row.file, r.lines.n, err)
+	return fmt.Errorf("reading usage: %w", err)
 }
 
 func (r *Reader) wanted() bool {
@@ -254,9 +275,13 @@ func (r *Reader) wanted() bool {
 
 func (r *Reader) refuse(field string, wrong *fault, id string) Item {
 	r.counts.Refused++
-	return Item{Line: r.row.line, Refusal: &events.Refusal{
-		Index: r.counts.Rows - 1, Line: r.row.line, ID: id, Field: field, Reason: wrong.reason, Detail: wrong.detail,
+	item := Item{Row: r.counts.Rows, Line: r.row.Line(), Refusal: &events.Refusal{
+		Index: r.counts.Rows - 1, Line: r.row.Line(), ID: id, Field: field, Reason: wrong.reason, Detail: wrong.detail,
 	}}
+	if r.raw {
+		item.Raw = r.row.Raw()
+	}
+	return item
 }
 
 // fill makes event i of the row; field is the one at fault where something is wrong.
@@ -268,12 +293,19 @@ func (r *Reader) fill(u *events.Usage, i int) (field string, wrong *fault) {
 		u.Sequenced = true
 		u.Sequence = r.sequence - uint64(len(r.m.events)) + uint64(i) + 1
 	case byContent:
+		for _, i := range r.m.identity.columns {
+			if !r.m.identity.emptyOK && r.row.get(i) == "" {
+				return "id", r.row.empty(i, ", and the id is a hash of it")
+			}
+		}
 		r.row.scratch = r.row.content(r.row.scratch[:0], r.m.identity.columns)
 		sum := sha256.Sum256(r.row.scratch)
 		u.ID = hex.EncodeToString(sum[:16])
 	case byText:
-		u.ID = r.m.identity.text.make(&r.row)
-		if wrong := badText(u.ID, 240); wrong != nil {
+		if u.ID, wrong = r.m.identity.text.make(&r.row); wrong == nil {
+			wrong = badText(u.ID, 240)
+		}
+		if wrong != nil {
 			u.ID = ""
 			return "id", wrong
 		}
@@ -281,14 +313,24 @@ func (r *Reader) fill(u *events.Usage, i int) (field string, wrong *fault) {
 	if len(r.m.events) > 1 && !u.Sequenced {
 		u.ID += "/" + strconv.Itoa(i+1)
 	}
-	node, customer, meter := t.node.make(&r.row), t.customer.make(&r.row), t.meter.make(&r.row)
-	for _, name := range [...]struct{ field, value string }{{"node", node}, {"customer", customer}, {"meter", meter}} {
-		if wrong := badName(name.value); wrong != nil {
+	for _, name := range [...]struct {
+		field string
+		text  *text
+		into  *string
+	}{{"node", &t.node, (*string)(&u.Node)}, {"customer", &t.customer, (*string)(&u.Customer)}, {"meter", &t.meter, (*string)(&u.Meter)}} {
+		value, wrong := name.text.make(&r.row)
+		if wrong == nil {
+			wrong = badName(value)
+		}
+		if wrong != nil {
 			return name.field, wrong
 		}
+		*name.into = value
 	}
-	u.Node, u.Customer, u.Meter = events.Node(node), events.Customer(customer), events.Meter(meter)
-	text := t.quantity.make(&r.row)
+	text, wrong := t.quantity.number(&r.row)
+	if wrong != nil {
+		return "quantity", wrong
+	}
 	if text == "" {
 		return "quantity", &fault{events.Missing, "is empty"}
 	}
@@ -305,7 +347,10 @@ func (r *Reader) fill(u *events.Usage, i int) (field string, wrong *fault) {
 	}
 	for i := range t.attributes {
 		a := &t.attributes[i]
-		value := a.value.make(&r.row)
+		value, wrong := a.value.make(&r.row)
+		if wrong != nil {
+			return "attributes." + a.name, wrong
+		}
 		if value == "" { // An empty column says nothing.
 			continue
 		}
@@ -333,9 +378,9 @@ func (r *Reader) interval(u *events.Usage, t *template) (field string, wrong *fa
 		case same:
 			*o.into = *o.other
 		case relative:
-			text := r.row.get(o.m.column)
-			if text == "" {
-				return o.field, &fault{events.Missing, "its duration is empty"}
+			text, wrong := r.row.number(o.m.column)
+			if wrong != nil {
+				return o.field, wrong
 			}
 			_, up, wrong := o.m.count(text)
 			if wrong != nil {

@@ -21,7 +21,7 @@ type Survey struct {
 // Survey reads a file once. Its memory grows with distinct names only, which
 // it refuses beyond [MaxNames].
 func (m *Map) Survey(path string) (Survey, error) {
-	r, err := m.open(path, 0)
+	r, err := m.open(path, 0, true)
 	if err != nil {
 		return Survey{}, err
 	}

@@ -21,6 +21,8 @@ type text struct {
 	before string
 	width  int // at least so many digits
 	after  string
+
+	emptyOK bool // columns in a template or a hash may be empty
 }
 
 // part is a literal, or a column where that is not -1, or the file's name where it is -2.
@@ -52,14 +54,22 @@ func (t *text) constant() bool {
 func (c *compiler) text(n *yaml.Node, field string) text {
 	if n.Kind == yaml.ScalarNode {
 		if s, ok := c.scalar(n, field); ok {
-			return text{parts: c.template(n, field, s, false)}
+			return text{parts: c.template(n, field, s, false), emptyOK: c.m.emptyOK}
 		}
 		return text{}
 	}
-	m := c.members(n, field, "column", "constant", "hash", "of", "format")
+	m := c.members(n, field, "column", "constant", "text", "hash", "of", "format", "empty")
+	emptyOK := c.allowed(m["empty"], join(field, "empty"))
+	delete(m, "empty")
 	switch {
+	case m["text"] != nil && len(m) == 1:
+		if s, ok := c.scalar(m["text"], join(field, "text")); ok {
+			return text{parts: c.template(n, field, s, false), emptyOK: emptyOK}
+		}
 	case m["hash"] != nil && m["column"] == nil && m["constant"] == nil:
-		return c.hash(n, field, m)
+		t := c.hash(n, field, m)
+		t.emptyOK = emptyOK
+		return t
 	case m["column"] != nil && len(m) == 1:
 		if s, ok := c.scalar(m["column"], join(field, "column")); ok {
 			return text{parts: []part{{column: c.column(n, s)}}}
@@ -69,7 +79,7 @@ func (c *compiler) text(n *yaml.Node, field string) text {
 			return text{parts: []part{{literal: s, column: noColumn}}}
 		}
 	default:
-		c.problem(n, field, "should be a text, {column: NAME}, {constant: TEXT} or {hash: [NAME], of: N, format: TEXT}")
+		c.problem(n, field, "should be a text, {text: TEXT}, {column: NAME}, {constant: TEXT} or {hash: [NAME], of: N, format: TEXT}")
 	}
 	return text{}
 }
@@ -172,12 +182,17 @@ func verb(s string) (before string, width int, after string, ok bool) {
 	return before, int(rest[1] - '0'), rest[3:], true
 }
 
-// make returns the text of a row.
-func (t *text) make(r *row) string {
+// make returns the text of a row. An empty cell is no fault where the text is
+// that cell alone: the caller knows whether it may be.
+func (t *text) make(r *row) (string, *fault) {
 	if t.hashed {
 		b := appendField(r.scratch[:0], t.domain)
 		for _, i := range t.from {
-			b = appendField(b, r.get(i))
+			cell := r.get(i)
+			if cell == "" && !t.emptyOK {
+				return "", r.empty(i, ", and the text is a hash of it")
+			}
+			b = appendField(b, cell)
 		}
 		r.scratch = b
 		sum := sha256.Sum256(b)
@@ -185,16 +200,31 @@ func (t *text) make(r *row) string {
 		for len(n) < t.width {
 			n = "0" + n
 		}
-		return t.before + n + t.after
+		return t.before + n + t.after, nil
 	}
 	if len(t.parts) == 1 {
-		return t.parts[0].make(r)
+		return t.parts[0].make(r), nil
 	}
-	var b strings.Builder
-	for _, p := range t.parts {
-		b.WriteString(p.make(r))
+	b := r.scratch[:0]
+	for i := range t.parts {
+		p := &t.parts[i]
+		cell := p.make(r)
+		if cell == "" && p.column >= 0 && !t.emptyOK {
+			return "", r.empty(p.column, ", and it is a part of the text")
+		}
+		b = append(b, cell...)
 	}
-	return b.String()
+	r.scratch = b
+	return string(b), nil
+}
+
+// number returns the text of a row as plain decimal text, if it is a column alone;
+// what a map puts together is written with a point.
+func (t *text) number(r *row) (string, *fault) {
+	if !t.hashed && len(t.parts) == 1 && t.parts[0].column >= 0 {
+		return r.number(t.parts[0].column)
+	}
+	return t.make(r)
 }
 
 func (p *part) make(r *row) string {
