@@ -44,6 +44,7 @@ type demoResult struct {
 	Pool          money.Amount `json:"pool"`
 	Paid          money.Amount `json:"paid"`
 	InFlight      money.Amount `json:"in_flight"`
+	Planned       money.Amount `json:"planned"`
 	Held          money.Amount `json:"held"`
 	Carried       money.Amount `json:"carried"`
 
@@ -182,7 +183,7 @@ func (d *demoResult) figures(sum *summary.Summary) {
 	a := sum.Assets[0]
 	d.Asset, d.Charged, d.Earned, d.Collected, d.Owed, d.Prepaid = a.Asset, a.Charged, a.Earned, a.Collected, a.Owed, a.Prepaid
 	d.Fees, d.Undistributed, d.Pool, d.Paid = a.Fees, a.Undistributed, a.Pool, a.Paid
-	d.InFlight, d.Held, d.Carried = a.InFlight, a.Held, a.Carried
+	d.InFlight, d.Planned, d.Held, d.Carried = a.InFlight, a.Planned, a.Held, a.Carried
 }
 
 // shownTop is how many of each are listed.

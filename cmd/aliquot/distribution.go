@@ -9,9 +9,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 )
 
 type registerCommand struct {
@@ -111,12 +113,14 @@ func printDistributions(w io.Writer, all []api.Distribution) {
 }
 
 type payoutCommand struct {
-	Export  payoutExport  `cmd:"" help:"Submit a distribution's planned payouts to a rail as one file."`
+	Run     payoutRun     `cmd:"" help:"Plan payouts of what a token owes, without new revenue: after a return, a lifted hold, a lower minimum."`
+	Export  payoutExport  `cmd:"" help:"Submit the planned payouts of a distribution, or of a payout run, to a rail as one file."`
 	Confirm payoutConfirm `cmd:"" help:"Record the rail's answer to a file of payouts."`
+	Correct payoutCorrect `cmd:"" help:"Decide what became of a payout, against what its rail has answered."`
 }
 
 type payoutExport struct {
-	Distribution string `required:"" help:"Distribution."`
+	Distribution string `required:"" help:"Distribution or payout run."`
 	Output       string `short:"o" default:"-" help:"File to write; - is standard output."`
 }
 
@@ -153,8 +157,30 @@ func (c *payoutExport) Run(ctx context.Context, r *root) (err error) {
 }
 
 type payoutConfirm struct {
-	File  string `arg:"" help:"CSV file with payout_id, state (confirmed, failed, returned) and reference." type:"existingfile"`
-	Batch string `required:"" help:"Batch that the answer is for."`
+	rowfile.Flags `embed:""`
+
+	Column map[string]string `help:"What the file calls a column: payout_id, state, reference, holder, asset or amount." placeholder:"COLUMN=NAME"`
+	File   string            `arg:"" help:"CSV or JSON file with payout_id, state (confirmed, failed, returned), and reference, holder, asset and amount where the rail gives them." type:"existingfile"`
+	Batch  string            `required:"" help:"Batch that the answer is for."`
+}
+
+// query says how the file is written, as the server wants it.
+func (c *payoutConfirm) query() url.Values {
+	q := url.Values{"file": {filepath.Base(c.File)}}
+	for name, value := range map[string]string{
+		"format": c.Format, "separator": c.Separator, "comment": c.Comment, "decimal": c.Decimal, "thousands": c.Thousands, "columns": strings.Join(c.Columns, ","),
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if c.Skip != 0 {
+		q.Set("skip", strconv.Itoa(c.Skip))
+	}
+	for ours, theirs := range c.Column {
+		q.Add("column", ours+"="+theirs)
+	}
+	return q
 }
 
 func (c *payoutConfirm) Run(ctx context.Context, r *root) (err error) {
@@ -169,7 +195,7 @@ func (c *payoutConfirm) Run(ctx context.Context, r *root) (err error) {
 	}
 	defer func() { _ = file.Close() }()
 	var done api.Applied
-	path := "/v1/payouts/batches/" + url.PathEscape(c.Batch) + "/confirm?file=" + url.QueryEscape(filepath.Base(c.File))
+	path := "/v1/payouts/batches/" + url.PathEscape(c.Batch) + "/confirm?" + c.query().Encode()
 	if err := s.send(ctx, http.MethodPost, path, "text/csv", file, &done); err != nil {
 		return err
 	}

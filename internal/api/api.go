@@ -115,6 +115,7 @@ func New(config Config) *Server {
 	s.registers()
 	s.distributions()
 	s.payouts()
+	s.payoutRuns()
 	s.reads()
 	s.audits()
 	s.receipts()

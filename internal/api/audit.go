@@ -98,9 +98,35 @@ func (s *Server) audits() {
 			ID string `path:"id"`
 		}) (*answer[statement.OfHolder], error) {
 			made, err := statement.Holder(ctx, s.Store, events.CanonicalHolder(in.ID))
+			if err == nil && made.Empty() {
+				err = s.registered(ctx, made.Holder)
+			}
 			if err != nil {
 				return nil, err
 			}
 			return &answer[statement.OfHolder]{made}, nil
 		})
+}
+
+// registered is nil where a holder is named in some register, and otherwise the
+// answer to whoever asks for somebody unknown.
+func (s *Server) registered(ctx context.Context, holder events.Holder) error {
+	var tokens []events.TokenDeclared
+	s.Engine.Directory(func(d *directory.Directory) { tokens = d.Tokens() })
+	for _, token := range tokens {
+		found := false
+		err := s.movements(ctx, token.Token, func(_ uint64, m *events.Movements) bool {
+			for i := range m.Movements {
+				found = found || m.Movements[i].To == holder || m.Movements[i].From == holder
+			}
+			return !found
+		})
+		if err != nil {
+			return unavailable(err)
+		}
+		if found {
+			return nil
+		}
+	}
+	return huma.Error404NotFound(fmt.Sprintf("holder %q is in no register, and nothing was ever owed to them", holder))
 }

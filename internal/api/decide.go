@@ -62,11 +62,27 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 		bodies[i] = p.body
 	}
 	var same []bool
-	s.Engine.Directory(func(d *directory.Directory) { same = d.Unchanged(bodies) })
+	before := make([]uint64, len(proposals)) // where the same decision took effect
+	s.Engine.Directory(func(d *directory.Directory) {
+		same = d.Unchanged(bodies)
+		for i, p := range proposals {
+			if at, repeat := d.Taken(p.id, p.body); repeat && p.id != "" {
+				before[i] = at
+			}
+		}
+	})
 	for i, p := range proposals {
 		results[i].Kind = p.body.Kind()
 		if same[i] {
 			results[i].Effect = "unchanged"
+			continue
+		}
+		if before[i] > 0 {
+			// Said before: the answer is what became of it, and nothing is recorded.
+			results[i].ID = p.id
+			if err := s.repeated(ctx, &results[i], before[i]); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		id := p.id
@@ -99,7 +115,7 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 		return nil, unavailable(fmt.Errorf("waiting for CONTROL position %d to take effect: %w", last, err))
 	}
 	for i := range results {
-		if results[i].Position == 0 {
+		if results[i].Position == 0 || before[i] > 0 {
 			continue
 		}
 		reason, err := s.Engine.Void(ctx, results[i].Position)
@@ -110,12 +126,34 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 		case "":
 			results[i].Effect = "applied"
 		case directory.ErrRepeat.Error():
-			results[i].Effect = "unchanged"
+			// Somebody said the same in the meantime.
+			var at uint64
+			s.Engine.Directory(func(d *directory.Directory) { at, _ = d.Taken(proposals[i].id, proposals[i].body) })
+			if err := s.repeated(ctx, &results[i], at); err != nil {
+				return nil, err
+			}
 		default:
 			results[i].Effect, results[i].Reason = "void", reason
 		}
 	}
 	return results, nil
+}
+
+// repeated says what became of a decision when it was made, which is the answer
+// to whoever makes it again: a void one repeats its reasons.
+func (s *Server) repeated(ctx context.Context, result *Decided, at uint64) error {
+	if err := s.Engine.WaitEffective(ctx, at); err != nil {
+		return unavailable(fmt.Errorf("waiting for CONTROL position %d to take effect: %w", at, err))
+	}
+	reason, err := s.Engine.Void(ctx, at)
+	if err != nil {
+		return err
+	}
+	result.Position, result.Effect = at, "unchanged"
+	if reason != "" {
+		result.Effect, result.Reason = "void", reason
+	}
+	return nil
 }
 
 // decideOne decides one thing, and turns a void decision into an error.

@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -70,7 +72,9 @@ func (s *Server) distributions() {
 			}
 			out := []Distribution{}
 			for _, d := range all {
-				out = append(out, pools(d)...)
+				if !d.Run() {
+					out = append(out, pools(d)...)
+				}
 			}
 			return &answer[[]Distribution]{out}, nil
 		})
@@ -114,7 +118,7 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 		closed = err == nil && until <= d.ClosedThrough(declared.Book)
 		id = fmt.Sprintf("%s:%s", token, in.Period)
 		for n := 2; ; n++ {
-			if _, taken := d.Distribution(id); !taken {
+			if _, taken := d.PaidFor(id); !taken {
 				break
 			}
 			id = fmt.Sprintf("%s:%s:%d", token, in.Period, n)
@@ -151,7 +155,7 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 }
 
 func (s *Server) payouts() {
-	register(s, http.MethodPost, "/v1/payouts/export", "export-payouts", "Submit a distribution's planned payouts to the CSV rail as one batch",
+	register(s, http.MethodPost, "/v1/payouts/export", "export-payouts", "Submit the planned payouts of a distribution, or of a payout run, to the CSV rail as one batch",
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Distribution string `json:"distribution"`
@@ -198,11 +202,19 @@ func (s *Server) payouts() {
 			}
 			return &csvFile{ContentType: "text/csv", Body: out.Bytes()}, nil
 		})
-	register(s, http.MethodPost, "/v1/payouts/batches/{batch}/confirm", "confirm-payouts", "Record the rail's answer: CSV with payout_id, state, reference",
+	register(s, http.MethodPost, "/v1/payouts/batches/{batch}/confirm", "confirm-payouts", "Record the rail's answer: CSV with payout_id and state, and reference, holder, asset and amount where the rail gives them",
 		func(ctx context.Context, in *struct {
-			Batch   string `path:"batch"`
-			File    string `query:"file"`
-			RawBody []byte `contentType:"text/csv"`
+			Batch     string   `path:"batch"`
+			File      string   `query:"file" doc:"Name of the file, for messages."`
+			Format    string   `query:"format" doc:"csv or json; recognised by itself without it."`
+			Separator string   `query:"separator" doc:"Between the fields of CSV."`
+			Comment   string   `query:"comment" doc:"Lines that begin with this character are no rows."`
+			Skip      int      `query:"skip" minimum:"0" doc:"Lines to leave out before the header line."`
+			Columns   []string `query:"columns" doc:"Names of the columns, where the file has no header line."`
+			Decimal   string   `query:"decimal" doc:"Decimal mark of numbers."`
+			Thousands string   `query:"thousands" doc:"Thousands separator of numbers."`
+			Column    []string `query:"column,explode" doc:"What the file calls a column, as payout_id=NAME."`
+			RawBody   []byte   `contentType:"text/csv"`
 		}) (*answer[Applied], error) {
 			b, ok, err := s.Store.Batch(ctx, in.Batch)
 			if err != nil {
@@ -211,21 +223,49 @@ func (s *Server) payouts() {
 			if !ok {
 				return nil, huma.Error404NotFound(fmt.Sprintf("batch %q does not exist", in.Batch))
 			}
-			outcomes, err := rails.ReadConfirmations(bytes.NewReader(in.RawBody))
-			if err != nil {
-				return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", in.File, err))
+			flags := rowfile.Flags{
+				Format: in.Format, Separator: in.Separator, Comment: in.Comment, Skip: in.Skip, Columns: in.Columns, Decimal: in.Decimal, Thousands: in.Thousands,
 			}
+			how := rails.Answers{Named: map[string]string{}}
+			if how.Options, err = flags.Options(in.File); err != nil {
+				return nil, huma.Error422UnprocessableEntity(err.Error())
+			}
+			for _, named := range in.Column {
+				ours, theirs, ok := strings.Cut(named, "=")
+				if !ok || theirs == "" {
+					return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("column: %q is not of the form payout_id=NAME", named))
+				}
+				how.Named[ours] = theirs
+			}
+			outcomes, err := rails.ReadConfirmations(bytes.NewReader(in.RawBody), how)
+			if err != nil {
+				return nil, huma.Error422UnprocessableEntity(err.Error())
+			}
+			var corrected uint64
+			s.Engine.Directory(func(d *directory.Directory) { corrected = d.Corrected(b.Distribution) })
 			var proposals []proposal
 			for _, c := range rails.Confirmations(in.Batch, b.Rail, outcomes) {
 				text, err := events.AppendBody(nil, c)
 				if err != nil {
 					return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", in.File, err))
 				}
-				// The same answer again is the same decision.
+				// The same answer again is the same decision, until a person has
+				// corrected what came of it.
 				sum := sha256.Sum256(text)
-				proposals = append(proposals, proposal{id: "confirm:" + hex.EncodeToString(sum[:16]), body: c})
+				id := "confirm:" + hex.EncodeToString(sum[:16])
+				if corrected > 0 {
+					id += fmt.Sprint(":", corrected)
+				}
+				proposals = append(proposals, proposal{id: id, body: c})
 			}
 			return s.decided(ctx, proposals)
+		})
+	register(s, http.MethodPost, "/v1/payouts/{payout}/correct", "correct-payout", "Decide what became of a payout, against what its rail has answered",
+		func(ctx context.Context, in *struct {
+			Payout string `path:"payout"`
+			Body   Correct
+		}) (*answer[Corrected], error) {
+			return s.correctPayout(ctx, in.Payout, in.Body)
 		})
 }
 

@@ -379,8 +379,13 @@ func (m *model) distribute(id, token, asset string) bool {
 	m.move("token:"+token+":inbox", "platform:fees", asset, fee)
 	m.move("token:"+token+":inbox", "token:"+token+":pool", asset, pool)
 	for holder, share := range divide(pool, m.register[token]) {
-		m.move("token:"+token+":pool", "holder:"+holder+":payable", asset, share)
-		add(m.payable, token, holder, share)
+		side, to := "payable", m.payable
+		if m.listed[holder] {
+			side, to = "held", m.held
+		}
+		m.move("token:"+token+":pool", "holder:"+holder+":"+side, asset, share)
+		add(to, token, holder, share)
+		add(m.payable, token, holder, new(big.Int))
 	}
 	for holder := range m.payable[token] {
 		if m.listed[holder] {
@@ -391,6 +396,35 @@ func (m *model) distribute(id, token, asset string) bool {
 		m.pay(id, token, holder, asset)
 	}
 	return true
+}
+
+// run makes a payout run of what a token owes; false where nothing may be paid.
+func (m *model) run(id, token, asset string) bool {
+	before := len(m.payouts)
+	for holder := range m.payable[token] {
+		if m.listed[holder] {
+			m.shift(token, holder, asset, "payable", "held")
+		} else {
+			m.shift(token, holder, asset, "held", "payable")
+		}
+		m.pay(id, token, holder, asset)
+	}
+	m.made[id] = token
+	return len(m.payouts) > before
+}
+
+// canRun reports whether a payout run would pay anything.
+func (m *model) canRun(token string) bool {
+	for holder, payable := range m.payable[token] {
+		owed := new(big.Int).Set(payable)
+		if m.held[token][holder] != nil {
+			owed.Add(owed, m.held[token][holder])
+		}
+		if !m.listed[holder] && owed.Cmp(minorUSDC) >= 0 && new(big.Int).Mul(new(big.Int).Div(owed, minorUSDC), minorUSDC).Cmp(m.minimum[token]) >= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func add(to map[string]map[string]*big.Int, token, holder string, amount *big.Int) {
@@ -408,6 +442,9 @@ func (m *model) shift(token, holder, asset, from, to string) {
 	sides := map[string]map[string]map[string]*big.Int{"payable": m.payable, "held": m.held}
 	add(sides[from], token, holder, new(big.Int))
 	amount := new(big.Int).Set(sides[from][token][holder])
+	if amount.Sign() < 0 {
+		return // paid twice: the next shares cover it
+	}
 	m.move("holder:"+holder+":"+from, "holder:"+holder+":"+to, asset, amount)
 	sides[from][token][holder].SetInt64(0)
 	add(sides[to], token, holder, amount)
@@ -419,7 +456,7 @@ var minorUSDC = big.NewInt(1_000_000_000_000)
 func (m *model) pay(id, token, holder, asset string) {
 	owed := m.payable[token][holder]
 	amount := new(big.Int).Mul(new(big.Int).Div(owed, minorUSDC), minorUSDC)
-	if amount.Sign() == 0 || amount.Cmp(m.minimum[token]) < 0 {
+	if amount.Sign() <= 0 || amount.Cmp(m.minimum[token]) < 0 {
 		return
 	}
 	owed.Sub(owed, amount)
@@ -442,19 +479,32 @@ func (m *model) of(distribution, state string) []*paying {
 
 // turn moves a payout and its money into a state.
 func (m *model) turn(p *paying, state string) {
-	from := "rail:csv:in_flight"
-	if p.state == "confirmed" {
-		from = "rail:csv:paid"
-	}
+	from, to := m.where(p), ""
 	p.state = state
-	switch state {
-	case "confirmed":
-		m.move(from, "rail:csv:paid", p.asset, p.amount)
-	case "failed", "returned":
-		m.move(from, "holder:"+p.holder+":payable", p.asset, p.amount)
-		add(m.payable, p.token, p.holder, p.amount)
-	case "withheld":
-		m.move(from, "holder:"+p.holder+":held", p.asset, p.amount)
-		add(m.held, p.token, p.holder, p.amount)
+	if to = m.where(p); from == to {
+		return
 	}
+	m.move(from, to, p.asset, p.amount)
+	for account, sign := range map[string]int64{from: -1, to: 1} {
+		amount := new(big.Int).Mul(p.amount, big.NewInt(sign))
+		switch account {
+		case "holder:" + p.holder + ":payable":
+			add(m.payable, p.token, p.holder, amount)
+		case "holder:" + p.holder + ":held":
+			add(m.held, p.token, p.holder, amount)
+		}
+	}
+}
+
+// where is the account that a payout's money is on.
+func (m *model) where(p *paying) string {
+	switch p.state {
+	case "confirmed":
+		return "rail:csv:paid"
+	case "failed", "returned":
+		return "holder:" + p.holder + ":payable"
+	case "withheld":
+		return "holder:" + p.holder + ":held"
+	}
+	return "rail:csv:in_flight"
 }

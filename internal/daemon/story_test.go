@@ -165,7 +165,7 @@ func tell(seed uint64, length int) []step {
 	s.observe()
 	actions := []func(){
 		s.send, s.send, s.send, s.send, s.send, s.observe, s.observe, s.deposit, s.deposit, s.collectSome, s.closeDay, s.distributeSome,
-		s.distributeSome, s.export, s.export, s.confirm, s.confirm, s.hold, s.issue, s.moveNode, s.changeFee, s.releaseAll, s.releaseNothing,
+		s.distributeSome, s.export, s.export, s.confirm, s.confirm, s.correct, s.payOwed, s.hold, s.issue, s.moveNode, s.changeFee, s.releaseAll, s.releaseNothing,
 		s.declareLate, s.nothing,
 	}
 	for len(s.steps) < length {
@@ -438,6 +438,45 @@ func (s *story) confirm() {
 		if s.random.IntN(3) == 0 {
 			s.ask("POST", "/v1/payouts/batches/"+id+":csv/confirm", "text/csv", file, 200)
 		}
+	}
+}
+
+// correct decides what became of a payout, against what its rail said.
+func (s *story) correct() {
+	var list []*paying
+	for _, id := range slices.Sorted(maps.Keys(s.payouts)) {
+		if p := s.payouts[id]; p.state != "planned" && p.state != "withheld" {
+			list = append(list, p)
+		}
+	}
+	if len(list) == 0 {
+		return
+	}
+	p := list[s.random.IntN(len(list))]
+	state, reason := s.pick("submitted", "confirmed", "failed", "returned"), s.name("letter")
+	s.turn(p, state)
+	for range 1 + s.random.IntN(2) { // the same again changes nothing
+		s.json("/v1/payouts/"+p.id+"/correct", `{"state":%q,"reason":%q}`, state, reason)
+	}
+}
+
+// payOwed asks for a payout run: of what may be paid there is one, and of nothing
+// none; the last one stands.
+func (s *story) payOwed() {
+	token := s.pick("T1", "T2")
+	n := 1
+	for s.made[fmt.Sprintf("%s:run:%d", token, n)] != "" {
+		n++
+	}
+	if s.canRun(token) {
+		s.run(fmt.Sprintf("%s:run:%d", token, n), token, "USDC")
+		s.json("/v1/payouts/runs", `{"token":%q}`, token)
+	} else if n == 1 {
+		s.want(409, "/v1/payouts/runs", `{"token":%q}`, token)
+		return
+	}
+	if s.random.IntN(3) == 0 {
+		s.json("/v1/payouts/runs", `{"token":%q}`, token)
 	}
 }
 

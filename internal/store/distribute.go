@@ -222,6 +222,11 @@ func (d *Distribute) Entitlements(ctx context.Context, token events.Token, asset
 	})
 }
 
+// Assets is [DB.Assets].
+func (d *Distribute) Assets(ctx context.Context, token events.Token) ([]money.Asset, error) {
+	return patiently(ctx, d.db, func() ([]money.Asset, error) { return d.db.Assets(ctx, token) })
+}
+
 // EntitlementOf is [DB.EntitlementOf].
 func (d *Distribute) EntitlementOf(ctx context.Context, token events.Token, asset money.Asset, holder events.Holder) (distribution.Entitlement, error) {
 	return patiently(ctx, d.db, func() (distribution.Entitlement, error) {

@@ -96,6 +96,23 @@ func (s *Snapshot) pools(d *distribution.Distribution) error {
 	}, int64(d.Control))
 }
 
+// Assets returns, ascending, the assets in which a token was ever distributed:
+// those in which it can owe anything.
+func (db *DB) Assets(ctx context.Context, token events.Token) (list []money.Asset, err error) {
+	err = db.engine.Read(ctx, func(conn Conn) error {
+		list = nil
+		return conn.Query(`SELECT DISTINCT pool.asset FROM distribution JOIN pool ON pool.distribution = distribution.control
+			WHERE distribution.token = ?1 ORDER BY pool.asset`, func(r Row) error {
+			list = append(list, money.Asset(r.Text(0)))
+			return nil
+		}, string(token))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the assets of token %s: %w", token, err)
+	}
+	return list, nil
+}
+
 const shareColumns = "holder, units, frozen, amount, held"
 
 func shareOf(r Row) distribution.Share {

@@ -56,7 +56,7 @@ const maxVoids = 1_000
 // the quote board knows), so that it grows with decisions and not with usage.
 type Directory struct {
 	position uint64
-	ids      map[string][16]byte
+	ids      map[string]taken
 	voids    []Void
 
 	providers     map[events.Provider]events.ProviderDeclared
@@ -72,12 +72,14 @@ type Directory struct {
 	screens       []*screen         // ascending by list
 	distributions map[string]events.DistributionDeclared
 	batches       map[string]events.PayoutsSubmitted
+	runs          map[string]events.PayoutRunDeclared
+	corrected     map[string]uint64 // by distribution or run: position of the last correction
 }
 
 // New returns the directory before the first decision.
 func New() *Directory {
 	return &Directory{
-		ids:           map[string][16]byte{},
+		ids:           map[string]taken{},
 		providers:     map[events.Provider]events.ProviderDeclared{},
 		books:         map[events.Book]*book{},
 		nodes:         map[events.Node]*node{},
@@ -90,6 +92,8 @@ func New() *Directory {
 		secrets:       map[string]string{},
 		distributions: map[string]events.DistributionDeclared{},
 		batches:       map[string]events.PayoutsSubmitted{},
+		runs:          map[string]events.PayoutRunDeclared{},
+		corrected:     map[string]uint64{},
 	}
 }
 
@@ -138,7 +142,7 @@ func (d *Directory) apply(decision events.Decision) error {
 			return err
 		}
 		if before, seen := d.ids[decision.ID]; seen {
-			if before == content {
+			if before.content == content {
 				return ErrRepeat
 			}
 			return fmt.Errorf("id %q has been used for another decision", decision.ID)
@@ -148,9 +152,27 @@ func (d *Directory) apply(decision events.Decision) error {
 		return err
 	}
 	if !quotes {
-		d.ids[decision.ID] = content
+		d.ids[decision.ID] = taken{content, d.position}
 	}
 	return nil
+}
+
+// taken is a decision that took effect: a hash of its body, and its position.
+type taken struct {
+	content  [16]byte
+	position uint64
+}
+
+// Taken returns the position at which the decision of an id took effect. same
+// reports whether it decided what body does, so that this one would be a repeat.
+// Position 0 where there is none; quotes are not remembered.
+func (d *Directory) Taken(id string, body events.Body) (position uint64, same bool) {
+	before, ok := d.ids[id]
+	if !ok {
+		return 0, false
+	}
+	content, err := contentOf(body)
+	return before.position, err == nil && content == before.content
 }
 
 // contentOf hashes what was decided. Half of a SHA-256 leaves 64 bits against
@@ -162,6 +184,9 @@ func contentOf(body events.Body) ([16]byte, error) {
 		b.RestsOn = nil
 		body = b
 	case events.DistributionDeclared:
+		b.RestsOn = nil
+		body = b
+	case events.PayoutRunDeclared:
 		b.RestsOn = nil
 		body = b
 	}
@@ -219,6 +244,10 @@ func (d *Directory) effect(body events.Body) error {
 		return d.submitPayouts(b)
 	case events.PayoutsConfirmed:
 		return d.checkConfirmation(b)
+	case events.PayoutCorrected:
+		return d.checkCorrection(b)
+	case events.PayoutRunDeclared:
+		return d.declareRun(b)
 	}
 	return fmt.Errorf("a body of type %T has no effect", body)
 }

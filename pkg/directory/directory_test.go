@@ -216,6 +216,7 @@ func TestWhatCannotTakeEffectIsVoidAndChangesNothing(t *testing.T) {
 		{"a revoked key issued again", events.KeyIssued{Key: "gone", SHA256: strings.Repeat("b", 64), Scope: "auditor"}, "issued before"},
 		{"a secret of two keys", events.KeyIssued{Key: "l", SHA256: strings.Repeat("a", 64), Scope: "auditor"}, `that of key "k"`},
 		{"a revocation of no key", events.KeyRevoked{Key: "l"}, "not issued"},
+		{"a correction of no distribution", events.PayoutCorrected{Distribution: "d9", Payout: "p", From: "failed", State: "confirmed", Reason: "r"}, "not declared"},
 		{"the second part of no list", events.HoldersListed{List: "l", Part: 1, Parts: 2}, "does not follow"},
 	} {
 		f.void(c.why, c.body, c.want)

@@ -62,7 +62,7 @@ func (d *Directory) declareDistribution(b events.DistributionDeclared) error {
 	if _, ok := d.waterfalls[b.Token]; !ok {
 		return fmt.Errorf("token %q has no waterfall", b.Token)
 	}
-	if _, twice := d.distributions[b.Distribution]; twice {
+	if _, twice := d.PaidFor(b.Distribution); twice {
 		return fmt.Errorf("distribution %q is declared already", b.Distribution)
 	}
 	if b.ControlSeq >= d.position {
@@ -81,7 +81,7 @@ func (d *Directory) declareDistribution(b events.DistributionDeclared) error {
 }
 
 func (d *Directory) submitPayouts(b events.PayoutsSubmitted) error {
-	if _, ok := d.distributions[b.Distribution]; !ok {
+	if _, ok := d.PaidFor(b.Distribution); !ok {
 		return fmt.Errorf("distribution %q is not declared", b.Distribution)
 	}
 	if was, ok := d.batches[b.Batch]; ok && was != b {
@@ -96,6 +96,16 @@ func (d *Directory) checkConfirmation(b events.PayoutsConfirmed) error {
 	if !ok || was.Rail != b.Rail {
 		return fmt.Errorf("batch %q was not submitted to rail %q", b.Batch, b.Rail)
 	}
+	return nil
+}
+
+// checkCorrection checks what can be known from CONTROL. Whether the payout is in
+// the state that is corrected is for distribute.
+func (d *Directory) checkCorrection(b events.PayoutCorrected) error {
+	if _, ok := d.PaidFor(b.Distribution); !ok {
+		return fmt.Errorf("distribution %q is not declared", b.Distribution)
+	}
+	d.corrected[b.Distribution] = d.position
 	return nil
 }
 

@@ -218,7 +218,7 @@ type DistributionDeclared struct {
 type PayoutsSubmitted struct {
 	Batch        string `json:"batch"`
 	Rail         Rail   `json:"rail"`
-	Distribution string `json:"distribution"`
+	Distribution string `json:"distribution"` // or the payout run
 }
 
 // PayoutsConfirmed is the rail's answer to payouts of a batch.
@@ -230,11 +230,16 @@ type PayoutsConfirmed struct {
 	Results []PayoutOutcome `json:"results"`
 }
 
-// PayoutOutcome is what became of one payout.
+// PayoutOutcome is what became of one payout. Holder, asset and amount are what
+// the rail says of them, where it does: an answer that does not agree with the
+// instruction in one of them has no effect. In [PayoutsChanged] they are left out.
 type PayoutOutcome struct {
-	Payout    string `json:"payout"`
-	State     string `json:"state"` // "confirmed", "failed", "returned"
-	Reference string `json:"reference,omitempty"`
+	Payout    string       `json:"payout"`
+	State     string       `json:"state"` // "confirmed", "failed", "returned"
+	Reference string       `json:"reference,omitempty"`
+	Holder    Holder       `json:"holder,omitempty"`
+	Asset     money.Asset  `json:"asset,omitempty"`
+	Amount    money.Amount `json:"amount,omitzero"` // above zero where it is there
 }
 
 func (ProviderDeclared) Kind() string     { return "provider_declared" }

@@ -198,6 +198,10 @@ func DecodeBody(kind string, data []byte) (Body, error) {
 		return decodeBody[PayoutsSubmitted](data)
 	case PayoutsConfirmed{}.Kind():
 		return decodeBody[PayoutsConfirmed](data)
+	case PayoutCorrected{}.Kind():
+		return decodeBody[PayoutCorrected](data)
+	case PayoutRunDeclared{}.Kind():
+		return decodeBody[PayoutRunDeclared](data)
 	}
 	return nil, fmt.Errorf("unknown kind %q", clip(kind))
 }

@@ -55,6 +55,8 @@ var everyBody = []Body{
 	DistributionDeclared{Distribution: "d1", Token: "GPU1", Period: "2026-11", LedgerSeq: 17, RegisterSeq: 3, ControlSeq: 99, RecordDate: noon},
 	PayoutsSubmitted{Batch: "b1", Rail: "csv", Distribution: "d1"},
 	PayoutsConfirmed{Batch: "b1", Rail: "csv", Part: 0, Parts: 1, Results: []PayoutOutcome{{Payout: "d1:alice", State: "confirmed", Reference: "0xabc"}, {Payout: "d1:bob", State: "returned"}}},
+	PayoutCorrected{Distribution: "d1", Payout: "po-1", From: "failed", State: "confirmed", Reference: "0xabc", Reason: "the bank's letter of 3 March"},
+	PayoutRunDeclared{Run: "GPU1:run:1", Token: "GPU1", RegisterSeq: 3, ControlSeq: 99},
 }
 
 func decisionOf(b Body) Decision {
@@ -92,6 +94,7 @@ func TestWhatDecisionsRestOnKeepsItsBytesForever(t *testing.T) {
 	for _, b := range []Body{
 		PeriodClosed{Book: "acme-eu", Period: "2026-11", RestsOn: rests},
 		DistributionDeclared{Distribution: "d1", Token: "GPU1", Period: "2026-11", LedgerSeq: 17, RegisterSeq: 3, ControlSeq: 99, RecordDate: noon, RestsOn: rests},
+		PayoutRunDeclared{Run: "GPU1:run:1", Token: "GPU1", RegisterSeq: 3, ControlSeq: 99, RestsOn: rests},
 	} {
 		data, err := AppendDecision(nil, decisionOf(b))
 		if err != nil {
@@ -128,8 +131,8 @@ func TestEveryKindIsDecoded(t *testing.T) {
 	for _, b := range everyBody {
 		seen[b.Kind()] = true
 	}
-	if len(seen) != 20 {
-		t.Errorf("%d kinds have a golden decision, of 20", len(seen))
+	if len(seen) != 22 {
+		t.Errorf("%d kinds have a golden decision, of 22", len(seen))
 	}
 }
 
@@ -232,6 +235,10 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"a part beyond the parts", HoldersListed{List: "l", Part: 2, Parts: 2, Holders: []Holder{"0xDCBEFFBECCE100CCE9E4B153C4E15CB885643193"}}, []string{"part", "holders[0]"}},
 		{"a distribution of nothing", DistributionDeclared{}, []string{"distribution", "token", "period", "record_date"}},
 		{"a confirmation of another state", PayoutsConfirmed{Batch: "b", Rail: "csv", Parts: 1, Results: []PayoutOutcome{{State: "paid"}}}, []string{"results[0].payout", "results[0].state"}},
+		{"a confirmation that is no answer", PayoutsConfirmed{Batch: "b", Rail: "csv", Parts: 1, Results: []PayoutOutcome{{Payout: "p", State: "failed", Holder: "a b", Asset: "usd c", Amount: amount("-1")}}}, []string{"results[0].holder", "results[0].asset", "results[0].amount"}},
+		{"a correction of nothing", PayoutCorrected{}, []string{"distribution", "payout", "from", "state", "reason"}},
+		{"a correction to what no rail can say", PayoutCorrected{Distribution: "d", Payout: "p", From: "planned", State: "withheld", Reference: "a\x00", Reason: " \t"}, []string{"from", "state", "reference", "reason", "reason"}},
+		{"a payout run of nothing", PayoutRunDeclared{}, []string{"run", "token"}},
 		{"a submission of nothing", PayoutsSubmitted{}, []string{"batch", "rail", "distribution"}},
 		{"a revocation of nothing", KeyRevoked{}, []string{"key"}},
 		{"a collection for a bad name", CollectionRequested{Customer: "a b"}, []string{"book", "customer"}},

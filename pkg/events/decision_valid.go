@@ -375,6 +375,19 @@ func (b PayoutsConfirmed) Validate() error {
 		if err := CheckText(r.Reference); err != nil {
 			p.add(at("reference"), "%v", err)
 		}
+		if r.Holder != "" {
+			if err := CheckName(string(r.Holder)); err != nil {
+				p.add(at("holder"), "%v", err)
+			}
+		}
+		if r.Asset != "" {
+			if err := r.Asset.Valid(); err != nil {
+				p.add(at("asset"), "%v", err)
+			}
+		}
+		if r.Amount.Sign() < 0 {
+			p.add(at("amount"), "is negative")
+		}
 	}
 	return p.orNil()
 }

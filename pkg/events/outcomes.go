@@ -3,6 +3,8 @@ package events
 import (
 	"bytes"
 	"strings"
+
+	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 // Lists of payouts have hundreds of thousands of lines, so they are written and
@@ -35,6 +37,15 @@ func appendOutcome(dst []byte, o *PayoutOutcome) ([]byte, error) {
 	}
 	if err == nil && o.Reference != "" {
 		dst, err = appendMember(append(dst, ','), `"reference":`, o.Reference)
+	}
+	if err == nil && o.Holder != "" {
+		dst, err = appendMember(append(dst, ','), `"holder":`, string(o.Holder))
+	}
+	if err == nil && o.Asset != "" {
+		dst, err = appendMember(append(dst, ','), `"asset":`, string(o.Asset))
+	}
+	if err == nil && !o.Amount.IsZero() {
+		dst, err = appendMember(append(dst, ','), `"amount":`, o.Amount.String())
 	}
 	return append(dst, '}'), err
 }
@@ -99,13 +110,33 @@ func cutOutcomes(data []byte) (frame []byte, list []PayoutOutcome, ok bool) {
 		if cut(&rest, `,"reference":"`) && (!cutText(&rest, &o.Reference) || o.Reference == "") {
 			return nil, nil, false
 		}
-		if !cut(&rest, "}") {
+		if !cutAgreed(&rest, &o) || !cut(&rest, "}") {
 			return nil, nil, false
 		}
 		list = append(list, o)
 	}
 	frame = append(append(make([]byte, 0, at+len(end)), data[:at]...), end...)
 	return frame, list, len(list) > 0
+}
+
+// cutAgreed reads what a rail may say besides.
+func cutAgreed(rest *string, o *PayoutOutcome) bool {
+	var holder, asset, amount string
+	for _, m := range []struct {
+		name string
+		to   *string
+	}{{`,"holder":"`, &holder}, {`,"asset":"`, &asset}, {`,"amount":"`, &amount}} {
+		if cut(rest, m.name) && (!cutText(rest, m.to) || *m.to == "") {
+			return false
+		}
+	}
+	o.Holder, o.Asset = Holder(holder), money.Asset(asset)
+	if amount == "" {
+		return true
+	}
+	var err error
+	o.Amount, err = money.ParseAmount(amount)
+	return err == nil && !o.Amount.IsZero() && o.Amount.String() == amount
 }
 
 func cut(rest *string, prefix string) bool {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"testing"
+
+	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 // awkward are texts that JSON does not write as they are.
@@ -15,7 +17,8 @@ func TestListsAreWrittenAsEncodingJSONWritesThem(t *testing.T) {
 	var outcomes []PayoutOutcome
 	var planned []PlannedPayout
 	for i, s := range awkward {
-		outcomes = append(outcomes, PayoutOutcome{Payout: s, State: awkward[(i+1)%len(awkward)], Reference: awkward[(i+2)%len(awkward)]})
+		outcomes = append(outcomes, PayoutOutcome{Payout: s, State: awkward[(i+1)%len(awkward)], Reference: awkward[(i+2)%len(awkward)],
+			Holder: Holder(awkward[(i+3)%len(awkward)]), Asset: money.Asset(awkward[(i+4)%len(awkward)]), Amount: money.Atto(int64(i % 3))})
 		planned = append(planned, PlannedPayout{Payout: s, Holder: Holder(awkward[(i+1)%len(awkward)]), Asset: "USDC", Amount: amount("-0.000000000000000001")})
 	}
 	check := func(what string, got []byte, err error, of any) {
@@ -46,7 +49,8 @@ func TestListsAreWrittenAsEncodingJSONWritesThem(t *testing.T) {
 func TestALongListIsReadAsEncodingJSONReadsIt(t *testing.T) {
 	var list []PayoutOutcome
 	for i, s := range awkward {
-		list = append(list, PayoutOutcome{Payout: fmt.Sprint("p", i), State: "confirmed", Reference: s})
+		list = append(list, PayoutOutcome{Payout: fmt.Sprint("p", i), State: "confirmed", Reference: s,
+			Holder: Holder(awkward[(i+1)%len(awkward)]), Asset: money.Asset(awkward[(i/2)%len(awkward)]), Amount: money.Atto(int64(i % 3))})
 	}
 	for from := range list {
 		for to := from; to <= len(list); to++ {
@@ -57,6 +61,9 @@ func TestALongListIsReadAsEncodingJSONReadsIt(t *testing.T) {
 			for _, text := range [][]byte{
 				data, bytes.Replace(data, []byte(`"confirmed"}`), []byte(`"confirmed","reference":""}`), 1), bytes.Replace(data, []byte("},{"), []byte("}, {"), 1),
 				bytes.Replace(data, []byte(`"payout":"p`), []byte(`"payout":"\u0070`), 1), bytes.Replace(data, []byte(`},{`), []byte(`},,{`), 1), bytes.Replace(data, []byte(`}]}}`), []byte(`},]}}`), 1),
+				bytes.Replace(data, []byte(`"confirmed",`), []byte(`"confirmed","reference":"",`), 1), bytes.Replace(data, []byte(`"amount":"0.000000000000000001"`), []byte(`"amount":"0.0000000000000000010"`), 1),
+				bytes.Replace(data, []byte(`"amount":"0.000000000000000001"`), []byte(`"amount":"0"`), 1), bytes.Replace(data, []byte(`"amount":"0.000000000000000001"`), []byte(`"amount":1`), 1),
+				bytes.Replace(data, []byte(`,"asset":"plain"`), []byte(`,"asset":""`), 1), bytes.Replace(data, []byte(`,"holder":"plain"`), []byte(`,"holder":""`), 1),
 			} {
 				got, err := DecodeDecision(text)
 				want, err2 := decodeDecision(text)

@@ -41,9 +41,10 @@ type DistributedAsset struct {
 	Carried money.Amount `json:"carried"` // left payable after planning
 }
 
-// PayoutsPlanned is a part of the payouts that a distribution led to.
+// PayoutsPlanned is a part of the payouts that a distribution or a payout run
+// led to.
 type PayoutsPlanned struct {
-	Distribution string          `json:"distribution"`
+	Distribution string          `json:"distribution"` // or the payout run
 	Token        Token           `json:"token"`
 	Rail         Rail            `json:"rail"`
 	Control      uint64          `json:"control"` // position of the declaration
@@ -63,7 +64,7 @@ type PlannedPayout struct {
 // PayoutsChanged is a part of what a decision did to the states of payouts.
 type PayoutsChanged struct {
 	Control uint64          `json:"control"` // position of the decision
-	Batch   string          `json:"batch"`
+	Batch   string          `json:"batch"`   // empty: a person corrected them, one by one
 	Rail    Rail            `json:"rail"`
 	Part    int             `json:"part"`
 	Parts   int             `json:"parts"`
@@ -146,6 +147,8 @@ func DecodePaid(data []byte) (Paid, error) {
 		p, err = decodePaid[PayoutsPlanned](s.Body)
 	case PayoutsChanged{}.Kind():
 		p, err = decodePaid[PayoutsChanged](s.Body)
+	case PayoutRunMade{}.Kind():
+		p, err = decodePaid[PayoutRunMade](s.Body)
 	default:
 		err = fmt.Errorf("unknown kind %q", clip(s.Kind))
 	}

@@ -15,6 +15,7 @@ var everyPaid = []Paid{
 	}}},
 	PayoutsPlanned{Distribution: "d1", Token: "GPU1", Rail: "csv", Control: 99, Part: 0, Parts: 2, Payouts: []PlannedPayout{{Payout: "po-1", Holder: wallet, Asset: "USDC", Amount: amount("974")}}},
 	PayoutsChanged{Control: 100, Batch: "b1", Rail: "csv", Part: 0, Parts: 1, Changes: []PayoutOutcome{{Payout: "po-1", State: "submitted"}, {Payout: "po-2", State: "confirmed", Reference: "0xabc"}}},
+	PayoutRunMade{Run: "GPU1:run:1", Token: "GPU1", Control: 99, Totals: []PayoutRunAsset{{Asset: "USDC", Payouts: 2, Planned: amount("974"), Carried: amount("0.500000000000000001"), Held: amount("3")}}},
 }
 
 func TestMessagesOfPayoutKeepTheirBytesForever(t *testing.T) {

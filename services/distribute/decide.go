@@ -260,7 +260,7 @@ func (d *Distributor) confirmed(ctx context.Context, at uint64, b events.Payouts
 			continue
 		}
 		to := distribution.State(result.State)
-		changes, err := payout.Step(p.State, to)
+		changes, err := payout.Answer(&p, &result)
 		if err != nil {
 			refused = append(refused, fmt.Sprintf("payout %s: %v", p.ID, err))
 			continue
@@ -268,11 +268,14 @@ func (d *Distributor) confirmed(ctx context.Context, at uint64, b events.Payouts
 		if !changes {
 			continue
 		}
-		results = append(results, result)
+		results = append(results, events.PayoutOutcome{Payout: p.ID, State: result.State, Reference: result.Reference})
 		if err := t.change(ctx, p, to, result.Reference); err != nil {
 			return nil, err
 		}
 		p.State = to // for a second line about the same payout
+		if result.Reference != "" {
+			p.Reference = result.Reference
+		}
 		payouts[p.ID] = p
 	}
 	if len(refused) > 0 {

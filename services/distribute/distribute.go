@@ -1,7 +1,8 @@
 // Package distribute turns collected revenue into payouts.
 //
 // It is one loop. It reads CONTROL in order and, for each decision that is its
-// own (a distribution declared, payouts submitted, payouts confirmed), lets the
+// own (a distribution or a payout run declared, payouts submitted, confirmed or
+// corrected), lets the
 // pure packages below decide: register (who holds), waterfall and plan (who is
 // owed), payout (what may become of a payment). What follows is committed in
 // one transaction with the position read, and carried to PAYOUT by a relay.
@@ -55,7 +56,7 @@ type Store interface {
 	Inbox(ctx context.Context, token events.Token, through uint64) ([]distribution.Handover, error)
 	SettledAt(ctx context.Context, book events.Book, period events.Period) (uint64, error)
 	Distribution(ctx context.Context, id string) (distribution.Distribution, bool, error)
-	Entitlements(ctx context.Context, token events.Token, asset money.Asset, each func(distribution.Entitlement) error) error
+	Debts
 	EntitlementOf(ctx context.Context, token events.Token, asset money.Asset, holder events.Holder) (distribution.Entitlement, error)
 	Payouts(ctx context.Context, id string, state distribution.State, each func(distribution.Payout) error) error
 	PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error
@@ -314,6 +315,9 @@ func (d *Distributor) replayControl(ctx context.Context, through uint64) (map[st
 		case events.DistributionDeclared:
 			decided[b.Distribution] = d.decidedAt
 			d.show.declare(b.Distribution, m.Trace())
+		case events.PayoutRunDeclared:
+			decided[b.Run] = d.decidedAt
+			d.show.declare(b.Run, m.Trace())
 		case events.PayoutsSubmitted:
 			decided[b.Distribution] = d.decidedAt
 			d.show.declare(b.Batch, m.Trace())
@@ -354,10 +358,14 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error
 	switch b := body.(type) {
 	case events.DistributionDeclared:
 		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.declared(ctx, at, b) }
+	case events.PayoutRunDeclared:
+		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.ran(ctx, at, b) }
 	case events.PayoutsSubmitted:
 		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.submitted(ctx, at, b) }
 	case events.PayoutsConfirmed:
 		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.confirmed(ctx, at, b) }
+	case events.PayoutCorrected:
+		effect = func(ctx context.Context, at uint64) (*distribution.Step, error) { return d.corrected(ctx, at, b) }
 	default:
 		d.pass(m)
 		return nil
@@ -389,11 +397,15 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error
 		}
 	}
 	if void != nil {
-		if b, ok := body.(events.DistributionDeclared); ok {
+		switch b := body.(type) {
+		case events.DistributionDeclared:
 			said := events.DistributionMade{Distribution: b.Distribution, Token: b.Token, Period: b.Period, Control: m.Seq, Void: void.Error()}
-			if err := say(step, b.Token, said); err != nil {
-				return err
-			}
+			err = say(step, b.Token, said)
+		case events.PayoutRunDeclared:
+			err = say(step, b.Token, events.PayoutRunMade{Run: b.Run, Token: b.Token, Control: m.Seq, Void: void.Error()})
+		}
+		if err != nil {
+			return err
 		}
 		step.Voids = append(step.Voids, distribution.Void{Control: m.Seq, Reason: void.Error()})
 		d.log.WarnContext(ctx, "decision is void", "position", m.Seq, "kind", body.Kind(), "reason", void)

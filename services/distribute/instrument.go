@@ -247,6 +247,9 @@ func (i *instruments) begin(ctx context.Context, m *eventlog.Message, body event
 		if handed := i.handed[b.Token]; handed != nil && !from.IsEmpty() {
 			from.Join(handed.Take())
 		}
+	case events.PayoutRunDeclared:
+		id = b.Run
+		i.declare(id, m.Trace())
 	case events.PayoutsSubmitted:
 		id = b.Distribution
 		i.declare(b.Batch, i.declared[id])

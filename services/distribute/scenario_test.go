@@ -162,15 +162,29 @@ func (p *player) do(words []string) string {
 			}
 		}
 		return p.after(s.decide(b))
+	case "run": // run ID [register=N] [control=N]
+		b := events.PayoutRunDeclared{Run: arg(1), Token: "acme"}
+		declared := s.declare("", "acme", "")
+		b.RegisterSeq, b.ControlSeq = declared.RegisterSeq, declared.ControlSeq
+		for _, option := range words[2:] {
+			if _, err := fmt.Sscanf(option, "control=%d", &b.ControlSeq); err == nil {
+				continue
+			}
+			if _, err := fmt.Sscanf(option, "register=%d", &b.RegisterSeq); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		return p.after(s.decide(b))
 	case "submit":
 		return p.after(s.decide(events.PayoutsSubmitted{Batch: arg(1), Rail: events.Rail("csv"), Distribution: arg(2)}))
-	case "answer": // answer BATCH DISTRIBUTION holder=state …
+	case "answer": // answer BATCH DISTRIBUTION holder=state[,column=value…] …
 		var results []events.PayoutOutcome
 		for _, w := range words[3:] {
-			who, state, _ := strings.Cut(w, "=")
-			results = append(results, events.PayoutOutcome{Payout: p.payoutOf(arg(2), who), State: state, Reference: "ref-" + who})
+			results = append(results, p.outcome(arg(2), w))
 		}
 		return p.after(s.decide(events.PayoutsConfirmed{Batch: arg(1), Rail: "csv", Parts: 1, Results: results}))
+	case "correct": // correct DISTRIBUTION holder from to [reference]
+		return p.after(s.decide(events.PayoutCorrected{Distribution: arg(1), Payout: p.payoutOf(arg(1), arg(2)), From: arg(3), State: arg(4), Reference: arg(5), Reason: "by letter"}))
 	case "crash":
 		_ = p.d.stop()
 		p.start()
@@ -180,6 +194,30 @@ func (p *player) do(words []string) string {
 	}
 	p.t.Fatalf("no such command: %v", words)
 	return ""
+}
+
+// outcome is holder=state, or with the rail's other columns after it:
+// holder=state,reference=x,amount=2,asset=USDC,holder=ben.
+func (p *player) outcome(id, text string) events.PayoutOutcome {
+	p.t.Helper()
+	parts := strings.Split(text, ",")
+	who, state, _ := strings.Cut(parts[0], "=")
+	o := events.PayoutOutcome{Payout: p.payoutOf(id, who), State: state, Reference: "ref-" + who}
+	for _, part := range parts[1:] {
+		switch name, value, _ := strings.Cut(part, "="); name {
+		case "reference":
+			o.Reference = value
+		case "amount":
+			o.Amount = amount(p.t, value)
+		case "asset":
+			o.Asset = money.Asset(value)
+		case "holder":
+			o.Holder = events.Holder(value)
+		default:
+			p.t.Fatalf("no such column: %s", part)
+		}
+	}
+	return o
 }
 
 func (p *player) payoutOf(id, who string) string {

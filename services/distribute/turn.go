@@ -41,8 +41,11 @@ func (t *turn) change(ctx context.Context, p distribution.Payout, to distributio
 	if from != where {
 		t.post(from, where, p)
 	}
-	if to == distribution.Failed || to == distribution.Returned || to == distribution.Withheld {
-		if err := t.giveBack(ctx, p, to); err != nil {
+	if from != where {
+		if err := t.owe(ctx, p, from, p.Amount.Neg); err != nil {
+			return err
+		}
+		if err := t.owe(ctx, p, where, p.Amount.Abs); err != nil {
 			return err
 		}
 	}
@@ -56,8 +59,14 @@ func (t *turn) post(debit, credit ledger.Account, p distribution.Payout) {
 	t.postings = append(t.postings, ledger.Posting{Debit: debit, Credit: credit, Asset: p.Asset, Amount: p.Amount})
 }
 
-// giveBack makes the amount of a payout the holder's again.
-func (t *turn) giveBack(ctx context.Context, p distribution.Payout, to distribution.State) error {
+// owe changes what the token owes the holder of a payout by its amount, where
+// the account is one of the holder's. What was paid a second time meanwhile makes
+// it less than nothing: the holder's next shares cover that first.
+func (t *turn) owe(ctx context.Context, p distribution.Payout, account ledger.Account, change func() (money.Amount, error)) error {
+	held := account == ledger.HolderHeld(p.Holder)
+	if !held && account != ledger.HolderPayable(p.Holder) {
+		return nil
+	}
 	at, ok := t.at[owner{p.Asset, p.Holder}]
 	if !ok {
 		e, err := t.d.config.Store.EntitlementOf(ctx, t.made.Token, p.Asset, p.Holder)
@@ -71,14 +80,16 @@ func (t *turn) giveBack(ctx context.Context, p distribution.Payout, to distribut
 		t.at[owner{p.Asset, p.Holder}] = at
 		t.owed = append(t.owed, owed{p.Asset, e})
 	}
-	e := &t.owed[at].entitlement
-	side := &e.Payable
-	if to == distribution.Withheld {
-		side = &e.Held
+	side := &t.owed[at].entitlement.Payable
+	if held {
+		side = &t.owed[at].entitlement.Held
 	}
-	var err error
-	if *side, err = side.Add(p.Amount); err != nil {
-		return fmt.Errorf("giving payout %s back to %s: %w", p.ID, p.Holder, err)
+	amount, err := change()
+	if err == nil {
+		*side, err = side.Add(amount)
+	}
+	if err != nil {
+		return fmt.Errorf("changing what %s is owed by the amount of payout %s: %w", p.Holder, p.ID, err)
 	}
 	return nil
 }
@@ -147,8 +158,12 @@ func (d *Distributor) entry(made *distribution.Distribution, kind string, postin
 			period = open
 		}
 	}
+	origin := made.Period
+	if made.Run() {
+		origin = period // what is owed is of many periods
+	}
 	return ledger.Entry{
-		Book: made.Book, Kind: kind, Period: period, Origin: made.Period, Ref: "distribution:" + made.ID, Postings: postings,
+		Book: made.Book, Kind: kind, Period: period, Origin: origin, Ref: made.Ref(), Postings: postings,
 	}
 }
 

@@ -287,6 +287,20 @@ func (w *World) Distribute(id string, token events.TokenDeclared, period events.
 	w.Declare(d)
 }
 
+// PayOwed declares a payout run that rests on everything there is.
+func (w *World) PayOwed(run string, token events.Token) {
+	w.t.Helper()
+	w.Rest()
+	control, err := w.Control.Last(context.Background())
+	w.must(err)
+	register, err := w.Register.Last(context.Background())
+	w.must(err)
+	w.Declare(events.PayoutRunDeclared{
+		Run: run, Token: token, ControlSeq: control, RegisterSeq: register,
+		RestsOn: []events.LogState{w.state(w.Control, control), w.state(w.Register, register)},
+	})
+}
+
 // state is how far the log of a stream is at a position.
 func (w *World) state(stream *eventlog.Stream, position uint64) events.LogState {
 	w.t.Helper()

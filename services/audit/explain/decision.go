@@ -35,7 +35,8 @@ type decisions struct {
 	rounds     map[string]observed
 	fixed      map[events.Pair][]fixed
 	waterfalls map[events.Token][]fee
-	submitted  map[string][]batch // by distribution
+	submitted  map[string][]batch      // by distribution
+	corrected  map[string][]correction // by payout
 }
 
 // batch is a file of payouts: who handed it to the rail, and who recorded what the
@@ -44,6 +45,16 @@ type batch struct {
 	decided
 	name    string
 	answers []decided
+}
+
+// correction is what a person decided about a payout, against what a rail said.
+type correction struct {
+	decided
+	events.PayoutCorrected
+}
+
+func (c *correction) String() string {
+	return fmt.Sprintf("%v: from %s to %s, because %q", &c.decided, c.From, c.State, c.Reason)
 }
 
 type declaredCard struct {
@@ -81,7 +92,7 @@ func (e *explainer) decisions() (*decisions, error) {
 	}
 	known := &decisions{
 		cards: map[string]declaredCard{}, rounds: map[string]observed{}, fixed: map[events.Pair][]fixed{}, waterfalls: map[events.Token][]fee{},
-		submitted: map[string][]batch{},
+		submitted: map[string][]batch{}, corrected: map[string][]correction{},
 	}
 	if last > 0 {
 		r, err := e.Control.Read(e.ctx, 1, "")
@@ -131,6 +142,8 @@ func (k *decisions) add(position uint64, data []byte) {
 		k.submitted[b.Distribution] = append(k.submitted[b.Distribution], batch{decided: d, name: b.Batch})
 	case events.PayoutsConfirmed:
 		k.answered(b.Batch, d)
+	case events.PayoutCorrected:
+		k.corrected[b.Payout] = append(k.corrected[b.Payout], correction{d, b})
 	case events.WaterfallDeclared:
 		k.waterfalls[b.Token] = append(k.waterfalls[b.Token], fee{d, b.FeeBasisPoints})
 	}

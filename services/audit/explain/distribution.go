@@ -37,6 +37,9 @@ func (e *explainer) payout(d *distribution.Distribution, p distribution.Payout) 
 			n.fact("answers recorded by", &b.answers[i])
 		}
 	}
+	for i := range known.corrected[p.ID] {
+		n.fact("corrected by", &known.corrected[p.ID][i])
+	}
 	carry, err := e.carry(d, p)
 	if err != nil {
 		return n, err
@@ -91,7 +94,7 @@ func (e *explainer) carry(d *distribution.Distribution, p distribution.Payout) (
 	}
 	ours := map[string]bool{}
 	for i := range made {
-		ours["distribution:"+made[i].ID] = true
+		ours[made[i].Ref()] = true
 	}
 	w, err := e.distributeWriter()
 	if err != nil {
@@ -175,6 +178,9 @@ func shareNode(d *distribution.Distribution, pool distribution.Pool, s distribut
 
 // distribution explains one down to the charges of its period.
 func (e *explainer) distribution(d *distribution.Distribution) (Node, error) {
+	if d.Run() {
+		return e.payoutRun(d)
+	}
 	n := Node{Kind: "distribution", ID: d.ID}
 	n.Summary = fmt.Sprintf("Distribution %s of token %s for %s to %d holders of %v units", d.ID, d.Token, d.Period, d.Holders, d.Supply)
 	n.fact("declared at", fmt.Sprintf("CONTROL position %d", d.Control))

@@ -74,7 +74,7 @@ func about(body []byte, d *directory.Directory) (subject string, book events.Boo
 		_ = json.Unmarshal(members[name], &value) // What is no text is no name.
 		return value
 	}
-	for _, name := range []string{"batch", "distribution", "card", "node", "meter", "key", "list", "pair", "customer", "token", "period", "book", "provider"} {
+	for _, name := range []string{"payout", "batch", "distribution", "run", "card", "node", "meter", "key", "list", "pair", "customer", "token", "period", "book", "provider"} {
 		if subject = member(name); subject != "" {
 			break
 		}
@@ -87,8 +87,8 @@ func about(body []byte, d *directory.Directory) (subject string, book events.Boo
 	if batch, ok := d.Batch(member("batch")); ok && distribution == "" {
 		distribution = batch.Distribution
 	}
-	if of, ok := d.Distribution(distribution); ok {
-		token = of.Token
+	if of, ok := d.PaidFor(distribution); ok {
+		token = of
 	}
 	declared, _ := d.Token(token)
 	return subject, declared.Book, nil

@@ -220,6 +220,10 @@ func (r *run) note(all *deeds, d *decided) error {
 		token, _ := r.directory.Token(b.Token)
 		all.declared.note(subject{token.Book, b.Distribution}, did)
 		all.declaredOf.note(subject{token.Book, string(b.Token)}, did)
+	case events.PayoutRunDeclared:
+		token, _ := r.directory.Token(b.Token)
+		all.declared.note(subject{token.Book, b.Run}, did)
+		all.declaredOf.note(subject{token.Book, string(b.Token)}, did)
 	case events.PayoutsSubmitted:
 		all.submitted.note(subject{r.bookOf(b.Distribution), b.Distribution}, did)
 	case events.PayoutsConfirmed:
@@ -228,13 +232,17 @@ func (r *run) note(all *deeds, d *decided) error {
 			all.confirmed.note(subject{book, batch.Distribution}, did)
 			all.paidFrom.note(subject{book, string(book)}, did)
 		}
+	case events.PayoutCorrected: // says what became of it, as a confirmation does
+		book := r.bookOf(b.Distribution)
+		all.confirmed.note(subject{book, b.Distribution}, did)
+		all.paidFrom.note(subject{book, string(book)}, did)
 	}
 	return nil
 }
 
-// bookOf returns the book whose revenue a distribution divides.
+// bookOf returns the book whose revenue a distribution divides, or a run pays.
 func (r *run) bookOf(distribution string) events.Book {
-	declared, _ := r.directory.Distribution(distribution)
-	token, _ := r.directory.Token(declared.Token)
+	of, _ := r.directory.PaidFor(distribution)
+	token, _ := r.directory.Token(of)
 	return token.Book
 }

@@ -2,21 +2,23 @@ package export
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/distribute/payout"
 )
 
 func payoutColumns() []Column {
 	return []Column{
 		{"payout", Text, false},
-		{"distribution", Text, false},
+		{"distribution", Text, false}, // or payout run
 		{"token", Text, false},
 		{"book", Text, true},
-		{"period", Text, true}, // whose revenue it is
+		{"period", Text, true}, // whose revenue it is; none of a payout run
 		{"holder", Text, false},
 		{"asset", Text, false},
 		{"amount", Decimal, false},
@@ -29,17 +31,19 @@ func payoutColumns() []Column {
 		{"submitted_position", Count, true}, // in PAYOUT
 		{"changed", Instant, true},          // into the state it is in
 		{"changed_position", Count, true},   // in PAYOUT
-		{"answer", Text, true},              // the last state that the rail's files name
+		{"answer", Text, true},              // the last state that the rail's files name, or a person who corrected them
 		{"answered_by", Text, true},         // who recorded it
 		{"answer_position", Count, true},    // in CONTROL
-		{"agrees", Truth, false},            // the state is what the rail's files say
+		{"conflict", Text, true},            // what a rail's file says that had no effect, until an answer or a correction decides
+		{"agrees", Truth, false},            // the state is what the rail's files say, and no conflict is open
 	}
 }
 
 // step is what one message says about a payout, as the sorter keeps it.
 type step struct {
-	Kind         string             `json:"k"` // planned, changed, answered
+	Kind         string             `json:"k"` // planned, changed, answered, corrected
 	Position     uint64             `json:"p"`
+	Control      uint64             `json:"n,omitempty"` // of the decision that changed it
 	Time         time.Time          `json:"t"`
 	Distribution string             `json:"d,omitempty"`
 	Token        events.Token       `json:"o,omitempty"`
@@ -62,6 +66,9 @@ type life struct {
 	answer    step // of the rail
 	state     distribution.State
 	reference string
+
+	changes  []step // ascending by the decisions
+	conflict string // the last one that is open
 }
 
 func (l *life) take(s *step) {
@@ -76,21 +83,59 @@ func (l *life) take(s *step) {
 		if s.Reference != "" {
 			l.reference = s.Reference
 		}
+		l.changes = append(l.changes, *s)
 	case "answered":
 		l.answer = *s
+		l.compare(s)
+	case "corrected":
+		if l.changedBy(s) {
+			l.answer = *s
+		}
 	}
 }
 
-// agrees reports whether a payout is what the rail says that it is.
+// changedBy reports whether a decision changed the payout.
+func (l *life) changedBy(s *step) bool {
+	return slices.ContainsFunc(l.changes, func(c step) bool { return c.Control == s.Position && c.State == s.State })
+}
+
+// compare notes an answer that had no effect because it contradicts what was
+// known then.
+func (l *life) compare(s *step) {
+	if l.changedBy(s) {
+		return
+	}
+	was := distribution.Payout{Holder: l.plan.Holder, Asset: l.plan.Asset, Amount: l.plan.Amount, State: distribution.Planned}
+	for i := range l.changes {
+		c := &l.changes[i]
+		if c.Control > s.Position {
+			return // decided since
+		}
+		was.State = c.State
+		if c.Reference != "" {
+			was.Reference = c.Reference
+		}
+	}
+	said := events.PayoutOutcome{State: string(s.State), Reference: s.Reference, Holder: s.Holder, Asset: s.Asset, Amount: s.Amount}
+	if _, err := payout.Answer(&was, &said); err != nil {
+		l.conflict = err.Error()
+	}
+}
+
+// agrees reports whether a payout is what the rail, or whoever corrected it, says
+// that it is, and nothing that the rail says contradicts it.
 func (l *life) agrees() bool {
+	if l.conflict != "" {
+		return false
+	}
 	switch l.state {
 	case distribution.Planned, distribution.Withheld, distribution.Submitted:
-		return l.answer.State == ""
+		return l.answer.State == "" || l.answer.State == l.state
 	}
 	return l.answer.State == l.state
 }
 
-// made is a distribution as PAYOUT tells it.
+// made is a distribution or a payout run as PAYOUT tells it.
 type made struct {
 	events.DistributionMade
 	book     events.Book
@@ -168,6 +213,9 @@ func (r *run) payoutSteps(distributions map[string]*made, add func(string, step)
 		case events.DistributionMade:
 			token, _ := r.directory.Token(s.Token)
 			distributions[s.Distribution] = &made{s, token.Book, m.Seq}
+		case events.PayoutRunMade: // of no period
+			token, _ := r.directory.Token(s.Token)
+			distributions[s.Run] = &made{events.DistributionMade{Distribution: s.Run, Token: s.Token, Control: s.Control, Void: s.Void}, token.Book, m.Seq}
 		case events.PayoutsPlanned:
 			for _, p := range s.Payouts {
 				err := add(p.Payout, step{
@@ -181,7 +229,7 @@ func (r *run) payoutSteps(distributions map[string]*made, add func(string, step)
 		case events.PayoutsChanged:
 			for _, c := range s.Changes {
 				err := add(c.Payout, step{
-					Kind: "changed", Position: m.Seq, Time: m.Time, Batch: s.Batch, State: distribution.State(c.State), Reference: c.Reference,
+					Kind: "changed", Position: m.Seq, Control: s.Control, Time: m.Time, Batch: s.Batch, State: distribution.State(c.State), Reference: c.Reference,
 				})
 				if err != nil {
 					return err
@@ -195,6 +243,11 @@ func (r *run) payoutSteps(distributions map[string]*made, add func(string, step)
 // answers reads what the rails' files say, as it was recorded in CONTROL.
 func (r *run) answers(add func(string, step) error) error {
 	return r.decided(func(d decided) error {
+		if c, ok := d.Body.(events.PayoutCorrected); ok && d.effect != voided {
+			return add(c.Payout, step{
+				Kind: "corrected", Position: d.m.Seq, Time: d.At, State: distribution.State(c.State), Reference: c.Reference, Actor: d.Actor,
+			})
+		}
 		answer, ok := d.Body.(events.PayoutsConfirmed)
 		if !ok || d.effect == voided {
 			return nil
@@ -202,6 +255,7 @@ func (r *run) answers(add func(string, step) error) error {
 		for _, o := range answer.Results {
 			err := add(o.Payout, step{
 				Kind: "answered", Position: d.m.Seq, Time: d.At, Batch: answer.Batch, State: distribution.State(o.State), Reference: o.Reference, Actor: d.Actor,
+				Holder: o.Holder, Asset: o.Asset, Amount: o.Amount,
 			})
 			if err != nil {
 				return err
@@ -227,6 +281,6 @@ func (r *run) payouts() error {
 		return r.emit(r.payout, l.plan.Position, text(l.payout), text(l.plan.Distribution), text(l.plan.Token), named(of.book), named(of.Period),
 			text(l.plan.Holder), text(l.plan.Asset), amount(l.plan.Amount), text(l.plan.Rail), text(l.state), named(l.reference), moment(l.plan.Time),
 			named(batch), moment(l.submitted.Time), position(&l.submitted), moment(l.last.Time), position(&l.last),
-			named(l.answer.State), named(l.answer.Actor), position(&l.answer), truth(l.agrees()))
+			named(l.answer.State), named(l.answer.Actor), position(&l.answer), named(l.conflict), truth(l.agrees()))
 	})
 }

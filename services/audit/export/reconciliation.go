@@ -14,7 +14,7 @@ import (
 
 func reconciliationColumns() []Column {
 	list := []Column{
-		{"distribution", Text, false},
+		{"distribution", Text, false}, // or payout run
 		{"token", Text, false},
 		{"book", Text, true},
 		{"period", Text, true},
@@ -34,7 +34,8 @@ func reconciliationColumns() []Column {
 		{"ledger_paid", Decimal, false},
 		{"in_flight_difference", Decimal, false}, // planned and submitted less the ledger's
 		{"paid_difference", Decimal, false},      // confirmed less the ledger's
-		{"disagreeing", Count, false},            // payouts whose state is not what the rail says
+		{"conflicts", Count, false},              // payouts of which a rail's file says what had no effect, and nobody has decided
+		{"disagreeing", Count, false},            // payouts whose state is not what the rail says, and those in conflict
 		{"agrees", Truth, false},
 	}...)
 }
@@ -58,6 +59,7 @@ type reckoning struct {
 	states         map[distribution.State]*tally
 	answers        map[distribution.State]money.Amount
 	inFlight, paid money.Amount // of the ledger
+	conflicts      uint64
 	disagreeing    uint64
 }
 
@@ -94,7 +96,7 @@ func (r *run) reconciliation() error {
 	}
 	err = r.entries(func(_ *message, _ string, record *ledger.Record) error {
 		for i := range record.Entries {
-			id, ok := strings.CutPrefix(record.Entries[i].Ref, "distribution:")
+			id, ok := distribution.OfRef(record.Entries[i].Ref)
 			of := distributions[id]
 			if !ok || of == nil || !r.wanted(of.book, of.Period) || r.Token != "" && r.Token != of.Token {
 				continue
@@ -133,6 +135,9 @@ func (c *reckoning) payout(l *life) error {
 		if err := t.add(l.plan.Amount); err != nil {
 			return err
 		}
+	}
+	if l.conflict != "" {
+		c.conflicts++
 	}
 	if !l.agrees() {
 		c.disagreeing++
@@ -174,7 +179,7 @@ func (r *run) reckoned(k lane, c *reckoning) error {
 		cells = append(cells, count(c.states[s].payouts), amount(c.states[s].amount))
 	}
 	cells = append(cells, amount(c.answers[distribution.Confirmed]), amount(c.answers[distribution.Failed]), amount(c.answers[distribution.Returned]),
-		amount(c.inFlight), amount(c.paid), amount(flying), amount(paid), count(c.disagreeing),
+		amount(c.inFlight), amount(c.paid), amount(flying), amount(paid), count(c.conflicts), count(c.disagreeing),
 		truth(flying.IsZero() && paid.IsZero() && c.disagreeing == 0))
 	return r.emit(r.payout, c.of.position, cells...)
 }

@@ -28,6 +28,7 @@ var (
 // paid is what the messages of PAYOUT say about a payout.
 type paid struct {
 	made    *events.DistributionMade
+	ran     *events.PayoutRunMade // instead, of a payout run
 	planned *events.PlannedPayout
 	rail    events.Rail
 	share   money.Amount // posted to the holder from the pool
@@ -38,6 +39,12 @@ func (v *verification) payout(p *Payout) error {
 	if p.Payout != payout.ID(p.Distribution, p.Asset, p.Holder) {
 		return errPayoutID
 	}
+	if run, at, ok, err := v.runOf(p); ok {
+		if err != nil {
+			return err
+		}
+		return v.payoutOfRun(p, &run, at)
+	}
 	declared, at, err := v.declaration(p)
 	if err != nil {
 		return err
@@ -45,6 +52,9 @@ func (v *verification) payout(p *Payout) error {
 	said, err := v.paid(p, at)
 	if err != nil {
 		return err
+	}
+	if said.made == nil {
+		return errNotMade
 	}
 	v.prove("payout %s of %v %s to %s by rail %s was planned by distribution %s of token %s", p.Payout, said.planned.Amount, p.Asset, p.Holder, said.rail, p.Distribution, p.Token)
 	v.prove("distribution %s is declared for period %s at CONTROL %d, resting on LEDGER up to %d and REGISTER up to %d", p.Distribution, declared.Period, at, declared.LedgerSeq, declared.RegisterSeq)
@@ -151,6 +161,10 @@ func (v *verification) paid(p *Payout, control uint64) (f paid, err error) {
 			if b.Distribution == p.Distribution && b.Token == p.Token && b.Control == control && b.Void == "" {
 				f.made = &b
 			}
+		case events.PayoutRunMade:
+			if b.Run == p.Distribution && b.Token == p.Token && b.Control == control && b.Void == "" {
+				f.ran = &b
+			}
 		case events.PayoutsPlanned:
 			if b.Distribution != p.Distribution || b.Token != p.Token || b.Control != control {
 				continue
@@ -163,7 +177,7 @@ func (v *verification) paid(p *Payout, control uint64) (f paid, err error) {
 		}
 	}
 	switch {
-	case f.made == nil:
+	case f.made == nil && f.ran == nil:
 		return f, errNotMade
 	case f.planned == nil:
 		return f, errNotPlanned

@@ -180,12 +180,14 @@ type Record struct {
 	Row string `json:"row"` // as its writer names it: stated, not proved
 }
 
-// Payout is a planned payout. The messages are the declaration of its
+// Payout is a planned payout. That of a payout run has no units and no share; its
+// messages are the declaration of the run, what the run said of itself, the record
+// that posts the payout, and the plan. Of a distribution's, the messages are the declaration of its
 // distribution, what the distribution said of itself, the record that posts the
 // share, the plan, and movements of the register.
 type Payout struct {
 	Payout       string         `json:"payout"`
-	Distribution string         `json:"distribution"`
+	Distribution string         `json:"distribution"` // or payout run
 	Token        events.Token   `json:"token"`
 	Holder       events.Holder  `json:"holder"`
 	Asset        money.Asset    `json:"asset"`
@@ -218,6 +220,8 @@ const (
 	// OwnMovements are the messages that name the holder: that there are no
 	// others is stated.
 	OwnMovements RegisterExtent = "own"
+	// NoRegister is that of a payout run, which divides nothing.
+	NoRegister RegisterExtent = "none"
 )
 
 var (

@@ -147,6 +147,9 @@ func rests(ctx context.Context, from Sources, until uint64) error {
 	known := directory.New()
 	return decisions(ctx, from.Control, until, func(position uint64, d events.Decision) error {
 		err := known.Apply(position, d)
+		if b, ok := d.Body.(events.PayoutRunDeclared); ok && err == nil {
+			return reaches(ctx, from.Register, b.RegisterSeq, "payout run "+b.Run)
+		}
 		b, ok := d.Body.(events.DistributionDeclared)
 		if errors.Is(err, directory.ErrOrder) || err != nil && !ok {
 			return ordered(err)

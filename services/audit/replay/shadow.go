@@ -242,16 +242,24 @@ func (c *editedControl) edit(m eventlog.Message, position uint64) (eventlog.Mess
 		return m, nil
 	}
 	d, err := events.DecodeDecision(m.Data)
-	b, ok := d.Body.(events.DistributionDeclared)
-	if err != nil || !ok {
+	if err != nil {
 		return m, nil
 	}
-	b.ControlSeq = c.outer(b.ControlSeq)
-	if c.ledgerAt != nil {
-		b.LedgerSeq = c.ledgerAt[b.LedgerSeq]
+	switch b := d.Body.(type) {
+	case events.DistributionDeclared:
+		b.ControlSeq = c.outer(b.ControlSeq)
+		if c.ledgerAt != nil {
+			b.LedgerSeq = c.ledgerAt[b.LedgerSeq]
+		}
+		b.RestsOn = nil // No log has signed what never was.
+		d.Body = b
+	case events.PayoutRunDeclared:
+		b.ControlSeq = c.outer(b.ControlSeq)
+		b.RestsOn = nil
+		d.Body = b
+	default:
+		return m, nil
 	}
-	b.RestsOn = nil // No log has signed what never was.
-	d.Body = b
 	m.Data, err = events.AppendDecision(nil, d)
 	return m, err
 }

@@ -27,7 +27,7 @@ type OfHolder struct {
 
 // ShareLine is a holder's part of one distribution, and its payment.
 type ShareLine struct {
-	Distribution string             `json:"distribution"`
+	Distribution string             `json:"distribution" doc:"Or payout run, which has no period and no share."`
 	Token        events.Token       `json:"token"`
 	Period       events.Period      `json:"period"`
 	RecordDate   time.Time          `json:"record_date"`
@@ -53,15 +53,20 @@ type HolderOwed struct {
 }
 
 // HolderTotal is a holder's money in one asset. Shares = paid + in flight +
-// carried + held, less what was recovered from another wallet or to one.
+// planned + carried + held, less what was recovered from another wallet or to one.
 type HolderTotal struct {
 	Asset    money.Asset  `json:"asset"`
 	Shares   money.Amount `json:"shares"`
 	Paid     money.Amount `json:"paid"`
-	InFlight money.Amount `json:"in_flight"`
-	Carried  money.Amount `json:"carried"`
+	InFlight money.Amount `json:"in_flight" doc:"Handed over to a rail, and not answered."`
+	Planned  money.Amount `json:"planned" doc:"To be handed over."`
+	Carried  money.Amount `json:"carried" doc:"Waits for the next payout; below zero where a payout turned out to be paid twice."`
 	Held     money.Amount `json:"held"`
 }
+
+// Empty reports whether nothing was ever shared out, paid or owed to the holder:
+// somebody who is in no register is a stranger then.
+func (s *OfHolder) Empty() bool { return len(s.Shares)+len(s.Owed)+len(s.Totals) == 0 }
 
 // Holder makes a holder's statement. A stranger has an empty one.
 func Holder(ctx context.Context, db *store.DB, holder events.Holder) (s OfHolder, err error) {
@@ -121,7 +126,9 @@ func (s *OfHolder) share(snapshot *store.Snapshot, d *distribution.Distribution,
 	t := total(pool.Asset)
 	sum(&err, &t.Shares, share.Amount)
 	switch paid.State {
-	case distribution.Planned, distribution.Submitted:
+	case distribution.Planned:
+		sum(&err, &t.Planned, paid.Amount)
+	case distribution.Submitted:
 		sum(&err, &t.InFlight, paid.Amount)
 	case distribution.Confirmed:
 		sum(&err, &t.Paid, paid.Amount)
@@ -153,9 +160,9 @@ func (s *OfHolder) balances(snapshot *store.Snapshot, total func(money.Asset) *H
 // Write writes the statement for people to read.
 func (s *OfHolder) Write(w io.Writer) error {
 	fmt.Fprintf(w, "Statement of holder %s\n", s.Holder)
-	t := section(w, "Totals", "ASSET", "SHARES", "PAID", "IN FLIGHT", "CARRIED", "HELD")
+	t := section(w, "Totals", "ASSET", "SHARES", "PAID", "IN FLIGHT", "PLANNED", "CARRIED", "HELD")
 	for _, l := range s.Totals {
-		t.row(l.Asset, l.Shares, l.Paid, l.InFlight, l.Carried, l.Held)
+		t.row(l.Asset, l.Shares, l.Paid, l.InFlight, l.Planned, l.Carried, l.Held)
 	}
 	if err := t.end(); err != nil {
 		return err

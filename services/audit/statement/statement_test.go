@@ -142,7 +142,10 @@ func TestTotalsAreTheLedgers(t *testing.T) {
 		sum := h.Totals[0]
 		b.is("carried", sum.Carried, ledger.HolderPayable(id))
 		b.is("held", sum.Held, ledger.HolderHeld(id))
-		equal(t, "shares of "+string(id), sum.Shares, total(t, sum.Paid, sum.InFlight, sum.Carried, sum.Held))
+		equal(t, "shares of "+string(id), sum.Shares, total(t, sum.Paid, sum.InFlight, sum.Planned, sum.Carried, sum.Held))
+		if h.Empty() {
+			t.Errorf("%s is a stranger", id)
+		}
 	}
 
 	const file = "testdata/story.txt"
@@ -182,6 +185,9 @@ func TestAStrangerHasAnEmptyStatement(t *testing.T) {
 	write(t, &strings.Builder{}, c, err)
 	h, err := statement.Holder(t.Context(), w.DB, "caro")
 	write(t, &strings.Builder{}, h, err)
+	if !h.Empty() {
+		t.Errorf("a stranger has %+v", h)
+	}
 	if len(p.Totals)+len(c.Totals)+len(h.Totals)+len(c.Money)+len(c.Charges)+len(h.Shares) > 0 {
 		t.Errorf("%+v\n%+v\n%+v", p, c, h)
 	}

@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -45,6 +46,7 @@ type Summary struct {
 	Waiting        []Wait `json:"waiting"`
 
 	Distributions int    `json:"distributions"`
+	PayoutRuns    int    `json:"payout_runs" doc:"Payouts of what was owed, without new revenue."`
 	JournalHash   string `json:"journal_hash" doc:"SHA-256 of the summed journal, see pkg/ledger."`
 }
 
@@ -62,7 +64,8 @@ type Asset struct {
 	Fees          money.Amount `json:"fees" doc:"To the platform."`
 	Pool          money.Amount `json:"pool" doc:"Divided among holders."`
 	Paid          money.Amount `json:"paid" doc:"Confirmed by a rail."`
-	InFlight      money.Amount `json:"in_flight" doc:"Planned or submitted, and not answered."`
+	InFlight      money.Amount `json:"in_flight" doc:"Handed over to a rail, and not answered."`
+	Planned       money.Amount `json:"planned" doc:"Payouts to be handed over."`
 	Held          money.Amount `json:"held" doc:"Owed to holders who may not be paid."`
 	Carried       money.Amount `json:"carried" doc:"Owed to holders and not paid yet."`
 }
@@ -112,7 +115,16 @@ func Of(snapshot *store.Snapshot) (s Summary, err error) {
 		}
 	}
 	made, err := snapshot.Distributions("")
-	s.Distributions = len(made)
+	for i := range made {
+		if made[i].Run() {
+			s.PayoutRuns++
+		} else {
+			s.Distributions++
+		}
+		if err == nil {
+			err = s.planned(snapshot, &made[i])
+		}
+	}
 	return s, err
 }
 
@@ -144,6 +156,26 @@ func (s *Summary) money(snapshot *store.Snapshot) error {
 		s.Assets = append(s.Assets, *assets[name])
 	}
 	return nil
+}
+
+// planned takes payouts that no rail has out of what is in flight: the ledger
+// keeps both on one account of the rail.
+func (s *Summary) planned(snapshot *store.Snapshot, d *distribution.Distribution) error {
+	return snapshot.Payouts(d, func(p distribution.Payout) (err error) {
+		if p.State != distribution.Planned {
+			return nil
+		}
+		i, ok := slices.BinarySearchFunc(s.Assets, p.Asset, func(a Asset, asset money.Asset) int { return strings.Compare(string(a.Asset), string(asset)) })
+		if !ok {
+			return fmt.Errorf("payout %s is planned in %s, which the ledger does not have", p.ID, p.Asset)
+		}
+		a := &s.Assets[i]
+		if a.Planned, err = a.Planned.Add(p.Amount); err != nil {
+			return err
+		}
+		a.InFlight, err = a.InFlight.Sub(p.Amount)
+		return err
+	})
 }
 
 // add puts one writer's balance of an account where it belongs.

@@ -37,7 +37,9 @@ func TestTheFiguresAddUp(t *testing.T) {
 		{"charged = collected + owed", a.Charged, total(t, a.Collected, a.Owed)},
 		{"deposited = collected + prepaid", a.Deposited, total(t, a.Collected, a.Prepaid)},
 		{"collected = providers + fees + pool + undistributed", a.Collected, total(t, a.Providers, a.Fees, a.Pool, a.Undistributed)},
-		{"pool = paid + in flight + held + carried", a.Pool, total(t, a.Paid, a.InFlight, a.Held, a.Carried)},
+		{"pool = paid + in flight + planned + held + carried", a.Pool, total(t, a.Paid, a.InFlight, a.Planned, a.Held, a.Carried)},
+		{"in flight = what was handed over and not answered", a.InFlight, audittest.Amount(t, "12.609784")},
+		{"planned = the payouts of the second distribution", a.Planned, audittest.Amount(t, "4.4605")},
 	} {
 		if sum.have != sum.want || sum.have.IsZero() {
 			t.Errorf("%s: %v, %v", sum.name, sum.have, sum.want)

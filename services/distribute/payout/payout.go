@@ -8,13 +8,19 @@
 //	   ▼            └───────▶ returned
 //	withheld
 //
+// A person may correct what a rail's answer made of a payout: from submitted,
+// confirmed, failed or returned into any of these ([Correct]).
+//
 // # Invariants
 //
 //   - Once: equal distribution, asset and holder give an equal id, so a payout
 //     that is planned again is the same payout.
 //   - Idempotent: a step into the state that a payout is in changes nothing.
-//   - Final: nothing leaves failed, returned or withheld. The money is the
-//     holder's again and goes out, if at all, as a payout of a later distribution.
+//   - Final: no rail's answer leaves failed or returned, and nothing leaves
+//     withheld. The money is the holder's again and goes out, if at all, as a
+//     payout of a later distribution or payout run.
+//   - Agreed: an answer that says something else than the instruction, or gives a
+//     second reference for what it says, has no effect ([Answer]).
 //   - Bounded: money leaves a rail's in_flight exactly once.
 //
 // # Bytes
@@ -54,6 +60,46 @@ func Step(from, to distribution.State) (changes bool, err error) {
 		return false, fmt.Errorf("a payout that is %s cannot become %s", from, to)
 	}
 	return true, nil
+}
+
+// Answer reports whether a rail's answer changes a payout: false where it says
+// what is known already. It fails, and then changes nothing, where the answer
+// does not agree with the instruction in a column that it has, where it gives a
+// second reference for the state that the payout is in, and where the step is
+// not legal.
+func Answer(p *distribution.Payout, a *events.PayoutOutcome) (changes bool, err error) {
+	switch {
+	case a.Holder != "" && a.Holder != p.Holder:
+		return false, fmt.Errorf("the answer says holder %s, the instruction %s", a.Holder, p.Holder)
+	case a.Asset != "" && a.Asset != p.Asset:
+		return false, fmt.Errorf("the answer says asset %s, the instruction %s", a.Asset, p.Asset)
+	case !a.Amount.IsZero() && a.Amount != p.Amount:
+		return false, fmt.Errorf("the answer says amount %v, the instruction %v", a.Amount, p.Amount)
+	}
+	to := distribution.State(a.State)
+	if p.State != to {
+		return Step(p.State, to)
+	}
+	switch {
+	case a.Reference == "" || a.Reference == p.Reference:
+		return false, nil
+	case p.Reference != "":
+		return false, fmt.Errorf("it is %s with reference %q, and the answer has another one, %q", p.State, p.Reference, a.Reference)
+	}
+	return true, nil
+}
+
+// Correct says why a person may not take a payout from one state to another, or
+// nil. The two may be equal: then the state stands against what the rail said.
+func Correct(from, to distribution.State) error {
+	for _, s := range []distribution.State{from, to} {
+		switch s {
+		case distribution.Submitted, distribution.Confirmed, distribution.Failed, distribution.Returned:
+		default:
+			return fmt.Errorf("a payout that is %s cannot be corrected to %s: no rail has answered for it", from, to)
+		}
+	}
+	return nil
 }
 
 // Account is where the money of a holder's payout is in a state.

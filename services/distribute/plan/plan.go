@@ -25,6 +25,8 @@
 //   - Screened: no payout goes to a holder who is screened out, or to the
 //     successor of one.
 //   - Whole: a payout is a whole number of minor units and at least the minimum.
+//   - Netted: a holder whom a correction found to be paid twice owes the second
+//     payment, as a payable below zero; what becomes payable covers it first.
 //   - Carried: what stays payable is below the minimum or below one minor unit,
 //     except what is held.
 //   - Deterministic: everything is in ascending order of the holder.
@@ -111,7 +113,7 @@ type planner struct {
 }
 
 func (p *planner) post(debit, credit ledger.Account, amount money.Amount) {
-	if amount.IsZero() {
+	if amount.Sign() <= 0 {
 		return
 	}
 	p.plan.Distributed = append(p.plan.Distributed, ledger.Posting{Debit: debit, Credit: credit, Asset: p.in.Asset, Amount: amount})
@@ -145,6 +147,13 @@ func (p *planner) recover() error {
 		}
 		if p.before[to].Held, err = p.before[to].Held.Add(old.Held); err != nil {
 			return fmt.Errorf("recovering %q to %q: %w", r.Old, r.New, err)
+		}
+		if old.Payable.Sign() < 0 { // paid twice: what was paid too much goes along
+			owing, err := old.Payable.Neg()
+			if err != nil {
+				return fmt.Errorf("recovering %q to %q: %w", r.Old, r.New, err)
+			}
+			p.post(ledger.HolderPayable(r.New), ledger.HolderPayable(r.Old), owing)
 		}
 		p.post(ledger.HolderPayable(r.Old), ledger.HolderPayable(r.New), old.Payable)
 		p.post(ledger.HolderHeld(r.Old), ledger.HolderHeld(r.New), old.Held)
@@ -251,6 +260,8 @@ func (p *planner) holder(share distribution.Share, owed distribution.Entitlement
 	frozen := !share.Frozen.IsZero()
 	whole := frozen && share.Frozen == share.Units || p.in.Frozen != nil && p.in.Frozen(h)
 	switch blocked := p.blocked(h) || whole; {
+	case blocked && owed.Payable.Sign() < 0:
+		// Paid twice: its next shares cover that, once they may be paid.
 	case blocked:
 		p.post(ledger.HolderPayable(h), ledger.HolderHeld(h), owed.Payable)
 		if owed.Held, err = owed.Held.Add(owed.Payable); err != nil {

@@ -1,15 +1,17 @@
 package rails
 
 import (
-	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 const (
@@ -18,104 +20,161 @@ const (
 	maxDecision = events.MaxDecision * 3 / 4 // leaves room for the envelope
 )
 
-// ReadConfirmations reads what a rail answered: a CSV file whose first line
-// names its columns, in any order: payout_id, state (confirmed, failed or
-// returned, in any case), and reference, which may be absent. Other columns
-// are for the reader's eyes. No payout may be there twice.
-//
-// The error names line and field of everything that is wrong, up to 20; a file
-// with one error gives no outcomes.
-func ReadConfirmations(r io.Reader) ([]events.PayoutOutcome, error) {
-	file := csv.NewReader(skipMark(r))
-	file.ReuseRecord = true
-	file.FieldsPerRecord = -1 // counted here, with a clearer text
-	head, err := file.Read()
-	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("line 1: the file is empty, it needs a header with payout_id and state")
-	} else if err != nil {
-		return nil, fmt.Errorf("reading the header: %w", err)
-	}
-	at := map[string]int{"payout_id": -1, "state": -1, "reference": -1}
-	var problems []error
-	for i, name := range head {
-		name = strings.ToLower(strings.TrimSpace(name))
-		before, ours := at[name]
-		if !ours {
-			continue
-		}
-		if before >= 0 {
-			problems = append(problems, fmt.Errorf("line 1: column %s is there twice", name))
-		}
-		at[name] = i
-	}
-	for _, name := range []string{"payout_id", "state"} {
-		if at[name] < 0 {
-			problems = append(problems, fmt.Errorf("line 1: column %s is missing", name))
-		}
-	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-	columns := len(head)
+// Answers says how the file of a rail is written, where it does not say so itself.
+type Answers struct {
+	rowfile.Options
+	// Named says what the file calls a column: payout_id, state, reference, holder,
+	// asset or amount. One that is not here has its own name, in any case.
+	Named map[string]string
+}
 
-	var list []events.PayoutOutcome
+// answerColumns are what is read of a file; the first two have to be there.
+var answerColumns = []string{"payout_id", "state", "reference", "holder", "asset", "amount"}
+
+// ReadConfirmations reads what a rail answered: rows of CSV, JSON Lines or a JSON
+// array, in whatever [rowfile] understands, with payout_id, state (confirmed,
+// failed or returned, in any case), and reference, holder, asset and amount, each
+// of which may be absent, or empty in a row. Other columns are for the reader's
+// eyes. No payout may be there twice. Whether holder, asset and amount agree with
+// the instruction is for package payout.
+//
+// The error names file, line and column of everything that is wrong, up to 20; a
+// file with one error gives no outcomes.
+func ReadConfirmations(r io.Reader, how Answers) (list []events.PayoutOutcome, err error) {
+	file, err := rowfile.New(r, how.Options)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	a, err := answersOf(file, how.Named)
+	if err != nil {
+		return nil, err
+	}
+	var problems []error
 	seen := map[string]int{}
+	rows := 0
 	for len(problems) < maxProblems {
-		row, err := file.Read()
+		row, err := file.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil { // a quote out of place: what follows cannot be trusted
+		if err != nil {
 			problems = append(problems, err)
-			break
-		}
-		line, _ := file.FieldPos(0)
-		if len(row) != columns {
-			problems = append(problems, fmt.Errorf("line %d: %d fields instead of %d", line, len(row), columns))
+			if !rowfile.OfRow(err) { // what follows cannot be trusted
+				break
+			}
 			continue
 		}
-		outcome, err := confirmation(row, at)
+		rows++
+		outcome, err := a.outcome(row)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("line %d: %w", line, err))
+			problems = append(problems, err)
 			continue
 		}
 		if first, ok := seen[outcome.Payout]; ok {
-			problems = append(problems, fmt.Errorf("line %d: payout_id: %s is on line %d already", line, outcome.Payout, first))
+			problems = append(problems, row.Errorf(a.of["payout_id"], "%s is on line %d already", outcome.Payout, first))
 			continue
 		}
 		if len(list) == maxFileRows {
-			problems = append(problems, fmt.Errorf("line %d: more than %d payouts", line, maxFileRows))
+			problems = append(problems, row.Errorf(rowfile.None, "more than %d payouts", maxFileRows))
 			break
 		}
-		seen[outcome.Payout] = line
+		seen[outcome.Payout] = row.Line()
 		list = append(list, outcome)
+	}
+	switch {
+	case len(problems) > 0:
+		return nil, errors.Join(problems...)
+	case rows == 0:
+		return nil, &rowfile.Error{File: file.Name(), Err: errors.New("the file has no payouts")}
+	}
+	for _, name := range file.Unseen() {
+		if slices.Contains(slices.Collect(maps.Values(how.Named)), name) {
+			problems = append(problems, &rowfile.Error{File: file.Name(), Err: fmt.Errorf("no row has the column %q", name)})
+		}
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
-	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("line 2: the file has a header and no payouts")
 	}
 	return list, nil
 }
 
-func confirmation(row []string, at map[string]int) (o events.PayoutOutcome, err error) {
-	// Cloned, because the reader reuses the row.
-	o.Payout = strings.Clone(strings.TrimSpace(row[at["payout_id"]]))
-	if err := events.CheckName(o.Payout); err != nil {
-		return o, fmt.Errorf("payout_id: %w", err)
-	}
-	switch state := distribution.State(strings.ToLower(strings.TrimSpace(row[at["state"]]))); state {
-	case distribution.Confirmed, distribution.Failed, distribution.Returned:
-		o.State = strings.Clone(string(state))
-	default:
-		return o, fmt.Errorf("state: %q is not confirmed, failed or returned", clip(string(state)))
-	}
-	if i := at["reference"]; i >= 0 {
-		o.Reference = strings.Clone(strings.TrimSpace(row[i]))
-		if err := events.CheckText(o.Reference); err != nil {
-			return o, fmt.Errorf("reference: %w", err)
+// answers is where the columns of a file are.
+type answers struct{ of map[string]rowfile.Column }
+
+func answersOf(file *rowfile.Reader, named map[string]string) (*answers, error) {
+	a := &answers{map[string]rowfile.Column{}}
+	var problems []error
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		if !slices.Contains(answerColumns, name) {
+			problems = append(problems, fmt.Errorf("column %q is none of %s", rowfile.Clip(name), strings.Join(answerColumns, ", ")))
 		}
+	}
+	for i, name := range answerColumns {
+		c, err := answerColumn(file, name, named[name], i < 2)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		a.of[name] = c
+	}
+	return a, errors.Join(problems...)
+}
+
+func answerColumn(file *rowfile.Reader, name, called string, needed bool) (rowfile.Column, error) {
+	if called != "" {
+		return file.Column(called)
+	}
+	is := func(column string) bool { return strings.EqualFold(column, name) }
+	switch {
+	case needed || slices.ContainsFunc(file.Columns(), is):
+		return file.Find(name, name)
+	case file.Format() == rowfile.JSON: // a later row may have it
+		return file.Column(name)
+	}
+	return rowfile.None, nil
+}
+
+// outcome reads a row; its errors name the line and the column.
+func (a *answers) outcome(row *rowfile.Row) (o events.PayoutOutcome, err error) {
+	cell := func(name string) string { return strings.Clone(strings.TrimSpace(row.Text(a.of[name]))) }
+	o.Payout = cell("payout_id")
+	if err := events.CheckName(o.Payout); err != nil {
+		return o, row.Error(a.of["payout_id"], err)
+	}
+	switch state := distribution.State(strings.ToLower(cell("state"))); state {
+	case distribution.Confirmed, distribution.Failed, distribution.Returned:
+		o.State = string(state)
+	default:
+		return o, row.Errorf(a.of["state"], "%q is not confirmed, failed or returned", rowfile.Clip(string(state)))
+	}
+	o.Reference = cell("reference")
+	if err := events.CheckText(o.Reference); err != nil {
+		return o, row.Error(a.of["reference"], err)
+	}
+	if text := cell("holder"); text != "" {
+		o.Holder = events.CanonicalHolder(text)
+		if err := events.CheckName(string(o.Holder)); err != nil {
+			return o, row.Error(a.of["holder"], err)
+		}
+	}
+	if text := cell("asset"); text != "" {
+		o.Asset = money.Asset(text)
+		if err := o.Asset.Valid(); err != nil {
+			return o, row.Error(a.of["asset"], err)
+		}
+	}
+	if cell("amount") == "" {
+		return o, nil
+	}
+	plain, err := row.Number(a.of["amount"])
+	if err != nil {
+		return o, err
+	}
+	if o.Amount, err = money.ParseAmount(plain); err != nil {
+		return o, row.Error(a.of["amount"], err)
+	}
+	if o.Amount.Sign() <= 0 {
+		return o, row.Errorf(a.of["amount"], "%v is not above zero", o.Amount)
 	}
 	return o, nil
 }
@@ -126,7 +185,7 @@ func Confirmations(batch string, rail events.Rail, outcomes []events.PayoutOutco
 	size, first := 0, 0
 	for i, o := range outcomes {
 		// JSON writes some characters of a text as six.
-		width := len(o.Payout) + 6*len(o.Reference) + 80
+		width := len(o.Payout) + 6*(len(o.Reference)+len(o.Holder)) + len(o.Asset) + 180
 		if i > first && size+width > maxDecision {
 			list = append(list, events.PayoutsConfirmed{Batch: batch, Rail: rail, Results: outcomes[first:i:i]})
 			size, first = 0, i
@@ -140,22 +199,4 @@ func Confirmations(batch string, rail events.Rail, outcomes []events.PayoutOutco
 		list[i].Part, list[i].Parts = i, len(list)
 	}
 	return list
-}
-
-// skipMark drops the byte order mark that spreadsheets put first.
-func skipMark(r io.Reader) io.Reader {
-	first := make([]byte, 3)
-	n, _ := io.ReadFull(r, first) // whatever is wrong with r, it says again
-	if string(first) == "\uFEFF" {
-		return r
-	}
-	return io.MultiReader(bytes.NewReader(first[:n]), r)
-}
-
-// clip keeps hostile text out of logs.
-func clip(s string) string {
-	if len(s) > 48 {
-		return s[:48] + "…"
-	}
-	return s
 }

@@ -39,6 +39,10 @@ func (m *maker) payout(p *explain.Payout) error {
 	if err != nil {
 		return err
 	}
+	if d.Run() {
+		m.made.Payout.Evidence = receipt.NoRegister
+		return nil
+	}
 	if err := m.revenue(p); err != nil {
 		return err
 	}
@@ -56,11 +60,16 @@ func (m *maker) declared(position uint64) error {
 	if err != nil {
 		return err
 	}
-	if b, ok := decision.Body.(events.DistributionDeclared); ok {
-		for _, state := range b.RestsOn {
-			if err := m.rest(state); err != nil {
-				return err
-			}
+	var rests []events.LogState
+	switch b := decision.Body.(type) {
+	case events.DistributionDeclared:
+		rests = b.RestsOn
+	case events.PayoutRunDeclared:
+		rests = b.RestsOn
+	}
+	for _, state := range rests {
+		if err := m.rest(state); err != nil {
+			return err
 		}
 	}
 	return m.show(controlLog, message)
@@ -74,10 +83,13 @@ func concerns(data []byte, p *explain.Payout) (of, planned bool) {
 		if err != nil {
 			return false, false
 		}
-		pool := ledger.TokenPool(p.Of.Token)
+		pool, payable := ledger.TokenPool(p.Of.Token), ledger.HolderPayable(p.Holder)
 		for i := range r.Entries {
 			for j := range r.Entries[i].Postings {
 				q := &r.Entries[i].Postings[j]
+				if p.Of.Run() && q.Asset == p.Asset && q.Debit == payable && q.Credit == ledger.RailInFlight(p.Of.Rail) {
+					return true, false
+				}
 				if q.Debit == pool && q.Asset == p.Asset && (q.Credit == ledger.HolderPayable(p.Holder) || q.Credit == ledger.HolderHeld(p.Holder)) {
 					return true, false
 				}
@@ -90,7 +102,7 @@ func concerns(data []byte, p *explain.Payout) (of, planned bool) {
 		return false, false
 	}
 	switch b := message.(type) {
-	case events.DistributionMade:
+	case events.DistributionMade, events.PayoutRunMade:
 		return true, false
 	case events.PayoutsPlanned:
 		has := slices.ContainsFunc(b.Payouts, func(q events.PlannedPayout) bool { return q.Payout == p.ID })

@@ -100,6 +100,8 @@ func controlOf(data []byte) (uint64, error) {
 	switch b := message.(type) {
 	case events.DistributionMade:
 		return b.Control, nil
+	case events.PayoutRunMade:
+		return b.Control, nil
 	case events.PayoutsPlanned:
 		return b.Control, nil
 	case events.PayoutsChanged:

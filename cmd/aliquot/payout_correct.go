@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+)
+
+type payoutCorrect struct {
+	Payout    string `arg:"" help:"Payout, such as po-ba949796298023edbedc11e4f25ebeda."`
+	State     string `required:"" enum:"submitted,confirmed,failed,returned" help:"What it is (${enum}); the state that it is in says that it stands."`
+	Reference string `help:"The rail's reference that stands from now on."`
+	Reason    string `required:"" help:"Why, for whoever asks later."`
+}
+
+func (c *payoutCorrect) Run(ctx context.Context, r *root) error {
+	var done api.Corrected
+	in := api.Correct{State: c.State, Reference: c.Reference, Reason: c.Reason}
+	if err := r.ask(ctx, http.MethodPost, "/v1/payouts/"+url.PathEscape(c.Payout)+"/correct", in, &done); err != nil {
+		return err
+	}
+	return r.print(done, func(w io.Writer) {
+		if done.Effect == "unchanged" {
+			fmt.Fprintf(w, "%s to %s of %s %s: %s, as decided at CONTROL position %d\n", done.Payout, done.Holder, done.Amount, done.Asset, done.State, done.Position)
+			return
+		}
+		fmt.Fprintf(w, "%s to %s of %s %s: from %s to %s, CONTROL position %d\n", done.Payout, done.Holder, done.Amount, done.Asset, done.From, done.State, done.Position)
+	})
+}

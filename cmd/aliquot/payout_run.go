@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/aliquot-engine/aliquot/internal/api"
+)
+
+type payoutRun struct {
+	Token string `required:"" help:"Token that owes it."`
+	Name  string `help:"Id of the run; the same one again is the same run." placeholder:"RUN"`
+}
+
+func (c *payoutRun) Run(ctx context.Context, r *root) error {
+	var made api.PayoutRun
+	if err := r.ask(ctx, http.MethodPost, "/v1/payouts/runs", map[string]string{"token": c.Token, "run": c.Name}, &made); err != nil {
+		return err
+	}
+	return r.print(made, func(w io.Writer) {
+		t := newTable(w, "PAYOUT RUN", "TOKEN", "ASSET", "PAYOUTS", "PLANNED")
+		for _, a := range made.Assets {
+			t.row(made.Run, made.Token, a.Asset, a.Payouts, a.Planned)
+		}
+		t.end()
+		if made.Effect == "unchanged" {
+			fmt.Fprintf(w, "nothing new: %s\n", made.Reason)
+		}
+	})
+}

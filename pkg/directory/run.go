@@ -1,0 +1,38 @@
+package directory
+
+import (
+	"fmt"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// declareRun checks what can be known from CONTROL. Whether anything that is owed
+// may be paid is for distribute.
+func (d *Directory) declareRun(b events.PayoutRunDeclared) error {
+	if _, ok := d.tokens[b.Token]; !ok {
+		return fmt.Errorf("token %q is not declared", b.Token)
+	}
+	if _, twice := d.PaidFor(b.Run); twice {
+		return fmt.Errorf("%q is the id of another distribution or payout run", b.Run)
+	}
+	if b.ControlSeq >= d.position {
+		return fmt.Errorf("control_position %d is not before the declaration's own, %d", b.ControlSeq, d.position)
+	}
+	d.runs[b.Run] = b
+	return nil
+}
+
+// PaidFor returns the token whose holders a declared distribution or payout run
+// pays. Their ids are one space: a payout has one or the other.
+func (d *Directory) PaidFor(id string) (events.Token, bool) {
+	if b, ok := d.distributions[id]; ok {
+		return b.Token, true
+	}
+	b, ok := d.runs[id]
+	return b.Token, ok
+}
+
+// Corrected returns the position of the last correction of a payout of a
+// distribution or run; 0 where there is none. What a rail answers afterwards is
+// another answer than the same words before.
+func (d *Directory) Corrected(id string) uint64 { return d.corrected[id] }

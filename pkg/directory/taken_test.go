@@ -1,0 +1,32 @@
+package directory
+
+import (
+	"testing"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// Whoever says the same again is answered with what became of it: fails when the
+// position is that of the repeat, or when another decision of the id passes for it.
+func TestTheSameDecisionAgainIsFoundWhereItTookEffect(t *testing.T) {
+	f := declared(t)
+	deposit := events.DepositRecorded{Book: "eu", Customer: "lab", Asset: "USDC", Amount: amount("5"), Reference: "wire"}
+	if err := f.applyAs("wire-1", deposit); err != nil {
+		t.Fatal(err)
+	}
+	at := f.d.Position()
+	if err := f.applyAs("wire-1", deposit); err == nil {
+		t.Fatal("a repeat took effect")
+	}
+	if position, same := f.d.Taken("wire-1", deposit); position != at || !same {
+		t.Errorf("at %d, %v; it took effect at %d", position, same, at)
+	}
+	other := deposit
+	other.Amount = amount("6")
+	if position, same := f.d.Taken("wire-1", other); position != at || same {
+		t.Errorf("another deposit of that id: at %d, %v", position, same)
+	}
+	if position, same := f.d.Taken("wire-2", deposit); position != 0 || same {
+		t.Errorf("an id that nobody used: at %d, %v", position, same)
+	}
+}
