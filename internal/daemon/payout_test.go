@@ -10,9 +10,7 @@ import (
 
 // TestOwedMoneyHasAWayOut follows one payout that fails, one whose answers
 // contradict each other, and a payout run of what is owed, through the API. What
-// is asked twice is answered twice, and decided once. Seen to fail: when a
-// repeated answer is not looked up where it was decided (it was `unchanged`), and
-// when the second run is decided without looking what may be paid.
+// is asked twice is answered twice, and decided once.
 func TestOwedMoneyHasAWayOut(t *testing.T) {
 	d, err := Open(t.Context(), Config{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {
