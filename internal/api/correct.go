@@ -51,7 +51,7 @@ func (s *Server) correctPayout(ctx context.Context, id string, in Correct) (*ans
 	}
 	stands := string(p.State) == in.State && (in.Reference == "" || in.Reference == p.Reference)
 	out := Corrected{Payout: id, Distribution: made.ID, Holder: p.Holder, Asset: p.Asset, Amount: p.Amount, From: p.State}
-	name, said := "", uint64(0)
+	name, before, said := "", "", uint64(0)
 	s.Engine.Directory(func(d *directory.Directory) {
 		for n := 1; ; n++ {
 			name = idOf("correct", id, in.State, in.Reference, in.Reason, fmt.Sprint(n))
@@ -59,11 +59,11 @@ func (s *Server) correctPayout(ctx context.Context, id string, in Correct) (*ans
 			if at == 0 {
 				return
 			}
-			said = at
+			before, said = name, at
 		}
 	})
 	if stands && said > 0 {
-		out.Decided = Decided{Kind: body.Kind(), ID: name}
+		out.Decided = Decided{Kind: body.Kind(), ID: before}
 		if err := s.repeated(ctx, &out.Decided, said); err != nil {
 			return nil, err
 		}

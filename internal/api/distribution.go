@@ -324,15 +324,22 @@ func (s *Server) payouts() {
 			if err != nil {
 				return nil, huma.Error422UnprocessableEntity(err.Error())
 			}
+			var corrected uint64
+			s.Engine.Directory(func(d *directory.Directory) { corrected = d.Corrected(b.Distribution) })
 			var proposals []proposal
 			for _, c := range rails.Confirmations(in.Batch, b.Rail, outcomes) {
 				text, err := events.AppendBody(nil, c)
 				if err != nil {
 					return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", in.File, err))
 				}
-				// The same answer again is the same decision.
+				// The same answer again is the same decision, until a person has
+				// corrected what came of it.
 				sum := sha256.Sum256(text)
-				proposals = append(proposals, proposal{id: "confirm:" + hex.EncodeToString(sum[:16]), body: c})
+				id := "confirm:" + hex.EncodeToString(sum[:16])
+				if corrected > 0 {
+					id += fmt.Sprint(":", corrected)
+				}
+				proposals = append(proposals, proposal{id: id, body: c})
 			}
 			return s.decided(ctx, proposals)
 		})

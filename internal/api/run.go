@@ -12,7 +12,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/services/distribute"
-	"github.com/aliquot-engine/aliquot/services/distribute/register"
 )
 
 // PayOwed asks for a payout run.
@@ -127,14 +126,13 @@ func (s *Server) runPayouts(ctx context.Context, in PayOwed) (*answer[PayoutRun]
 // payable plans a run without deciding it, and gives it an id where it has none;
 // reason says why nothing would be paid.
 func (s *Server) payable(ctx context.Context, body *events.PayoutRunDeclared) (reason string, err error) {
-	owed, err := distribute.OwedBy(ctx, s.Store, body.Token)
+	run, err := distribute.NewPreview(ctx, s.Store, body.Token)
 	if err != nil {
 		return "", err
 	}
-	var r register.Register
 	err = s.movements(ctx, body.Token, func(position uint64, m *events.Movements) bool {
 		if position <= body.RegisterSeq {
-			_, _ = r.Apply(m) // a repeated message, and a void movement, have no effect
+			run.Move(m)
 		}
 		return position < body.RegisterSeq
 	})
@@ -154,20 +152,11 @@ func (s *Server) payable(ctx context.Context, body *events.PayoutRunDeclared) (r
 				body.Run = id
 			}
 		}
-		look := func(h events.Holder) {
+		run.Holders(func(h events.Holder) {
 			if _, on := d.Listed(h); on {
 				listed[h] = true
 			}
-		}
-		for _, o := range owed {
-			for i := range o.List {
-				look(o.List[i].Holder)
-			}
-		}
-		for _, one := range r.Recoveries() {
-			look(one.Old)
-			look(one.New)
-		}
+		})
 	})
 	if !known {
 		return "", huma.Error404NotFound(fmt.Sprintf("token %q is not declared", body.Token))
@@ -175,8 +164,7 @@ func (s *Server) payable(ctx context.Context, body *events.PayoutRunDeclared) (r
 	if err := body.Validate(); err != nil {
 		return "", huma.Error422UnprocessableEntity(err.Error())
 	}
-	_, reason, err = distribute.Payable(body.Run, &token, owed, &r, func(h events.Holder) bool { return listed[h] })
-	return reason, err
+	return run.Reason(body.Run, &token, func(h events.Holder) bool { return listed[h] })
 }
 
 // stands answers with the token's last run, after which nothing may be paid.

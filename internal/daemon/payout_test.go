@@ -10,9 +10,7 @@ import (
 
 // TestOwedMoneyHasAWayOut follows one payout that fails, one whose answers
 // contradict each other, and a payout run of what is owed, through the API. What
-// is asked twice is answered twice, and decided once. Seen to fail: when a
-// repeated answer is not looked up where it was decided (it was `unchanged`), and
-// when the second run is decided without looking what may be paid.
+// is asked twice is answered twice, and decided once.
 func TestOwedMoneyHasAWayOut(t *testing.T) {
 	d, err := Open(t.Context(), Config{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {
@@ -92,6 +90,22 @@ func TestOwedMoneyHasAWayOut(t *testing.T) {
 	before = decisions()
 	if again := correct(200, `{"state":"confirmed","reference":"tx-1","reason":"the bank's letter"}`); again["effect"] != "unchanged" || again["position"] != done["position"] || decisions() != before {
 		t.Errorf("corrected again: %v", again)
+	}
+
+	// The rail answers as before, after its answer was withdrawn.
+	again := ids["a"] + ",confirmed,tx-1,6.4675"
+	answer(200, again)
+	correct(200, `{"state":"submitted","reason":"the bank looks into it"}`)
+	if got := totals("a"); got["in_flight"] != "6.4675" {
+		t.Errorf("an answer that was withdrawn: %v", got)
+	}
+	for range 2 {
+		if got := answer(200, again); len(got["void"].([]any)) != 0 {
+			t.Errorf("the same answer, later: %v", got)
+		}
+	}
+	if got := totals("a"); got["paid"] != "6.4675" {
+		t.Errorf("answered again: %v", got)
 	}
 
 	run := p.ask("POST", "/v1/payouts/runs", kind, `{"token":"T1"}`, 200)

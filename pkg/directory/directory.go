@@ -73,6 +73,7 @@ type Directory struct {
 	distributions map[string]events.DistributionDeclared
 	batches       map[string]events.PayoutsSubmitted
 	runs          map[string]events.PayoutRunDeclared
+	corrected     map[string]uint64 // by distribution or run: position of the last correction
 }
 
 // New returns the directory before the first decision.
@@ -92,6 +93,7 @@ func New() *Directory {
 		distributions: map[string]events.DistributionDeclared{},
 		batches:       map[string]events.PayoutsSubmitted{},
 		runs:          map[string]events.PayoutRunDeclared{},
+		corrected:     map[string]uint64{},
 	}
 }
 

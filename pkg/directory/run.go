@@ -32,8 +32,7 @@ func (d *Directory) PaidFor(id string) (events.Token, bool) {
 	return b.Token, ok
 }
 
-// Run returns a declared payout run.
-func (d *Directory) Run(id string) (events.PayoutRunDeclared, bool) {
-	b, ok := d.runs[id]
-	return b, ok
-}
+// Corrected returns the position of the last correction of a payout of a
+// distribution or run; 0 where there is none. What a rail answers afterwards is
+// another answer than the same words before.
+func (d *Directory) Corrected(id string) uint64 { return d.corrected[id] }

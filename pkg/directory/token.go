@@ -105,6 +105,7 @@ func (d *Directory) checkCorrection(b events.PayoutCorrected) error {
 	if _, ok := d.PaidFor(b.Distribution); !ok {
 		return fmt.Errorf("distribution %q is not declared", b.Distribution)
 	}
+	d.corrected[b.Distribution] = d.position
 	return nil
 }
 

@@ -44,9 +44,9 @@ func OwedBy(ctx context.Context, store Debts, token events.Token) ([]distributio
 	return list, nil
 }
 
-// Payable plans what a payout run would pay of what is owed: one plan for each
+// payable plans what a payout run would pay of what is owed: one plan for each
 // of owed. Without a payout in any of them, reason says why: such a run is void.
-func Payable(run string, token *events.TokenDeclared, owed []distribution.Owed, r *register.Register, listed func(events.Holder) bool) (plans []*plan.Plan, reason string, err error) {
+func payable(run string, token *events.TokenDeclared, owed []distribution.Owed, r *register.Register, listed func(events.Holder) bool) (plans []*plan.Plan, reason string, err error) {
 	payouts := 0
 	var waits []string
 	for _, o := range owed {
@@ -107,7 +107,7 @@ func (d *Distributor) ran(ctx context.Context, at uint64, b events.PayoutRunDecl
 	if err != nil {
 		return nil, err
 	}
-	plans, reason, err := Payable(b.Run, &token, owed, r, d.listed)
+	plans, reason, err := payable(b.Run, &token, owed, r, d.listed)
 	if err != nil {
 		return nil, void("%v", err) // a plan depends on nothing but its input
 	}
