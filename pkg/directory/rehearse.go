@@ -47,5 +47,6 @@ func (d *Directory) clone() *Directory {
 		c.screens[i] = &copied
 	}
 	c.distributions, c.batches = maps.Clone(d.distributions), maps.Clone(d.batches)
+	c.runs, c.corrected = maps.Clone(d.runs), maps.Clone(d.corrected)
 	return &c
 }
