@@ -68,6 +68,14 @@ func (s *Server) declarations() {
 				Provider events.Provider `json:"provider,omitempty"`
 			}
 		}) (*answer[Key], error) {
+			if _, revoked, taken := s.issued(in.Body.Key); taken {
+				// Nothing is recorded: its secret was shown once, and nobody else knows it.
+				advice := "if its secret was not read, revoke it and issue one under another name"
+				if revoked {
+					advice = "it is revoked, and its name is not used again"
+				}
+				return nil, huma.Error409Conflict(fmt.Sprintf("key %q was issued before: %s", in.Body.Key, advice))
+			}
 			var secret [32]byte
 			_, _ = rand.Read(secret[:]) // never fails
 			token := "alq_" + hex.EncodeToString(secret[:])
@@ -84,8 +92,18 @@ func (s *Server) declarations() {
 		func(ctx context.Context, in *struct {
 			Key string `path:"key"`
 		}) (*answer[Decided], error) {
-			return s.decideOne(ctx, "", events.KeyRevoked{Key: in.Key})
+			body := events.KeyRevoked{Key: in.Key}
+			if _, revoked, _ := s.issued(in.Key); revoked {
+				return &answer[Decided]{Decided{Kind: body.Kind(), Effect: "unchanged"}}, nil
+			}
+			return s.decideOne(ctx, "", body)
 		})
+}
+
+// issued returns a key that was issued under a name.
+func (s *Server) issued(name string) (key events.KeyIssued, revoked, ok bool) {
+	s.Engine.Directory(func(d *directory.Directory) { key, revoked, ok = d.Issued(name) })
+	return key, revoked, ok
 }
 
 // settles reports whether a partition is one of those that there are.

@@ -13,3 +13,9 @@ func (d *Directory) Decided(id string, body events.Body) (seen, same bool) {
 	content, err := contentOf(body)
 	return true, err == nil && before == content
 }
+
+// Issued returns a key that was issued under a name, and whether it is revoked.
+func (d *Directory) Issued(name string) (issued events.KeyIssued, revoked, ok bool) {
+	k, ok := d.keys[name]
+	return k.issued, k.revoked, ok
+}
