@@ -191,7 +191,7 @@ func (d *demoResult) figures(sum *summary.Summary) {
 // shownTop is how many of each are listed.
 const shownTop = 5
 
-// write is the report for people: amounts to the minor unit, downwards.
+// write is the report for people: all digits of every amount, so that parts add up.
 func (d *demoResult) write(w io.Writer, st *stage) {
 	plain.Fprintf(w, "\n%s, closed up to %s, in %s s\n", d.Book, d.Closed, d.Seconds)
 	for _, note := range d.Notes {

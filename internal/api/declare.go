@@ -78,6 +78,14 @@ func (s *Server) declarations() {
 				NKey     string          `json:"nkey,omitempty" doc:"The public nkey of a user (U…), with which a provider publishes usage over NATS. The key then has no secret."`
 			}
 		}) (*answer[Key], error) {
+			if issued, revoked, taken := s.issued(in.Body.Key); taken && (issued.NKey == "" || issued.NKey != in.Body.NKey || revoked) {
+				// Nothing is recorded: its secret was shown once, and nobody else knows it.
+				advice := "if its secret was not read, revoke it and issue one under another name"
+				if revoked {
+					advice = "it is revoked, and its name is not used again"
+				}
+				return nil, huma.Error409Conflict(fmt.Sprintf("key %q was issued before: %s", in.Body.Key, advice))
+			}
 			if in.Body.NKey != "" {
 				return s.nkey(ctx, events.KeyIssued{Key: in.Body.Key, NKey: in.Body.NKey, Scope: in.Body.Scope, Provider: in.Body.Provider})
 			}
@@ -97,7 +105,11 @@ func (s *Server) declarations() {
 		func(ctx context.Context, in *struct {
 			Key string `path:"key"`
 		}) (*answer[Decided], error) {
-			return s.decideOne(ctx, "", events.KeyRevoked{Key: in.Key})
+			body := events.KeyRevoked{Key: in.Key}
+			if _, revoked, _ := s.issued(in.Key); revoked {
+				return &answer[Decided]{Decided{Kind: body.Kind(), Effect: "unchanged"}}, nil
+			}
+			return s.decideOne(ctx, "", body)
 		})
 }
 
@@ -113,6 +125,12 @@ func (s *Server) nkey(ctx context.Context, b events.KeyIssued) (*answer[Key], er
 		return nil, err
 	}
 	return &answer[Key]{Key{Key: b.Key, NKey: b.NKey, Subject: natsapi.Subject(b.Provider), Inbox: natsapi.InboxPrefix(b.Provider)}}, nil
+}
+
+// issued returns a key that was issued under a name.
+func (s *Server) issued(name string) (key events.KeyIssued, revoked, ok bool) {
+	s.Engine.Directory(func(d *directory.Directory) { key, revoked, ok = d.Issued(name) })
+	return key, revoked, ok
 }
 
 // settles reports whether a partition is one of those that there are.

@@ -66,3 +66,9 @@ func (d *Directory) Keys() []events.KeyIssued {
 	}
 	return slices.Clip(list)
 }
+
+// Issued returns a key that was issued under a name, and whether it is revoked.
+func (d *Directory) Issued(name string) (issued events.KeyIssued, revoked, ok bool) {
+	k, ok := d.keys[name]
+	return k.issued, k.revoked, ok
+}

@@ -267,7 +267,7 @@ func TestAnEarlierRegisterPosition(t *testing.T) {
 	db := openStore(t)
 	r := s.run(db, "n", 0, nil)
 	r.wait(t, s.decide(late))
-	s.settle("acme-eu", "acme", "2026-02", map[money.Asset]string{"USDC": "1"})
+	s.settle("acme-eu", "acme", "2026-01", map[money.Asset]string{"USDC": "1"}) // collected later
 	early.LedgerSeq, _ = s.ends()
 	r.wait(t, s.decide(early))
 	for id, who := range map[string]events.Holder{"late": "ben", "early": "ann"} {

@@ -226,6 +226,7 @@ func (s source) compare(t source) int {
 type usage struct {
 	source
 	meter, card string
+	now         bool // posted in the distribution's own period
 }
 
 type charged struct {
@@ -310,9 +311,11 @@ func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Nod
 }
 
 // charges sums what nodes were charged for, for the periods that a distribution took
-// revenue of.
+// revenue of: what was posted in the distribution's own period, and only where
+// nothing was, so that older charges were paid late, what was posted before.
 func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Amount) (map[source][]Node, error) {
 	sums := map[usage]*charged{}
+	posted := map[source]bool{}
 	writers, err := e.writersByName()
 	if err != nil {
 		return nil, err
@@ -320,7 +323,7 @@ func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Am
 	err = e.snapshot.Entries(d.Book, func(writer string, row store.Written, r *ledger.Record) error {
 		for i := range r.Entries {
 			entry := &r.Entries[i]
-			if entry.Origin > d.Period || entry.Kind != "usage" && entry.Kind != "release" {
+			if entry.Period > d.Period || entry.Kind != "usage" && entry.Kind != "release" {
 				continue
 			}
 			for j := range entry.Postings {
@@ -330,7 +333,8 @@ func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Am
 				if _, ok := of[from]; !ok {
 					continue
 				}
-				k := usage{from, string(p.Meter), p.Card}
+				k := usage{from, string(p.Meter), p.Card, entry.Period == d.Period}
+				posted[from] = posted[from] || k.now
 				sum := sums[k]
 				if sum == nil {
 					sum = &charged{}
@@ -354,6 +358,7 @@ func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Am
 	if err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(sums, func(k usage, _ *charged) bool { return posted[k.source] != k.now })
 	list := map[source][]Node{}
 	for _, k := range slices.SortedFunc(maps.Keys(sums), func(a, b usage) int {
 		return cmp.Or(a.compare(b.source), strings.Compare(a.meter, b.meter), strings.Compare(a.card, b.card))
