@@ -162,31 +162,34 @@ func (f *Folder) emptyLedger(ctx context.Context, aside string) (string, error) 
 	return "the damaged file was put aside: everything is settled again from the streams, and compared with what was published and signed", f.unopen
 }
 
-// besideIDs looks at the index of a partition's identities.
+// besideIDs looks at the index of a partition's identities, whatever else is
+// damaged: a start needs it.
 func (f *Folder) besideIDs(ctx context.Context, e *Examination) (*Beside, error) {
-	if e.partition < 0 || f.store == nil || f.url != "" {
+	if e.partition < 0 || f.url != "" {
 		return nil, nil
-	}
-	c, err := f.store.Cursor(ctx, e.partition)
-	if err != nil {
-		return nil, nil //nolint:nilerr // the ledger is damaged, which is told elsewhere
 	}
 	dir := ids.Dir(f.dir, e.partition)
 	b := &Beside{Name: filepath.Base(dir), Settled: true}
 	watermark, err := ids.Examine(ctx, dir)
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return nil, ctx.Err()
-	case errors.Is(err, fs.ErrNotExist) && c.Position == 0:
-		return nil, nil
-	case errors.Is(err, fs.ErrNotExist):
-		b.Problem = "missing"
-	case err != nil:
+	}
+	absent := errors.Is(err, ids.ErrAbsent)
+	if err != nil && !absent {
 		b.Problem, b.Settled, b.restore = err.Error(), false, f.putIndexAside(dir)
-	case watermark < c.Position:
-		b.Problem = fmt.Sprintf("it has the identities up to %d, and the ledger those up to %d", watermark, c.Position)
-	default:
+		return b, nil
+	}
+	if f.store == nil {
 		return nil, nil
+	}
+	c, err := f.store.Cursor(ctx, e.partition)
+	switch {
+	case err != nil || watermark >= c.Position:
+		return nil, nil //nolint:nilerr // a damaged ledger is told elsewhere
+	case absent:
+		b.Problem = "missing"
+	default:
+		b.Problem = fmt.Sprintf("it has the identities up to %d, and the ledger those up to %d", watermark, c.Position)
 	}
 	return b, nil
 }
