@@ -13,6 +13,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store/database"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/services/audit/durable"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
 // Beside is damage to something in the folder that is no stream with a log.
@@ -129,6 +130,9 @@ func (f *Folder) besideLedger(ctx context.Context, list []*Examination) (*Beside
 		return b, nil
 	}
 	for _, e := range list {
+		if b.Problem = f.otherMessage(ctx, e); b.Problem != "" {
+			return b, nil
+		}
 		for _, d := range e.of(SideStore) {
 			if d.Problem == otherOutcomes {
 				b.Problem = d.Error()
@@ -137,6 +141,23 @@ func (f *Folder) besideLedger(ctx context.Context, list []*Examination) (*Beside
 		}
 	}
 	return nil, nil
+}
+
+// otherMessage says that the cursor of a partition does not know the message where
+// it is, in a stream that is whole; empty where it does.
+func (f *Folder) otherMessage(ctx context.Context, e *Examination) string {
+	if e.partition < 0 || e.stream == nil || e.Damage() != Whole {
+		return ""
+	}
+	c, err := f.store.Cursor(ctx, e.partition)
+	if err != nil || c.Position == 0 {
+		return ""
+	}
+	m, err := e.stream.Get(ctx, c.Position)
+	if err != nil || hashOf(m.Data) == tlog.Hash(c.Hash) {
+		return ""
+	}
+	return fmt.Sprintf("the cursor of partition %d is at %d, and knows another message than %s has there", e.partition, c.Position, e.Stream)
 }
 
 func (f *Folder) emptyLedger(ctx context.Context, aside string) (string, error) {
