@@ -109,9 +109,13 @@ func TestWhatIsAlteredIsNamedAndRestored(t *testing.T) {
 		}, "USAGE-0-0", "stream", false},
 		{"the register's blocks", func(t *testing.T, dir string) { remove(t, dir, broker+"REGISTER/msgs") },
 			"REGISTER", "stream", false},
-		{"a bit of a tile", func(t *testing.T, dir string) { bit(t, dir, "tlog/control/tile/0/000.p/*") },
+		{"a bit of a tile", func(t *testing.T, dir string) {
+			damages[0].to(t, kind{pattern: "tlog/control/tile/0/000.p/*"}.file(t, dir, ""))
+		},
 			"CONTROL", "log", false},
-		{"a bit of a bundle of leaves", func(t *testing.T, dir string) { bit(t, dir, "tlog/usage-0-0/tile/entries/000.p/*") },
+		{"a bit of a bundle of leaves", func(t *testing.T, dir string) {
+			damages[0].to(t, kind{pattern: "tlog/usage-0-0/tile/entries/000.p/*"}.file(t, dir, ""))
+		},
 			"USAGE-0-0", "log", false},
 		{"a bit of a checkpoint", func(t *testing.T, dir string) { bit(t, dir, "tlog/ledger/checkpoint") },
 			"LEDGER", "log", false},

@@ -100,10 +100,9 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 	whole := events.Movements{
 		ID: "import-" + hex.EncodeToString(sum[:8]), Token: token, Actor: actorOf(ctx).name, At: now,
 	}
-	summary, err := registerfile.ReadHoldings(bytes.NewReader(file), o, func(h events.Holder, units money.Units) error {
-		whole.Movements = append(whole.Movements, events.Movement{Kind: events.Issued, To: h, Units: units, Effective: now, Ref: name})
-		return nil
-	})
+	// Read once for its errors, and again, message by message, to be recorded: the
+	// movements of a large file are several times its size.
+	summary, err := registerfile.ReadHoldings(bytes.NewReader(file), o, func(events.Holder, money.Units) error { return nil })
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", name, err))
 	}
@@ -127,24 +126,39 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 	for _, position := range there {
 		last = max(last, position)
 	}
-	for _, part := range events.SplitMovements(whole, events.MaxMovements) {
+	record := func(part *events.Movements) error {
 		if position, ok := there[part.ID]; ok {
 			done.Position = max(done.Position, position)
-			continue
+			return nil
 		}
-		data, err := events.AppendMovements(nil, &part)
+		data, err := events.AppendMovements(nil, part)
 		if err != nil {
-			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", name, err))
+			return huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", name, err))
 		}
 		position, err := s.Register.Publish(ctx, eventlog.RegisterSubject(string(token)), data, eventlog.PublishOptions{ExpectLastSubjectSeq: &last})
 		if errors.Is(err, eventlog.ErrWrongLastSequence) {
-			return nil, huma.Error409Conflict(fmt.Sprintf("somebody else recorded movements of token %q at the same time: look, and import again", token))
+			return huma.Error409Conflict(fmt.Sprintf("somebody else recorded movements of token %q at the same time: look, and import again", token))
 		}
 		if err != nil {
-			return nil, unavailable(err)
+			return unavailable(err)
 		}
 		last = position
 		done.Effect, done.Position = "applied", position
+		return nil
+	}
+	_, err = registerfile.Import(bytes.NewReader(file), o, whole, func(some events.Movements) error {
+		for i := range some.Movements {
+			some.Movements[i].Ref = name
+		}
+		for _, part := range events.SplitMovements(some, events.MaxMovements) {
+			if err := record(&part); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return &answer[Imported]{done}, nil
 }

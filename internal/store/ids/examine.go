@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -21,14 +22,22 @@ func Dir(dir string, partition int) string {
 	return filepath.Join(dir, fmt.Sprintf("ids-%d", partition))
 }
 
-var errEntry = errors.New("an entry that is no identity")
+// ErrAbsent means that there is no index.
+var ErrAbsent = errors.New("there is no index of identities")
+
+var (
+	errEntry = errors.New("an entry that is no identity")
+	errCount = errors.New("identities are missing")
+)
 
 // Examine reads everything in the index of a folder that no process has open, and
 // changes nothing. It returns up to which position of its stream the index is
-// complete; an error names what is damaged, and is [fs.ErrNotExist] where there
-// is no index.
+// complete; an error names what is damaged, and is [ErrAbsent] where there is no
+// index.
 func Examine(ctx context.Context, dir string) (watermark uint64, err error) {
-	if _, err := os.Stat(dir); err != nil {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return 0, ErrAbsent
+	} else if err != nil {
 		return 0, err
 	}
 	defer func() {
@@ -89,17 +98,26 @@ func examine(ctx context.Context, dir string) (watermark uint64, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
+	var count, said uint64
 	for ok := it.First(); ok; ok = it.Next() {
 		key, value := it.Key(), it.Value()
 		switch {
-		case string(key) == string(meta) && len(value) >= 16:
-			watermark = binary.BigEndian.Uint64(value)
+		case string(key) == string(meta) && len(value) >= metaBytes:
+			watermark, said = binary.BigEndian.Uint64(value), binary.BigEndian.Uint64(value[8:])
 		case len(key) != 16 || len(value) != valueBytes:
 			return 0, errEntry
+		default:
+			count++
 		}
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 	}
-	return watermark, it.Error()
+	if err := it.Error(); err != nil {
+		return 0, err
+	}
+	if count != said {
+		return 0, fmt.Errorf("%w: it has %d, and had %d", errCount, count, said)
+	}
+	return watermark, nil
 }

@@ -11,7 +11,9 @@
 //
 // # Invariants
 //
-//   - Complete: every identity accepted at or before the watermark is there.
+//   - Complete: every identity accepted at or before the watermark is there. With
+//     the watermark stands how many identities there are; an index that has
+//     another number when it is bound, as one with damaged files may, is emptied.
 //   - Rebuildable: what is lost is read again from the stream, from the watermark.
 //   - Bounded: memory is the filter, the cache, the write buffers and what was
 //     remembered since the last sync, whatever the number of identities.
@@ -61,6 +63,7 @@ type Store struct {
 
 	mu      sync.RWMutex // guards what is below
 	filter  filter
+	count   uint64                           // identities, those not synced yet among them
 	recent  map[[16]byte]settlement.Identity // since the last sync began
 	writing map[[16]byte]settlement.Identity // by a sync under way
 }
@@ -178,24 +181,30 @@ func (s *Store) Bind(ctx context.Context, stream string, created int64) (waterma
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.filter = filter{}
+	s.filter, s.count = filter{}, 0
 	clear(s.recent)
-	if found && len(value) >= 8 && string(value[8:]) == string(s.bound) {
-		return binary.BigEndian.Uint64(value), s.fill(ctx)
+	if found && len(value) >= metaBytes && string(value[metaBytes:]) == string(s.bound) {
+		if err := s.fill(ctx); err != nil {
+			return 0, err
+		}
+		if s.count == binary.BigEndian.Uint64(value[8:]) {
+			return binary.BigEndian.Uint64(value), nil
+		}
 	}
+	s.filter, s.count = filter{}, 0
 	// No key sorts after 17 bytes of 0xff.
 	end := bytes.Repeat([]byte{0xff}, 17)
 	if err := s.db.DeleteRange([]byte{0}, end, s.durably()); err != nil {
 		return 0, fmt.Errorf("emptying the index of another stream's identities: %w", err)
 	}
-	if err := s.db.Set(meta, s.watermark(0), s.durably()); err != nil {
+	if err := s.db.Set(meta, s.watermark(0, 0), s.durably()); err != nil {
 		return 0, fmt.Errorf("setting the watermark of the identities: %w", err)
 	}
 	return 0, nil
 }
 
-// fill tells the filter of every identity there is: some seconds for ten
-// million of them.
+// fill counts every identity there is, and tells the filter of them: some seconds
+// for ten million of them.
 func (s *Store) fill(ctx context.Context) error {
 	it, err := s.db.NewIterWithContext(ctx, nil)
 	if err != nil {
@@ -204,6 +213,7 @@ func (s *Store) fill(ctx context.Context) error {
 	for ok := it.First(); ok; ok = it.Next() {
 		if key := it.Key(); len(key) == 16 {
 			s.filter.add((*[16]byte)(key))
+			s.count++
 		}
 	}
 	if err := it.Close(); err != nil {
@@ -212,8 +222,12 @@ func (s *Store) fill(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (s *Store) watermark(position uint64) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, position), s.bound...)
+// metaBytes is what stands before the stream under meta: the watermark and how
+// many identities there are.
+const metaBytes = 8 + 8
+
+func (s *Store) watermark(position, count uint64) []byte {
+	return append(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, position), count), s.bound...)
 }
 
 // Sync makes everything remembered so far durable, as of this position.
@@ -226,7 +240,7 @@ func (s *Store) Sync(position uint64) error {
 		maps.Copy(s.writing, s.recent)
 		clear(s.recent)
 	}
-	writing := s.writing
+	writing, count := s.writing, s.count
 	s.mu.Unlock()
 
 	batch := s.db.NewBatchWithSize(len(writing)*(16+valueBytes+4) + 256)
@@ -248,7 +262,7 @@ func (s *Store) Sync(position uint64) error {
 			return fmt.Errorf("syncing identities: %w", err)
 		}
 	}
-	if err := batch.Set(meta, s.watermark(position), nil); err != nil {
+	if err := batch.Set(meta, s.watermark(position, count), nil); err != nil {
 		return fmt.Errorf("syncing identities: %w", err)
 	}
 	options := s.durably()
@@ -321,6 +335,17 @@ func (s *Store) Remember(keys [][16]byte, list []settlement.Identity) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range keys {
+		fresh := !s.filter.may(&keys[i])
+		if !fresh {
+			_, known, err := s.lookup(keys[i])
+			if err != nil {
+				return err
+			}
+			fresh = !known
+		}
+		if fresh {
+			s.count++
+		}
 		s.recent[keys[i]] = list[i]
 		s.filter.add(&keys[i])
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store/database"
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/services/audit/durable"
+	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
 // Beside is damage to something in the folder that is no stream with a log.
@@ -129,6 +130,9 @@ func (f *Folder) besideLedger(ctx context.Context, list []*Examination) (*Beside
 		return b, nil
 	}
 	for _, e := range list {
+		if b.Problem = f.otherMessage(ctx, e); b.Problem != "" {
+			return b, nil
+		}
 		for _, d := range e.of(SideStore) {
 			if d.Problem == otherOutcomes {
 				b.Problem = d.Error()
@@ -137,6 +141,23 @@ func (f *Folder) besideLedger(ctx context.Context, list []*Examination) (*Beside
 		}
 	}
 	return nil, nil
+}
+
+// otherMessage says that the cursor of a partition does not know the message where
+// it is, in a stream that is whole; empty where it does.
+func (f *Folder) otherMessage(ctx context.Context, e *Examination) string {
+	if e.partition < 0 || e.stream == nil || e.Damage() != Whole {
+		return ""
+	}
+	c, err := f.store.Cursor(ctx, e.partition)
+	if err != nil || c.Position == 0 {
+		return ""
+	}
+	m, err := e.stream.Get(ctx, c.Position)
+	if err != nil || hashOf(m.Data) == tlog.Hash(c.Hash) {
+		return ""
+	}
+	return fmt.Sprintf("the cursor of partition %d is at %d, and knows another message than %s has there", e.partition, c.Position, e.Stream)
 }
 
 func (f *Folder) emptyLedger(ctx context.Context, aside string) (string, error) {
@@ -162,31 +183,34 @@ func (f *Folder) emptyLedger(ctx context.Context, aside string) (string, error) 
 	return "the damaged file was put aside: everything is settled again from the streams, and compared with what was published and signed", f.unopen
 }
 
-// besideIDs looks at the index of a partition's identities.
+// besideIDs looks at the index of a partition's identities, whatever else is
+// damaged: a start needs it.
 func (f *Folder) besideIDs(ctx context.Context, e *Examination) (*Beside, error) {
-	if e.partition < 0 || f.store == nil || f.url != "" {
+	if e.partition < 0 || f.url != "" {
 		return nil, nil
-	}
-	c, err := f.store.Cursor(ctx, e.partition)
-	if err != nil {
-		return nil, nil //nolint:nilerr // the ledger is damaged, which is told elsewhere
 	}
 	dir := ids.Dir(f.dir, e.partition)
 	b := &Beside{Name: filepath.Base(dir), Settled: true}
 	watermark, err := ids.Examine(ctx, dir)
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return nil, ctx.Err()
-	case errors.Is(err, fs.ErrNotExist) && c.Position == 0:
-		return nil, nil
-	case errors.Is(err, fs.ErrNotExist):
-		b.Problem = "missing"
-	case err != nil:
+	}
+	absent := errors.Is(err, ids.ErrAbsent)
+	if err != nil && !absent {
 		b.Problem, b.Settled, b.restore = err.Error(), false, f.putIndexAside(dir)
-	case watermark < c.Position:
-		b.Problem = fmt.Sprintf("it has the identities up to %d, and the ledger those up to %d", watermark, c.Position)
-	default:
+		return b, nil
+	}
+	if f.store == nil {
 		return nil, nil
+	}
+	c, err := f.store.Cursor(ctx, e.partition)
+	switch {
+	case err != nil || watermark >= c.Position:
+		return nil, nil //nolint:nilerr // a damaged ledger is told elsewhere
+	case absent:
+		b.Problem = "missing"
+	default:
+		b.Problem = fmt.Sprintf("it has the identities up to %d, and the ledger those up to %d", watermark, c.Position)
 	}
 	return b, nil
 }
