@@ -45,7 +45,7 @@ func TestWhatIsPrintedStaysOnItsLine(t *testing.T) {
 		{"an answer that is no JSON", answered(&http.Response{
 			StatusCode: 502, Status: "502 Bad Gateway", Body: io.NopCloser(strings.NewReader("<b>\n\x1b]0;x\a")),
 		}).Error() + "\n", 1},
-		{"a text whose quotes were forgotten", stdout(t, func() error {
+		{"a text whose quotes were forgotten", said(t, func() error {
 			return (&root{}).print(nil, func(w io.Writer) { _, _ = io.WriteString(w, "a\x1b[2J\r\n") })
 		}), 1},
 		{"a JSON value", said(t, func() error { return (&root{JSON: true}).print(hostile, nil) }), 1},

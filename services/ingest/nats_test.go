@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +17,19 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest"
 	"github.com/aliquot-engine/aliquot/services/ingest/natsapi"
 )
+
+// packedIn is a packed event of a provider whose segment has a length.
+func packedIn(t *testing.T, length byte) []byte {
+	t.Helper()
+	for n := range 100 {
+		short := used(strings.Repeat("x", 1+n), func(u *events.Usage) { u.Source = "m" })
+		if body := packed(t, "acme", short); body[0] == length {
+			return body
+		}
+	}
+	t.Fatalf("no event is packed in %d bytes", length)
+	return nil
+}
 
 func TestProvidersSubmitOverNATSToTheirOwnSubjectAlone(t *testing.T) {
 	var service atomic.Pointer[ingest.Service]
@@ -95,6 +109,8 @@ func TestProvidersSubmitOverNATSToTheirOwnSubjectAlone(t *testing.T) {
 		accepted int
 	}{
 		{"packed by default", acme, "in.acme", packed(t, "acme", used("e1"), used("e2")), nil, "202", 2},
+		{"packed in as many bytes as a brace has as a code", acme, "in.acme", packedIn(t, '{'), nil, "202", 1},
+		{"packed in as many bytes as a bracket has as a code", acme, "in.acme", packedIn(t, '['), nil, "202", 1},
 		{"one event without a content type", acme, "in.acme", body, nil, "202", 1},
 		{"an event behind white space", acme, "in.acme", append([]byte(" \n"), body...), nil, "202", 1},
 		{"a batch without a content type", acme, "in.acme", batch(used("e1"), used("e2")), nil, "202", 2},

@@ -6,13 +6,14 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 )
 
 // hostile are texts that a parser or a spreadsheet would rather not meet.
 var hostile = []string{
 	"", "plain", "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'quoted", "''", "a,b", `say "x"`, `"`, `""`, "two\nlines", "two\r\nlines",
-	"\x00", "a\x00b", "\x01\x1f\x7f", `back\slash`, `\x00`, `\\`, "\xff\xfe", "é", "日本", "=cmd|' /C calc'!A0", " lead", "trail ", "\u2028", "-", "\\", "'=", "x\\",
+	"\x00", "a\x00b", "\x01\x1f\x7f", `back\slash`, `\x00`, `\\`, "\xff\xfe", "é", "日本", "=cmd|' /C calc'!A0", " lead", "trail ", "\u2028", "a\u009b2K", "\u202e001", "\u2066x\u2069", "a\u200bb", "\u0085", "\U000e0041", "-", "\\", "'=", "x\\",
 }
 
 // written is the CSV of one text beside a plain one.
@@ -41,6 +42,11 @@ func checkText(t testing.TB, s string) {
 	all, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
 	if err != nil || len(all) != 2 || len(all[1]) != 2 || all[1][1] != "end" {
 		t.Fatalf("%q: %q is read as %q, %v", s, data, all, err)
+	}
+	for _, r := range string(data) {
+		if !unicode.IsPrint(r) && !strings.ContainsRune("\t\r\n", r) {
+			t.Errorf("%q: %U is in the file as it is", s, r)
+		}
 	}
 	got := all[1][0]
 	if got != "" && strings.ContainsRune("=+-@\t\r\n", rune(got[0])) {

@@ -169,6 +169,9 @@ func attempts(t *testing.T) []attempt {
 			r.Event.Charge.Amount, _ = r.Event.Charge.Amount.Add(r.Event.Charge.Amount)
 		}), key},
 		attempt{"another holder", "no", edit(t, payout, func(r *receipt.Receipt) { r.Payout.Holder = "dave" }), key},
+		attempt{"an id that is a verdict", "yes", edit(t, payout, func(r *receipt.Receipt) { r.ID = "po-1\n✓ paid twice\x1b[2J\u202e<b>" }), key},
+		attempt{"a state that is a sentence", "no", edit(t, payout, func(r *receipt.Receipt) { r.Payout.State = "confirmed, and paid twice" }), key},
+		attempt{"a member in two spellings", "no", bytes.Replace(payout, []byte(`"payout":{`), []byte(`"PAYOUT":{},"payout":{`), 1), key},
 		attempt{"a name that is markup", "no", edit(t, payout, func(r *receipt.Receipt) { r.Logs[0].Name = "<img src=x onerror=alert(1)>" }), key},
 		attempt{"the key of another installation", "no", event, []byte(stranger.Public().String())},
 		attempt{"something behind it", "no", append(slices.Clone(event), "{}"...), key},

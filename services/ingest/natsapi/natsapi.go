@@ -206,10 +206,13 @@ func (s *server) actor(provider events.Provider) (ingest.Actor, bool) {
 	return actor, ok
 }
 
-// mediaOf is the media type of a body without one. A packed segment begins with
-// its version, whose bytes no JSON begins with.
+// mediaOf is the media type of a body without one. A packed body begins with the
+// length of a segment, which may be the code of a brace or a bracket; but then
+// the tag of the segment's version follows, a backspace, which no JSON has there.
 func mediaOf(body []byte) string {
-	if text := bytes.TrimLeft(body, " \t\r\n"); len(text) > 0 && (text[0] == '{' || text[0] == '[') {
+	const version = 1<<3 | 0 // field 1, varint
+	text := bytes.TrimLeft(body, " \t\r\n")
+	if len(text) > 1 && (text[0] == '{' || text[0] == '[') && text[1] != version {
 		return "application/json"
 	}
 	return ingest.PackedMedia
