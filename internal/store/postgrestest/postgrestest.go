@@ -3,6 +3,9 @@
 // ended with the test. Its databases sort text by a language unless they are told
 // otherwise, as those of most operators do.
 //
+// [Proxy] stands in front of it and does to connections what networks do;
+// [Cockroach] plays CockroachDB as its documentation describes it.
+//
 // ALIQUOT_TEST_DATABASE names another database, for example of CockroachDB, to
 // which the tests go instead; its user may create databases.
 package postgrestest
@@ -21,6 +24,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -42,6 +46,8 @@ type Server struct {
 	options []string
 	who     *syscall.Credential
 	made    atomic.Int64
+
+	templated sync.Once // the database that those of CockroachDB are copies of
 
 	process *exec.Cmd
 	ended   chan struct{}
@@ -225,11 +231,12 @@ func (s *Server) Kill() {
 // Foreign reports that the server is not ours to stop.
 func (s *Server) Foreign() bool { return s.foreign }
 
-// Database makes an empty database and returns its URL.
-func (s *Server) Database(t testing.TB) string {
+// Database makes an empty database, with what is said after its name, and returns
+// its URL.
+func (s *Server) Database(t testing.TB, options ...string) string {
 	t.Helper()
 	name := fmt.Sprintf("aliquot_test_%d_%d", os.Getpid(), s.made.Add(1))
-	s.Run(t, s.url.String(), "CREATE DATABASE "+name)
+	s.Run(t, s.url.String(), "CREATE DATABASE "+name+" "+strings.Join(options, " "))
 	if s.foreign {
 		t.Cleanup(func() { s.Run(t, s.url.String(), "DROP DATABASE "+name) })
 	}

@@ -394,6 +394,7 @@ func large(t *testing.T, db *store.DB) {
 	}
 	var records int
 	must(t, db.Snapshot(ctx, func(now *store.Snapshot) error {
+		records = 0
 		return now.Entries("b", func(_ string, _ store.Written, r *ledger.Record) error {
 			records += len(r.Entries[0].Postings)
 			return nil

@@ -121,6 +121,7 @@ func contents(t *testing.T, db *store.DB) string {
 	t.Helper()
 	var text strings.Builder
 	must(t, db.Snapshot(t.Context(), func(s *store.Snapshot) error {
+		text.Reset()
 		for _, relation := range store.Relations(math.MaxInt64) {
 			err := s.Walk(relation, func(row []store.Field) error {
 				text.WriteString(relation.Name)
