@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 //go:embed schema/*.sql
@@ -49,7 +51,10 @@ func inspect(ctx context.Context, conn *pgx.Conn) (s state, err error) {
 	s.cockroach = strings.Contains(version, "CockroachDB")
 	s.version, s.empty = -1, tables == 0
 	if marks == 1 {
-		if err := conn.QueryRow(ctx, "SELECT version FROM aliquot").Scan(&s.version); err != nil {
+		err := conn.QueryRow(ctx, "SELECT version FROM aliquot").Scan(&s.version)
+		if errors.Is(err, pgx.ErrNoRows) && tables == 1 {
+			s.version = 0 // the first migration was cut off after its first statement
+		} else if err != nil {
 			return s, fmt.Errorf("its table aliquot is not ours: %w", err)
 		}
 	}
@@ -86,8 +91,12 @@ type Migration struct {
 }
 
 // Migrate brings the schema of a database up to date; of an empty one it makes it
-// ours. Each step is one transaction with its version, so that one that is cut
-// off is repeated whole. Two at once do not harm: one of them does a step.
+// ours. A step is not one transaction: from 25.1 on, CockroachDB commits before
+// each statement that changes the schema
+// (https://www.cockroachlabs.com/docs/v25.2/session-variables, autocommit_before_ddl).
+// So every statement of a step may be repeated, and the version, which comes last,
+// says that all of them are done: a migration that was cut off anywhere is said
+// again. Two at once do no harm.
 func Migrate(ctx context.Context, url string) (m Migration, err error) {
 	pools, err := parse(url)
 	if err != nil {
@@ -134,28 +143,70 @@ func dialect(text string, cockroach bool) string {
 	return strings.ReplaceAll(text, "\n--postgresql ", "\n")
 }
 
-// step applies the migration after a version.
+// statements divides a migration at the lines that end with a semicolon. It leaves
+// out the lines that are comments.
+func statements(text string) (list []string) {
+	var lines []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, " \n")
+		if line == "" || strings.HasPrefix(line, "--") {
+			continue
+		}
+		if lines = append(lines, line); strings.HasSuffix(line, ";") {
+			list = append(list, strings.Join(lines, "\n"))
+			lines = nil
+		}
+	}
+	return list
+}
+
+// step applies the migration after a version, or repeats it.
 func step(ctx context.Context, conn *pgx.Conn, cockroach bool, version int) error {
 	file := steps()[version]
 	data, err := schema.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	text := dialect(string(data), cockroach)
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.Serializable})
-	if err != nil {
-		return err
+	for _, statement := range statements(dialect(string(data), cockroach)) {
+		if err := say(ctx, conn, statement); err != nil {
+			return fmt.Errorf("with %s: %w", file, err)
+		}
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if _, err := tx.Conn().PgConn().Exec(ctx, text).ReadAll(); err != nil {
+	if err := say(ctx, conn, "UPDATE aliquot SET version = $1 WHERE version = $2", version+1, version); err != nil {
 		return fmt.Errorf("with %s: %w", file, err)
 	}
-	done, err := tx.Exec(ctx, "UPDATE aliquot SET version = $1 WHERE version = $2", version+1, version)
-	if err != nil {
-		return fmt.Errorf("with %s: %w", file, err)
+	return nil
+}
+
+// say runs a statement of a migration, again while another migration that is
+// under way, or anybody else, is in its way.
+func say(ctx context.Context, conn *pgx.Conn, statement string, args ...any) (err error) {
+	pause := firstPause
+	for range restarts {
+		if _, err = conn.Exec(ctx, statement, args...); err == nil || !contended(err) && !madeMeanwhile(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+		pause *= 2
 	}
-	if done.RowsAffected() != 1 {
-		return fmt.Errorf("with %s: another migration is under way", file)
+	return err
+}
+
+// madeMeanwhile reports that a statement of a migration met another migration in
+// PostgreSQL, where IF NOT EXISTS looks before it makes.
+func madeMeanwhile(err error) bool {
+	var server *pgconn.PgError
+	if !errors.As(err, &server) {
+		return false
 	}
-	return tx.Commit(ctx)
+	switch server.Code {
+	case "23505", // a row of the catalog is there already
+		"42P07": // a table of that name is
+		return true
+	}
+	return server.Code == "XX000" && strings.Contains(server.Message, "concurrently")
 }

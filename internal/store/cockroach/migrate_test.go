@@ -68,7 +68,11 @@ func migrationsAreDoneOnce(t *testing.T, server *postgrestest.Server) {
 	url := server.Database(t)
 	var both sync.WaitGroup
 	for range 2 {
-		both.Go(func() { _, _ = Migrate(t.Context(), url) }) // one may be told that the other is at it
+		both.Go(func() {
+			if m, err := Migrate(t.Context(), url); err != nil || m.To != len(steps()) {
+				t.Errorf("one of two at once: %+v, %v", m, err)
+			}
+		})
 	}
 	both.Wait()
 	m, err := Migrate(t.Context(), url)

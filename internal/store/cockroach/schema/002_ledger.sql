@@ -8,7 +8,7 @@
 -- An amount is NUMERIC(39, 18): every money.Amount fits, of which the largest is
 -- 2^127 - 1 attos; what is beyond it is refused by a check rather than kept.
 
-CREATE TABLE writer (
+CREATE TABLE IF NOT EXISTS writer (
   id        BIGINT PRIMARY KEY,                     -- partition + 1 of a settler, 4097 of the distributor
   name      TEXT   COLLATE "C" NOT NULL UNIQUE,
   relayed   BIGINT NOT NULL,                        -- messages of this writer up to this number are in its stream
@@ -18,7 +18,7 @@ CREATE TABLE writer (
 -- One row a ledger.Record; record holds the bytes that go to the stream as they
 -- are. id = writer × 2^40 + number: each writer's rows are one ascending run of
 -- the primary key, numbered 1, 2, … without gaps.
-CREATE TABLE journal (
+CREATE TABLE IF NOT EXISTS journal (
   id     BIGINT PRIMARY KEY,
   cut    BIGINT NOT NULL,
   book   TEXT   COLLATE "C" NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE journal (
 --postgresql ALTER TABLE journal ALTER COLUMN record SET STORAGE EXTERNAL;
 
 -- The fold of the journal, writer by writer.
-CREATE TABLE balance (
+CREATE TABLE IF NOT EXISTS balance (
   writer  BIGINT NOT NULL,
   account TEXT   COLLATE "C" NOT NULL,
   asset   TEXT   COLLATE "C" NOT NULL,
@@ -39,6 +39,6 @@ CREATE TABLE balance (
   PRIMARY KEY (writer, account, asset)
 );
 
-CREATE VIEW posted AS
+CREATE OR REPLACE VIEW posted AS
 SELECT writer.id AS writer, writer.name AS name, balance.account AS account, balance.asset AS asset, balance.debit AS debit, balance.credit AS credit
 FROM writer JOIN balance ON balance.writer = writer.id;

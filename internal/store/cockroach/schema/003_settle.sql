@@ -1,7 +1,7 @@
 -- What settlers keep, beside the ledger. Everything here is a function of USAGE
 -- and CONTROL up to the cursors, and is committed together with them.
 
-CREATE TABLE cursor (
+CREATE TABLE IF NOT EXISTS cursor (
   partition BIGINT PRIMARY KEY,
   stream    TEXT   COLLATE "C" NOT NULL,
   created   BIGINT NOT NULL,            -- when the stream was created, nanoseconds since 1970
@@ -13,7 +13,7 @@ CREATE TABLE cursor (
   nonce     TEXT   COLLATE "C" NOT NULL -- of that settler
 );
 
-CREATE TABLE outcome (
+CREATE TABLE IF NOT EXISTS outcome (
   partition BIGINT NOT NULL,
   position  BIGINT NOT NULL,
   events    BIGINT NOT NULL,
@@ -21,7 +21,7 @@ CREATE TABLE outcome (
   PRIMARY KEY (partition, position)
 );
 
-CREATE TABLE tally (
+CREATE TABLE IF NOT EXISTS tally (
   book    TEXT   COLLATE "C" NOT NULL,
   node    TEXT   COLLATE "C" NOT NULL,  -- empty: not a declared node
   period  TEXT   COLLATE "C" NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE tally (
 );
 
 -- id = (partition + 1) × 2^40 + 1, 2, …: each settler numbers its own.
-CREATE TABLE source (
+CREATE TABLE IF NOT EXISTS source (
   id        BIGINT PRIMARY KEY,
   partition BIGINT NOT NULL,
   provider  TEXT   COLLATE "C" NOT NULL,
@@ -44,7 +44,7 @@ CREATE TABLE source (
 -- The sequences of a source that were accepted, as disjoint intervals that do
 -- not touch. Sequences are stored with the sign bit inverted, so that signed
 -- order is theirs.
-CREATE TABLE span (
+CREATE TABLE IF NOT EXISTS span (
   source BIGINT NOT NULL,
   first  BIGINT NOT NULL,
   last   BIGINT NOT NULL,
@@ -52,7 +52,7 @@ CREATE TABLE span (
 );
 
 -- Where the original of an accepted sequence is.
-CREATE TABLE original (
+CREATE TABLE IF NOT EXISTS original (
   source   BIGINT NOT NULL,
   first    BIGINT NOT NULL,
   last     BIGINT NOT NULL,
@@ -63,7 +63,7 @@ CREATE TABLE original (
 );
 
 -- Quantities that wait for a price.
-CREATE TABLE suspense (
+CREATE TABLE IF NOT EXISTS suspense (
   partition BIGINT NOT NULL,
   book      TEXT   COLLATE "C" NOT NULL,
   node      TEXT   COLLATE "C" NOT NULL,
@@ -81,7 +81,7 @@ CREATE TABLE suspense (
 );
 
 -- The numbers of nodes that something was owed for: 0, 1, … in each partition.
-CREATE TABLE node (
+CREATE TABLE IF NOT EXISTS node (
   partition BIGINT NOT NULL,
   number    BIGINT NOT NULL,
   name      TEXT   COLLATE "C" NOT NULL,
@@ -93,7 +93,7 @@ CREATE TABLE node (
 -- one as a byte, and the 16 bytes of the amount (money.Amount.Bytes), ascending. A
 -- row a node would be forty times as many rows in a commit. A customer has one
 -- book, and that one asset.
-CREATE TABLE outstanding (
+CREATE TABLE IF NOT EXISTS outstanding (
   partition BIGINT NOT NULL,
   customer  TEXT   COLLATE "C" NOT NULL,
   nodes     BIGINT NOT NULL,
@@ -105,22 +105,23 @@ CREATE TABLE outstanding (
 
 -- The same, a row a node, by names and as numbers: the amount's first eight bytes
 -- are a signed number with its sign bit inverted, the others two unsigned ones.
-CREATE VIEW owed AS
+-- Nothing is divided: an integer by an integer is a DECIMAL in CockroachDB.
+CREATE OR REPLACE VIEW owed AS
 SELECT o.book AS book, o.customer AS customer, o.asset AS asset, node.name AS node, ((
-    ((get_byte(o.lines, i.line * 17 + 1)::INT8 - 128) * 72057594037927936
-      + get_byte(o.lines, i.line * 17 + 2)::INT8 * 281474976710656 + get_byte(o.lines, i.line * 17 + 3)::INT8 * 1099511627776
-      + get_byte(o.lines, i.line * 17 + 4)::INT8 * 4294967296 + get_byte(o.lines, i.line * 17 + 5)::INT8 * 16777216
-      + get_byte(o.lines, i.line * 17 + 6)::INT8 * 65536 + get_byte(o.lines, i.line * 17 + 7)::INT8 * 256
-      + get_byte(o.lines, i.line * 17 + 8)::INT8)::NUMERIC * 18446744073709551616
-    + (get_byte(o.lines, i.line * 17 + 9)::INT8 * 16777216 + get_byte(o.lines, i.line * 17 + 10)::INT8 * 65536
-      + get_byte(o.lines, i.line * 17 + 11)::INT8 * 256 + get_byte(o.lines, i.line * 17 + 12)::INT8)::NUMERIC * 4294967296
-    + (get_byte(o.lines, i.line * 17 + 13)::INT8 * 16777216 + get_byte(o.lines, i.line * 17 + 14)::INT8 * 65536
-      + get_byte(o.lines, i.line * 17 + 15)::INT8 * 256 + get_byte(o.lines, i.line * 17 + 16)::INT8)::NUMERIC
+    ((get_byte(o.lines, i.place + 1)::INT8 - 128) * 72057594037927936
+      + get_byte(o.lines, i.place + 2)::INT8 * 281474976710656 + get_byte(o.lines, i.place + 3)::INT8 * 1099511627776
+      + get_byte(o.lines, i.place + 4)::INT8 * 4294967296 + get_byte(o.lines, i.place + 5)::INT8 * 16777216
+      + get_byte(o.lines, i.place + 6)::INT8 * 65536 + get_byte(o.lines, i.place + 7)::INT8 * 256
+      + get_byte(o.lines, i.place + 8)::INT8)::NUMERIC * 18446744073709551616
+    + (get_byte(o.lines, i.place + 9)::INT8 * 16777216 + get_byte(o.lines, i.place + 10)::INT8 * 65536
+      + get_byte(o.lines, i.place + 11)::INT8 * 256 + get_byte(o.lines, i.place + 12)::INT8)::NUMERIC * 4294967296
+    + (get_byte(o.lines, i.place + 13)::INT8 * 16777216 + get_byte(o.lines, i.place + 14)::INT8 * 65536
+      + get_byte(o.lines, i.place + 15)::INT8 * 256 + get_byte(o.lines, i.place + 16)::INT8)::NUMERIC
   ) * 0.000000000000000001)::NUMERIC(39, 18) AS amount
-FROM outstanding AS o CROSS JOIN LATERAL generate_series(0, length(o.lines) / 17 - 1) AS i (line)
-JOIN node ON node.partition = o.partition AND node.number = o.nodes * 64 + get_byte(o.lines, i.line * 17) - 1;
+FROM outstanding AS o CROSS JOIN LATERAL generate_series(0, length(o.lines) - 1, 17) AS i (place)
+JOIN node ON node.partition = o.partition AND node.number = o.nodes * 64 + get_byte(o.lines, i.place) - 1;
 
-CREATE TABLE void (
+CREATE TABLE IF NOT EXISTS void (
   partition BIGINT NOT NULL,
   control   BIGINT NOT NULL,
   reason    TEXT   COLLATE "C" NOT NULL,

@@ -2,7 +2,7 @@
 -- CONTROL, LEDGER and REGISTER up to the cursor, and is committed together with
 -- it. A distribution is known by the CONTROL position of its declaration.
 
-CREATE TABLE distribute_cursor (
+CREATE TABLE IF NOT EXISTS distribute_cursor (
   one             BIGINT PRIMARY KEY CHECK (one = 1),
   control_created BIGINT NOT NULL,
   control         BIGINT NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE distribute_cursor (
   nonce           TEXT   COLLATE "C" NOT NULL
 );
 
-CREATE TABLE handover (
+CREATE TABLE IF NOT EXISTS handover (
   token    TEXT   COLLATE "C" NOT NULL,
   asset    TEXT   COLLATE "C" NOT NULL,
   position BIGINT NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE handover (
   PRIMARY KEY (token, asset, position)
 );
 
-CREATE TABLE settled_period (
+CREATE TABLE IF NOT EXISTS settled_period (
   book     TEXT   COLLATE "C" NOT NULL,
   period   TEXT   COLLATE "C" NOT NULL,
   position BIGINT NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE settled_period (
 );
 
 -- Units are whole numbers of at most 2^128 - 1.
-CREATE TABLE distribution (
+CREATE TABLE IF NOT EXISTS distribution (
   control     BIGINT PRIMARY KEY,
   id          TEXT   COLLATE "C" NOT NULL UNIQUE,
   token       TEXT   COLLATE "C" NOT NULL,
@@ -44,7 +44,7 @@ CREATE TABLE distribution (
   supply      NUMERIC(39, 0) NOT NULL
 );
 
-CREATE TABLE pool (
+CREATE TABLE IF NOT EXISTS pool (
   distribution BIGINT NOT NULL,
   asset        TEXT   COLLATE "C" NOT NULL,
   inbox        NUMERIC(39, 18) NOT NULL,
@@ -57,7 +57,7 @@ CREATE TABLE pool (
   PRIMARY KEY (distribution, asset)
 );
 
-CREATE TABLE share (
+CREATE TABLE IF NOT EXISTS share (
   distribution BIGINT NOT NULL,
   asset        TEXT   COLLATE "C" NOT NULL,
   holder       TEXT   COLLATE "C" NOT NULL,
@@ -68,7 +68,7 @@ CREATE TABLE share (
   PRIMARY KEY (distribution, asset, holder)
 );
 
-CREATE TABLE entitlement (
+CREATE TABLE IF NOT EXISTS entitlement (
   token   TEXT COLLATE "C" NOT NULL,
   asset   TEXT COLLATE "C" NOT NULL,
   holder  TEXT COLLATE "C" NOT NULL,
@@ -77,7 +77,7 @@ CREATE TABLE entitlement (
   PRIMARY KEY (token, asset, holder)
 );
 
-CREATE TABLE payout (
+CREATE TABLE IF NOT EXISTS payout (
   distribution BIGINT NOT NULL,
   id           TEXT   COLLATE "C" NOT NULL,
   asset        TEXT   COLLATE "C" NOT NULL,
@@ -88,14 +88,14 @@ CREATE TABLE payout (
   PRIMARY KEY (distribution, id)
 );
 
-CREATE TABLE batch (
+CREATE TABLE IF NOT EXISTS batch (
   name         TEXT   COLLATE "C" PRIMARY KEY,
   rail         TEXT   COLLATE "C" NOT NULL,
   distribution BIGINT NOT NULL,
   control      BIGINT NOT NULL
 );
 
-CREATE TABLE distribute_void (
+CREATE TABLE IF NOT EXISTS distribute_void (
   control BIGINT PRIMARY KEY,
   partly  BIGINT NOT NULL,
   reason  TEXT   COLLATE "C" NOT NULL
@@ -103,7 +103,7 @@ CREATE TABLE distribute_void (
 
 -- What goes to PAYOUT, in its order: rows of the journal by their number, and
 -- messages that are nowhere else.
-CREATE TABLE payout_message (
+CREATE TABLE IF NOT EXISTS payout_message (
   number  BIGINT PRIMARY KEY,  -- 1, 2, … without gaps
   token   TEXT   COLLATE "C" NOT NULL,
   journal BIGINT,              -- journal row of the writer, or null
