@@ -45,7 +45,7 @@ const (
 	writers = 4
 	// connecting bounds a new connection, where the URL's connect_timeout does not.
 	connecting = 10 * time.Second
-	// patience bounds an attempt to write. The death of a CockroachDB node can stall
+	// patience bounds each attempt to write. The death of a CockroachDB node can stall
 	// a statement for about 10 s; twice that is a database that is gone.
 	patience = 30 * time.Second
 )
@@ -56,6 +56,7 @@ type engine struct {
 	// attempts is how often ExecuteTx tries by itself. In CockroachDB a restart has
 	// a new snapshot; in PostgreSQL it has the old one and would fail for ever.
 	attempts int
+	patience time.Duration // of an attempt to write
 
 	closing sync.Once
 }
@@ -76,7 +77,7 @@ func open(ctx context.Context, address string) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &engine{}
+	db := &engine{patience: patience}
 	if db.read, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("opening the database: %w", oneLine(err))
 	}

@@ -135,14 +135,15 @@ func added(list []settlement.Tally) ([]settlement.Tally, error) {
 
 // write adds the statements that write a change, all but the journal.
 func (s *settler) write(out *script, sum *change, ids *numbering) {
-	chunks(len(sum.outcomes), func(from, to int) {
+	runs := column(sum.outcomes, func(o *settlement.Outcome) []byte { return settlement.AppendRuns(nil, o.Runs) })
+	chunks(runs, func(data *[]byte) int { return len(*data) }, func(from, to int) {
 		list := sum.outcomes[from:to]
 		out.add("writing outcomes", "INSERT INTO outcome (partition, position, events, runs) SELECT $1, * FROM unnest($2::int8[], $3::int8[], $4::bytea[])",
 			s.partition,
 			column(list, func(o *settlement.Outcome) int64 { return int64(o.Position) }), column(list, func(o *settlement.Outcome) int64 { return int64(o.Events) }),
-			column(list, func(o *settlement.Outcome) []byte { return settlement.AppendRuns(nil, o.Runs) }))
+			runs[from:to])
 	})
-	chunks(len(sum.tallies), func(from, to int) {
+	chunks(sum.tallies, func(t *settlement.Tally) int { return len(t.Book) + len(t.Node) + len(t.Period) + len(t.Reason) }, func(from, to int) {
 		list := sum.tallies[from:to]
 		out.add("writing tallies", `INSERT INTO tally (book, node, period, outcome, reason, events)
 			SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::int8[])
@@ -151,12 +152,13 @@ func (s *settler) write(out *script, sum *change, ids *numbering) {
 			column(list, func(t *settlement.Tally) string { return string(t.Period) }), column(list, func(t *settlement.Tally) int64 { return int64(t.Outcome) }),
 			column(list, func(t *settlement.Tally) string { return string(t.Reason) }), column(list, func(t *settlement.Tally) int64 { return int64(t.Events) }))
 	})
-	if len(ids.made) > 0 {
+	chunks(ids.made, sourceSize, func(from, to int) {
+		made := ids.made[from:to]
 		out.add("writing sources", "INSERT INTO source (id, partition, provider, source, epoch) SELECT id, $1, provider, source, epoch FROM unnest($2::int8[], $3::text[], $4::text[], $5::int8[]) AS u (id, provider, source, epoch)",
-			s.partition, column(ids.made, func(m *settlement.Source) int64 { return ids.of(*m) }), providers(ids.made), names(ids.made), epochs(ids.made))
-	}
+			s.partition, column(made, func(m *settlement.Source) int64 { return ids.of(*m) }), providers(made), names(made), epochs(made))
+	})
 	s.writeSpans(out, sum, ids)
-	chunks(len(sum.originals), func(from, to int) {
+	chunks(sum.originals, small, func(from, to int) {
 		list := sum.originals[from:to]
 		out.add("writing where events are", `INSERT INTO original (source, first, last, position, segment, ordinal)
 			SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[])`,
@@ -167,21 +169,22 @@ func (s *settler) write(out *script, sum *change, ids *numbering) {
 	})
 	s.writeSuspense(out, sum.suspense)
 	s.writeOutstanding(out, ids)
-	if len(sum.voids) > 0 {
+	chunks(sum.voids, func(v *settlement.Void) int { return len(v.Reason) }, func(from, to int) {
+		list := sum.voids[from:to]
 		out.add("writing void decisions", "INSERT INTO void (partition, control, reason) SELECT $1, * FROM unnest($2::int8[], $3::text[])",
-			s.partition, column(sum.voids, func(v *settlement.Void) int64 { return int64(v.Control) }), column(sum.voids, func(v *settlement.Void) string { return v.Reason }))
-	}
+			s.partition, column(list, func(v *settlement.Void) int64 { return int64(v.Control) }), column(list, func(v *settlement.Void) string { return v.Reason }))
+	})
 }
 
 func (s *settler) writeSpans(out *script, sum *change, ids *numbering) {
 	put, gone := apart(sum.spans, func(s *span) bool { return s.removed })
 	source := func(s *span) int64 { return ids.of(s.source) }
 	first := func(s *span) int64 { return store.Ordered(s.first) }
-	chunks(len(gone), func(from, to int) {
+	chunks(gone, small, func(from, to int) {
 		out.add("joining spans", "DELETE FROM span WHERE (source, first) IN (SELECT * FROM unnest($1::int8[], $2::int8[]))",
 			column(gone[from:to], source), column(gone[from:to], first))
 	})
-	chunks(len(put), func(from, to int) {
+	chunks(put, small, func(from, to int) {
 		out.add("writing spans", `INSERT INTO span (source, first, last) SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[])
 			ON CONFLICT (source, first) DO UPDATE SET last = excluded.last`,
 			column(put[from:to], source), column(put[from:to], first), column(put[from:to], func(s *span) int64 { return store.Ordered(s.last) }))
@@ -199,11 +202,11 @@ func (s *settler) writeSuspense(out *script, list []settlement.Suspense) {
 			column(list, func(l *settlement.Suspense) string { return string(l.Pair) }), column(list, func(l *settlement.Suspense) string { return string(l.Period) }),
 		}
 	}
-	chunks(len(gone), func(from, to int) {
+	chunks(gone, suspenseSize, func(from, to int) {
 		out.add("writing suspense", `DELETE FROM suspense WHERE partition = $1 AND (book, node, customer, meter, card, rule, pair, period) IN
 			(SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::text[], $9::text[]))`, key(gone[from:to])...)
 	})
-	chunks(len(put), func(from, to int) {
+	chunks(put, suspenseSize, func(from, to int) {
 		list := put[from:to]
 		out.add("writing suspense", `INSERT INTO suspense (partition, book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per)
 			SELECT $1, book, node, customer, meter, card, rule, pair, period, quantity::numeric, events, amount::numeric, per::numeric FROM
@@ -214,6 +217,12 @@ func (s *settler) writeSuspense(out *script, list []settlement.Suspense) {
 				column(list, func(l *settlement.Suspense) string { return l.Price.Amount.String() }), column(list, func(l *settlement.Suspense) string { return l.Price.Per.String() }))...)
 	})
 }
+
+func suspenseSize(l *settlement.Suspense) int {
+	return len(l.Book) + len(l.Node) + len(l.Customer) + len(l.Meter) + len(l.Card) + len(l.Pair) + len(l.Period)
+}
+
+func sourceSize(s *settlement.Source) int { return len(s.Provider) + len(s.Source) }
 
 // apart divides a list into those that stay and those that go.
 func apart[T any](list []T, goes func(*T) bool) (stay, gone []T) {

@@ -110,14 +110,14 @@ func write(ctx context.Context, tx pgx.Tx, step *distribution.Step, rows *journa
 		}
 		writeMessages(&out, step.Messages, message, last)
 	}
-	chunks(len(step.Handovers), func(from, to int) {
+	chunks(step.Handovers, func(h *distribution.Handover) int { return len(h.Token) + len(h.Asset) }, func(from, to int) {
 		list := step.Handovers[from:to]
 		out.add("writing handovers", `INSERT INTO handover (token, asset, position, amount)
 			SELECT token, asset, position, amount::numeric FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[]) AS u (token, asset, position, amount)`,
 			column(list, func(h *distribution.Handover) string { return string(h.Token) }), column(list, func(h *distribution.Handover) string { return string(h.Asset) }),
 			column(list, func(h *distribution.Handover) int64 { return int64(h.Position) }), column(list, func(h *distribution.Handover) string { return h.Amount.String() }))
 	})
-	chunks(len(step.Settlements), func(from, to int) {
+	chunks(step.Settlements, func(s *distribution.Settlement) int { return len(s.Book) + len(s.Period) }, func(from, to int) {
 		list := step.Settlements[from:to]
 		out.add("writing settled periods", "INSERT INTO settled_period (book, period, position) SELECT * FROM unnest($1::text[], $2::text[], $3::int8[]) ON CONFLICT (book, period) DO NOTHING",
 			column(list, func(s *distribution.Settlement) string { return string(s.Book) }), column(list, func(s *distribution.Settlement) string { return string(s.Period) }),
@@ -144,16 +144,17 @@ func write(ctx context.Context, tx pgx.Tx, step *distribution.Step, rows *journa
 			b.Name, string(b.Rail), keys[b.Distribution], int64(b.Control))
 	}
 	writeChanges(&out, keys, step.Changes)
-	if len(step.Voids) > 0 {
+	chunks(step.Voids, func(v *distribution.Void) int { return len(v.Reason) }, func(from, to int) {
+		list := step.Voids[from:to]
 		out.add("writing void decisions", "INSERT INTO distribute_void (control, partly, reason) SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[])",
-			column(step.Voids, func(v *distribution.Void) int64 { return int64(v.Control) }),
-			column(step.Voids, func(v *distribution.Void) int64 {
+			column(list, func(v *distribution.Void) int64 { return int64(v.Control) }),
+			column(list, func(v *distribution.Void) int64 {
 				if v.Partly {
 					return 1
 				}
 				return 0
-			}), column(step.Voids, func(v *distribution.Void) string { return v.Reason }))
-	}
+			}), column(list, func(v *distribution.Void) string { return v.Reason }))
+	})
 	return out.run(ctx, tx)
 }
 
@@ -201,7 +202,7 @@ func writeMessages(out *script, list []distribution.Message, message, row int64)
 			journals[i] = &at
 		}
 	}
-	chunks(len(list), func(from, to int) {
+	chunks(list, func(m *distribution.Message) int { return len(m.Token) + len(m.Data) }, func(from, to int) {
 		out.add("writing messages for PAYOUT", "INSERT INTO payout_message (number, token, journal, data) SELECT * FROM unnest($1::int8[], $2::text[], $3::int8[], $4::bytea[])",
 			numbers[from:to], column(list[from:to], func(m *distribution.Message) string { return string(m.Token) }), journals[from:to],
 			column(list[from:to], func(m *distribution.Message) []byte { return m.Data }))
@@ -222,7 +223,7 @@ func writeMade(out *script, d *distribution.Distribution) {
 }
 
 func writeShares(out *script, control uint64, shares distribution.Shares) {
-	chunks(len(shares.List), func(from, to int) {
+	chunks(shares.List, func(s *distribution.Share) int { return len(s.Holder) }, func(from, to int) {
 		list := shares.List[from:to]
 		out.add("writing shares in "+string(shares.Asset), `INSERT INTO share (distribution, asset, holder, units, frozen, amount, held)
 			SELECT $1, $2, holder, units::numeric, nullif(frozen, '')::numeric, amount::numeric, nullif(held, '')::numeric
@@ -251,11 +252,11 @@ func writeOwed(out *script, owed distribution.Owed) {
 	put, gone := apart(owed.List, func(e *distribution.Entitlement) bool { return e.IsZero() })
 	holder := func(e *distribution.Entitlement) string { return string(e.Holder) }
 	doing := fmt.Sprintf("writing what %s owes in %s", owed.Token, owed.Asset)
-	chunks(len(gone), func(from, to int) {
+	chunks(gone, func(e *distribution.Entitlement) int { return len(e.Holder) }, func(from, to int) {
 		out.add(doing, "DELETE FROM entitlement WHERE token = $1 AND asset = $2 AND holder IN (SELECT * FROM unnest($3::text[]))",
 			string(owed.Token), string(owed.Asset), column(gone[from:to], holder))
 	})
-	chunks(len(put), func(from, to int) {
+	chunks(put, func(e *distribution.Entitlement) int { return len(e.Holder) }, func(from, to int) {
 		list := put[from:to]
 		out.add(doing, `INSERT INTO entitlement (token, asset, holder, payable, held)
 			SELECT $1, $2, holder, payable::numeric, held::numeric FROM unnest($3::text[], $4::text[], $5::text[]) AS u (holder, payable, held)
@@ -266,7 +267,9 @@ func writeOwed(out *script, owed distribution.Owed) {
 }
 
 func writePayouts(out *script, control int64, all []distribution.Payout) {
-	chunks(len(all), func(from, to int) {
+	chunks(all, func(p *distribution.Payout) int {
+		return len(p.ID) + len(p.Asset) + len(p.Holder) + len(p.State) + len(p.Reference)
+	}, func(from, to int) {
 		list := all[from:to]
 		out.add("writing payouts", `INSERT INTO payout (distribution, id, asset, holder, amount, state, reference)
 			SELECT $1, id, asset, holder, amount::numeric, state, reference
@@ -280,7 +283,7 @@ func writePayouts(out *script, control int64, all []distribution.Payout) {
 
 // writeChanges writes the new states of payouts, all of which must be there.
 func writeChanges(out *script, keys map[string]int64, all []distribution.Change) {
-	chunks(len(all), func(from, to int) {
+	chunks(all, func(c *distribution.Change) int { return len(c.Payout) + len(c.State) + len(c.Reference) }, func(from, to int) {
 		list := all[from:to]
 		missing := fmt.Errorf("one of the payouts from %s to %s is not there", list[0].Payout, list[len(list)-1].Payout)
 		out.want("writing the states of payouts", int64(len(list)), missing, `UPDATE payout SET state = u.state, reference = CASE u.reference WHEN '' THEN payout.reference ELSE u.reference END

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/cockroach-go/v2/crdb"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
@@ -20,18 +21,16 @@ func classify(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil || !interrupted(err) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", errInterrupted, err)
+	return fmt.Errorf("%w: %w", interruption{contended(err)}, err)
 }
 
 // interruption is what both who settle and who distribute understand.
-type interruption struct{}
-
-var errInterrupted error = interruption{}
+type interruption struct{ contended bool }
 
 func (interruption) Error() string { return settlement.ErrInterrupted.Error() }
 
-func (interruption) Is(target error) bool {
-	return target == settlement.ErrInterrupted || target == distribution.ErrInterrupted
+func (i interruption) Is(target error) bool {
+	return target == settlement.ErrInterrupted || target == distribution.ErrInterrupted || i.contended && target == store.ErrContended
 }
 
 // interrupted tells a database that could not do it now from one that never
@@ -39,6 +38,12 @@ func (interruption) Is(target error) bool {
 func interrupted(err error) bool {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
+		switch server.Code {
+		case "08P01", // protocol violation: CockroachDB says so of a message above its limit
+			"40002", // a constraint: the same again breaks it again
+			"57P04": // the database was dropped
+			return false
+		}
 		switch server.Code[:2] {
 		case "08", // connection exception
 			"40", // transaction rollback: serialization failure, deadlock, outcome unknown

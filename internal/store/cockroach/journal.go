@@ -44,6 +44,9 @@ type journal struct {
 	posted  map[place]*sides
 }
 
+// longestName is more than a book's name may have.
+const longestName = 256
+
 type place struct {
 	account ledger.Account
 	asset   money.Asset
@@ -94,7 +97,7 @@ func (j *journal) write(s *script, last int64) {
 	for i := range ids {
 		ids[i] = j.writer<<store.NumberBits + last + int64(i) + 1
 	}
-	chunks(len(ids), func(from, to int) {
+	chunks(j.records, func(record *[]byte) int { return len(*record) + longestName }, func(from, to int) {
 		s.add("appending to the journal", `INSERT INTO journal (id, cut, book, part, record)
 			SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int8[], $5::bytea[])`,
 			ids[from:to], j.cuts[from:to], j.books[from:to], j.parts[from:to], j.records[from:to])
@@ -109,7 +112,7 @@ func (j *journal) write(s *script, last int64) {
 		}
 		return strings.Compare(string(a.asset), string(b.asset))
 	})
-	chunks(len(places), func(from, to int) {
+	chunks(places, func(p *place) int { return len(p.account) + len(p.asset) }, func(from, to int) {
 		part := places[from:to]
 		s.add("adding to balances", `INSERT INTO balance (writer, account, asset, debit, credit)
 			SELECT $1, account, asset, debit::numeric, credit::numeric FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS u (account, asset, debit, credit)

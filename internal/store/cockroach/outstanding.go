@@ -72,7 +72,7 @@ func (n *numbering) owe(ctx context.Context, tx pgx.Tx, partition int, list []se
 		row.owed = append(row.owed, store.Debt{Node: int(l.number & (1<<store.NodeBits - 1)), Amount: l.of.Amount})
 	}
 	var err error
-	chunks(len(n.debts), func(from, to int) {
+	chunks(n.debts, debtsSize, func(from, to int) {
 		if err == nil {
 			err = mergeDebts(ctx, tx, partition, n.debts[from:to], n.debts, at)
 		}
@@ -115,6 +115,10 @@ func mergeDebts(ctx context.Context, tx pgx.Tx, partition int, part, all []debts
 	return err
 }
 
+func debtsSize(d *debts) int {
+	return len(d.customer) + len(d.book) + len(d.asset) + len(d.lines)
+}
+
 func customerOf(d *debts) string { return d.customer }
 func nodesOf(d *debts) int64     { return d.nodes }
 
@@ -125,17 +129,17 @@ func (s *settler) writeOutstanding(out *script, ids *numbering) {
 		for i := range numbers {
 			numbers[i] = int64(len(ids.nodes) + i)
 		}
-		chunks(len(numbers), func(from, to int) {
+		chunks(ids.freshNodes, func(n *events.Node) int { return len(*n) }, func(from, to int) {
 			out.add("writing the numbers of nodes", "INSERT INTO node (partition, number, name) SELECT $1, * FROM unnest($2::int8[], $3::text[])",
 				s.partition, numbers[from:to], column(ids.freshNodes[from:to], func(n *events.Node) string { return string(*n) }))
 		})
 	}
 	put, gone := apart(ids.debts, func(d *debts) bool { return len(d.lines) == 0 })
-	chunks(len(gone), func(from, to int) {
+	chunks(gone, debtsSize, func(from, to int) {
 		out.add("writing what is owed", "DELETE FROM outstanding WHERE partition = $1 AND (customer, nodes) IN (SELECT * FROM unnest($2::text[], $3::int8[]))",
 			s.partition, column(gone[from:to], customerOf), column(gone[from:to], nodesOf))
 	})
-	chunks(len(put), func(from, to int) {
+	chunks(put, debtsSize, func(from, to int) {
 		list := put[from:to]
 		out.add("writing what is owed", `INSERT INTO outstanding (partition, customer, nodes, book, asset, lines)
 			SELECT $1, * FROM unnest($2::text[], $3::int8[], $4::text[], $5::text[], $6::bytea[])

@@ -17,7 +17,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// page is how many rows are fetched at once.
+// page is how many rows are fetched at once. Cursors whose query has parameters
+// need CockroachDB 22.2 (https://github.com/cockroachdb/cockroach/pull/82754).
 const page = 256
 
 // reader answers in one transaction: a [store.Conn]. Each query is a cursor of
@@ -57,9 +58,13 @@ func (r *reader) Walk(text string) (store.Rows, error) { return r.open(text, nil
 
 // Outstanding is [store.Conn].
 func (r *reader) Outstanding(list []settlement.Outstanding, q store.Owing) ([]settlement.Outstanding, error) {
+	of := "?1 < 0"
+	if q.Partition >= 0 {
+		of = "partition = ?1"
+	}
 	type numbered struct{ partition, number int64 }
 	names := map[numbered]events.Node{}
-	err := r.Query("SELECT partition, number, name FROM node WHERE ?1 < 0 OR partition = ?1", func(row store.Row) error {
+	err := r.Query("SELECT partition, number, name FROM node WHERE "+of, func(row store.Row) error {
 		names[numbered{row.Int64(0), row.Int64(1)}] = events.Node(row.Text(2))
 		return nil
 	}, int64(q.Partition))
@@ -67,7 +72,7 @@ func (r *reader) Outstanding(list []settlement.Outstanding, q store.Owing) ([]se
 		return nil, err
 	}
 	err = r.Query(`SELECT partition, book, customer, asset, nodes, lines FROM outstanding
-		WHERE (?1 < 0 OR partition = ?1) AND (?2 = '' OR book = ?2) AND (?3 = '' OR customer = ?3)`, func(row store.Row) error {
+		WHERE `+of+` AND (?2 = '' OR book = ?2) AND (?3 = '' OR customer = ?3)`, func(row store.Row) error {
 		o := settlement.Outstanding{Book: events.Book(row.Text(1)), Customer: events.Customer(row.Text(2)), Asset: money.Asset(row.Text(3))}
 		first := numbered{row.Int64(0), row.Int64(4) << store.NodeBits}
 		return store.Debts(row.Bytes(5), func(d store.Debt) error {

@@ -8,9 +8,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// rowsPerStatement bounds the arrays of one statement: more gains nothing, and
-// the message stays at a few megabytes.
-const rowsPerStatement = 20_000
+// The arrays of one statement are bounded by rows, of which more gain nothing, and
+// by bytes: CockroachDB refuses a message above 16 MiB
+// (https://www.cockroachlabs.com/docs/v25.2/cluster-settings,
+// sql.conn.max_read_buffer_message_size), and advises against large ones. A row
+// that is larger by itself has a statement of its own.
+const (
+	rowsPerStatement  = 20_000
+	bytesPerStatement = 4 << 20
+	// bytesPerRow is what a row needs beside its texts and bytes, at most: thirteen
+	// columns, each with its length, and numbers of 8 bytes or an amount as text.
+	bytesPerRow = 13*4 + 12*8 + 4*48
+)
 
 // errElsewhere means that the cursor does not stand where a commit begins.
 var errElsewhere = errors.New("the cursor is elsewhere")
@@ -56,12 +65,25 @@ func (s *script) run(ctx context.Context, tx pgx.Tx) (err error) {
 	return nil
 }
 
-// chunks calls each for parts of a list of n rows.
-func chunks(n int, each func(from, to int)) {
-	for from := 0; from < n; from += rowsPerStatement {
-		each(from, min(n, from+rowsPerStatement))
+// chunks calls each for parts of a list of rows; size is how many bytes of text and
+// bytes a row has.
+func chunks[R any](rows []R, size func(*R) int, each func(from, to int)) {
+	from, total := 0, 0
+	for i := range rows {
+		n := bytesPerRow + size(&rows[i])
+		if i > from && (i-from == rowsPerStatement || total+n > bytesPerStatement) {
+			each(from, i)
+			from, total = i, 0
+		}
+		total += n
+	}
+	if from < len(rows) {
+		each(from, len(rows))
 	}
 }
+
+// small is the size of a row of numbers alone.
+func small[R any](*R) int { return 0 }
 
 // column makes an array of one field of rows.
 func column[R, V any](rows []R, value func(*R) V) []V {

@@ -169,21 +169,11 @@ func (s *settler) number(ctx context.Context, tx pgx.Tx, sum *change) (*numberin
 			unknown = append(unknown, source)
 		}
 	}
-	if len(unknown) == 0 {
-		return n, nil
-	}
-	rows, err := tx.Query(ctx, `SELECT id, provider, source, epoch FROM source
-		WHERE partition = $1 AND (provider, source, epoch) IN (SELECT * FROM unnest($2::text[], $3::text[], $4::int8[]))`,
-		s.partition, providers(unknown), names(unknown), epochs(unknown))
-	if err != nil {
-		return nil, fmt.Errorf("looking for sources: %w", err)
-	}
-	var id, epoch int64
-	var source settlement.Source
-	_, err = pgx.ForEachRow(rows, []any{&id, (*string)(&source.Provider), &source.Source, &epoch}, func() error {
-		source.Epoch = uint64(store.Ordered(uint64(epoch)))
-		n.found[source] = id
-		return nil
+	var err error
+	chunks(unknown, sourceSize, func(from, to int) {
+		if err == nil {
+			err = n.find(ctx, tx, s.partition, unknown[from:to])
+		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for sources: %w", err)
@@ -196,6 +186,24 @@ func (s *settler) number(ctx context.Context, tx pgx.Tx, sum *change) (*numberin
 		}
 	}
 	return n, nil
+}
+
+// find finds the numbers of those sources that have one.
+func (n *numbering) find(ctx context.Context, tx pgx.Tx, partition int, unknown []settlement.Source) error {
+	rows, err := tx.Query(ctx, `SELECT id, provider, source, epoch FROM source
+		WHERE partition = $1 AND (provider, source, epoch) IN (SELECT * FROM unnest($2::text[], $3::text[], $4::int8[]))`,
+		partition, providers(unknown), names(unknown), epochs(unknown))
+	if err != nil {
+		return err
+	}
+	var id, epoch int64
+	var source settlement.Source
+	_, err = pgx.ForEachRow(rows, []any{&id, (*string)(&source.Provider), &source.Source, &epoch}, func() error {
+		source.Epoch = uint64(store.Ordered(uint64(epoch)))
+		n.found[source] = id
+		return nil
+	})
+	return err
 }
 
 // remember keeps what a commit that succeeded has found out.

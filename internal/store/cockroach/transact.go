@@ -20,6 +20,9 @@ const (
 	firstPause = 2 * time.Millisecond
 )
 
+// errSlow says that one attempt took too long.
+var errSlow = fmt.Errorf("no answer to an attempt to write: %w", context.DeadlineExceeded)
+
 // transact runs f in one SERIALIZABLE transaction, which is committed when it
 // returns nil. f may run several times, and remembers nothing of a run but the
 // last. An error of interrupted kind leaves the outcome unknown: read back.
@@ -38,11 +41,22 @@ func (db *engine) transact(ctx context.Context, f func(context.Context, pgx.Tx) 
 	return classify(ctx, err)
 }
 
+// once runs a transaction until ExecuteTx gives up. Each of its attempts has its
+// own patience: all of them together may take much longer.
 func (db *engine) once(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
-	ctx, cancel := context.WithTimeout(crdb.WithMaxRetries(ctx, db.attempts), patience)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(crdb.WithMaxRetries(ctx, db.attempts))
+	defer cancel(nil)
+	attempt := time.AfterFunc(db.patience, func() { cancel(errSlow) })
+	defer attempt.Stop()
 	conn := &watched{Pool: db.write}
-	if err := crdbpgx.ExecuteTx(ctx, conn, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error { return f(ctx, tx) }); err != nil {
+	err := crdbpgx.ExecuteTx(ctx, conn, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error {
+		attempt.Reset(db.patience)
+		return f(ctx, tx)
+	})
+	if err != nil && errors.Is(context.Cause(ctx), errSlow) {
+		return fmt.Errorf("%w: %w", errSlow, oneLine(err))
+	}
+	if err != nil {
 		return oneLine(err)
 	}
 	if conn.commit != nil {
