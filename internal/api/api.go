@@ -152,7 +152,10 @@ func register[I, O any](s *Server, method, path, id, summary string, do func(con
 		Summary:         summary,
 		MaxBodyBytes:    256 << 20,
 		BodyReadTimeout: 10 * time.Minute,
-	}, do)
+	}, func(ctx context.Context, in *I) (*O, error) {
+		out, err := do(ctx, in)
+		return out, s.later(err)
+	})
 }
 
 // answer wraps a body as huma wants it.

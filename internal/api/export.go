@@ -59,7 +59,7 @@ func (s *Server) exports() {
 
 func (s *Server) export(ctx context.Context, in *exportQuestion) (*huma.StreamResponse, error) {
 	if err := s.signed(ctx); err != nil {
-		return nil, err
+		return nil, s.later(err)
 	}
 	from := export.Sources{
 		Usage: s.usages(), Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout, Refused: s.Refused,
@@ -73,7 +73,7 @@ func (s *Server) export(ctx context.Context, in *exportQuestion) (*huma.StreamRe
 		return nil, huma.Error422UnprocessableEntity(err.Error())
 	}
 	if err != nil {
-		return nil, err
+		return nil, s.later(err)
 	}
 	return &huma.StreamResponse{Body: func(answer huma.Context) {
 		out := &lateWriter{answer: answer, begin: func() {
@@ -84,6 +84,10 @@ func (s *Server) export(ctx context.Context, in *exportQuestion) (*huma.StreamRe
 		err := made.Write(out)
 		switch {
 		case err == nil:
+		case !out.begun && interrupted(err):
+			s.Logger.Warn("the database could not answer", "cause", err)
+			answer.SetHeader("Retry-After", soon)
+			_ = huma.WriteErr(s.api, answer, http.StatusServiceUnavailable, busy)
 		case !out.begun:
 			_ = huma.WriteErr(s.api, answer, http.StatusInternalServerError, err.Error())
 		default:

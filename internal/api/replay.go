@@ -84,6 +84,9 @@ func (s *Server) replay(ctx context.Context, at Position, config replay.Config) 
 		}
 	}
 	result, err := replay.Run(ctx, config)
+	if interrupted(err) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(err.Error())
 	}

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -31,25 +34,41 @@ func (db *DB) Balances(ctx context.Context, prefix string) (list []Balance, err 
 
 // Balances is [DB.Balances].
 func (s *Snapshot) Balances(prefix string) (list []Balance, err error) {
-	// Names are UTF-8, so U+10FFFF sorts after every name with the prefix.
-	err = s.conn.Query("SELECT account, asset, debit, credit FROM posted WHERE account >= ?1 AND account < ?2 ORDER BY account, asset", func(r Row) error {
-		b := balanceOf(r)
+	// Writer by writer, as the key has them. Names are UTF-8, so U+10FFFF sorts
+	// after every name with the prefix.
+	var writers []int64
+	err = s.conn.Query("SELECT id FROM writer ORDER BY id", func(r Row) error {
+		writers = append(writers, r.Int64(0))
+		return nil
+	})
+	var rows []Balance
+	for _, w := range writers {
+		if err == nil {
+			err = s.conn.Query("SELECT account, asset, debit, credit FROM posted WHERE writer = ?1 AND account >= ?2 AND account < ?3", func(r Row) error {
+				rows = append(rows, balanceOf(r))
+				return nil
+			}, w, prefix, prefix+"\U0010ffff")
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading balances: %w", err)
+	}
+	slices.SortStableFunc(rows, func(a, b Balance) int {
+		return cmp.Or(strings.Compare(string(a.Account), string(b.Account)), strings.Compare(string(a.Asset), string(b.Asset)))
+	})
+	for _, b := range rows {
 		n := len(list)
 		if n == 0 || list[n-1].Account != b.Account || list[n-1].Asset != b.Asset {
 			list = append(list, b)
-			return nil
+			continue
 		}
 		last := &list[n-1]
-		if last.Debit, err = last.Debit.Add(b.Debit); err != nil {
-			return fmt.Errorf("summing %s: %w", b.Account, err)
+		if last.Debit, err = last.Debit.Add(b.Debit); err == nil {
+			last.Credit, err = last.Credit.Add(b.Credit)
 		}
-		if last.Credit, err = last.Credit.Add(b.Credit); err != nil {
-			return fmt.Errorf("summing %s: %w", b.Account, err)
+		if err != nil {
+			return nil, fmt.Errorf("reading balances: summing %s: %w", b.Account, err)
 		}
-		return nil
-	}, prefix, prefix+"\U0010ffff")
-	if err != nil {
-		return nil, fmt.Errorf("reading balances: %w", err)
 	}
 	return list, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -24,7 +25,12 @@ type Distribute struct {
 // whoever had it: an earlier distributor's next commit fails with [distribution.ErrFenced].
 // The nonce names this one; it is chosen at random by the caller.
 func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distribution.Cursor, error) {
-	committer, cursor, err := db.engine.Distribute(ctx, nonce)
+	var committer DistributeCommitter
+	var cursor distribution.Cursor
+	err := retold(ctx, func() (err error) {
+		committer, cursor, err = db.engine.Distribute(ctx, nonce)
+		return err
+	})
 	if err != nil {
 		return nil, distribution.Cursor{}, fmt.Errorf("taking over distribution: %w", err)
 	}
@@ -34,7 +40,7 @@ func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distri
 // DistributeCursor returns how far the distributor has come; a zero Epoch where
 // there never was one.
 func (db *DB) DistributeCursor(ctx context.Context) (c distribution.Cursor, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
 		c, err = ReadDistributeCursor(conn)
 		return err
 	})
@@ -66,23 +72,41 @@ func mark(r Row, column int) (m distribution.Mark) {
 	return m
 }
 
-// outgoing is everything that goes to PAYOUT; what it is followed by says which
-// of it, and in which order.
-const outgoing = `SELECT number, token, coalesce(data, record) FROM payout_message
-	LEFT JOIN journal ON journal.id = ((SELECT id FROM writer WHERE name = ?1) << 40) + payout_message.journal `
-
-func outgoingOf(r Row) distribution.Outgoing {
-	return distribution.Outgoing{Number: uint64(r.Int64(0)), Token: events.Token(r.Text(1)), Data: r.Bytes(2)}
+// outgoing appends at most limit messages for PAYOUT from a number on. Those that
+// are rows of the journal are read there by a range of constants: a join on a
+// number that is computed might read the whole journal.
+func outgoing(conn Conn, list []distribution.Outgoing, from uint64, limit int) ([]distribution.Outgoing, error) {
+	rows := map[int64]int{} // of the journal, by their number: where they go
+	first, last := int64(math.MaxInt64), int64(0)
+	err := conn.Query("SELECT number, token, journal, data FROM payout_message WHERE number >= ?1 ORDER BY number LIMIT ?2", func(r Row) error {
+		list = append(list, distribution.Outgoing{Number: uint64(r.Int64(0)), Token: events.Token(r.Text(1)), Data: r.Bytes(3)})
+		if r.IsNull(3) {
+			row := r.Int64(2)
+			rows[row], first, last = len(list)-1, min(first, row), max(last, row)
+		}
+		return nil
+	}, int64(from), int64(limit))
+	if err != nil || len(rows) == 0 {
+		return list, err
+	}
+	w, err := (&Snapshot{conn}).writer(DistributeWriter)
+	if err != nil {
+		return list, err
+	}
+	err = conn.Query("SELECT id, record FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id", func(r Row) error {
+		if at, ok := rows[r.Int64(0)-rowID(w.id, 0)]; ok {
+			list[at].Data = r.Bytes(1)
+		}
+		return nil
+	}, rowID(w.id, uint64(first)), rowID(w.id, uint64(last)))
+	return list, err
 }
 
 // Messages returns at most limit messages for PAYOUT from a number on.
 func (d *Distribute) Messages(ctx context.Context, from uint64, limit int) (list []distribution.Outgoing, err error) {
 	err = d.read(ctx, func(conn Conn) error {
-		list = nil
-		return conn.Query(outgoing+"WHERE number >= ?2 ORDER BY number LIMIT ?3", func(r Row) error {
-			list = append(list, outgoingOf(r))
-			return nil
-		}, DistributeWriter, int64(from), int64(limit))
+		list, err = outgoing(conn, nil, from, limit)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading messages for PAYOUT: %w", err)
@@ -92,11 +116,22 @@ func (d *Distribute) Messages(ctx context.Context, from uint64, limit int) (list
 
 // PayoutMessages calls each for what goes to PAYOUT, in its order.
 func (s *Snapshot) PayoutMessages(each func(distribution.Outgoing) error) error {
-	err := s.conn.Query(outgoing+"ORDER BY number", func(r Row) error { return each(outgoingOf(r)) }, DistributeWriter)
-	if err != nil {
-		return fmt.Errorf("reading messages for PAYOUT: %w", err)
+	const page = 256
+	var list []distribution.Outgoing
+	for from := uint64(0); ; from = list[len(list)-1].Number + 1 {
+		var err error
+		if list, err = outgoing(s.conn, list[:0], from, page); err != nil {
+			return fmt.Errorf("reading messages for PAYOUT: %w", err)
+		}
+		for _, m := range list {
+			if err := each(m); err != nil {
+				return fmt.Errorf("reading messages for PAYOUT: %w", err)
+			}
+		}
+		if len(list) < page {
+			return nil
+		}
 	}
-	return nil
 }
 
 // Inbox returns what reached a token's inbox up to and including a position in
@@ -169,7 +204,8 @@ func (d *Distribute) SettledAt(ctx context.Context, book events.Book, period eve
 // DistributeVoids returns the decisions that had no effect, or not all of it,
 // on distribution, ascending by position.
 func (db *DB) DistributeVoids(ctx context.Context) (list []distribution.Void, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
+		list = nil
 		return conn.Query("SELECT control, partly, reason FROM distribute_void ORDER BY control", func(r Row) error {
 			list = append(list, voidOf(r))
 			return nil
@@ -188,7 +224,7 @@ func voidOf(r Row) distribution.Void {
 // DistributeVoid returns why the decision at a position had no effect, or not
 // all of it; ok is false where it took effect or has not been read.
 func (db *DB) DistributeVoid(ctx context.Context, control uint64) (v distribution.Void, ok bool, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
 		return conn.Query("SELECT control, partly, reason FROM distribute_void WHERE control = ?1", func(r Row) error {
 			v, ok = voidOf(r), true
 			return nil
@@ -202,7 +238,7 @@ func (db *DB) DistributeVoid(ctx context.Context, control uint64) (v distributio
 
 // read is the engine's Read, patiently: f may be called several times.
 func (d *Distribute) read(ctx context.Context, f func(Conn) error) error {
-	_, err := patiently(ctx, d.db, func() (struct{}, error) { return struct{}{}, d.db.engine.Read(ctx, f) })
+	_, err := patiently(ctx, d.db, func() (struct{}, error) { return struct{}{}, d.db.whole(ctx, f) })
 	return err
 }
 

@@ -70,6 +70,7 @@ func (s *Snapshot) Distributions(token events.Token) (list []distribution.Distri
 // made, or is void.
 func (db *DB) Distribution(ctx context.Context, id string) (d distribution.Distribution, ok bool, err error) {
 	err = db.Snapshot(ctx, func(s *Snapshot) error {
+		d, ok = distribution.Distribution{}, false
 		err := s.conn.Query("SELECT "+distributionColumns+" FROM distribution WHERE id = ?1", func(r Row) error {
 			ok = true
 			d, err = distributionOf(r)
@@ -105,8 +106,9 @@ func shareOf(r Row) distribution.Share {
 // Shares calls each for the shares of a distribution in an asset, ascending by
 // holder: also the register as it was at the record date.
 func (db *DB) Shares(ctx context.Context, id string, asset money.Asset, each func(distribution.Share) error) error {
-	return db.Snapshot(ctx, func(s *Snapshot) error {
-		control, err := ControlOf(s.conn, id)
+	return passing(ctx, db, each, func(conn Conn, each func(distribution.Share) error) error {
+		s := &Snapshot{conn}
+		control, err := ControlOf(conn, id)
 		if err != nil {
 			return err
 		}
@@ -162,7 +164,7 @@ func payoutOf(r Row) distribution.Payout {
 // Payouts calls each for the payouts of a distribution that are in a state
 // (every state: ""), ascending by id.
 func (db *DB) Payouts(ctx context.Context, id string, state distribution.State, each func(distribution.Payout) error) error {
-	err := db.engine.Read(ctx, func(conn Conn) error {
+	err := passing(ctx, db, each, func(conn Conn, each func(distribution.Payout) error) error {
 		control, err := ControlOf(conn, id)
 		if err != nil {
 			return err
@@ -214,7 +216,7 @@ func (s *Snapshot) Payout(d *distribution.Distribution, id string) (p distributi
 
 // FindPayout looks for a payout in every distribution.
 func (db *DB) FindPayout(ctx context.Context, payout string) (p distribution.Payout, of string, ok bool, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
 		return conn.Query(`SELECT payout.id, asset, holder, amount, state, reference, distribution.id FROM distribution CROSS JOIN payout
 			WHERE payout.distribution = distribution.control AND payout.id = ?1`, func(r Row) error {
 			p, of, ok = payoutOf(r), r.Text(6), true
@@ -291,7 +293,7 @@ func (s *Snapshot) Owed(holder events.Holder, each func(Owed) error) error {
 
 // Entitlements calls each for what a token owes in an asset, ascending by holder.
 func (db *DB) Entitlements(ctx context.Context, token events.Token, asset money.Asset, each func(distribution.Entitlement) error) error {
-	err := db.engine.Read(ctx, func(conn Conn) error {
+	err := passing(ctx, db, each, func(conn Conn, each func(distribution.Entitlement) error) error {
 		return conn.Query("SELECT holder, payable, held FROM entitlement WHERE token = ?1 AND asset = ?2 ORDER BY holder", func(r Row) error {
 			return each(distribution.Entitlement{Holder: events.Holder(r.Text(0)), Payable: r.Amount(1), Held: r.Amount(2)})
 		}, string(token), string(asset))
@@ -306,7 +308,7 @@ func (db *DB) Entitlements(ctx context.Context, token events.Token, asset money.
 // nothing is owed.
 func (db *DB) EntitlementOf(ctx context.Context, token events.Token, asset money.Asset, holder events.Holder) (e distribution.Entitlement, err error) {
 	e.Holder = holder
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
 		return conn.Query("SELECT payable, held FROM entitlement WHERE token = ?1 AND asset = ?2 AND holder = ?3", func(r Row) error {
 			e.Payable, e.Held = r.Amount(0), r.Amount(1)
 			return nil
@@ -327,7 +329,8 @@ func batchOf(r Row) distribution.Batch {
 
 // Batch returns a batch of payouts by its name.
 func (db *DB) Batch(ctx context.Context, name string) (b distribution.Batch, ok bool, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
+		b, ok = distribution.Batch{}, false
 		return conn.Query(batchQuery+"WHERE batch.name = ?1", func(r Row) error {
 			b, ok = batchOf(r), true
 			return nil
@@ -342,7 +345,8 @@ func (db *DB) Batch(ctx context.Context, name string) (b distribution.Batch, ok 
 // Batches returns every batch of a distribution (every distribution: ""), in
 // the order of CONTROL.
 func (db *DB) Batches(ctx context.Context, id string) (list []distribution.Batch, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
+		list = nil
 		return conn.Query(batchQuery+"WHERE ?1 = '' OR distribution.id = ?1 ORDER BY batch.control", func(r Row) error {
 			list = append(list, batchOf(r))
 			return nil

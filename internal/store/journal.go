@@ -51,7 +51,7 @@ func (w *Writer) Name() string { return w.name }
 // first. More rows may be there than this says, never fewer.
 func (w *Writer) Relayed(ctx context.Context) (number, position uint64, err error) {
 	_, err = patiently(ctx, w.db, func() (struct{}, error) {
-		return struct{}{}, w.db.engine.Read(ctx, func(conn Conn) error {
+		return struct{}{}, w.db.whole(ctx, func(conn Conn) error {
 			return conn.Query("SELECT relayed, published FROM writer WHERE name = ?1", func(r Row) error {
 				number, position = uint64(r.Int64(0)), uint64(r.Int64(1))
 				return nil
@@ -80,7 +80,8 @@ func (w *Writer) Journal(ctx context.Context, from uint64, limit int, each func(
 		most = all
 	}
 	return eachPatiently(ctx, w.db, each, func(each func(Written) error) error {
-		return w.db.Snapshot(ctx, func(s *Snapshot) error {
+		return passing(ctx, w.db, each, func(conn Conn, each func(Written) error) error {
+			s := &Snapshot{conn}
 			state, err := s.writer(w.name)
 			if err != nil {
 				return err
@@ -110,17 +111,22 @@ func (w *Writer) Last(ctx context.Context) (number uint64, err error) {
 // Journal calls each for the rows of every writer, writer by writer in the
 // order of their registration, ascending.
 func (db *DB) Journal(ctx context.Context, each func(writer string, row Written) error) error {
-	return db.Snapshot(ctx, func(s *Snapshot) error {
+	type named struct {
+		writer string
+		row    Written
+	}
+	pass := func(n named) error { return each(n.writer, n.row) }
+	return passing(ctx, db, pass, func(conn Conn, pass func(named) error) error {
 		names := make(map[int64]string)
-		err := s.conn.Query("SELECT id, name FROM writer", func(r Row) error {
+		err := conn.Query("SELECT id, name FROM writer", func(r Row) error {
 			names[r.Int64(0)] = r.Text(1)
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		return s.conn.Query("SELECT "+rowColumns+" FROM journal ORDER BY id", func(r Row) error {
-			return each(names[r.Int64(0)>>NumberBits], written(r))
+		return conn.Query("SELECT "+rowColumns+" FROM journal ORDER BY id", func(r Row) error {
+			return pass(named{names[r.Int64(0)>>NumberBits], written(r)})
 		})
 	})
 }

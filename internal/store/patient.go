@@ -8,18 +8,92 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
+// This is the one place that repeats a question, and what has the same effect
+// twice as once; commits are repeated by the loops, which know what may be repeated.
+//
+// A database interrupts a question where another transaction was in its way
+// (CockroachDB: at any statement), or where the connection is lost. [DB.whole] and
+// [passing] ask again, from the start and of a new snapshot, while the caller has
+// seen nothing of the answer, and give up after a while: whoever asked is told
+// with [settlement.ErrInterrupted].
+//
 // The loops of settle and distribute read what they have committed. While the
 // database is gone they have nothing else to do: their questions, which are the
-// methods of [Settle], [Distribute] and [Writer], wait and are asked again until
-// their context ends. This is the one place that repeats a question; commits are
-// repeated by the loops, which know what may be repeated. Whoever else asks, asks
-// the [DB], and is told at once.
+// methods of [Settle], [Distribute] and [Writer], are asked until their context
+// ends.
 
 // Pauses between two tries.
 const (
 	firstPause = 50 * time.Millisecond
 	longPause  = time.Second
 )
+
+// How long a question is asked again for somebody who is waiting. Others'
+// transactions are a matter of moments and of chance with each statement, so that
+// a long question may need many tries; a database that is gone stays away for
+// minutes, and is told of after some seconds and tries.
+const (
+	contentions  = 300
+	contentPause = 20 * time.Millisecond
+	absence      = 3 * time.Second
+	absences     = 3
+)
+
+// ErrContended is an interruption by another transaction: the database is there.
+var ErrContended = errors.New("another transaction was in the way")
+
+// whole calls f with one snapshot, and again after an interruption. f begins anew:
+// nothing that an earlier call did may show.
+func (db *DB) whole(ctx context.Context, f func(Conn) error) error {
+	return db.ask(ctx, f, func() bool { return true })
+}
+
+// passing is whole for a question whose rows are passed on one by one: once each
+// has had one, the question is not asked again.
+func passing[T any](ctx context.Context, db *DB, each func(T) error, ask func(conn Conn, each func(T) error) error) error {
+	had := false
+	return db.ask(ctx, func(conn Conn) error {
+		return ask(conn, func(row T) error {
+			had = true
+			return each(row)
+		})
+	}, func() bool { return !had })
+}
+
+func (db *DB) ask(ctx context.Context, f func(Conn) error, may func() bool) error {
+	return again(ctx, func() error { return db.engine.Read(ctx, f) }, may)
+}
+
+// retold does what has the same effect twice as once, and does it again after an
+// interruption: taking something over, and telling the store what it remembers.
+func retold(ctx context.Context, do func() error) error {
+	return again(ctx, do, func() bool { return true })
+}
+
+// again does something until it is not interrupted, may not be repeated, or has
+// been tried for long enough.
+func again(ctx context.Context, do func() error, may func() bool) error {
+	began, pause, gone := time.Now(), time.Millisecond, 0
+	for try := 1; ; try++ {
+		err := do()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) || !may() {
+			return err
+		}
+		if errors.Is(err, ErrContended) {
+			if try >= contentions {
+				return err
+			}
+		} else if gone++; gone > absences && time.Since(began) > absence {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, contentPause)
+	}
+}
 
 // patiently asks until the database answers.
 func patiently[T any](ctx context.Context, db *DB, ask func() (T, error)) (T, error) {

@@ -21,10 +21,10 @@ var errEnough = errors.New("enough rows")
 // PayoutsOf calls each for those of the named payouts that a distribution has.
 // The names ascend.
 func (db *DB) PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error {
-	err := db.engine.Read(ctx, func(conn Conn) error {
+	err := passing(ctx, db, each, func(conn Conn, each func(distribution.Payout) error) error {
 		control, err := ControlOf(conn, id)
-		for len(names) > 0 && err == nil {
-			names, err = payoutsFrom(conn, control, names, each)
+		for rest := names; len(rest) > 0 && err == nil; {
+			rest, err = payoutsFrom(conn, control, rest, each)
 		}
 		return err
 	})

@@ -38,7 +38,8 @@ type Relaying struct {
 // Relaying returns every settler's, ascending by name. Its cost does not grow
 // with the journal.
 func (db *DB) Relaying(ctx context.Context) (list []Relaying, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
+		list = nil
 		var ids []int64
 		err := conn.Query("SELECT id, name, relayed FROM writer WHERE name LIKE 'settle-%' ORDER BY name", func(r Row) error {
 			ids = append(ids, r.Int64(0))

@@ -32,7 +32,12 @@ type Settle struct {
 // had it: an earlier settler's next commit fails with [settlement.ErrFenced]. The nonce
 // names this one; it is chosen at random by the caller.
 func (db *DB) Settle(ctx context.Context, partition int, stream string, created int64, nonce string) (*Settle, settlement.Cursor, error) {
-	committer, cursor, err := db.engine.Settle(ctx, partition, stream, created, nonce)
+	var committer SettleCommitter
+	var cursor settlement.Cursor
+	err := retold(ctx, func() (err error) {
+		committer, cursor, err = db.engine.Settle(ctx, partition, stream, created, nonce)
+		return err
+	})
 	if err != nil {
 		return nil, settlement.Cursor{}, fmt.Errorf("taking over partition %d: %w", partition, err)
 	}
@@ -42,7 +47,7 @@ func (db *DB) Settle(ctx context.Context, partition int, stream string, created 
 // Spans returns the accepted sequences of a source, ascending.
 func (s *Settle) Spans(ctx context.Context, source settlement.Source) ([]settlement.Span, error) {
 	return patiently(ctx, s.db, func() (spans []settlement.Span, err error) {
-		err = s.db.engine.Read(ctx, func(conn Conn) error {
+		err = s.db.whole(ctx, func(conn Conn) error {
 			spans, err = spansOf(conn, s.partition, source)
 			return err
 		})
@@ -54,7 +59,7 @@ func (s *Settle) Spans(ctx context.Context, source settlement.Source) ([]settlem
 // one that was not accepted.
 func (s *Settle) Original(ctx context.Context, source settlement.Source, sequence uint64) (o settlement.Original, ok bool, err error) {
 	_, err = patiently(ctx, s.db, func() (struct{}, error) {
-		return struct{}{}, s.db.engine.Read(ctx, func(conn Conn) error {
+		return struct{}{}, s.db.whole(ctx, func(conn Conn) error {
 			o, ok, err = findOriginal(conn, s.partition, source, sequence)
 			return err
 		})
@@ -155,7 +160,7 @@ func ReadCursor(conn Conn, partition int) (c settlement.Cursor, err error) {
 
 // Cursor is [ReadCursor] of what is committed.
 func (db *DB) Cursor(ctx context.Context, partition int) (c settlement.Cursor, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
 		c, err = ReadCursor(conn, partition)
 		return err
 	})
@@ -209,7 +214,9 @@ func (s *Snapshot) Outcome(partition int, position uint64) (o settlement.Outcome
 // Outcomes calls each for the batch messages from one position to another, both
 // included, ascending.
 func (db *DB) Outcomes(ctx context.Context, partition int, from, to uint64, each func(settlement.Outcome) error) error {
-	return db.Snapshot(ctx, func(s *Snapshot) error { return s.outcomes(partition, from, to, each) })
+	return passing(ctx, db, each, func(conn Conn, each func(settlement.Outcome) error) error {
+		return (&Snapshot{conn}).outcomes(partition, from, to, each)
+	})
 }
 
 // Outcomes calls each for every batch message of a partition, ascending.
@@ -273,8 +280,12 @@ func (s *Snapshot) Suspense(book events.Book) ([]settlement.Suspense, error) {
 }
 
 func (s *Snapshot) suspense(partition int, book events.Book) (list []settlement.Suspense, err error) {
+	of := "?1 < 0"
+	if partition != everywhere {
+		of = "partition = ?1"
+	}
 	err = s.conn.Query(`SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per
-		FROM suspense WHERE (?1 < 0 OR partition = ?1) AND (?2 = '' OR book = ?2) ORDER BY book, node, customer, meter, card, rule, pair, period`, func(r Row) error {
+		FROM suspense WHERE `+of+` AND (?2 = '' OR book = ?2) ORDER BY book, node, customer, meter, card, rule, pair, period`, func(r Row) error {
 		list = append(list, settlement.Suspense{
 			Book: events.Book(r.Text(0)), Node: events.Node(r.Text(1)), Customer: events.Customer(r.Text(2)),
 			Meter: events.Meter(r.Text(3)), Card: r.Text(4), Rule: int(r.Int64(5)), Pair: events.Pair(r.Text(6)),
@@ -319,7 +330,7 @@ func (s *Snapshot) outstanding(q Owing) ([]settlement.Outstanding, error) {
 // VoidReason returns why a decision had no effect in a partition; ok is false
 // where it had one or has not come up yet.
 func (db *DB) VoidReason(ctx context.Context, partition int, control uint64) (reason string, ok bool, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
 		return conn.Query("SELECT reason FROM void WHERE partition = ?1 AND control = ?2", func(r Row) error {
 			reason, ok = r.Text(0), true
 			return nil
@@ -330,7 +341,8 @@ func (db *DB) VoidReason(ctx context.Context, partition int, control uint64) (re
 
 // Voids returns the decisions without effect in a partition, ascending.
 func (db *DB) Voids(ctx context.Context, partition int) (list []settlement.Void, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
+		list = nil
 		return conn.Query("SELECT control, reason FROM void WHERE partition = ?1 ORDER BY control", func(r Row) error {
 			list = append(list, settlement.Void{Control: uint64(r.Int64(0)), Reason: r.Text(1)})
 			return nil

@@ -8,7 +8,7 @@ import (
 // Signer returns the public key that the store knows to sign the logs of the
 // streams; empty where nobody was told.
 func (db *DB) Signer(ctx context.Context) (key string, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
 		return conn.Query("SELECT log_key FROM signer", func(r Row) error {
 			key = r.Text(0)
 			return nil
@@ -25,7 +25,7 @@ func (db *DB) Signer(ctx context.Context) (key string, err error) {
 // unless the one that is known is among those before, which handed the logs over
 // to this key.
 func (db *DB) Sign(ctx context.Context, key string, before ...string) error {
-	if err := db.engine.Sign(ctx, key, before); err != nil {
+	if err := retold(ctx, func() error { return db.engine.Sign(ctx, key, before) }); err != nil {
 		return fmt.Errorf("telling the store who signs the logs: %w", err)
 	}
 	return nil

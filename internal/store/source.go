@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -25,11 +26,32 @@ func originalOf(source settlement.Source, r Row) settlement.Original {
 // sourcesOf returns the ids that a source has in a partition, or in all: each
 // partition that accepts something of it gives it one.
 func sourcesOf(conn Conn, partition int, source settlement.Source) (ids []int64, err error) {
-	err = conn.Query(`SELECT id FROM source WHERE provider = ?1 AND source = ?2 AND epoch = ?3 AND (?4 < 0 OR partition = ?4) ORDER BY id`, func(r Row) error {
-		ids = append(ids, r.Int64(0))
+	partitions := []int64{int64(partition)}
+	if partition == everywhere {
+		if partitions, err = partitionsOf(conn); err != nil {
+			return nil, err
+		}
+	}
+	// The key of the table begins with the partition.
+	for _, p := range partitions {
+		err = conn.Query("SELECT id FROM source WHERE partition = ?1 AND provider = ?2 AND source = ?3 AND epoch = ?4", func(r Row) error {
+			ids = append(ids, r.Int64(0))
+			return nil
+		}, p, string(source.Provider), source.Source, Ordered(source.Epoch))
+		if err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// partitionsOf returns every partition that ever had a settler, ascending.
+func partitionsOf(conn Conn) (list []int64, err error) {
+	err = conn.Query("SELECT partition FROM cursor ORDER BY partition", func(r Row) error {
+		list = append(list, r.Int64(0))
 		return nil
-	}, string(source.Provider), source.Source, Ordered(source.Epoch), int64(partition))
-	return ids, err
+	})
+	return list, err
 }
 
 func spansOf(conn Conn, partition int, source settlement.Source) (spans []settlement.Span, err error) {
@@ -72,7 +94,7 @@ func findOriginal(conn Conn, partition int, source settlement.Source, sequence u
 // Spans returns the accepted sequences of a source, ascending; see dedup.Gaps
 // for what is missing between them.
 func (db *DB) Spans(ctx context.Context, source settlement.Source) (spans []settlement.Span, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
 		spans, err = spansOf(conn, everywhere, source)
 		return err
 	})
@@ -81,19 +103,30 @@ func (db *DB) Spans(ctx context.Context, source settlement.Source) (spans []sett
 
 // Sources returns every source and epoch of a provider, ascending.
 func (db *DB) Sources(ctx context.Context, provider events.Provider) (list []settlement.Source, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
-		return conn.Query("SELECT DISTINCT source, epoch FROM source WHERE provider = ?1 ORDER BY source, epoch", func(r Row) error {
-			list = append(list, settlement.Source{Provider: provider, Source: r.Text(0), Epoch: unordered(r.Int64(1))})
-			return nil
-		}, string(provider))
+	err = db.whole(ctx, func(conn Conn) error {
+		list = nil
+		partitions, err := partitionsOf(conn)
+		for _, p := range partitions {
+			if err == nil {
+				err = conn.Query("SELECT source, epoch FROM source WHERE partition = ?1 AND provider = ?2", func(r Row) error {
+					list = append(list, settlement.Source{Provider: provider, Source: r.Text(0), Epoch: unordered(r.Int64(1))})
+					return nil
+				}, p, string(provider))
+			}
+		}
+		return err
 	})
+	slices.SortFunc(list, func(a, b settlement.Source) int {
+		return cmp.Or(strings.Compare(a.Source, b.Source), cmp.Compare(a.Epoch, b.Epoch))
+	})
+	list = slices.Compact(list)
 	return list, err
 }
 
 // Original returns where the accepted sequence of a source is; ok is false for
 // one that was not accepted.
 func (db *DB) Original(ctx context.Context, source settlement.Source, sequence uint64) (o settlement.Original, ok bool, err error) {
-	err = db.engine.Read(ctx, func(conn Conn) error {
+	err = db.whole(ctx, func(conn Conn) error {
 		o, ok, err = findOriginal(conn, everywhere, source, sequence)
 		return err
 	})

@@ -30,7 +30,9 @@ import (
 
 // Engine is a database that a store is in.
 type Engine interface {
-	// Read calls f with one snapshot, as of the last commit.
+	// Read calls f with one snapshot, as of the last commit, once.
+	// [settlement.ErrInterrupted], which is also [ErrContended] where another
+	// transaction was in the way, says that the same again may succeed.
 	Read(ctx context.Context, f func(Conn) error) error
 	// Settle takes a partition over from whoever had it: an earlier settler's
 	// next commit fails with [settlement.ErrFenced]. The nonce names this one.
@@ -134,14 +136,14 @@ func (db *DB) Close() error { return db.engine.Close() }
 // messages at the same positions: its creation time, nanoseconds since 1970, is
 // another. Only who has compared every message may say so.
 func (db *DB) Rebind(ctx context.Context, stream string, created int64) error {
-	return db.engine.Rebind(ctx, stream, created)
+	return retold(ctx, func() error { return db.engine.Rebind(ctx, stream, created) })
 }
 
 // Belong tells the store which installation it belongs to, by a name that is
 // chosen at random once. The first time it is recorded; later another name is
 // refused: two installations' streams in one store would be one ledger.
 func (db *DB) Belong(ctx context.Context, installation string) error {
-	return db.engine.Belong(ctx, installation)
+	return retold(ctx, func() error { return db.engine.Belong(ctx, installation) })
 }
 
 // Belongs compares the installation that a store knows with one that opens it.
@@ -162,8 +164,13 @@ type Snapshot struct {
 
 // Snapshot calls f with the store as it is now. As long as f runs, the database
 // keeps what is replaced: an hour under load is some gigabytes.
+//
+// Where the database interrupts f, it is called again with another snapshot: it
+// begins anew, and nothing that an earlier call did may show. [settlement.ErrInterrupted]
+// says that the database goes on interrupting, and that the same question may be
+// answered later.
 func (db *DB) Snapshot(ctx context.Context, f func(*Snapshot) error) error {
-	return db.engine.Read(ctx, func(conn Conn) error { return f(&Snapshot{conn}) })
+	return db.whole(ctx, func(conn Conn) error { return f(&Snapshot{conn}) })
 }
 
 // all is a limit that none reaches.

@@ -51,6 +51,7 @@ func All(list []Check) bool {
 // something could not be read, not that an invariant is false.
 func Run(ctx context.Context, db *store.DB, usage *eventlog.Stream, deep bool, more ...*eventlog.Stream) (list []Check, err error) {
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
+		list = nil
 		b := &books{snapshot: snapshot}
 		if err := b.read(); err != nil {
 			return err

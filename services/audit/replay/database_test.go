@@ -69,6 +69,45 @@ func TestTheSameStreamsThroughPostgreSQLAndSQLite(t *testing.T) {
 	}
 }
 
+// The same through CockroachDB, as its documentation describes it: what the loops
+// write and read is disturbed in every way that is played, and one in fifty of the
+// questions of check and replay is answered with 40001. The journal's hash is that
+// of SQLite.
+func TestTheSameStreamsThroughCockroachDBAsDocumented(t *testing.T) {
+	played, through := postgrestest.NewCockroach(t, postgrestest.Start(t))
+	db := openDatabase(t, through)
+	played.Play(postgrestest.Faults{Seed: 9, Restart: 10, Ambiguous: 12, Read: 50, Write: 50, Cut: 100})
+	w := audittest.StoryOn(t, db)
+	w.Stop()
+	for kind, name := range map[int]string{postgrestest.SeenRestart: "40001", postgrestest.SeenAmbiguous: "40003", postgrestest.SeenCut: "cut"} {
+		if played.Seen(kind) == 0 {
+			t.Errorf("the story was not disturbed by %s", name)
+		}
+	}
+	played.Play(postgrestest.Faults{Seed: 9, Read: 50})
+	before := played.Seen(postgrestest.SeenRestart)
+	list, err := check.Run(t.Context(), db, w.Usage, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		if !c.OK {
+			t.Errorf("%s: %s", c.Name, c.Detail)
+		}
+	}
+	r := against(t, w, db)
+	if !r.Identical || r.Rows == 0 || r.Journal == 0 {
+		t.Fatalf("%+v", r)
+	}
+	s, err := summary.Run(t.Context(), db)
+	if err != nil || s.JournalHash != r.JournalHash {
+		t.Errorf("journal_hash is %s in what is played, %s in SQLite, %v", s.JournalHash, r.JournalHash, err)
+	}
+	if played.Seen(postgrestest.SeenRestart) == before {
+		t.Error("no question was interrupted")
+	}
+}
+
 // disturb cuts connections whenever something was committed since, until the test
 // ends.
 func disturb(t *testing.T, proxy *postgrestest.Proxy) {

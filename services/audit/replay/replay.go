@@ -111,14 +111,22 @@ func Run(ctx context.Context, config Config) (result Result, err error) {
 		return Result{}, fmt.Errorf("replaying: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	r := &replay{config: config, from: config.From, folder: folder}
-	r.result.AsOf, r.result.Shadow = config.At.String(), len(config.Cards) > 0
+	var r *replay
 	if config.Live == nil {
+		r = begin(config, folder)
 		err = r.run(ctx)
-	} else if err = r.ends(ctx); err == nil {
+	} else if ended, failed := ends(ctx, config.From); failed != nil {
+		err = failed
+	} else {
 		err = config.Live.Snapshot(ctx, func(snapshot *store.Snapshot) error {
-			r.live = snapshot
-			return r.run(ctx)
+			// The live store may interrupt, and give another snapshot.
+			attempt, err := os.MkdirTemp(folder, "")
+			if err != nil {
+				return err
+			}
+			r = begin(config, attempt)
+			r.live, r.ended = snapshot, ended
+			return errors.Join(r.run(ctx), os.RemoveAll(attempt))
 		})
 	}
 	var difference *Difference
@@ -131,6 +139,12 @@ func Run(ctx context.Context, config Config) (result Result, err error) {
 		return Result{}, fmt.Errorf("replaying: %w", err)
 	}
 	return r.result, nil
+}
+
+func begin(config Config, folder string) *replay {
+	r := &replay{config: config, from: config.From, folder: folder}
+	r.result.AsOf, r.result.Shadow = config.At.String(), len(config.Cards) > 0
+	return r
 }
 
 // replay is one run.
@@ -146,14 +160,14 @@ type replay struct {
 
 // ends notes where the streams end that are published from the store: what is
 // there before a snapshot of it follows from what is in the snapshot.
-func (r *replay) ends(ctx context.Context) (err error) {
-	r.ended = map[string]uint64{}
-	for _, stream := range []*eventlog.Stream{r.from.Ledger, r.from.Payout} {
-		if r.ended[stream.Name()], err = stream.Last(ctx); err != nil {
-			return err
+func ends(ctx context.Context, from Sources) (ended map[string]uint64, err error) {
+	ended = map[string]uint64{}
+	for _, stream := range []*eventlog.Stream{from.Ledger, from.Payout} {
+		if ended[stream.Name()], err = stream.Last(ctx); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return ended, nil
 }
 
 // compared reports whether the live store is at the positions that are replayed.

@@ -55,8 +55,8 @@ type CustomerTotal struct {
 // Customer makes a customer's statement. One that never used or deposited
 // anything has an empty one.
 func Customer(ctx context.Context, db *store.DB, customer events.Customer) (s OfCustomer, err error) {
-	s = OfCustomer{Customer: customer, Charges: []Charge{}, Money: []CustomerMoney{}, Owed: []OwedLine{}, Waiting: []Waiting{}, Totals: []CustomerTotal{}}
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
+		s = OfCustomer{Customer: customer, Charges: []Charge{}, Money: []CustomerMoney{}, Owed: []OwedLine{}, Waiting: []Waiting{}, Totals: []CustomerTotal{}}
 		if err := s.journal(snapshot); err != nil {
 			return err
 		}

@@ -65,7 +65,6 @@ type HolderTotal struct {
 
 // Holder makes a holder's statement. A stranger has an empty one.
 func Holder(ctx context.Context, db *store.DB, holder events.Holder) (s OfHolder, err error) {
-	s = OfHolder{Holder: holder, Shares: []ShareLine{}, Owed: []HolderOwed{}, Totals: []HolderTotal{}}
 	totals := map[money.Asset]*HolderTotal{}
 	total := func(asset money.Asset) *HolderTotal {
 		if totals[asset] == nil {
@@ -74,6 +73,8 @@ func Holder(ctx context.Context, db *store.DB, holder events.Holder) (s OfHolder
 		return totals[asset]
 	}
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
+		s = OfHolder{Holder: holder, Shares: []ShareLine{}, Owed: []HolderOwed{}, Totals: []HolderTotal{}}
+		clear(totals)
 		made, err := snapshot.Distributions("")
 		if err != nil {
 			return err

@@ -68,8 +68,8 @@ type ProviderTotal struct {
 // from the directory.
 func Provider(ctx context.Context, db *store.DB, provider events.Provider, books []events.Book) (s OfProvider, err error) {
 	books = slices.Sorted(slices.Values(books))
-	s = OfProvider{Provider: provider, Books: append([]events.Book{}, books...), Nodes: []NodeLine{}, Charges: []Charge{}, Outcomes: []OutcomeLine{}, Waiting: []Waiting{}, Totals: []ProviderTotal{}}
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
+		s = OfProvider{Provider: provider, Books: append([]events.Book{}, books...), Nodes: []NodeLine{}, Charges: []Charge{}, Outcomes: []OutcomeLine{}, Waiting: []Waiting{}, Totals: []ProviderTotal{}}
 		nodes := map[events.Node]bool{}
 		for _, book := range books {
 			if err := s.book(snapshot, book, nodes); err != nil {
