@@ -115,7 +115,8 @@ func (c *demoCommand) run(ctx context.Context, r *root) (err error) {
 // stage is the running services that a demo plays on.
 type stage struct {
 	dir      string
-	kept     bool // the folder stays
+	database string // of --database-url; empty: in the folder
+	kept     bool   // the folder stays
 	daemon   *daemon.Daemon
 	server   *server
 	as       string
@@ -126,7 +127,7 @@ type stage struct {
 // openStage starts the services on --data, which must be without a ledger, or
 // on a temporary folder. That stays for a look around, unless only JSON is wanted.
 func openStage(ctx context.Context, r *root) (*stage, error) {
-	st := &stage{dir: r.Data, kept: true, as: r.As, progress: newProgress(r), began: time.Now()}
+	st := &stage{dir: r.Data, database: r.DatabaseURL, kept: true, as: r.As, progress: newProgress(r), began: time.Now()}
 	usual, err := filepath.Abs("aliquot-data")
 	if err != nil {
 		return nil, err
@@ -149,7 +150,7 @@ func openStage(ctx context.Context, r *root) (*stage, error) {
 }
 
 func (st *stage) open(ctx context.Context) (err error) {
-	st.daemon, err = daemon.Open(ctx, daemon.Config{Dir: st.dir, Listen: "127.0.0.1:0", Logger: quietLogger()})
+	st.daemon, err = daemon.Open(ctx, daemon.Config{Dir: st.dir, DatabaseURL: st.database, Listen: "127.0.0.1:0", Logger: quietLogger()})
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 // overlays are what is deployed; the base alone is not.
-var overlays = []string{"local", "production"}
+var overlays = []string{"local", "production", "postgresql"}
 
 // A workload is pods of one kind.
 type workload struct {
@@ -185,6 +185,33 @@ func (w *world) check(about description) []string {
 	return w.faults
 }
 
+// Fails when something of CockroachDB is left behind, and when our processes may not
+// reach the database's port.
+func TestTheOverlayOnPostgreSQLHasNothingOfCockroachDB(t *testing.T) {
+	w := assemble(t, "postgresql")
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(manifests(t), "/overlays/postgresql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := resources.AsYaml()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "cockroach") || strings.Contains(line, "26257") {
+			t.Errorf("there is %q", strings.TrimSpace(line))
+		}
+	}
+	reaches := slices.ContainsFunc(w.policies, func(p *networkingv1.NetworkPolicy) bool {
+		return p.Name == "aliquot" && slices.ContainsFunc(p.Spec.Egress, func(rule networkingv1.NetworkPolicyEgressRule) bool {
+			return len(rule.Ports) == 1 && rule.Ports[0].Port.IntValue() == 5432 && rule.To[0].NamespaceSelector != nil
+		})
+	})
+	if !reaches {
+		t.Error("no policy lets our processes reach PostgreSQL")
+	}
+}
+
 func TestEveryOverlayIsWhole(t *testing.T) {
 	about := binary(t)
 	for _, overlay := range overlays {
@@ -193,11 +220,16 @@ func TestEveryOverlayIsWhole(t *testing.T) {
 			for _, fault := range w.check(about) {
 				t.Error(fault)
 			}
-			want := []string{"cockroachdb", "cockroachdb-init", "distribute", "ingest", "keep", "migrate", "nats", "settle"}
-			for _, name := range want {
-				if !slices.ContainsFunc(w.workloads, func(one *workload) bool { return one.name == name }) {
-					t.Errorf("there is no %s", name)
-				}
+			want := []string{"distribute", "ingest", "keep", "migrate", "nats", "settle"}
+			if overlay != "postgresql" {
+				want = append([]string{"cockroachdb", "cockroachdb-init"}, want...)
+			}
+			var have []string
+			for _, one := range w.workloads {
+				have = append(have, one.name)
+			}
+			if !slices.Equal(have, want) {
+				t.Errorf("the workloads are %v, want %v", have, want)
 			}
 		})
 	}

@@ -20,6 +20,7 @@ var given = map[string][]string{
 	"cockroachdb-node-tls":   {"ca.crt", "tls.crt", "tls.key"},
 	"cockroachdb-root-tls":   {"ca.crt", "tls.crt", "tls.key"},
 	"cockroachdb-client-tls": {"ca.crt", "tls.crt", "tls.key"},
+	"postgresql-ca":          {"ca.crt"},
 	"nats-tls":               {"ca.crt", "tls.crt", "tls.key"},
 }
 

@@ -215,8 +215,8 @@ func unavailable(err error) error {
 	switch {
 	case errors.Is(err, eventlog.ErrFull):
 		return huma.NewError(507, err.Error())
-	case errors.Is(err, context.Canceled):
-		return err
+	case errors.Is(err, context.Canceled), interrupted(err):
+		return err // of an interruption, register makes the answer
 	}
 	return huma.Error503ServiceUnavailable(err.Error())
 }

@@ -37,6 +37,9 @@ func (s *Server) health() {
 	register(s, http.MethodGet, readyPath, "readyz", "The process can accept and settle",
 		func(ctx context.Context, _ *struct{}) (*answer[Status], error) {
 			status, err := s.Engine.Status(ctx)
+			if interrupted(err) {
+				return nil, err
+			}
 			if err != nil {
 				return nil, huma.Error503ServiceUnavailable(err.Error())
 			}

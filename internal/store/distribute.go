@@ -29,7 +29,12 @@ func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distri
 	if err := db.cursorWhole(ctx, DistributeWriter); err != nil {
 		return nil, distribution.Cursor{}, fmt.Errorf("taking over distribution: %w", err)
 	}
-	committer, cursor, err := db.engine.Distribute(ctx, nonce)
+	var committer DistributeCommitter
+	var cursor distribution.Cursor
+	err := retold(ctx, func() (err error) {
+		committer, cursor, err = db.engine.Distribute(ctx, nonce)
+		return err
+	})
 	if err != nil {
 		return nil, distribution.Cursor{}, fmt.Errorf("taking over distribution: %w", err)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// This is the one place that repeats a question; commits are repeated by the
-// loops, which know what may be repeated.
+// This is the one place that repeats a question, and what has the same effect
+// twice as once; commits are repeated by the loops, which know what may be repeated.
 //
 // A database interrupts a question where another transaction was in its way
 // (CockroachDB: at any statement), or where the connection is lost. [DB.whole] and
@@ -60,11 +60,23 @@ func passing[T any](ctx context.Context, db *DB, each func(T) error, ask func(co
 	}, func() bool { return !had })
 }
 
-func (db *DB) ask(ctx context.Context, f func(Conn) error, again func() bool) error {
+func (db *DB) ask(ctx context.Context, f func(Conn) error, may func() bool) error {
+	return again(ctx, func() error { return db.engine.Read(ctx, f) }, may)
+}
+
+// retold does what has the same effect twice as once, and does it again after an
+// interruption: taking something over, and telling the store what it remembers.
+func retold(ctx context.Context, do func() error) error {
+	return again(ctx, do, func() bool { return true })
+}
+
+// again does something until it is not interrupted, may not be repeated, or has
+// been tried for long enough.
+func again(ctx context.Context, do func() error, may func() bool) error {
 	began, pause, gone := time.Now(), time.Millisecond, 0
 	for try := 1; ; try++ {
-		err := db.engine.Read(ctx, f)
-		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) || !again() {
+		err := do()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) || !may() {
 			return err
 		}
 		if errors.Is(err, ErrContended) {

@@ -36,7 +36,12 @@ func (db *DB) Settle(ctx context.Context, partition int, stream string, created 
 	if err := db.cursorWhole(ctx, SettleWriter(partition)); err != nil {
 		return nil, settlement.Cursor{}, fmt.Errorf("taking over partition %d: %w", partition, err)
 	}
-	committer, cursor, err := db.engine.Settle(ctx, partition, stream, created, nonce)
+	var committer SettleCommitter
+	var cursor settlement.Cursor
+	err := retold(ctx, func() (err error) {
+		committer, cursor, err = db.engine.Settle(ctx, partition, stream, created, nonce)
+		return err
+	})
 	if err != nil {
 		return nil, settlement.Cursor{}, fmt.Errorf("taking over partition %d: %w", partition, err)
 	}

@@ -25,7 +25,7 @@ func (db *DB) Signer(ctx context.Context) (key string, err error) {
 // unless the one that is known is among those before, which handed the logs over
 // to this key.
 func (db *DB) Sign(ctx context.Context, key string, before ...string) error {
-	if err := db.engine.Sign(ctx, key, before); err != nil {
+	if err := retold(ctx, func() error { return db.engine.Sign(ctx, key, before) }); err != nil {
 		return fmt.Errorf("telling the store who signs the logs: %w", err)
 	}
 	return nil

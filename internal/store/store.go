@@ -136,14 +136,14 @@ func (db *DB) Close() error { return db.engine.Close() }
 // messages at the same positions: its creation time, nanoseconds since 1970, is
 // another. Only who has compared every message may say so.
 func (db *DB) Rebind(ctx context.Context, stream string, created int64) error {
-	return db.engine.Rebind(ctx, stream, created)
+	return retold(ctx, func() error { return db.engine.Rebind(ctx, stream, created) })
 }
 
 // Belong tells the store which installation it belongs to, by a name that is
 // chosen at random once. The first time it is recorded; later another name is
 // refused: two installations' streams in one store would be one ledger.
 func (db *DB) Belong(ctx context.Context, installation string) error {
-	return db.engine.Belong(ctx, installation)
+	return retold(ctx, func() error { return db.engine.Belong(ctx, installation) })
 }
 
 // Belongs compares the installation that a store knows with one that opens it.

@@ -17,7 +17,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// page is how many rows are fetched at once.
+// page is how many rows are fetched at once. Cursors whose query has parameters
+// need CockroachDB 22.2 (https://github.com/cockroachdb/cockroach/pull/82754).
 const page = 256
 
 // reader answers in one transaction: a [store.Conn]. Each query is a cursor of

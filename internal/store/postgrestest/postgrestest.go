@@ -3,6 +3,9 @@
 // ended with the test. Its databases sort text by a language unless they are told
 // otherwise, as those of most operators do.
 //
+// [Proxy] stands in front of it and does to connections what networks do;
+// [Cockroach] plays CockroachDB as its documentation describes it.
+//
 // ALIQUOT_TEST_DATABASE names another database, for example of CockroachDB, to
 // which the tests go instead; its user may create databases.
 package postgrestest

@@ -202,7 +202,7 @@ func payouts(t *testing.T, db *store.DB) {
 			names = append(names, fmt.Sprintf("po-%03d", i))
 		}
 		slices.Sort(names)
-		err := db.PayoutsOf(ctx, "d", names, func(p distribution.Payout) error {
+		err := d.PayoutsOf(ctx, "d", names, func(p distribution.Payout) error {
 			got = append(got, p.ID)
 			if p != want[p.ID] {
 				t.Errorf("got %+v, want %+v", p, want[p.ID])
@@ -214,7 +214,7 @@ func payouts(t *testing.T, db *store.DB) {
 			t.Errorf("every %d: got %v, want %v, %v", every, got, wanted, err)
 		}
 	}
-	must(t, db.Payouts(ctx, "e", "", func(p distribution.Payout) error {
+	must(t, d.Payouts(ctx, "e", "", func(p distribution.Payout) error {
 		if p.State != distribution.Planned {
 			t.Errorf("another distribution's payout %s is %s", p.ID, p.State)
 		}
