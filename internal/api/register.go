@@ -42,7 +42,7 @@ func (s *Server) registers() {
 			Holder string       `query:"holder" doc:"Column that has the holders; by default holder, account, address, wallet or HolderAddress."`
 			Units  string       `query:"units" doc:"Column that has the units; by default units, amount_wei, amount or balance."`
 			Places int          `query:"decimals" minimum:"0" maximum:"38" doc:"Decimal places of the token, where the file counts whole tokens."`
-			rowQuery
+			RowQuery
 			RawBody []byte `contentType:"text/csv"`
 		}) (*answer[Imported], error) {
 			rows, err := in.options()
@@ -61,8 +61,8 @@ func (s *Server) registers() {
 		})
 }
 
-// rowQuery says what a file of rows looks like where it does not say so itself.
-type rowQuery struct {
+// RowQuery says what a file of rows looks like where it does not say so itself.
+type RowQuery struct {
 	Separator string `query:"separator" doc:"Between the fields of CSV; recognised by itself without it."`
 	Comment   string `query:"comment" doc:"Lines that begin with this character are no rows."`
 	Skip      int    `query:"skip" minimum:"0" doc:"Lines to leave out before the header line."`
@@ -71,7 +71,7 @@ type rowQuery struct {
 	Format    string `query:"format" doc:"csv or json; recognised by itself without it."`
 }
 
-func (q *rowQuery) options() (rowfile.Options, error) {
+func (q *RowQuery) options() (rowfile.Options, error) {
 	f := rowfile.Flags{Format: q.Format, Separator: q.Separator, Comment: q.Comment, Skip: q.Skip, Decimal: q.Decimal, Thousands: q.Thousands}
 	return f.Options("")
 }
