@@ -21,7 +21,8 @@ import (
 )
 
 type quotesCommand struct {
-	Import quotesImport `cmd:"" help:"Import rounds from a CSV file with a header."`
+	Import   quotesImport   `cmd:"" help:"Import rounds from a CSV file with a header."`
+	Withdraw quotesWithdraw `cmd:"" help:"Take back a round that was observed wrongly; --as says who answers for it."`
 }
 
 // quotesImport reads `round,time,rate`, or the columns of a Chainlink export:

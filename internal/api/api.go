@@ -112,6 +112,7 @@ func New(config Config) *Server {
 	s.declarations()
 	s.moneyIn()
 	s.quotes()
+	s.withdrawals()
 	s.registers()
 	s.distributions()
 	s.payouts()

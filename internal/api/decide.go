@@ -62,7 +62,18 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 		bodies[i] = p.body
 	}
 	var same []bool
-	s.Engine.Directory(func(d *directory.Directory) { same = d.Unchanged(bodies) })
+	var future error
+	s.Engine.Directory(func(d *directory.Directory) {
+		same = d.Unchanged(bodies)
+		for _, body := range bodies {
+			if future == nil && body.Validate() == nil { // What is not valid is refused below.
+				future = d.Future(body, s.Now())
+			}
+		}
+	})
+	if future != nil {
+		return nil, huma.Error422UnprocessableEntity(future.Error())
+	}
 	for i, p := range proposals {
 		results[i].Kind = p.body.Kind()
 		if same[i] {
