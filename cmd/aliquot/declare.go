@@ -128,6 +128,29 @@ func writeDecided(w io.Writer, done api.Decided) {
 }
 
 type depositCommand struct {
+	Record  depositRecord  `cmd:"" default:"withargs" help:"Record a deposit, and collect what it covers."`
+	Reverse depositReverse `cmd:"" help:"Take back a deposit that has covered nothing."`
+}
+
+type depositReverse struct {
+	Book      string `required:"" help:"Book of the customer."`
+	Customer  string `required:"" help:"Whose deposit it was."`
+	Asset     string `help:"Such as USDC." default:"USDC"`
+	Amount    string `required:"" help:"Amount of the deposit."`
+	Reference string `required:"" help:"Reference of the deposit."`
+	Reason    string `required:"" help:"Why it is taken back."`
+}
+
+func (c *depositReverse) Run(ctx context.Context, r *root) error {
+	var done api.Decided
+	in := map[string]string{"book": c.Book, "customer": c.Customer, "asset": c.Asset, "amount": c.Amount, "reference": c.Reference, "reason": c.Reason}
+	if err := r.ask(ctx, http.MethodPost, "/v1/deposits/reverse", in, &done); err != nil {
+		return err
+	}
+	return r.decided(done)
+}
+
+type depositRecord struct {
 	Book        string `required:"" help:"Book of the customer."`
 	Customer    string `help:"Who paid." xor:"who" required:""`
 	Outstanding bool   `help:"Every customer paid what it owes, up to the next minor unit." xor:"who" required:""`
@@ -136,7 +159,7 @@ type depositCommand struct {
 	Reference   string `required:"" help:"The payer's or the bank's reference; the same one again is the same deposit."`
 }
 
-func (c *depositCommand) Run(ctx context.Context, r *root) error {
+func (c *depositRecord) Run(ctx context.Context, r *root) error {
 	if c.Outstanding {
 		var done api.Outstanding
 		in := map[string]string{"book": c.Book, "reference": c.Reference}
@@ -201,21 +224,48 @@ func (c *collectCommand) Run(ctx context.Context, r *root) error {
 }
 
 type periodCommand struct {
-	Close struct {
-		Book   string `arg:"" help:"Book."`
-		Period string `arg:"" help:"Last period to close, such as 2026-11 or 2026-11-22."`
-	} `cmd:"" help:"Close a book's periods up to and including one, collect, and hand collected revenue over."`
+	Close  periodClose  `cmd:"" help:"Close a book's periods up to and including one, collect, and hand collected revenue over."`
+	Reopen periodReopen `cmd:"" help:"Open a closed period and every later one again, while no distribution rests on them."`
 }
 
-func (c *periodCommand) Run(ctx context.Context, r *root) error {
+type periodReopen struct {
+	Book   string `arg:"" help:"Book."`
+	Period string `arg:"" help:"First period to open again, such as 2026-11 or 2026-11-22."`
+	Reason string `required:"" help:"Why it is opened again."`
+}
+
+func (c *periodReopen) Run(ctx context.Context, r *root) error {
+	var done api.Decided
+	in := events.PeriodReopened{Book: events.Book(c.Book), Period: events.Period(c.Period), Reason: c.Reason}
+	if err := r.ask(ctx, http.MethodPost, "/v1/periods/reopen", in, &done); err != nil {
+		return err
+	}
+	return r.decided(done)
+}
+
+type periodClose struct {
+	Book   string `arg:"" help:"Book."`
+	Period string `arg:"" help:"Last period to close, such as 2026-11 or 2026-11-22."`
+	Early  bool   `help:"Close it although it has not ended; needs a reason."`
+	Reason string `help:"Why it is closed early."`
+}
+
+func (c *periodClose) Run(ctx context.Context, r *root) error {
 	var done api.Closed
-	in := events.PeriodClosed{Book: events.Book(c.Close.Book), Period: events.Period(c.Close.Period)}
+	in := events.PeriodClosed{Book: events.Book(c.Book), Period: events.Period(c.Period), Early: c.Early, Reason: c.Reason}
 	if err := r.ask(ctx, http.MethodPost, "/v1/periods/close", in, &done); err != nil {
 		return err
 	}
 	return r.print(done, func(w io.Writer) {
-		plain.Fprintf(w, "%s closed up to %s: CONTROL position %d, LEDGER position %d\n", c.Close.Book, c.Close.Period, done.Position, done.LedgerPosition)
+		plain.Fprintf(w, "%s closed up to %s: CONTROL position %d, LEDGER position %d\n", c.Book, c.Period, done.Position, done.LedgerPosition)
 		writeIncluded(w, done.Usage)
+		if n := len(done.Waiting); n > 0 {
+			total := uint64(0)
+			for _, l := range done.Waiting {
+				total += l.Events
+			}
+			plain.Fprintf(w, "warning: %d events of closed periods wait for a price of %s and are in no charge yet: aliquot suspense list\n", total, done.Waiting[0].Pair)
+		}
 	})
 }
 

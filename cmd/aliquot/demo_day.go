@@ -295,7 +295,7 @@ func (d *demoDay) settleUp(ctx context.Context) error {
 		return err
 	}
 	d.progress.step("%d customers paid, one of them a part, and two nothing", paid)
-	return d.closePeriod(ctx, demo.Book, demo.Period, d.result)
+	return d.closePeriod(ctx, demo.Book, demo.Period, "", d.result)
 }
 
 // owed lists what customers owe after their prepaid money, the largest first.

@@ -346,7 +346,8 @@ func (o *demoOwn) settleUp(ctx context.Context) error {
 		at += begin.UnixNano() - survey.Start
 	}
 	last, _, _ := o.book.Calendar.Bounds(at)
-	return o.closePeriod(ctx, o.book.Book, last, o.result)
+	// The last period may be the one that runs now.
+	return o.closePeriod(ctx, o.book.Book, last, "a demo closes everything that it has sent", o.result)
 }
 
 func (o *demoOwn) begin() time.Time {
@@ -356,9 +357,11 @@ func (o *demoOwn) begin() time.Time {
 	return o.source.m.Begin
 }
 
-func (st *stage) closePeriod(ctx context.Context, book events.Book, period events.Period, result *demoResult) error {
+// closePeriod closes a period; early says why it may be closed before its end.
+func (st *stage) closePeriod(ctx context.Context, book events.Book, period events.Period, early string, result *demoResult) error {
 	var closed api.Closed
-	if err := st.server.call(ctx, http.MethodPost, "/v1/periods/close", events.PeriodClosed{Book: book, Period: period}, &closed); err != nil {
+	in := events.PeriodClosed{Book: book, Period: period, Early: early != "", Reason: early}
+	if err := st.server.call(ctx, http.MethodPost, "/v1/periods/close", in, &closed); err != nil {
 		return fmt.Errorf("closing %s: %w", period, err)
 	}
 	result.Closed = period

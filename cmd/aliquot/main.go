@@ -40,13 +40,13 @@ type root struct {
 	Demo         demoCommand         `cmd:"" help:"See a whole day of usage become payouts, generated or from your own files."`
 	Apply        applyCommand        `cmd:"" help:"Declare providers, books, nodes, customers, meters, cards, tokens and waterfalls from YAML."`
 	Usage        usageCommand        `cmd:"" help:"Send usage, or ask what became of it."`
-	Quotes       quotesCommand       `cmd:"" help:"Record observed stablecoin rates."`
+	Quotes       quotesCommand       `cmd:"" help:"Record observed stablecoin rates, or take one back."`
 	Suspense     suspenseCommand     `cmd:"" help:"See and release what waits for a price."`
 	Register     registerCommand     `cmd:"" help:"Import who holds a token."`
 	Holds        holdsCommand        `cmd:"" help:"Import screening lists: their holders are held, not paid."`
-	Deposit      depositCommand      `cmd:"" help:"Record that a customer's money has arrived."`
+	Deposit      depositCommand      `cmd:"" help:"Record that a customer's money has arrived, or take that back."`
 	Collect      collectCommand      `cmd:"" help:"Let prepaid money cover what is owed."`
-	Period       periodCommand       `cmd:"" help:"Close periods."`
+	Period       periodCommand       `cmd:"" help:"Close periods, or open them again."`
 	Distribution distributionCommand `cmd:"" help:"Declare and list distributions."`
 	Payout       payoutCommand       `cmd:"" help:"Export and confirm payouts."`
 	Balances     balancesCommand     `cmd:"" help:"List the balances of accounts."`

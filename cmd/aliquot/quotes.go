@@ -15,7 +15,8 @@ import (
 )
 
 type quotesCommand struct {
-	Import quotesImport `cmd:"" help:"Import observed rates: the exports of Chainlink, Kraken, Coinbase, Binance, CoinGecko, CoinMarketCap and Dune, or any file with a time and a rate."`
+	Import   quotesImport   `cmd:"" help:"Import observed rates: the exports of Chainlink, Kraken, Coinbase, Binance, CoinGecko, CoinMarketCap and Dune, or any file with a time and a rate."`
+	Withdraw quotesWithdraw `cmd:"" help:"Take back a round that was observed wrongly; --as says who answers for it."`
 }
 
 type quotesImport struct {

@@ -73,6 +73,10 @@ end: {column: at, layout: rfc3339}
 		{[]string{"deposit", "--book", book, "--customer", "c0", "--amount", "1.25", "--reference", "a"}, "effect", "applied", "unchanged"},
 		{[]string{"deposit", "--book", book, "--outstanding", "--reference", "b"}, "applied", "1", "0"},
 		{[]string{"collect", "--book", book}, "effect", "applied", "-"},
+		{[]string{"deposit", "--book", book, "--customer", "c0", "--amount", "7", "--reference", "wrong"}, "effect", "applied", "unchanged"},
+		{[]string{"deposit", "reverse", "--book", book, "--customer", "c0", "--amount", "7", "--reference", "wrong", "--reason", "it was another's"}, "effect", "applied", "unchanged"},
+		{[]string{"period", "close", book, "2024-05-01"}, "effect", "applied", "unchanged"},
+		{[]string{"period", "reopen", book, "2024-05-01", "--reason", "usage is missing"}, "effect", "applied", "-"},
 		{[]string{"period", "close", book, "2024-05-01"}, "effect", "applied", "unchanged"},
 		{[]string{"holds", "import", listed, "--list", "l"}, "effect", "applied", "unchanged"},
 		{[]string{"register", "import", register, "--token", "T1"}, "effect", "applied", "unchanged"},
@@ -85,6 +89,7 @@ end: {column: at, layout: rfc3339}
 		{[]string{"statement", "customer", "c0"}, "charges", "2", "2"},
 		{[]string{"statement", "holder", "mallory"}, "shares", "1", "1"},
 		{[]string{"explain", "test#2"}, "kind", "event", "event"},
+		{[]string{"explain", "control:1"}, "kind", "decision", "decision"},
 		{[]string{"explain", "T1:2024-05-01"}, "kind", "distribution", "distribution"},
 		{[]string{"export"}, "", "", ""},
 		{[]string{"export", "accounted"}, "", "", ""},
@@ -130,6 +135,7 @@ func TestWrongCommandsSayWhatIsWrong(t *testing.T) {
 	s := up(t, dir)
 	s.declare(declarations([]string{"n0"}, []string{"c0"}))
 	badQuotes := write(t, files, "quotes.csv", "round,time,rate\n1,yesterday,1\n")
+	futureQuotes := write(t, files, "future.csv", "round,time,rate\n1,2062-01-01T00:00:00Z,1\n")
 	badRegister := write(t, files, "register.csv", "holder,units\na,1\nb,-1\n")
 	badMap := write(t, files, "map.yaml", "format: csv\nbook: acme-eu\nquantitty: {column: x}\n")
 	usage := write(t, files, "usage.csv", "x\n1\n")
@@ -147,6 +153,14 @@ func TestWrongCommandsSayWhatIsWrong(t *testing.T) {
 		{"a token that nobody declared", []string{"distribution", "declare", "--token", "T9", "--period", "2024-05-01"}, `"T9"`},
 		{"a period that is not closed", []string{"distribution", "declare", "--token", "T1", "--period", "2024-05-01"}, "not closed"},
 		{"a period of another calendar", []string{"period", "close", book, "2024-05"}, "2024-05"},
+		{"a period of the next century", []string{"period", "close", book, "2126-11-01", "--early", "--reason", "typing"}, "2126-11-01 has not begun"},
+		{"a period beyond the range of times", []string{"period", "close", book, "2600-01-01"}, "is not between 1970"},
+		{"an early closing without a reason", []string{"period", "close", book, "2024-05-01", "--early"}, "reason"},
+		{"a period that was never closed", []string{"period", "reopen", book, "2024-05-01", "--reason", "x"}, "is not closed"},
+		{"a round that was never observed", []string{"quotes", "withdraw", "--round", "9", "--reason", "x", "--as", "ann"}, `no round "9"`},
+		{"a withdrawal of nobody", []string{"quotes", "withdraw", "--round", "9", "--reason", "x"}, "--as NAME"},
+		{"a deposit that was never recorded", []string{"deposit", "reverse", "--book", book, "--customer", "c0", "--amount", "1", "--reference", "x", "--reason", "y"}, "amount: 0 USDC"},
+		{"a quote of 2062", []string{"quotes", "import", futureQuotes}, "rounds[0].time"},
 		{"a deposit below a minor unit", []string{"deposit", "--book", book, "--customer", "c0", "--amount", "0.0000001", "--reference", "x"}, "amount"},
 		{"a negative deposit", []string{"deposit", "--book", book, "--customer", "c0", "--amount", "-1", "--reference", "x"}, "amount"},
 		{"a deposit of a stranger", []string{"deposit", "--book", book, "--customer", "c9", "--amount", "1", "--reference", "x"}, "c9"},

@@ -122,6 +122,7 @@ func New(config Config) *Server {
 	s.declarations()
 	s.moneyIn()
 	s.quotes()
+	s.withdrawals()
 	s.registers()
 	s.screening()
 	s.distributions()

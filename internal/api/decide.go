@@ -64,6 +64,7 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 	var same []bool
 	before := make([]uint64, len(proposals)) // where the same decision took effect
 	another := make([]bool, len(proposals))  // decided under the same id
+	var future error
 	s.Engine.Directory(func(d *directory.Directory) {
 		same = d.Unchanged(bodies)
 		for i, p := range proposals {
@@ -74,8 +75,14 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 			default:
 				another[i] = true
 			}
+			if future == nil && p.body.Validate() == nil { // What is not valid is refused below.
+				future = d.Future(p.body, s.Now())
+			}
 		}
 	})
+	if future != nil {
+		return nil, huma.Error422UnprocessableEntity(future.Error())
+	}
 	for i, p := range proposals {
 		results[i].Kind = p.body.Kind()
 		if same[i] {

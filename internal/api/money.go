@@ -9,6 +9,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -17,6 +18,8 @@ type Closed struct {
 	Decided
 	LedgerPosition uint64        `json:"ledger_position" doc:"LEDGER holds the closing up to here."`
 	Usage          UsageIncluded `json:"usage"`
+	// Waiting is what the closing leaves behind.
+	Waiting []Waiting `json:"waiting" doc:"Quantities of closed periods that wait for a price: they are charged when they are released, in the open period."`
 }
 
 // Covered says what became of one decision about money that covers usage.
@@ -106,8 +109,66 @@ func (s *Server) moneyIn() {
 			if err != nil {
 				return nil, unavailable(err)
 			}
-			return &answer[Closed]{Closed{Decided: done.Decided, LedgerPosition: last, Usage: done.Usage}}, nil
+			waiting, err := s.waiting(ctx, in.Body.Book)
+			if err != nil {
+				return nil, err
+			}
+			closed := Closed{Decided: done.Decided, LedgerPosition: last, Usage: done.Usage, Waiting: []Waiting{}}
+			for _, w := range waiting {
+				if w.Period <= in.Body.Period { // labels of one calendar sort as their periods do
+					closed.Waiting = append(closed.Waiting, w)
+				}
+			}
+			return &answer[Closed]{closed}, nil
 		})
+	register(s, http.MethodPost, "/v1/periods/reopen", "reopen-period", "Open a closed period and every later one again, while no distribution rests on them",
+		func(ctx context.Context, in *struct {
+			Body events.PeriodReopened
+		}) (*answer[Decided], error) {
+			return s.decideOne(ctx, "", in.Body)
+		})
+	register(s, http.MethodPost, "/v1/deposits/reverse", "reverse-deposit", "Take back a deposit that has covered nothing",
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Book      events.Book     `json:"book"`
+				Customer  events.Customer `json:"customer"`
+				Asset     money.Asset     `json:"asset"`
+				Amount    money.Amount    `json:"amount"`
+				Reference string          `json:"reference" minLength:"1" doc:"That of the deposit."`
+				Reason    string          `json:"reason" minLength:"1" doc:"Why it is taken back."`
+			}
+		}) (*answer[Decided], error) {
+			b := in.Body
+			id := idOf("deposit", string(b.Book), string(b.Customer), b.Reference)
+			// Asked before anything is recorded: a reversal that is void at its barrier
+			// could not be tried again.
+			has := ledger.CustomerPrepaid(b.Customer)
+			rows, err := s.Store.Balances(ctx, string(has))
+			if err != nil {
+				return nil, err
+			}
+			var prepaid money.Amount
+			for _, row := range rows {
+				if row.Account == has && row.Asset == b.Asset {
+					if prepaid, err = row.Credit.Sub(row.Debit); err != nil {
+						return nil, err
+					}
+				}
+			}
+			again := idOf("deposit-reversal", string(b.Book), string(b.Customer), b.Reference)
+			if prepaid.Cmp(b.Amount) < 0 && !s.known(again) {
+				return nil, huma.Error409Conflict(fmt.Sprintf("amount: %v %s of what customer %s has prepaid are left: the deposit of %v has covered something", prepaid, b.Asset, b.Customer, b.Amount))
+			}
+			return s.decideOne(ctx, again, events.DepositReversed{
+				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference, Deposit: id, Reason: b.Reason,
+			})
+		})
+}
+
+// known reports whether a decision with this id has taken effect.
+func (s *Server) known(id string) (known bool) {
+	s.Engine.Directory(func(d *directory.Directory) { known = d.Known(id) })
+	return known
 }
 
 // depositOutstanding records that everybody paid what was charged for usage that

@@ -33,9 +33,9 @@ type RefusedRound struct {
 
 // observations are the rounds that CONTROL has, as far as they were read.
 type observations struct {
-	mu    sync.Mutex
-	board quotes.Board
-	read  uint64 // position in CONTROL
+	mu              sync.Mutex // guards what follows
+	board           quotes.Board
+	read, withdrawn uint64 // positions in CONTROL of the last decision of each kind
 }
 
 // sift divides new rounds by what CONTROL has of their source.
@@ -57,33 +57,52 @@ func (s *Server) sift(ctx context.Context, o events.QuotesObserved) (fresh []eve
 	return fresh, known, refused, nil
 }
 
-// catchUp reads the observations that were recorded since the last request. One
-// that has no effect in settlement has none here, by the same rule.
+// catchUp reads the observations that were recorded since the last request, and
+// the rounds that were withdrawn. One that has no effect in settlement has none
+// here, by the same rule. A withdrawal names its round, so that it may be read
+// after observations that came later.
 func (s *Server) catchUp(ctx context.Context) error {
-	subject := eventlog.ControlSubject(events.QuotesObserved{}.Kind())
+	board := &s.observed.board
+	err := s.eachSince(ctx, events.QuotesObserved{}.Kind(), &s.observed.read, func(body events.Body) {
+		if b, ok := body.(events.QuotesObserved); ok {
+			_ = board.Observe(b) // void there too
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return s.eachSince(ctx, events.RoundWithdrawn{}.Kind(), &s.observed.withdrawn, func(body events.Body) {
+		if b, ok := body.(events.RoundWithdrawn); ok {
+			_ = board.Withdraw(b) // void there too
+		}
+	})
+}
+
+// eachSince calls each for the decisions of a kind after a position, and moves
+// the position on.
+func (s *Server) eachSince(ctx context.Context, kind string, read *uint64, each func(events.Body)) error {
+	subject := eventlog.ControlSubject(kind)
 	last, err := s.Control.GetLastFor(ctx, subject)
-	if errors.Is(err, eventlog.ErrNotFound) || err == nil && last.Seq <= s.observed.read {
+	if errors.Is(err, eventlog.ErrNotFound) || err == nil && last.Seq <= *read {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	reader, err := s.Control.Read(ctx, s.observed.read+1, subject)
+	reader, err := s.Control.Read(ctx, *read+1, subject)
 	if err != nil {
 		return err
 	}
 	defer reader.Stop()
-	for s.observed.read < last.Seq {
+	for *read < last.Seq {
 		message, err := reader.Next(ctx)
 		if err != nil {
 			return err
 		}
 		if d, err := events.DecodeDecision(message.Data); err == nil {
-			if body, ok := d.Body.(events.QuotesObserved); ok {
-				_ = s.observed.board.Observe(body) // void there too
-			}
+			each(d.Body)
 		}
-		s.observed.read = message.Seq
+		*read = message.Seq
 	}
 	return nil
 }

@@ -42,18 +42,27 @@ type Tally struct {
 	Events  uint64         `json:"events"`
 }
 
+// waiting returns what waits for a price in a book, or in all where it is empty.
+func (s *Server) waiting(ctx context.Context, book events.Book) ([]Waiting, error) {
+	lines, err := s.Store.Suspense(ctx, book)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Waiting, len(lines))
+	for i, l := range lines {
+		out[i] = Waiting{l.Book, l.Node, l.Customer, l.Meter, l.Card, l.Rule, l.Pair, l.Period, l.Quantity, l.Events}
+	}
+	return out, nil
+}
+
 func (s *Server) reads() {
 	register(s, http.MethodGet, "/v1/suspense", "list-suspense", "List the quantities that wait for a price",
 		func(ctx context.Context, in *struct {
 			Book events.Book `query:"book"`
 		}) (*answer[[]Waiting], error) {
-			lines, err := s.Store.Suspense(ctx, in.Book)
+			out, err := s.waiting(ctx, in.Book)
 			if err != nil {
 				return nil, err
-			}
-			out := make([]Waiting, len(lines))
-			for i, l := range lines {
-				out[i] = Waiting{l.Book, l.Node, l.Customer, l.Meter, l.Card, l.Rule, l.Pair, l.Period, l.Quantity, l.Events}
 			}
 			return &answer[[]Waiting]{out}, nil
 		})

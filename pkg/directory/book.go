@@ -61,6 +61,7 @@ type book struct {
 	declared      events.BookDeclared
 	closed        events.Period
 	closedThrough int64
+	closings      []closing // in effect, ascending
 	meters        map[events.Meter]events.MeterDeclared
 	cards         map[events.Card][]events.CardDeclared // version 1 first
 	pool          events.Token                          // the token of all nodes that no other names
@@ -217,7 +218,7 @@ func (d *Directory) customerIn(customer events.Customer, name events.Book) error
 	return nil
 }
 
-func (d *Directory) closePeriod(b events.PeriodClosed) error {
+func (d *Directory) closePeriod(id string, b events.PeriodClosed) error {
 	in, err := d.in(b.Book)
 	if err != nil {
 		return err
@@ -230,6 +231,7 @@ func (d *Directory) closePeriod(b events.PeriodClosed) error {
 		return fmt.Errorf("period %s of book %q is closed: %s was the last one", b.Period, b.Book, in.closed)
 	}
 	in.closed, in.closedThrough = b.Period, until
+	in.closings = append(in.closings, closing{id, until})
 	return nil
 }
 

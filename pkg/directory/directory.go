@@ -16,6 +16,8 @@
 //     node, customer or token.
 //   - Ids of books, nodes, customers and tokens are unique over all books.
 //   - A node's revenue goes to at most one token.
+//   - Nothing that is observed lies after it was recorded, by more than the book's
+//     tolerance.
 //   - Nobody who is on a screening list is unlisted while the list is replaced.
 //   - What is returned as a slice is in ascending order, the same every time.
 //
@@ -74,6 +76,7 @@ type Directory struct {
 	batches       map[string]events.PayoutsSubmitted
 	runs          map[string]events.PayoutRunDeclared
 	corrected     map[string]uint64 // by distribution or run: position of the last correction
+	reversed      map[string]bool   // deposits, by the id of their decision
 }
 
 // New returns the directory before the first decision.
@@ -94,6 +97,7 @@ func New() *Directory {
 		batches:       map[string]events.PayoutsSubmitted{},
 		runs:          map[string]events.PayoutRunDeclared{},
 		corrected:     map[string]uint64{},
+		reversed:      map[string]bool{},
 	}
 }
 
@@ -142,13 +146,19 @@ func (d *Directory) apply(decision events.Decision) error {
 			return err
 		}
 		if before, seen := d.ids[decision.ID]; seen {
+			if d.reversed[decision.ID] {
+				return fmt.Errorf("deposit %q was reversed: record it with another reference", decision.ID)
+			}
 			if before.content == content {
 				return ErrRepeat
 			}
 			return fmt.Errorf("id %q has been used for another decision", decision.ID)
 		}
 	}
-	if err := d.effect(decision.Body); err != nil {
+	if err := d.Future(decision.Body, decision.At); err != nil {
+		return err
+	}
+	if err := d.effect(decision.ID, decision.Body); err != nil {
 		return err
 	}
 	if !quotes {
@@ -200,7 +210,7 @@ func contentOf(body events.Body) ([16]byte, error) {
 
 // effect changes the state, or returns why it must not. Each of the functions
 // below checks everything before it changes anything.
-func (d *Directory) effect(body events.Body) error {
+func (d *Directory) effect(id string, body events.Body) error {
 	switch b := body.(type) {
 	case events.ProviderDeclared:
 		d.providers[b.Provider] = b
@@ -227,7 +237,13 @@ func (d *Directory) effect(body events.Body) error {
 	case events.CollectionRequested:
 		return d.checkCollection(b)
 	case events.PeriodClosed:
-		return d.closePeriod(b)
+		return d.closePeriod(id, b)
+	case events.PeriodReopened:
+		return d.reopenPeriod(b)
+	case events.RoundWithdrawn:
+		return nil // The quote board of settle knows the rounds.
+	case events.DepositReversed:
+		return d.reverseDeposit(b)
 	case events.TokenDeclared:
 		return d.declareToken(b)
 	case events.WaterfallDeclared:
@@ -250,6 +266,13 @@ func (d *Directory) effect(body events.Body) error {
 		return d.declareRun(b)
 	}
 	return fmt.Errorf("a body of type %T has no effect", body)
+}
+
+// Known reports whether a decision with this id has taken effect. Observations of
+// quotes are known to the quote board alone.
+func (d *Directory) Known(id string) bool {
+	_, known := d.ids[id]
+	return known
 }
 
 // Same reports whether a declaration says what is in effect already, so that

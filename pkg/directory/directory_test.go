@@ -38,6 +38,10 @@ func at(s string) time.Time {
 
 var noon = at("2026-11-22T12:00:00Z")
 
+// recorded is when the decisions of a fold are recorded: after every period that
+// these tests close.
+var recorded = at("2027-06-01T00:00:00Z")
+
 // fold applies decisions one after the other, each with an id of its own.
 type fold struct {
 	t *testing.T
@@ -50,7 +54,7 @@ func (f *fold) apply(body events.Body) error {
 }
 
 func (f *fold) applyAs(id string, body events.Body) error {
-	return f.d.Apply(f.d.Position()+1, events.Decision{ID: id, Actor: "operator:alice", At: noon, Body: body})
+	return f.d.Apply(f.d.Position()+1, events.Decision{ID: id, Actor: "operator:alice", At: recorded, Body: body})
 }
 
 // do applies what must have an effect.
@@ -94,7 +98,7 @@ func (f *fold) state() string {
 	for _, n := range d.Nodes("") {
 		fmt.Fprintln(&b, fmt.Sprint(d.TokenOf(n.Node)))
 	}
-	fmt.Fprint(&b, d.tokenOf, d.batches, len(d.ids))
+	fmt.Fprint(&b, d.tokenOf, d.batches, d.reversed, len(d.ids))
 	return b.String()
 }
 
@@ -272,7 +276,7 @@ func TestAVoidDecisionCanBeSentAgainOnceItCanTakeEffect(t *testing.T) {
 
 func TestPositionsAreAppliedInOrderWithoutGaps(t *testing.T) {
 	d := New()
-	decision := events.Decision{ID: "x", Actor: "a", At: noon, Body: acme}
+	decision := events.Decision{ID: "x", Actor: "a", At: recorded, Body: acme}
 	for _, position := range []uint64{0, 2} {
 		if err := d.Apply(position, decision); !errors.Is(err, ErrOrder) {
 			t.Errorf("position %d first gave %v", position, err)
@@ -295,7 +299,7 @@ func TestVoidsAreBounded(t *testing.T) {
 	if len(list) > 2*maxVoids || len(list) < maxVoids || list[len(list)-1].Position != 5*maxVoids {
 		t.Errorf("%d voids, the last at %d", len(list), list[len(list)-1].Position)
 	}
-	if err := f.d.Apply(f.d.Position()+1, events.Decision{ID: "x", Actor: "a", At: noon}); err == nil {
+	if err := f.d.Apply(f.d.Position()+1, events.Decision{ID: "x", Actor: "a", At: recorded}); err == nil {
 		t.Error("a decision of nothing had an effect")
 	}
 }
@@ -539,14 +543,14 @@ func TestACardsVersionsStandInOrder(t *testing.T) {
 func BenchmarkApply(b *testing.B) {
 	d := New()
 	for i, body := range []events.Body{acme, eu} {
-		if err := d.Apply(uint64(i+1), events.Decision{ID: fmt.Sprint(i), Actor: "a", At: noon, Body: body}); err != nil {
+		if err := d.Apply(uint64(i+1), events.Decision{ID: fmt.Sprint(i), Actor: "a", At: recorded, Body: body}); err != nil {
 			b.Fatal(err)
 		}
 	}
 	for b.Loop() {
 		n := d.Position() + 1
 		body := events.NodeDeclared{Node: events.Node(fmt.Sprintf("gpu-%d", n)), Book: "eu", Attributes: gpu1.Attributes}
-		if err := d.Apply(n, events.Decision{ID: fmt.Sprint(n), Actor: "a", At: noon, Body: body}); err != nil {
+		if err := d.Apply(n, events.Decision{ID: fmt.Sprint(n), Actor: "a", At: recorded, Body: body}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -32,7 +32,7 @@ func (d *Directory) clone() *Directory {
 	for name, b := range d.books {
 		copied := *b
 		// A version is appended to a clipped slice, so the slices may be shared.
-		copied.meters, copied.cards = maps.Clone(b.meters), maps.Clone(b.cards)
+		copied.meters, copied.cards, copied.closings = maps.Clone(b.meters), maps.Clone(b.cards), slices.Clone(b.closings)
 		c.books[name] = &copied
 	}
 	c.nodes = maps.Clone(d.nodes) // A node that is declared again is another one.
@@ -48,5 +48,6 @@ func (d *Directory) clone() *Directory {
 	}
 	c.distributions, c.batches = maps.Clone(d.distributions), maps.Clone(d.batches)
 	c.runs, c.corrected = maps.Clone(d.runs), maps.Clone(d.corrected)
+	c.reversed = maps.Clone(d.reversed)
 	return &c
 }

@@ -152,12 +152,48 @@ type CollectionRequested struct {
 
 // PeriodClosed closes every period of the book up to and including Period:
 // later events of it are late. Collected revenue is handed over to the tokens.
+// A period that has not ended when it is recorded is closed only with Early, and
+// one that has not begun never.
 type PeriodClosed struct {
 	Book   Book   `json:"book"`
 	Period Period `json:"period"`
+	Early  bool   `json:"early,omitempty"`  // the period may not have ended yet
+	Reason string `json:"reason,omitempty"` // why it is closed early; needed with Early
 	// RestsOn is how far every log was signed when it was decided. Whoever asks
 	// for a closing leaves it out: it is added.
 	RestsOn []LogState `json:"rests_on,omitempty" hidden:"true"`
+}
+
+// PeriodReopened takes closings back: Period and every later one are open again,
+// and earlier ones stay closed. It has no effect once a distribution of one of
+// these periods is declared. What the closings handed over stays with the tokens,
+// of the same periods, and cannot be distributed until they are closed again.
+type PeriodReopened struct {
+	Book   Book   `json:"book"`
+	Period Period `json:"period"`
+	Reason string `json:"reason"`
+}
+
+// RoundWithdrawn says that a round was observed wrongly: from then on no quote
+// uses it and no release may name it. What it has priced stays as it is. The name
+// of the round is not free again.
+type RoundWithdrawn struct {
+	Pair   Pair   `json:"pair"`
+	Source string `json:"source"`
+	Round  string `json:"round"`
+	Reason string `json:"reason"`
+}
+
+// DepositReversed takes a deposit back that has covered nothing: all of its
+// amount must still be prepaid. The first fields are those of the deposit.
+type DepositReversed struct {
+	Book      Book         `json:"book"`
+	Customer  Customer     `json:"customer"`
+	Asset     money.Asset  `json:"asset"`
+	Amount    money.Amount `json:"amount"`
+	Reference string       `json:"reference"`
+	Deposit   string       `json:"deposit"` // id of the decision that recorded it
+	Reason    string       `json:"reason"`
 }
 
 // TokenDeclared introduces a token of the revenue of nodes. A node belongs to
@@ -256,6 +292,9 @@ func (SuspenseReleased) Kind() string     { return "suspense_released" }
 func (DepositRecorded) Kind() string      { return "deposit_recorded" }
 func (CollectionRequested) Kind() string  { return "collection_requested" }
 func (PeriodClosed) Kind() string         { return "period_closed" }
+func (PeriodReopened) Kind() string       { return "period_reopened" }
+func (RoundWithdrawn) Kind() string       { return "round_withdrawn" }
+func (DepositReversed) Kind() string      { return "deposit_reversed" }
 func (TokenDeclared) Kind() string        { return "token_declared" }
 func (WaterfallDeclared) Kind() string    { return "waterfall_declared" }
 func (KeyIssued) Kind() string            { return "key_issued" }

@@ -183,6 +183,12 @@ func DecodeBody(kind string, data []byte) (Body, error) {
 		return decodeBody[CollectionRequested](data)
 	case PeriodClosed{}.Kind():
 		return decodeBody[PeriodClosed](data)
+	case PeriodReopened{}.Kind():
+		return decodeBody[PeriodReopened](data)
+	case RoundWithdrawn{}.Kind():
+		return decodeBody[RoundWithdrawn](data)
+	case DepositReversed{}.Kind():
+		return decodeBody[DepositReversed](data)
 	case TokenDeclared{}.Kind():
 		return decodeBody[TokenDeclared](data)
 	case WaterfallDeclared{}.Kind():

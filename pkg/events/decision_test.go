@@ -47,6 +47,9 @@ var everyBody = []Body{
 	DepositRecorded{Book: "acme-eu", Customer: "lab", Asset: "USDC", Amount: amount("1000.000001"), Reference: "wire 17"},
 	CollectionRequested{Book: "acme-eu", Customer: "lab"},
 	PeriodClosed{Book: "acme-eu", Period: "2026-11"},
+	PeriodReopened{Book: "acme-eu", Period: "2026-11", Reason: "the wrong year was closed"},
+	RoundWithdrawn{Pair: "USDC/USD", Source: "chainlink", Round: "36893488147419103823", Reason: "decimals were misread"},
+	DepositReversed{Book: "acme-eu", Customer: "lab", Asset: "USDC", Amount: amount("1000.000001"), Reference: "wire 17", Deposit: "deposit:acme-eu:lab:1", Reason: "it was another customer's wire"},
 	TokenDeclared{Token: "GPU1", Book: "acme-eu", Nodes: []Node{"gpu-001", "gpu-002"}, Minimum: amount("0.5")},
 	WaterfallDeclared{Token: "GPU1", FeeBasisPoints: 250},
 	KeyIssued{Key: "acme-1", SHA256: strings.Repeat("0f", 32), Scope: "provider", Provider: "acme"},
@@ -92,7 +95,7 @@ func TestDecisionsKeepTheirBytesForever(t *testing.T) {
 func TestWhatDecisionsRestOnKeepsItsBytesForever(t *testing.T) {
 	rests := []LogState{{Log: "control", Size: 99, Root: Root{1}}, {Log: "ledger", Size: 17, Root: Root{31: 2}}}
 	for _, b := range []Body{
-		PeriodClosed{Book: "acme-eu", Period: "2026-11", RestsOn: rests},
+		PeriodClosed{Book: "acme-eu", Period: "2026-11", Early: true, Reason: "the customer leaves", RestsOn: rests},
 		DistributionDeclared{Distribution: "d1", Token: "GPU1", Period: "2026-11", LedgerSeq: 17, RegisterSeq: 3, ControlSeq: 99, RecordDate: noon, RestsOn: rests},
 		PayoutRunDeclared{Run: "GPU1:run:1", Token: "GPU1", RegisterSeq: 3, ControlSeq: 99, RestsOn: rests},
 	} {

@@ -231,8 +231,55 @@ func (b PeriodClosed) Validate() error {
 	var p Problems
 	p.name("book", string(b.Book))
 	p.period("period", b.Period)
+	p.text("reason", b.Reason)
+	switch said := strings.TrimSpace(b.Reason) != ""; {
+	case b.Early && !said:
+		p.add("reason", "is empty: a period that is closed early needs one")
+	case !b.Early && b.Reason != "":
+		p.add("reason", "is given, but early is not set")
+	}
 	p.states("rests_on", b.RestsOn)
 	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b PeriodReopened) Validate() error {
+	var p Problems
+	p.name("book", string(b.Book))
+	p.period("period", b.Period)
+	p.reason(b.Reason)
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b RoundWithdrawn) Validate() error {
+	var p Problems
+	p.pair("pair", b.Pair)
+	p.source("source", b.Source)
+	p.name("round", b.Round)
+	p.reason(b.Reason)
+	return p.orNil()
+}
+
+// Validate implements [Body].
+func (b DepositReversed) Validate() error {
+	var p Problems
+	if err := (DepositRecorded{Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference}).Validate(); err != nil {
+		var found Problems
+		errors.As(err, &found)
+		p = append(p, found...)
+	}
+	p.name("deposit", b.Deposit)
+	p.reason(b.Reason)
+	return p.orNil()
+}
+
+// reason asks for why a decision is taken back.
+func (p *Problems) reason(s string) {
+	if strings.TrimSpace(s) == "" {
+		p.add("reason", "is empty: a decision that takes another one back says why")
+	}
+	p.text("reason", s)
 }
 
 func (p *Problems) period(field string, label Period) {

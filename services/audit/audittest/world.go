@@ -183,7 +183,7 @@ func (w *World) Decide(body events.Body) string {
 		body = w.decision(body)
 	}
 	data, err := events.AppendDecision(nil, events.Decision{
-		ID: fmt.Sprint("decision-", w.decisions), Actor: "operator:ada", At: Noon.Add(time.Duration(w.decisions) * time.Second), Body: body,
+		ID: fmt.Sprint("decision-", w.decisions), Actor: "operator:ada", At: Noon.AddDate(0, 0, 5).Add(time.Duration(w.decisions) * time.Second), Body: body,
 	})
 	w.must(err)
 	at, err := w.Control.Publish(ctx, eventlog.ControlSubject(body.Kind()), data, eventlog.PublishOptions{})

@@ -34,6 +34,7 @@ func (b *books) sum(kind, part string, side func(ledger.Balance) (money.Amount, 
 func debit(b ledger.Balance) (money.Amount, error)  { return b.Debit, nil }
 func credit(b ledger.Balance) (money.Amount, error) { return b.Credit, nil }
 func rest(b ledger.Balance) (money.Amount, error)   { return b.Credit.Sub(b.Debit) }
+func owed(b ledger.Balance) (money.Amount, error)   { return b.Debit.Sub(b.Credit) }
 
 // chargesEqualEarned: what usage and releases charged is what nodes earned and
 // what customers were asked for.
@@ -166,7 +167,7 @@ func (b *books) collectedEqualsNotHandedOver() (string, error) {
 // depositsEqualCollectedAndPrepaid: customers' money is either still theirs or
 // has covered a charge.
 func (b *books) depositsEqualCollectedAndPrepaid() (string, error) {
-	deposits, err := b.sum("treasury", "", debit)
+	deposits, err := b.sum("treasury", "", owed) // less what was reversed
 	if err != nil {
 		return "", err
 	}

@@ -220,9 +220,15 @@ func (e *explainer) again(n *Node, w *world, c pricing, u *events.Usage, book ev
 	count := uint64(0)
 	partition, _ := eventlog.PartitionOf(e.usage.Name())
 	for position := before + 1; position <= cut; position++ {
-		m, err := e.message(position)
+		raw, err := e.usage.Get(e.ctx, position)
+		if err != nil {
+			// Whether the posting is right is not known: nothing is said against it.
+			n.fact("computed again", fmt.Sprintf("it could not be: position %d of %s could not be read: %v", position, e.usage.Name(), err))
+			return nil
+		}
+		m, err := decode(position, raw.Data)
 		if err != nil || m.Kind != events.Batch {
-			continue // not ours, or no batch
+			continue // What cannot be decoded has no events, and other kinds have none.
 		}
 		ordinal := 0
 		for _, s := range m.segments {

@@ -1,10 +1,12 @@
 package explain
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/services/settle/quotes"
@@ -30,7 +32,8 @@ func (d *decided) String() string {
 // decisions are what figures name: card versions, rounds, fees, and whatever
 // entries came of.
 type decisions struct {
-	list       []decided // by position, from 1
+	list       []decided           // by position, from 1
+	ids        map[string][]uint64 // positions of the decisions with an id
 	cards      map[string]declaredCard
 	rounds     map[string]observed
 	fixed      map[events.Pair][]fixed
@@ -92,8 +95,13 @@ func (e *explainer) decisions() (*decisions, error) {
 	}
 	known := &decisions{
 		cards: map[string]declaredCard{}, rounds: map[string]observed{}, fixed: map[events.Pair][]fixed{}, waterfalls: map[events.Token][]fee{},
-		submitted: map[string][]batch{}, corrected: map[string][]correction{},
+		submitted: map[string][]batch{}, corrected: map[string][]correction{}, ids: map[string][]uint64{},
 	}
+	void, err := e.undistributed()
+	if err != nil {
+		return nil, err
+	}
+	declared := directory.New()
 	if last > 0 {
 		r, err := e.Control.Read(e.ctx, 1, "")
 		if err != nil {
@@ -106,23 +114,44 @@ func (e *explainer) decisions() (*decisions, error) {
 				return nil, err
 			}
 			at = m.Seq
-			known.add(at, m.Data)
+			decision, err := events.DecodeDecision(m.Data)
+			applied := declared.Apply(at, decision)
+			if errors.Is(applied, directory.ErrOrder) {
+				return nil, applied
+			}
+			known.add(at, decision, err == nil, err == nil && applied == nil && !void[at])
 		}
 	}
 	e.known = known
 	return known, nil
 }
 
-// add takes the first that says something: cards and rounds never change, so a
-// later one is a repeat or void.
-func (k *decisions) add(position uint64, data []byte) {
-	decision, err := events.DecodeDecision(data)
+// undistributed returns the decisions that had no effect on distribution.
+func (e *explainer) undistributed() (map[uint64]bool, error) {
+	list, err := e.snapshot.DistributeVoids()
 	if err != nil {
+		return nil, err
+	}
+	void := make(map[uint64]bool, len(list))
+	for _, v := range list {
+		void[v.Control] = !v.Partly
+	}
+	return void, nil
+}
+
+// add takes the first that says something: cards and rounds never change, so a
+// later one is a repeat or void. A decision without effect is only listed.
+func (k *decisions) add(position uint64, decision events.Decision, readable, effect bool) {
+	if !readable {
 		k.list = append(k.list, decided{position: position, kind: "unreadable"})
 		return
 	}
 	d := decided{position, decision.Body.Kind(), decision.Actor, decision.Approver, decision.At}
 	k.list = append(k.list, d)
+	k.ids[decision.ID] = append(k.ids[decision.ID], position)
+	if !effect {
+		return
+	}
 	switch b := decision.Body.(type) {
 	case events.CardDeclared:
 		if key := cardKey(b.Book, fmt.Sprintf("%s@%d", b.Card, b.Version)); k.cards[key].position == 0 {
@@ -141,7 +170,9 @@ func (k *decisions) add(position uint64, data []byte) {
 	case events.PayoutsSubmitted:
 		k.submitted[b.Distribution] = append(k.submitted[b.Distribution], batch{decided: d, name: b.Batch})
 	case events.PayoutsConfirmed:
-		k.answered(b.Batch, d)
+		if b.Part == 0 { // A large answer comes in many parts, of which the first is enough.
+			k.answered(b.Batch, d)
+		}
 	case events.PayoutCorrected:
 		k.corrected[b.Payout] = append(k.corrected[b.Payout], correction{d, b})
 	case events.WaterfallDeclared:
@@ -149,13 +180,12 @@ func (k *decisions) add(position uint64, data []byte) {
 	}
 }
 
-// answered notes an answer with its batch; a large one comes in many parts, of
-// which the first is enough.
+// answered notes an answer with its batch.
 func (k *decisions) answered(name string, d decided) {
 	for _, list := range k.submitted {
 		for i := range list {
 			b := &list[i]
-			if n := len(b.answers); b.name == name && (n == 0 || b.answers[n-1].actor != d.actor) {
+			if b.name == name {
 				b.answers = append(b.answers, d)
 			}
 		}

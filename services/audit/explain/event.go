@@ -239,6 +239,8 @@ func (e *explainer) fold(through uint64) (*world, error) {
 			_ = w.quotes.SetPolicy(d)
 		case events.QuotesObserved:
 			_ = w.quotes.Observe(d)
+		case events.RoundWithdrawn:
+			_ = w.quotes.Withdraw(d)
 		}
 	}
 	e.folded = w

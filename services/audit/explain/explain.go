@@ -79,6 +79,8 @@ var ErrUnknown = errors.New("nothing has this id")
 //	<source>#<sequence>  a sequenced event of epoch 0, or of any epoch that has it
 //	<source>#<epoch>/<sequence>
 //	<source>#<id>        an event by the id that its source gave it
+//	control:<position>   a decision
+//	<decision>           a decision, by its id
 //
 // It fails with [ErrUnknown] where nothing has the id. An event that was
 // repeated or refused took no identity: ask for it by its handle.
@@ -143,7 +145,22 @@ func (e *explainer) find(id string) (Node, error) {
 			return e.posting(l, shownEvents)
 		}
 	}
-	return e.byIdentity(id)
+	if digits, ok := strings.CutPrefix(id, "control:"); ok {
+		position, err := strconv.ParseUint(digits, 10, 63)
+		if err != nil {
+			return Node{}, fmt.Errorf("%w: a decision is asked for as control: and its position", ErrUnknown)
+		}
+		return e.decision(position)
+	}
+	node, err := e.byIdentity(id)
+	if !errors.Is(err, ErrUnknown) {
+		return node, err
+	}
+	known, failed := e.decisions()
+	if failed != nil || len(known.ids[id]) == 0 {
+		return node, errors.Join(err, failed)
+	}
+	return e.decisionOf(known.ids[id])
 }
 
 // handle is where an event is.

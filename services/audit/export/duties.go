@@ -208,9 +208,15 @@ func (r *run) note(all *deeds, d *decided) error {
 		all.priced.note(subject{b.Book, string(b.Book)}, did)
 	case events.PeriodClosed:
 		all.closed.note(subject{b.Book, string(b.Book)}, did)
+	case events.PeriodReopened:
+		all.closed.note(subject{b.Book, string(b.Book)}, did)
 	case events.DepositRecorded:
 		all.deposited.note(subject{b.Book, string(b.Book)}, did)
+	case events.DepositReversed:
+		all.deposited.note(subject{b.Book, string(b.Book)}, did)
 	case events.QuotesObserved:
+		all.quoted.note(subject{"", string(b.Pair)}, did)
+	case events.RoundWithdrawn:
 		all.quoted.note(subject{"", string(b.Pair)}, did)
 	case events.QuotePolicyDeclared:
 		all.quoted.note(subject{"", string(b.Pair)}, did)

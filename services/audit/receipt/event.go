@@ -291,6 +291,8 @@ func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) 
 			err = board.SetPolicy(b)
 		case events.QuotesObserved:
 			err = board.Observe(b)
+		case events.RoundWithdrawn:
+			err = board.Withdraw(b)
 		default:
 			err = fmt.Errorf("a %s prices nothing", b.Kind())
 		}

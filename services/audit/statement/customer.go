@@ -136,6 +136,11 @@ func (s *OfCustomer) totals(snapshot *store.Snapshot) error {
 		case has:
 			t.Deposited = row.Credit
 			t.Prepaid, err = row.Credit.Sub(row.Debit)
+			for _, m := range s.Money { // A deposit that was reversed was none.
+				if m.Kind == "reversal" && m.Asset == row.Asset && err == nil {
+					t.Deposited, err = t.Deposited.Sub(m.Amount)
+				}
+			}
 		default:
 			continue // of a customer whose id begins with this one's and a colon
 		}

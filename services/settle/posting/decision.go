@@ -88,6 +88,8 @@ func (s *State) learn(body events.Body) error {
 		return s.quotes.SetPolicy(d)
 	case events.QuotesObserved:
 		return s.quotes.Observe(d)
+	case events.RoundWithdrawn:
+		return s.quotes.Withdraw(d)
 	}
 	return nil
 }
@@ -119,6 +121,11 @@ func (s *State) act(position uint64, body events.Body) error {
 			return nil
 		}
 		return s.closePeriod(ref, d)
+	case events.DepositReversed:
+		if s.elsewhere(d.Book) {
+			return nil
+		}
+		return s.reverse(position, ref, d)
 	case events.SuspenseReleased:
 		return s.release(position, ref, d)
 	}
@@ -161,6 +168,30 @@ func (s *State) deposit(position uint64, ref string, d events.DepositRecorded) e
 		Debit: ledger.Treasury(d.Asset), Credit: ledger.CustomerPrepaid(d.Customer), Asset: d.Asset, Amount: d.Amount,
 	}}})
 	return s.collectFrom(d.Book, d.Customer, ref, "")
+}
+
+// reverse takes a deposit back, where all of it is prepaid still. The bound on
+// deposits counts it on: it is about what ever came in.
+func (s *State) reverse(position uint64, ref string, d events.DepositReversed) error {
+	a := s.accounts[d.Customer]
+	if a == nil || a.prepaid.Cmp(d.Amount) < 0 {
+		var left money.Amount
+		if a != nil {
+			left = a.prepaid
+		}
+		s.void(position, fmt.Errorf("%v %s of what customer %q has prepaid are left: the deposit of %v has covered something", left, d.Asset, d.Customer, d.Amount))
+		return nil
+	}
+	prepaid, err := a.prepaid.Sub(d.Amount)
+	if err != nil {
+		return fmt.Errorf("taking a deposit of %s back: %w", d.Customer, err)
+	}
+	a.prepaid = prepaid
+	period := s.openPeriod(d.Book)
+	s.post(d.Book, ledger.Entry{Book: d.Book, Kind: "reversal", Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
+		Debit: ledger.CustomerPrepaid(d.Customer), Credit: ledger.Treasury(d.Asset), Asset: d.Asset, Amount: d.Amount,
+	}}})
+	return nil
 }
 
 func (s *State) post(book events.Book, e ledger.Entry) {

@@ -76,6 +76,7 @@ type scenario struct {
 	out     bytes.Buffer
 	builder events.Builder
 	pending []pendingEvent
+	now     time.Time // when decisions are recorded
 }
 
 type pendingEvent struct {
@@ -87,7 +88,7 @@ type pendingEvent struct {
 
 func newScenario(t *testing.T) *scenario {
 	m := newMemory()
-	return &scenario{t: t, m: m, s: New(0, m, m)}
+	return &scenario{t: t, m: m, s: New(0, m, m), now: time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
 type arguments map[string]string
@@ -189,6 +190,8 @@ func others(a arguments, own ...string) map[string]string {
 
 func (s *scenario) command(word string, a arguments) {
 	switch word {
+	case "now":
+		s.now = s.instant(a["1"])
 	case "provider":
 		s.decide(a, events.ProviderDeclared{Provider: events.Provider(a["1"])})
 	case "book":
@@ -199,7 +202,7 @@ func (s *scenario) command(word string, a arguments) {
 		s.decide(a, events.BookDeclared{Book: events.Book(a["1"]), Provider: events.Provider(a["provider"]), Calendar: calendar, TimeZone: "UTC",
 			Asset: money.Asset(a["asset"]), HorizonSeconds: int64(s.number(a["horizon"])), FutureSeconds: 300, ReceivedFromEvent: true, Partition: s.number(a["partition"])})
 	case "node":
-		s.decide(a, events.NodeDeclared{Node: events.Node(a["1"]), Book: events.Book(a["book"]), Attributes: others(a, "book", "id")})
+		s.decide(a, events.NodeDeclared{Node: events.Node(a["1"]), Book: events.Book(a["book"]), Attributes: others(a, "book", "id", "on")})
 	case "customer":
 		s.decide(a, events.CustomerDeclared{Customer: events.Customer(a["1"]), Book: events.Book(a["book"]), Plan: a["plan"]})
 	case "meter":
@@ -208,7 +211,7 @@ func (s *scenario) command(word string, a arguments) {
 		name, version, _ := strings.Cut(a["1"], "@")
 		s.decide(a, events.CardDeclared{Card: events.Card(name), Version: s.number(version), Book: events.Book(a["book"]), Currency: money.Asset(a["currency"]),
 			Effective: s.instant(a["effective"]), Rules: []events.CardRule{{Meter: events.Meter(a["meter"]), Price: s.amount(a["price"]), Per: s.quantity(a["per"]),
-				Granularity: s.quantity(a["granularity"]), Match: others(a, "book", "currency", "effective", "meter", "price", "per", "granularity", "id")}}})
+				Granularity: s.quantity(a["granularity"]), Match: others(a, "book", "currency", "effective", "meter", "price", "per", "granularity", "id", "on")}}})
 	case "policy":
 		s.decide(a, events.QuotePolicyDeclared{Pair: events.Pair(a["1"]), HeartbeatSeconds: int64(s.number(a["heartbeat"])), MarginSeconds: int64(s.number(a["margin"])),
 			Peg: s.amount(a["peg"]), PegHold: s.amount(a["hold"]), PegWarn: s.amount(a["warn"]), Fixed: s.amount(a["fixed"]), MinSources: 1})
@@ -227,7 +230,14 @@ func (s *scenario) command(word string, a arguments) {
 		}
 		s.decide(a, events.TokenDeclared{Token: events.Token(a["1"]), Book: events.Book(a["book"]), Nodes: nodes})
 	case "close":
-		s.decide(a, events.PeriodClosed{Book: events.Book(a["1"]), Period: events.Period(a["2"])})
+		s.decide(a, events.PeriodClosed{Book: events.Book(a["1"]), Period: events.Period(a["2"]), Early: a["early"] != "", Reason: a["early"]})
+	case "reopen":
+		s.decide(a, events.PeriodReopened{Book: events.Book(a["1"]), Period: events.Period(a["2"]), Reason: "mistaken"})
+	case "withdraw":
+		s.decide(a, events.RoundWithdrawn{Pair: events.Pair(a["1"]), Source: a["source"], Round: a["round"], Reason: "misread"})
+	case "reverse":
+		s.decide(a, events.DepositReversed{Book: events.Book(a["book"]), Customer: events.Customer(a["1"]), Asset: money.Asset(a["asset"]), Amount: s.amount(a["amount"]),
+			Reference: "wire", Deposit: a["deposit"], Reason: "another's"})
 	case "event":
 		s.event(a)
 	case "send":
@@ -257,7 +267,11 @@ func (s *scenario) decide(a arguments, body events.Body) {
 	if id == "" {
 		id = fmt.Sprintf("d%d", len(s.m.control)+1)
 	}
-	s.m.control = append(s.m.control, events.Decision{ID: id, Actor: "operator:alice", At: time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC), Body: body})
+	at := s.now
+	if a["on"] != "" { // recorded at another time
+		at = s.instant(a["on"])
+	}
+	s.m.control = append(s.m.control, events.Decision{ID: id, Actor: "operator:alice", At: at, Body: body})
 	s.append(events.AppendMessage(nil, &events.Message{Kind: events.Barrier, Control: uint64(len(s.m.control)), Rules: Rules}))
 }
 

@@ -33,7 +33,8 @@
 //     observations, not on how or in which messages they came.
 //   - Cacheable: until the board changes, every instant in [From, Until) of a
 //     verdict has that same verdict.
-//   - Immutable: a round that is known never changes its time or rate.
+//   - Immutable: a round that is known never changes its time or rate, and one
+//     that is withdrawn never comes back.
 //   - One round an instant: a source said one rate at one time. The same rate
 //     under another name is the same round, another rate is refused.
 //
@@ -78,8 +79,11 @@ type series struct {
 	rounds []string
 	known  map[string]int32 // round to index; several names may be one round
 	// sound[i] is the index of the last observation up to i, i included, whose
-	// magnitude can be; -1 where there is none.
+	// magnitude can be and which is not withdrawn; -1 where there is none.
 	sound []int32
+	// withdrawn has the indexes of rounds that no quote uses any more; they stay
+	// in place, so that no other round takes their name or their time.
+	withdrawn map[int32]struct{}
 }
 
 // Revision grows with every change that may change a verdict. A caller that
@@ -210,13 +214,46 @@ func (b *Board) Round(name events.Pair, source, round string) (money.Amount, boo
 	for i := range p.sources {
 		if s := &p.sources[i]; s.name == source {
 			j, ok := s.known[round]
-			if !ok {
+			if !ok || s.isWithdrawn(int(j)) {
 				return money.Amount{}, false
 			}
 			return s.rates[j], true
 		}
 	}
 	return money.Amount{}, false
+}
+
+// Withdraw takes a round back: from then on no verdict uses it, and [Board.Round]
+// does not know it. Repeated, it changes nothing. It fails on a round that is not
+// known.
+func (b *Board) Withdraw(w events.RoundWithdrawn) error {
+	if p := b.pairs[w.Pair]; p != nil {
+		for i := range p.sources {
+			s := &p.sources[i]
+			j, ok := s.known[w.Round]
+			if s.name != w.Source || !ok {
+				continue
+			}
+			if !s.isWithdrawn(int(j)) {
+				if s.withdrawn == nil {
+					s.withdrawn = make(map[int32]struct{})
+				}
+				s.withdrawn[j] = struct{}{}
+				// What was judged after it may have been judged by it.
+				for k := int(j); k < len(s.times); k++ {
+					s.judge(k)
+				}
+				b.revision++
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("pair %s has no round %q of source %q", w.Pair, w.Round, w.Source)
+}
+
+func (s *series) isWithdrawn(i int) bool {
+	_, gone := s.withdrawn[int32(i)]
+	return gone
 }
 
 // Newest is how new what is known of a source is.
@@ -239,7 +276,9 @@ func (b *Board) Newest() (list []Newest) {
 		}
 		for i := range p.sources {
 			s := &p.sources[i]
-			list = append(list, Newest{Pair: name, Source: s.name, At: s.times[len(s.times)-1], Window: p.window})
+			if j := s.latest(math.MaxInt64); j >= 0 {
+				list = append(list, Newest{Pair: name, Source: s.name, At: s.times[j], Window: p.window})
+			}
 		}
 	}
 	return list
@@ -248,9 +287,22 @@ func (b *Board) Newest() (list []Newest) {
 // RoundID names a round of a source as postings do: "source#round".
 func RoundID(source, round string) string { return source + "#" + round }
 
-// latest returns the index of the latest observation not after end, -1 if none.
-func (s *series) latest(end int64) int {
-	return sort.Search(len(s.times), func(i int) bool { return s.times[i] > end }) - 1
+// latest returns the index of the latest observation not after an instant that is
+// not withdrawn, -1 if there is none.
+func (s *series) latest(at int64) int {
+	i := sort.Search(len(s.times), func(i int) bool { return s.times[i] > at }) - 1
+	for i >= 0 && s.isWithdrawn(i) {
+		i--
+	}
+	return i
+}
+
+// next returns the index of the first observation after index i that is not
+// withdrawn, or their number.
+func (s *series) next(i int) int {
+	for i++; i < len(s.times) && s.isWithdrawn(i); i++ {
+	}
+	return i
 }
 
 func checkName(s string) error {

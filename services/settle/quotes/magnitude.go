@@ -52,7 +52,7 @@ func (b *Board) Sound(name events.Pair, source, round string) bool {
 }
 
 // judge decides whether the observation i is sound, those before it having been
-// judged.
+// judged. One that is withdrawn is not.
 func (s *series) judge(i int) {
 	before, last := int32(-1), money.Amount{}
 	if i > 0 {
@@ -61,7 +61,7 @@ func (s *series) judge(i int) {
 	if before >= 0 {
 		last = s.rates[before]
 	}
-	if Plausible(s.rates[i], last) {
+	if !s.isWithdrawn(i) && Plausible(s.rates[i], last) {
 		before = int32(i) //nolint:gosec // see intake.take
 	}
 	s.sound = append(s.sound[:i], before)

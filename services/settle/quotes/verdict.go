@@ -81,8 +81,8 @@ func (b *Board) At(name events.Pair, at int64) Verdict {
 	for i := range p.sources {
 		s := &p.sources[i]
 		j := s.latest(at)
-		if j+1 < len(s.times) {
-			v.Until = min(v.Until, s.times[j+1])
+		if k := s.next(j); k < len(s.times) {
+			v.Until = min(v.Until, s.times[k])
 		}
 		if j < 0 {
 			continue

@@ -32,7 +32,7 @@ func declaredAnew(t *testing.T) (list []events.Decision) {
 		t.Fatal(err)
 	}
 	do := func(body events.Body) {
-		list = append(list, events.Decision{ID: fmt.Sprint(len(list)), Actor: "o", At: morning, Body: body})
+		list = append(list, events.Decision{ID: fmt.Sprint(len(list)), Actor: "o", At: morning.Add(time.Hour), Body: body})
 	}
 	version := func(card events.Card, n int, price string, match map[string]string) events.CardDeclared {
 		return events.CardDeclared{Card: card, Version: n, Book: "eu", Currency: "USD", Effective: morning.Add(-time.Duration(10-n) * time.Hour),
@@ -70,6 +70,13 @@ func declaredAnew(t *testing.T) (list []events.Decision) {
 	do(version("plan", 1, "3", map[string]string{"gpu": "b", "plan": "big"}))
 	do(policy)
 	do(round("y", 6, "1.07"))
+	withdrawn := events.RoundWithdrawn{Pair: "USDC/USD", Source: "y", Round: "6", Reason: "misread"}
+	do(withdrawn)
+	do(withdrawn)                                                                            // again
+	do(round("y", 6, "1.07"))                                                                // known, and does not come back
+	do(events.RoundWithdrawn{Pair: "USDC/USD", Source: "y", Round: "99", Reason: "misread"}) // void
+	do(round("y", 8, "1.08"))
+	do(events.RoundWithdrawn{Pair: "USDC/USD", Source: "x", Round: "4", Reason: "misread"})
 	return list
 }
 
@@ -102,6 +109,8 @@ func TestWhatWasDeclaredAsOfAPosition(t *testing.T) {
 				_ = board.SetPolicy(b)
 			case events.QuotesObserved:
 				_ = board.Observe(b)
+			case events.RoundWithdrawn:
+				_ = board.Withdraw(b)
 			}
 		}
 		alone := NewDecisions()

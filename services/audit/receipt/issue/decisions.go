@@ -48,6 +48,9 @@ type observed struct {
 	policies history[events.QuotePolicyDeclared]
 	sources  map[string]history[events.Round] // ascending in time as well: a board takes no other
 	rounds   map[string]uint64                // position, by source#round
+	// withdrawn are the rounds that were taken back, by source#round, ascending
+	// by position.
+	withdrawn history[string]
 }
 
 // table has the first cards of a book.
@@ -147,6 +150,11 @@ func (d *Decisions) note(at uint64, body events.Body) {
 			p := d.pair(b.Pair)
 			p.policies = append(p.policies, declaredAt[events.QuotePolicyDeclared]{at, b})
 		}
+	case events.RoundWithdrawn:
+		id := quotes.RoundID(b.Source, b.Round)
+		if p := d.pair(b.Pair); d.quotes.Withdraw(b) == nil && !p.gone(id, at) {
+			p.withdrawn = append(p.withdrawn, declaredAt[string]{at, id})
+		}
 	case events.QuotesObserved:
 		if d.quotes.Observe(b) != nil {
 			return
@@ -160,6 +168,16 @@ func (d *Decisions) note(at uint64, body events.Body) {
 			}
 		}
 	}
+}
+
+// gone reports whether a round is withdrawn as of a position.
+func (p *observed) gone(id string, position uint64) bool {
+	for _, w := range p.withdrawn[:p.withdrawn.through(position)] {
+		if w.what == id {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Decisions) pair(name events.Pair) *observed {
@@ -206,6 +224,9 @@ func (d *Decisions) board(pair events.Pair, at int64, position uint64) *quotes.B
 	for source, rounds := range p.sources {
 		rounds = rounds[:rounds.through(position)]
 		n := sort.Search(len(rounds), func(i int) bool { return rounds[i].what.Time.UnixNano() > at })
+		for n > 0 && p.gone(quotes.RoundID(source, rounds[n-1].what.Round), position) {
+			n--
+		}
 		if n > 0 {
 			_ = board.Observe(events.QuotesObserved{Pair: pair, Source: source, Rounds: []events.Round{rounds[n-1].what}}) // Likewise.
 		}
@@ -261,6 +282,9 @@ func (w *world) price(book events.Book, u *events.Usage) (*receipt.Charge, []uin
 	}
 	for _, round := range strings.Split(strings.TrimPrefix(verdict.ID, "median:"), ",") {
 		from = append(from, w.pairs[pair].rounds[round])
+	}
+	for _, gone := range w.pairs[pair].withdrawn[:w.pairs[pair].withdrawn.through(w.through)] {
+		from = append(from, gone.position, w.pairs[pair].rounds[gone.what])
 	}
 	return c, from, true
 }

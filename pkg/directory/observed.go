@@ -1,0 +1,147 @@
+package directory
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+)
+
+// defaultFuture is the tolerance where no book says one, in seconds.
+const defaultFuture = 300
+
+// Future reports what a decision that is recorded at an instant says of a later
+// time, as [events.Problems] that name the field; nil where it says nothing that
+// lies too far ahead. A quote, a record date and the beginning of a period that is
+// closed may lie after at by the future_seconds of the book; of a pair, the largest
+// of the books that charge in its asset. A period that has not ended is closed
+// only with early.
+func (d *Directory) Future(body events.Body, at time.Time) error {
+	var p events.Problems
+	switch b := body.(type) {
+	case events.QuotesObserved:
+		asset, _, _ := b.Pair.Split()
+		latest := events.Later(at.UnixNano(), d.tolerance(asset))
+		for i, r := range b.Rounds {
+			if r.Time.UnixNano() > latest {
+				p = append(p, events.Problem{Field: fmt.Sprintf("rounds[%d].time", i), Detail: ahead("round "+r.Round, r.Time, latest)})
+				break // They ascend: all that follow are later still.
+			}
+		}
+	case events.DistributionDeclared:
+		token := d.tokens[b.Token]
+		latest := events.Later(at.UnixNano(), d.futureOf(token.Book))
+		if b.RecordDate.UnixNano() > latest {
+			p = append(p, events.Problem{Field: "record_date", Detail: ahead("it", b.RecordDate, latest)})
+		}
+	case events.PeriodClosed:
+		in := d.books[b.Book]
+		if in == nil {
+			return nil // closePeriod says so.
+		}
+		from, until, err := events.Calendar(in.declared.Calendar).Parse(b.Period)
+		switch {
+		case err != nil: // closePeriod says so.
+		case from > events.Later(at.UnixNano(), in.declared.FutureSeconds):
+			p = append(p, events.Problem{Field: "period", Detail: fmt.Sprintf("%s has not begun: it begins at %s", b.Period, stamp(from))})
+		case until > at.UnixNano() && !b.Early:
+			p = append(p, events.Problem{Field: "period", Detail: fmt.Sprintf("%s has not ended: it ends at %s. To close it now, set early and give a reason", b.Period, stamp(until))})
+		}
+	}
+	if len(p) == 0 {
+		return nil
+	}
+	return p
+}
+
+func ahead(what string, t time.Time, latest int64) string {
+	return fmt.Sprintf("%s is of %s, after %s: nothing can be observed before it happens", what, t.UTC().Format(time.RFC3339Nano), stamp(latest))
+}
+
+func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
+
+func (d *Directory) futureOf(name events.Book) int64 {
+	if b := d.books[name]; b != nil {
+		return b.declared.FutureSeconds
+	}
+	return defaultFuture
+}
+
+// tolerance returns the largest future_seconds of the books that charge in an asset.
+func (d *Directory) tolerance(asset string) int64 {
+	most := int64(-1)
+	for _, b := range d.books { // map order: the largest is the largest.
+		if string(b.declared.Asset) == asset {
+			most = max(most, b.declared.FutureSeconds)
+		}
+	}
+	if most < 0 {
+		return defaultFuture
+	}
+	return most
+}
+
+// reopenPeriod takes closings back, unless something rests on them.
+func (d *Directory) reopenPeriod(b events.PeriodReopened) error {
+	in, err := d.in(b.Book)
+	if err != nil {
+		return err
+	}
+	calendar := events.Calendar(in.declared.Calendar)
+	from, until, err := calendar.Parse(b.Period)
+	if err != nil {
+		return err
+	}
+	if until > in.closedThrough {
+		return fmt.Errorf("period %s of book %q is not closed", b.Period, b.Book)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.distributions)) {
+		made := d.distributions[name]
+		if d.tokens[made.Token].Book != b.Book {
+			continue
+		}
+		if _, end, err := calendar.Parse(made.Period); err != nil || end >= until {
+			return fmt.Errorf("distribution %q rests on the closing of %s: period %s of book %q cannot be reopened", name, made.Period, b.Period, b.Book)
+		}
+	}
+	kept := in.closings[:0]
+	for _, c := range in.closings {
+		if c.until > from {
+			delete(d.ids, c.id) // The same closing may be decided again.
+		} else {
+			kept = append(kept, c)
+		}
+	}
+	in.closings = kept
+	in.closedThrough, in.closed = from, ""
+	if from > 0 {
+		in.closed, _, _ = calendar.Bounds(from - 1)
+	}
+	return nil
+}
+
+// closing is a decision that closed periods.
+type closing struct {
+	id    string
+	until int64
+}
+
+// reverseDeposit takes a deposit back that is known here in these very words.
+// Whether its money is there still is for settlement to say.
+func (d *Directory) reverseDeposit(b events.DepositReversed) error {
+	deposit := events.DepositRecorded{Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference}
+	content, err := contentOf(deposit)
+	if err != nil {
+		return err
+	}
+	switch known, ok := d.ids[b.Deposit]; {
+	case !ok || known.content != content:
+		return fmt.Errorf("no deposit %q of %v %s by customer %q of book %q with reference %q is recorded", b.Deposit, b.Amount, b.Asset, b.Customer, b.Book, b.Reference)
+	case d.reversed[b.Deposit]:
+		return fmt.Errorf("deposit %q was reversed before", b.Deposit)
+	}
+	d.reversed[b.Deposit] = true
+	return nil
+}
