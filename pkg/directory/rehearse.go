@@ -17,7 +17,7 @@ func (d *Directory) Rehearse(bodies []events.Body) ([]error, *Directory) {
 	reasons := make([]error, len(bodies))
 	for i, body := range bodies {
 		if reasons[i] = body.Validate(); reasons[i] == nil {
-			reasons[i] = after.effect(body)
+			reasons[i] = after.effect("", body)
 		}
 	}
 	return reasons, after

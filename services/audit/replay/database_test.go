@@ -87,7 +87,7 @@ func TestTheSameStreamsThroughCockroachDBAsDocumented(t *testing.T) {
 	}
 	played.Play(postgrestest.Faults{Seed: 9, Read: 50})
 	before := played.Seen(postgrestest.SeenRestart)
-	list, err := check.Run(t.Context(), db, w.Usage, true)
+	list, err := check.Run(t.Context(), db, check.Streams{Usage: []*eventlog.Stream{w.Usage}, Control: w.Control}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
