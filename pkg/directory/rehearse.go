@@ -29,7 +29,7 @@ func (d *Directory) clone() *Directory {
 	c.ids, c.voids = maps.Clone(d.ids), slices.Clone(d.voids)
 	c.providers = maps.Clone(d.providers)
 	c.books = make(map[events.Book]*book, len(d.books))
-	for name, b := range d.books {
+	for name, b := range d.books { // map order: each is copied by itself.
 		copied := *b
 		// A version is appended to a clipped slice, so the slices may be shared.
 		copied.meters, copied.cards, copied.closings = maps.Clone(b.meters), maps.Clone(b.cards), slices.Clone(b.closings)
