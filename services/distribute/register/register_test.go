@@ -71,6 +71,23 @@ func TestMovements(t *testing.T) {
 		// Fails when a recovery leaves the freeze behind: a way to free oneself.
 		{"a recovery takes units and freezes along", func(r *Register) error { return r.Recover("bob", "bob2") }, "alice 100(0) bob2 50(20)", ""},
 		{"a recovery may add to a wallet in use", func(r *Register) error { return r.Recover("bob", "alice") }, "alice 150(20)", ""},
+		// Fails when the successor has the lost wallet's freeze instead of both: a
+		// recovery would set free who is frozen as a whole.
+		{"a recovery leaves a successor that is frozen as a whole so", func(r *Register) error {
+			_ = r.Freeze("alice", units(0))
+			return r.Recover("bob", "alice")
+		}, "alice 150(150)", ""},
+		{"a recovery takes the freeze of the whole along, for what arrives later too", func(r *Register) error {
+			_ = r.Freeze("bob", units(0))
+			if err := r.Recover("bob", "bob2"); err != nil {
+				return err
+			}
+			return r.Transfer("alice", "bob2", units(5))
+		}, "alice 95(0) bob2 55(55)", ""},
+		{"a wallet without units takes its freeze along", func(r *Register) error {
+			_ = r.Freeze("zed", units(0))
+			return r.Recover("zed", "alice")
+		}, "alice 100(100) bob 50(20)", ""},
 		{"a wallet without units can be recovered", func(r *Register) error { return r.Recover("zed", "alice") }, "alice 100(0) bob 50(20)", ""},
 		{"a recovery to itself is none", func(r *Register) error { return r.Recover("bob", "bob") }, "", "itself"},
 		// Fails when the second of two recoveries is not looked at: they form a circle.
