@@ -92,6 +92,16 @@ func TestPlans(t *testing.T) {
 			Input{Inbox: amount(t, "0.000000000000000010"), Holdings: []register.Holding{holding("ann", 3, 1)}},
 			"ann 0.000000000000000007/0.000000000000000003, paid",
 		},
+		{ // Fails when the frozen part is rounded to the nearest atto: 6.67 are 6 held.
+			"two thirds frozen are two thirds held, rounded down too",
+			Input{Inbox: amount(t, "0.000000000000000010"), Holdings: []register.Holding{holding("ann", 3, 2)}},
+			"ann 0.000000000000000004/0.000000000000000006, paid",
+		},
+		{ // Fails when a part of nothing is rounded up to an atto.
+			"of one atto nothing is held where nearly everything is frozen",
+			Input{Inbox: amount(t, "0.000000000000000001"), Holdings: []register.Holding{holding("ann", 100, 99)}},
+			"ann 0.000000000000000001/0, paid",
+		},
 		{ // Fails when a part that is unfrozen releases what another part still holds.
 			"while a part is frozen nothing held is released",
 			Input{Inbox: amount(t, "4"), Holdings: []register.Holding{holding("ann", 4, 1)}, Entitlements: []distribution.Entitlement{owed(t, "ann", "0", "7")}},
