@@ -189,3 +189,55 @@ func TestOtherWritersAreLeftAlone(t *testing.T) {
 	drain(t, j, s)
 	holds(t, s, 4)
 }
+
+// A publish that was thought lost is stored after the relay has looked. For 2 s
+// the server would answer a second one with the position of the first; later it
+// would store the row twice. Fails when a publish expects an end of its subject
+// that nobody has compared with the journal.
+func TestARowThatArrivesAfterTheLookIsNotStoredTwice(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before int  // rows that are in the stream before the relay begins
+		others bool // somebody else's messages arrive between
+	}{
+		{"the first row of its subject", 0, false},
+		{"a row after others of its subject", 3, false},
+		{"a row behind somebody else's", 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx := t.Context()
+			s, j := stream(t), &journal{}
+			j.add("payout.a", c.before)
+			drain(t, j, s)
+			r := New(j, s, quiet)
+			if err := r.begin(ctx); err != nil {
+				t.Fatal(err)
+			}
+			defer r.endTail()
+			if err := r.beginTail(ctx); err != nil {
+				t.Fatal(err)
+			}
+			j.add("payout.a", 1)
+			late := j.rows[c.before]
+			if c.others {
+				if _, err := s.Publish(ctx, "payout.b", []byte("theirs"), eventlog.PublishOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			position, err := s.Publish(ctx, late.Subject, late.Data, eventlog.PublishOptions{MsgID: r.id(late.Number)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at, err := r.publish(ctx, late); !errors.Is(err, eventlog.ErrWrongLastSequence) {
+				t.Fatalf("published over an end that was not looked at: position %d, %v", at, err)
+			}
+			if err := r.drain(ctx); err != nil {
+				t.Fatal(err)
+			}
+			holds(t, s, c.before+1)
+			if r.number != late.Number || r.position != position {
+				t.Errorf("row %d is said to be at %d, it is row %d at %d", r.number, r.position, late.Number, position)
+			}
+		})
+	}
+}
