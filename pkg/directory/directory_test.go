@@ -261,6 +261,48 @@ func TestTheSameDecisionAgainIsARepeat(t *testing.T) {
 	}
 }
 
+// What a decision rests on was read at another moment, and decides nothing: said
+// again it rests on longer logs. Fails when the roots are part of what an id
+// stands for; the positions are.
+func TestTheSameDecisionOnLongerLogsIsARepeat(t *testing.T) {
+	short := []events.LogState{{Log: "ledger", Size: 1}}
+	long := []events.LogState{{Log: "ledger", Size: 2, Root: events.Root{1}}}
+	for _, c := range []struct {
+		name string
+		body func(rests []events.LogState, control uint64) events.Body
+	}{
+		{"a closing", func(rests []events.LogState, control uint64) events.Body {
+			return events.PeriodClosed{Book: "eu", Period: []events.Period{"2026-10", "2026-11"}[control-1], RestsOn: rests}
+		}},
+		{"a distribution", func(rests []events.LogState, control uint64) events.Body {
+			return events.DistributionDeclared{Distribution: "d1", Token: "GPU1", Period: "2026-09", ControlSeq: control, LedgerSeq: 1, RegisterSeq: 1, RecordDate: noon, RestsOn: rests}
+		}},
+		{"a payout run", func(rests []events.LogState, control uint64) events.Body {
+			return events.PayoutRunDeclared{Run: "r1", Token: "GPU1", ControlSeq: control, RegisterSeq: 1, RestsOn: rests}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := declared(t)
+			f.do(events.PeriodClosed{Book: "eu", Period: "2026-09"})
+			if err := f.applyAs("x", c.body(short, 1)); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.applyAs("x", c.body(long, 1)); !errors.Is(err, ErrRepeat) {
+				t.Errorf("on longer logs: %v", err)
+			}
+			if err := f.applyAs("x", c.body(nil, 1)); !errors.Is(err, ErrRepeat) {
+				t.Errorf("on no logs: %v", err)
+			}
+			if position, same := f.d.Taken("x", c.body(long, 1)); position == 0 || !same {
+				t.Errorf("taken at %d, the same: %v", position, same)
+			}
+			if err := f.applyAs("x", c.body(short, 2)); err == nil || errors.Is(err, ErrRepeat) {
+				t.Errorf("another decision under the same id: %v", err)
+			}
+		})
+	}
+}
+
 // Fails when apply remembers the id before it knows of the effect.
 func TestAVoidDecisionCanBeSentAgainOnceItCanTakeEffect(t *testing.T) {
 	f := declared(t)
