@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -66,6 +68,85 @@ func TestIdentitiesSurviveReopeningWithTheirWatermark(t *testing.T) {
 	if _, ok, err := s.Lookup(key(1)); ok || err != nil {
 		t.Errorf("an identity of another stream is there: %v, %v", ok, err)
 	}
+}
+
+// Fails when a sync forgets what the one before, which failed, was writing: the
+// watermark would stand for identities that are not there, and their events would
+// be accepted again.
+func TestWhatAFailedSyncWasWritingGoesFirst(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Bind(ctx, "USAGE-0-0", 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	remember := func(position uint64, numbers ...int) {
+		t.Helper()
+		for _, n := range numbers {
+			if err := s.Remember([][16]byte{key(n)}, []settlement.Identity{{Position: position, Ordinal: uint32(n)}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	expect := func(when string, positions map[int]uint64) {
+		t.Helper()
+		for n, position := range positions { // map order: each is an assertion of its own
+			if id, ok, err := s.Lookup(key(n)); err != nil || !ok || id != (settlement.Identity{Position: position, Ordinal: uint32(n)}) {
+				t.Errorf("%s: identity %d is %+v, %v, %v; want position %d", when, n, id, ok, err, position)
+			}
+		}
+	}
+	// An index that can only be read fails every sync.
+	options := settings()
+	options.ReadOnly = true
+	unwritable, err := pebble.Open(dir, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = &Store{db: unwritable, recent: make(map[[16]byte]settlement.Identity)}
+	if w, err := s.Bind(ctx, "USAGE-0-0", 7); err != nil || w != 0 {
+		t.Fatal(w, err)
+	}
+	remember(1, 1, 2)
+	for range 2 {
+		if err := s.Sync(1); err == nil {
+			t.Fatal("an index that can only be read was written")
+		}
+	}
+	expect("after the sync that failed", map[int]uint64{1: 1, 2: 1})
+	remember(2, 2, 3) // 2 is told anew
+	if err := s.Sync(2); err == nil {
+		t.Fatal("an index that can only be read was written")
+	}
+	remember(3, 4)
+	expect("after another one", map[int]uint64{1: 1, 2: 2, 3: 2, 4: 3})
+	if err := unwritable.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s.db, err = pebble.Open(dir, settings()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(3); err != nil {
+		t.Fatal(err)
+	}
+	expect("after the sync that did not fail", map[int]uint64{1: 1, 2: 2, 3: 2, 4: 3})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(dir); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if w, err := s.Bind(ctx, "USAGE-0-0", 7); err != nil || w != 3 {
+		t.Errorf("watermark %d, %v", w, err)
+	}
+	expect("in the index that was opened again", map[int]uint64{1: 1, 2: 2, 3: 2, 4: 3})
 }
 
 func BenchmarkSeenAndRemember(b *testing.B) {
