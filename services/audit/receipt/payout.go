@@ -254,7 +254,8 @@ func (v *verification) holding(p *Payout, declared events.DistributionDeclared, 
 	return nil
 }
 
-// quota checks that a share is less than an atto from its part of the pool.
+// quota checks that a share is less than an atto from its part of the pool: the
+// whole attos of it, or one more where it is no whole number of them.
 func (v *verification) quota(p *Payout, made *events.DistributionMade, pool money.Amount) error {
 	if made.Supply.IsZero() {
 		return errSupply
@@ -263,13 +264,25 @@ func (v *verification) quota(p *Payout, made *events.DistributionMade, pool mone
 	if err != nil {
 		return err
 	}
-	rest, err := p.Share.Sub(floor)
+	above, err := ceiling(pool, p.Units, made.Supply)
 	if err != nil {
 		return err
 	}
-	if !rest.IsZero() && rest != money.Atto(1) {
+	if p.Share != floor && p.Share != above {
 		return fmt.Errorf("the share is %v, and its part of the pool is %v", p.Share, floor)
 	}
 	v.prove("with that many units, the share is %v × %v ÷ %v to the atto, computed again", pool, p.Units, made.Supply)
 	return nil
+}
+
+// ceiling is pool × units ÷ supply, rounded up to the atto.
+func ceiling(pool money.Amount, units, supply money.Units) (money.Amount, error) {
+	below, err := pool.Neg()
+	if err != nil {
+		return below, err
+	}
+	if below, err = money.MulDivFloor(below, units, supply); err != nil {
+		return below, err
+	}
+	return below.Neg()
 }
