@@ -56,6 +56,18 @@ func distributor(t *testing.T, db *store.DB) {
 	for range 2 {
 		must(t, first.Commit(ctx, cursor.Control, cursor.Ledger, &step.Step)) // again: its answer was lost
 	}
+	// Other messages at those positions are other streams: fails when the positions
+	// alone say that a commit is done.
+	for name, change := range map[string]func(*distribution.Step){
+		"CONTROL": func(s *distribution.Step) { s.Control.Hash[31]++ }, "LEDGER": func(s *distribution.Step) { s.Ledger.Hash[31]++ },
+		"CONTROL made anew": func(s *distribution.Step) { s.Control.Created++ }, "LEDGER made anew": func(s *distribution.Step) { s.Ledger.Created++ },
+	} {
+		other := step.Step
+		change(&other)
+		if err := first.Commit(ctx, cursor.Control, cursor.Ledger, &other); !errors.Is(err, distribution.ErrFenced) {
+			t.Errorf("a commit of another message at the same position of %s: %v", name, err)
+		}
+	}
 	for _, c := range []struct {
 		period  events.Period
 		through uint64

@@ -62,6 +62,16 @@ func repeated(t *testing.T, db *store.DB) {
 	if after := contents(t, db); after != before {
 		t.Errorf("a commit again has written:\n%s\nbefore:\n%s", after, before)
 	}
+	// Another message at that position is another stream: fails when the position
+	// alone says that a commit is done.
+	other := everyKind(2)
+	other.Hash[31]++
+	if err := commit(t.Context(), s, 0, other); !errors.Is(err, settlement.ErrFenced) {
+		t.Errorf("a commit of another message at the same position: %v", err)
+	}
+	if after := contents(t, db); after != before {
+		t.Errorf("it has written:\n%s\nbefore:\n%s", after, before)
+	}
 	// And it goes on from there.
 	must(t, commit(t.Context(), s, 2, cut(3, post("customer:c:receivable", "node:n:earned", atto(5)))))
 	if last, err := s.Last(t.Context()); err != nil || last != 2 {
