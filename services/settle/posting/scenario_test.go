@@ -83,6 +83,7 @@ type pendingEvent struct {
 	book     events.Book
 	provider events.Provider
 	received int64
+	imports  bool // received at its own last instant, where the book allows it
 	raw      events.RawUsage
 }
 
@@ -200,7 +201,7 @@ func (s *scenario) command(word string, a arguments) {
 			calendar = a["calendar"]
 		}
 		s.decide(a, events.BookDeclared{Book: events.Book(a["1"]), Provider: events.Provider(a["provider"]), Calendar: calendar, TimeZone: "UTC",
-			Asset: money.Asset(a["asset"]), HorizonSeconds: int64(s.number(a["horizon"])), FutureSeconds: 300, ReceivedFromEvent: true, Partition: s.number(a["partition"])})
+			Asset: money.Asset(a["asset"]), HorizonSeconds: int64(s.number(a["horizon"])), FutureSeconds: 300, ReceivedFromEvent: a["imports"] == "", Partition: s.number(a["partition"])})
 	case "node":
 		s.decide(a, events.NodeDeclared{Node: events.Node(a["1"]), Book: events.Book(a["book"]), Attributes: others(a, "book", "id", "on")})
 	case "customer":
@@ -302,11 +303,11 @@ func (s *scenario) event(a arguments) {
 	if len(raw.Source) == 0 {
 		raw.Source = []byte("s")
 	}
-	for _, name := range slices.Sorted(maps.Keys(others(a, "start", "end", "received", "quantity", "node", "provider", "book", "source", "id", "seq", "epoch", "customer", "meter", "retracts", "count"))) {
+	for _, name := range slices.Sorted(maps.Keys(others(a, "start", "end", "received", "quantity", "node", "provider", "book", "source", "id", "seq", "epoch", "customer", "meter", "retracts", "count", "import"))) {
 		raw.Attributes = append(raw.Attributes, events.RawAttribute{Name: []byte(name), Value: []byte(a[name])})
 	}
 	for range max(1, s.number(a["count"])) {
-		s.pending = append(s.pending, pendingEvent{events.Book(book), events.Provider(provider), received, raw})
+		s.pending = append(s.pending, pendingEvent{events.Book(book), events.Provider(provider), received, a["import"] != "", raw})
 		raw.Sequence++
 	}
 }
@@ -321,14 +322,14 @@ func (s *scenario) send() {
 		s.builder.Reset(first.provider, first.raw.Sequenced)
 		for ; i < len(s.pending); i++ {
 			p := s.pending[i]
-			if p.book != first.book || p.provider != first.provider || p.received != first.received || p.raw.Sequenced != first.raw.Sequenced {
+			if p.book != first.book || p.provider != first.provider || p.received != first.received || p.imports != first.imports || p.raw.Sequenced != first.raw.Sequenced {
 				break
 			}
 			if !s.builder.Add(&p.raw) {
 				s.t.Fatal("the event does not fit a segment")
 			}
 		}
-		message.Segments = append(message.Segments, events.Segment{Book: first.book, Received: first.received, Packed: s.builder.AppendTo(nil)})
+		message.Segments = append(message.Segments, events.Segment{Book: first.book, Received: first.received, ReceivedFromEvent: first.imports, Packed: s.builder.AppendTo(nil)})
 	}
 	s.pending = nil
 	s.append(events.AppendMessage(nil, &message))
