@@ -54,6 +54,38 @@ func TestAMagnitudeThatCannotBeHolds(t *testing.T) {
 	}
 }
 
+// Nothing is released at a round whose magnitude cannot be: neither in its series
+// nor at the peg. Fails when a peg lets every round through.
+func TestARoundIsSoundInItsSeriesOrAtThePeg(t *testing.T) {
+	for _, c := range []struct {
+		name, lines, peg, round string
+		want                    bool
+	}{
+		{"the first one", "a 1 10 1", "", "1", true},
+		{"one far from the last", "a 1 10 1; a 2 20 11", "", "2", false},
+		{"the one after it", "a 1 10 1; a 2 20 11; a 3 30 2", "", "3", true},
+		{"one far from the last, at the peg", "a 1 10 0.05; a 2 20 1", "1", "2", true},
+		{"one far from the last and from the peg", "a 1 10 1; a 2 20 99990000", "1", "2", false},
+		{"exactly ten times the peg", "a 1 10 0.5; a 2 20 10", "1", "2", true},
+		{"more than ten times the peg", "a 1 10 0.5; a 2 20 10.000000000000000001", "1", "2", false},
+		{"exactly a tenth of the peg", "a 1 10 5; a 2 20 0.1", "1", "2", true},
+		{"less than a tenth of the peg", "a 1 10 5; a 2 20 0.099999999999999999", "1", "2", false},
+		{"another source's round", "a 1 10 1; b 2 10 1", "1", "2", false},
+		{"a round that is not known", "a 1 10 1", "1", "9", false},
+	} {
+		var b Board
+		if err := b.SetPolicy(events.QuotePolicyDeclared{Pair: usdc, HeartbeatSeconds: 100, Peg: amount(t, c.peg), PegHold: amount(t, "")}); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(c.lines, "; ") {
+			observe(t, &b, line)
+		}
+		if got := b.Sound(usdc, "a", c.round); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
 func TestSiftTakesWhatIsRightAndNamesTheRest(t *testing.T) {
 	for _, c := range []struct {
 		name, there, peg, rounds string
