@@ -72,6 +72,19 @@ func TestPlans(t *testing.T) {
 			Input{Inbox: amount(t, "4"), Minimum: amount(t, "3"), Holdings: two, Entitlements: []distribution.Entitlement{owed(t, "ben", "1", "0")}},
 			"ann 2/0, ben 0/0, paid ben 3",
 		},
+		{ // Fails when the minimum is compared with the part of a minor unit that is not paid.
+			"a minimum between two minor units is reached by the next one",
+			Input{Inbox: amount(t, "6.0000015"), Minimum: amount(t, "3.0000005"), Holdings: two, Entitlements: []distribution.Entitlement{owed(t, "ben", "0.0000005", "0")}},
+			"ann 3.00000075/0, ben 0.00000025/0, paid ben 3.000001",
+		},
+		{ // Fails when a lost wallet is looked at only where something is payable.
+			"what was held for a lost wallet goes along, and stays held where the successor is listed",
+			Input{
+				Inbox: amount(t, "4"), Holdings: two, Entitlements: []distribution.Entitlement{owed(t, "old", "0", "5"), owed(t, "older", "0", "7")},
+				Recoveries: []register.Recovery{{Old: "old", New: "ann"}, {Old: "older", New: "zoe"}}, Listed: on("zoe"),
+			},
+			"ann 0/0, ben 0/0, old 0/0, older 0/0, zoe 0/7, paid ann 7 ben 2",
+		},
 		{ // Fails when only the holdings say who is frozen: a seizure of the units would pay out what was held.
 			"a frozen holder whose units were taken away is paid nothing",
 			Input{Inbox: amount(t, "4"), Holdings: two, Frozen: on("cyd"), Entitlements: []distribution.Entitlement{owed(t, "cyd", "1", "5")}},
