@@ -95,6 +95,16 @@ func TestMovements(t *testing.T) {
 			_ = r.Recover("bob", "bob2")
 			return r.Recover("bob2", "bob")
 		}, "alice 100(0) bob2 50(20)", "recovered"},
+		// Fails when only moving units asks whether the new wallet was recovered: wallets
+		// without units could form a circle, in which nobody finds the successor.
+		{"a wallet without units cannot be recovered to a recovered one", func(r *Register) error {
+			_ = r.Recover("bob", "bob2")
+			return r.Recover("zed", "bob")
+		}, "alice 100(0) bob2 50(20)", "recovered"},
+		{"two wallets without units form no circle", func(r *Register) error {
+			_ = r.Recover("yan", "zed")
+			return r.Recover("zed", "yan")
+		}, "", "recovered"},
 		{"a recovered wallet cannot receive", func(r *Register) error {
 			_ = r.Recover("bob", "bob2")
 			return r.Transfer("alice", "bob", units(1))
