@@ -118,12 +118,22 @@ func TestAPeriodIsReopenedWhileNothingRestsOnIt(t *testing.T) {
 	}
 	f.do(reopen("2026-11"))
 	closed("2026-10", "2026-11-01T00:00:00Z")
+	// Fails when the closing that ends where the reopened period begins is forgotten.
+	if err := f.applyAs("close:2026-10", october); err != ErrRepeat {
+		t.Errorf("the closing before the reopened period, said again: %v", err)
+	}
 	if p, _ := f.d.Posting("eu", at("2026-11-15T00:00:00Z").UnixNano()); p.Late || p.Period != "2026-11" {
 		t.Errorf("usage of a reopened period is posted as %+v", p)
 	}
 	f.do(events.DistributionDeclared{Distribution: "d1", Token: "GPU1", Period: "2026-10", RecordDate: noon})
 	f.void("a distribution rests on it", reopen("2026-10"), `distribution "d1" rests on`)
 	f.void("and on those before it", reopen("2026-09"), `distribution "d1" rests on`)
+	// Another book's distribution rests on nothing of this one: fails when every
+	// distribution is asked for.
+	f.do(events.PeriodClosed{Book: "us", Period: "2026-10-01"}, events.PeriodReopened{Book: "us", Period: "2026-10-01", Reason: "mistaken"})
+	if b, _ := f.d.Book("us"); b.ClosedThrough != at("2026-10-01T00:00:00Z").UnixNano() {
+		t.Errorf("the other book is closed up to %v", time.Unix(0, b.ClosedThrough).UTC())
+	}
 	f.do(events.PeriodClosed{Book: "eu", Period: "2026-12"}, reopen("2026-12"))
 	closed("2026-11", "2026-12-01T00:00:00Z")
 
@@ -164,5 +174,34 @@ func TestADepositIsReversedOnce(t *testing.T) {
 	f.void("twice", reversal, "was reversed before")
 	if err := f.applyAs("wire-1", deposit); err == nil || !strings.Contains(err.Error(), "was reversed") {
 		t.Errorf("the same deposit again: %v", err)
+	}
+}
+
+// The bounds of a closing in time, each included. Fails when a period that ends as
+// it is closed counts as not ended, or when one that begins at the end of the
+// book's tolerance cannot be closed early.
+func TestAPeriodIsClosedFromItsEndOnOrEarlyFromItsBeginning(t *testing.T) {
+	for _, c := range []struct {
+		name, on string // when it is recorded; the book's tolerance is 300 s
+		early    bool
+		want     string // part of the reason; empty: it takes effect
+	}{
+		{"at its end", "2026-12-01T00:00:00Z", false, ""},
+		{"a nanosecond before", "2026-11-30T23:59:59.999999999Z", false, "has not ended"},
+		{"a nanosecond before, early", "2026-11-30T23:59:59.999999999Z", true, ""},
+		{"within the tolerance, not early", "2026-11-30T23:55:00Z", false, "has not ended"},
+		{"at its beginning, early", "2026-11-01T00:00:00Z", true, ""},
+		{"at its beginning, less the tolerance, early", "2026-10-31T23:55:00Z", true, ""},
+		{"a nanosecond before that", "2026-10-31T23:54:59.999999999Z", true, "has not begun"},
+	} {
+		f := declared(t)
+		body := events.PeriodClosed{Book: "eu", Period: "2026-11", Early: c.early}
+		if c.early {
+			body.Reason = "the book ends"
+		}
+		err := f.d.Apply(f.d.Position()+1, events.Decision{ID: "close", Actor: "operator:alice", At: at(c.on), Body: body})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
 	}
 }
