@@ -180,7 +180,11 @@ func (p *player) do(words []string) string {
 		}
 		return p.after(s.decide(b))
 	case "submit":
-		return p.after(s.decide(events.PayoutsSubmitted{Batch: arg(1), Rail: events.Rail("csv"), Distribution: arg(2)}))
+		rail := "csv"
+		if len(words) > 3 {
+			rail = arg(3)
+		}
+		return p.after(s.decide(events.PayoutsSubmitted{Batch: arg(1), Rail: events.Rail(rail), Distribution: arg(2)}))
 	case "answer": // answer BATCH DISTRIBUTION holder=state[,column=value…] …
 		var results []events.PayoutOutcome
 		for _, w := range words[3:] {
