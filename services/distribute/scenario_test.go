@@ -119,6 +119,8 @@ func (p *player) do(words []string) string {
 		return move(events.Movement{Kind: events.Issued, To: holder(1), Units: count(2)})
 	case "transfer":
 		return move(events.Movement{Kind: events.Transferred, From: holder(1), To: holder(2), Units: count(3)})
+	case "force":
+		return move(events.Movement{Kind: events.ForcedTransfer, From: holder(1), To: holder(2), Units: count(3)})
 	case "freeze":
 		return move(events.Movement{Kind: events.Frozen, From: holder(1), Units: count(2)})
 	case "unfreeze":
