@@ -31,6 +31,10 @@ import (
 // Noon is when usage happens in a [World], unless it is said otherwise.
 var Noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
+// Late is when everything is decided and received: five days after Noon, so that
+// nothing of a test lies in the future. Decision n is of n seconds after it.
+var Late = Noon.AddDate(0, 0, 5)
+
 // patience bounds every wait.
 const patience = time.Minute
 
@@ -183,7 +187,7 @@ func (w *World) Decide(body events.Body) string {
 		body = w.decision(body)
 	}
 	data, err := events.AppendDecision(nil, events.Decision{
-		ID: fmt.Sprint("decision-", w.decisions), Actor: "operator:ada", At: Noon.AddDate(0, 0, 5).Add(time.Duration(w.decisions) * time.Second), Body: body,
+		ID: fmt.Sprint("decision-", w.decisions), Actor: "operator:ada", At: Late.Add(time.Duration(w.decisions) * time.Second), Body: body,
 	})
 	w.must(err)
 	at, err := w.Control.Publish(ctx, eventlog.ControlSubject(body.Kind()), data, eventlog.PublishOptions{})
@@ -254,7 +258,7 @@ func (w *World) Send(book events.Book, provider events.Provider, list ...Event) 
 		}
 	}
 	data := events.AppendMessage(nil, &events.Message{Kind: events.Batch, Segments: []events.Segment{
-		{Book: book, Received: Noon.AddDate(0, 0, 5).UnixNano(), Key: "key-1", Packed: b.AppendTo(nil)},
+		{Book: book, Received: Late.UnixNano(), Key: "key-1", Packed: b.AppendTo(nil)},
 	}})
 	at, err := w.Usage.Publish(context.Background(), eventlog.UsageSubject(0), data, eventlog.PublishOptions{})
 	w.must(err)

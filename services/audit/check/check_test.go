@@ -17,7 +17,7 @@ func failing(t *testing.T, db *store.DB, w *audittest.World) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(list) != 22 {
+	if len(list) != 23 {
 		t.Errorf("%d checks", len(list))
 	}
 	found := map[string]string{}

@@ -43,6 +43,10 @@ func (v *verification) payout(p *Payout) error {
 	if p.Payout != payout.ID(p.Distribution, p.Asset, p.Holder) {
 		return errPayoutID
 	}
+	if !slices.Contains(distribution.States(), distribution.State(p.State)) {
+		return fmt.Errorf("%.40q: %w", p.State, errState)
+	}
+	v.verdict.ID = plain.Word(p.Payout)
 	if run, at, ok, err := v.runOf(p); ok {
 		if err != nil {
 			return err
@@ -60,7 +64,6 @@ func (v *verification) payout(p *Payout) error {
 	if said.made == nil {
 		return errNotMade
 	}
-	v.verdict.ID = plain.Word(p.Payout)
 	v.prove("payout %s of %v %s to %s by rail %s was planned by distribution %s of token %s", p.Payout, said.planned.Amount, p.Asset, p.Holder, said.rail, p.Distribution, p.Token)
 	v.prove("distribution %s is declared for period %s at CONTROL %d, resting on LEDGER up to %d and REGISTER up to %d", p.Distribution, declared.Period, at, declared.LedgerSeq, declared.RegisterSeq)
 	var pool, inbox money.Amount
@@ -79,9 +82,6 @@ func (v *verification) payout(p *Payout) error {
 	}
 	if err := v.holding(p, declared, said.made, pool); err != nil {
 		return err
-	}
-	if !slices.Contains(distribution.States(), distribution.State(p.State)) {
-		return fmt.Errorf("%.40q: %w", p.State, errState)
 	}
 	v.state("that the payout was %s when the receipt was made", p.State)
 	v.state("that payout and share differ by what was carried: earlier distributions are not shown")

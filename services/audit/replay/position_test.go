@@ -127,7 +127,7 @@ func TestAnyPositionCanBeAskedFor(t *testing.T) {
 		t.Helper()
 		w.Rest()
 		s := stateOf(t, w.DB)
-		points = append(points, point{s, uint64(control), audittest.Noon.Add(time.Duration(control) * time.Second)})
+		points = append(points, point{s, uint64(control), audittest.Late.Add(time.Duration(control) * time.Second)})
 	}
 	w.Declare(
 		events.ProviderDeclared{Provider: "acme"},
