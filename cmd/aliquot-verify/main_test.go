@@ -17,7 +17,10 @@ var foreign = []string{
 	"github.com/klauspost/cpuid/v2",      // whether the processor has SHA instructions
 	"github.com/shopspring/decimal",      // decimal text
 	"github.com/transparency-dev/merkle", // proofs
+	"golang.org/x/crypto",                // Keccak, of an address's checksum
 	"golang.org/x/mod",                   // signed notes
+	"golang.org/x/sys",                   // which instructions Keccak may use
+	"golang.org/x/text",                  // one form of a name
 }
 
 // derive are the pure packages of services that computed what a receipt says.

@@ -63,17 +63,17 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 	}
 	var same []bool
 	before := make([]uint64, len(proposals)) // where the same decision took effect
-	another := make([]bool, len(proposals))  // decided under the same id
+	another := make([]error, len(proposals)) // why another decision has the same id
 	var future error
 	s.Engine.Directory(func(d *directory.Directory) {
 		same = d.Unchanged(bodies)
 		for i, p := range proposals {
-			switch at, repeats := d.Taken(p.id, p.body); {
+			switch at, reason := d.Taken(p.id, p.body); {
 			case p.id == "" || at == 0:
-			case repeats:
+			case errors.Is(reason, directory.ErrRepeat):
 				before[i] = at
 			default:
-				another[i] = true
+				another[i] = reason
 			}
 			if future == nil && p.body.Validate() == nil { // What is not valid is refused below.
 				future = d.Future(p.body, s.Now())
@@ -89,9 +89,9 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 			results[i].ID, results[i].Effect = p.id, "unchanged"
 			continue
 		}
-		if another[i] { // nothing is appended: it would be void each time
+		if another[i] != nil { // nothing is appended: it would be void each time
 			results[i].ID, results[i].Effect = p.id, "void"
-			results[i].Reason = fmt.Sprintf("id %q has been used for another decision", p.id)
+			results[i].Reason = another[i].Error()
 			continue
 		}
 		if before[i] > 0 {

@@ -109,8 +109,10 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 		at = t
 	}
 	var declared events.TokenDeclared
+	var future error
 	known, closed := false, false
 	s.Engine.Directory(func(d *directory.Directory) {
+		future = d.Future(events.DistributionDeclared{Token: token, RecordDate: at}, s.Now())
 		if declared, known = d.Token(token); !known {
 			return
 		}
@@ -121,6 +123,8 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 	switch {
 	case !known:
 		return nil, huma.Error404NotFound(fmt.Sprintf("token %q is not declared", token))
+	case future != nil:
+		return nil, huma.Error422UnprocessableEntity(future.Error())
 	case !closed:
 		return nil, huma.Error409Conflict(fmt.Sprintf("period %q of book %q is not closed", in.Period, declared.Book))
 	}
@@ -224,7 +228,8 @@ func (s *Server) distribute(ctx context.Context, id string, token events.TokenDe
 		return &made, nil
 	case results[0].Effect == "void":
 		err := huma.Error409Conflict(fmt.Sprintf("%s at CONTROL position %d is void: %s", results[0].Kind, results[0].Position, results[0].Reason))
-		if _, declared := s.declaredAs(id); declared {
+		// Ours may be declared and distribute nothing; then it is not tried again.
+		if b, declared := s.declaredAs(id); declared && (b.ControlSeq != body.ControlSeq || !b.RecordDate.Equal(body.RecordDate)) {
 			return nil, errors.Join(errDeclared, err)
 		}
 		return nil, err
@@ -343,7 +348,7 @@ func (s *Server) payouts() {
 			}
 			return s.decided(ctx, proposals)
 		})
-	register(s, http.MethodPost, "/v1/payouts/{payout}/correct", "correct-payout", "Decide what became of a payout, against what its rail has answered",
+	register(s, http.MethodPost, "/v1/payouts/corrections/{payout}", "correct-payout", "Decide what became of a payout, against what its rail has answered",
 		func(ctx context.Context, in *struct {
 			Payout string `path:"payout"`
 			Body   Correct

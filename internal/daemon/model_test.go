@@ -193,16 +193,16 @@ const (
 )
 
 // quote is the median of what is fresh, or none where a guard objects.
-func (m *model) quote(end time.Time) (*big.Rat, bool) {
+func (m *model) quote(instant time.Time) (*big.Rat, bool) {
 	var rates []*big.Rat
 	for _, source := range slices.Sorted(maps.Keys(m.rounds)) {
 		var last *round
 		for i := range m.rounds[source] {
-			if r := &m.rounds[source][i]; !r.at.After(end) {
+			if r := &m.rounds[source][i]; !r.at.After(instant) {
 				last = r
 			}
 		}
-		if last != nil && end.Sub(last.at) <= fresh {
+		if last != nil && instant.Sub(last.at) <= fresh {
 			rates = append(rates, last.rate)
 		}
 	}
@@ -264,7 +264,7 @@ func (m *model) use(u usage) {
 	quantity := new(big.Int).Mul(big.NewInt(int64(billed)), new(big.Int).Div(atto, big.NewInt(1000)))
 	quote, priced := rat("1"), true
 	if r.currency != m.asset[book] {
-		quote, priced = m.quote(u.end)
+		quote, priced = m.quote(u.end.Add(-time.Nanosecond)) // its last instant
 	}
 	if priced {
 		m.owe(book, u.customer, u.node, day(u.end), r.charge(quantity, quote))

@@ -145,14 +145,8 @@ func (d *Directory) apply(decision events.Decision) error {
 		if content, err = contentOf(decision.Body); err != nil {
 			return err
 		}
-		if before, seen := d.ids[decision.ID]; seen {
-			if d.reversed[decision.ID] {
-				return fmt.Errorf("deposit %q was reversed: record it with another reference", decision.ID)
-			}
-			if before.content == content {
-				return ErrRepeat
-			}
-			return fmt.Errorf("id %q has been used for another decision", decision.ID)
+		if _, reason := d.repeats(decision.ID, content); reason != nil {
+			return reason
 		}
 	}
 	if err := d.Future(decision.Body, decision.At); err != nil {
@@ -173,16 +167,28 @@ type taken struct {
 	position uint64
 }
 
-// Taken returns the position at which the decision of an id took effect. same
-// reports whether it decided what body does, so that this one would be a repeat.
-// Position 0 where there is none; quotes are not remembered.
-func (d *Directory) Taken(id string, body events.Body) (position uint64, same bool) {
-	before, ok := d.ids[id]
-	if !ok {
-		return 0, false
-	}
+// Taken returns the position at which the decision of an id took effect, and why
+// this one would not: [ErrRepeat] where it decides the same. Position 0 and nil
+// where the id is free; quotes are not remembered.
+func (d *Directory) Taken(id string, body events.Body) (position uint64, reason error) {
 	content, err := contentOf(body)
-	return before.position, err == nil && content == before.content
+	if err != nil {
+		return 0, err
+	}
+	return d.repeats(id, content)
+}
+
+func (d *Directory) repeats(id string, content [16]byte) (position uint64, reason error) {
+	before, seen := d.ids[id]
+	switch {
+	case !seen:
+		return 0, nil
+	case d.reversed[id]:
+		return before.position, fmt.Errorf("deposit %q was reversed: record it with another reference", id)
+	case before.content == content:
+		return before.position, ErrRepeat
+	}
+	return before.position, fmt.Errorf("id %q has been used for another decision", id)
 }
 
 // contentOf hashes what was decided. Half of a SHA-256 leaves 64 bits against

@@ -293,8 +293,8 @@ func TestTheSameDecisionOnLongerLogsIsARepeat(t *testing.T) {
 			if err := f.applyAs("x", c.body(nil, 1)); !errors.Is(err, ErrRepeat) {
 				t.Errorf("on no logs: %v", err)
 			}
-			if position, same := f.d.Taken("x", c.body(long, 1)); position == 0 || !same {
-				t.Errorf("taken at %d, the same: %v", position, same)
+			if position, reason := f.d.Taken("x", c.body(long, 1)); position == 0 || !errors.Is(reason, ErrRepeat) {
+				t.Errorf("taken at %d: %v", position, reason)
 			}
 			if err := f.applyAs("x", c.body(short, 2)); err == nil || errors.Is(err, ErrRepeat) {
 				t.Errorf("another decision under the same id: %v", err)

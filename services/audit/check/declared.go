@@ -46,6 +46,9 @@ func (b *books) distributionsAsTold() (string, error) {
 		case events.DistributionMade:
 			at(p.Control).made = &p
 			order = append(order, p.Control)
+		case events.PayoutRunMade: // kept as a distribution without a period and holders
+			at(p.Control).made = &events.DistributionMade{Distribution: p.Run, Token: p.Token, Control: p.Control, Void: p.Void}
+			order = append(order, p.Control)
 		case events.PayoutsPlanned:
 			at(p.Control).rail = p.Rail
 		}
@@ -113,6 +116,10 @@ func (b *books) distributionsAsDeclared(ctx context.Context, control *eventlog.S
 			return fmt.Sprintf("distribution %s was declared at CONTROL %d: %v", d.ID, d.Control, err), nil
 		}
 		body, ok := decision.Body.(events.DistributionDeclared)
+		if run, is := decision.Body.(events.PayoutRunDeclared); is {
+			// It rests on no LEDGER, and its record date is when it was decided.
+			body, ok = events.DistributionDeclared{Distribution: run.Run, Token: run.Token, RegisterSeq: run.RegisterSeq, RecordDate: decision.At}, true
+		}
 		switch {
 		case !ok:
 			return fmt.Sprintf("distribution %s was declared at CONTROL %d, which is a %s", d.ID, d.Control, decision.Body.Kind()), nil

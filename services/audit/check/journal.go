@@ -300,15 +300,18 @@ func (b *books) oneWriter() (string, error) {
 	return "", nil
 }
 
-// noNegativeBalances: no account may owe what it should have, and nothing
-// stays in a pool.
+// noNegativeBalances: no account may owe what it should have, and nothing stays
+// in a pool. What is payable to a holder may be below zero: a payment that was
+// given up, and paid again, has arrived after all, and the next shares cover it
+// (decision 0021). That it is what the payouts say, payouts_equal_accounts and
+// shares_equal_payouts_payable_and_held check.
 func (b *books) noNegativeBalances() (string, error) {
 	for _, at := range b.sorted {
 		left, err := net(at.Place, at.Balance)
 		if err != nil {
 			return "", err
 		}
-		if left.Sign() < 0 {
+		if left.Sign() < 0 && !is(at.Account, "holder", "payable") {
 			return fmt.Sprintf("%s in %s is %v, below zero", at.Account, at.Asset, left), nil
 		}
 		if is(at.Account, "token", "pool") && !left.IsZero() {
