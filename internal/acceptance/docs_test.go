@@ -391,11 +391,9 @@ func shownBlocks(t *testing.T) []shownBlock {
 		{page: "docs/operations.md", begins: "aliquot check", before: month(t) + stop,
 			says: []string{"every invariant of the ledger", "✓ ", "everything derived again from the streams and compared", "identical: ",
 				"every message against its second copy and its log", "✓ LEDGER: 4 messages, 4 in the second copy, 4 signed", "one line that two machines can compare", "state_root "}},
-		{page: "docs/operations.md", begins: "aliquot payout correct po-ba949796298023edbedc11e4f25ebeda",
-			before:  month(t) + failed + confirm + "po=$(awk -F, 'NR == 2 {print $1}' payouts.csv)\n",
-			instead: []string{"po-ba949796298023edbedc11e4f25ebeda", "$po"},
-			after:   "aliquot statement holder ada\n" + stop,
-			says:    []string{"The money moves with it", "confirmed"}},
+		{page: "docs/operations.md", begins: "aliquot payout correct po-353bd0d7f669a8c8bd97aba06eb13e11",
+			before: month(t) + failed + confirm, after: "aliquot statement holder ada\n" + stop,
+			says: []string{"confirmed,tx-17,ada,USDC,219.612578", "219.612578", "The money moves with it", "confirmed"}},
 		{page: "docs/operations.md", begins: "aliquot payout run --token T1", before: month(t) + returned + confirm,
 			after: "cat payouts.csv\n" + stop, says: []string{"T1:run:1", "T1:run:1"}},
 		{page: "examples/azure-llm/README.md", begins: "aliquot demo", data: []string{azureTrace, "azure-llm-2023-conv.csv"},
@@ -473,6 +471,74 @@ func (b shownBlock) test(t *testing.T, binaries, block, page string) {
 		}
 		if !strings.Contains(out, pair[1]) {
 			t.Errorf("%q is not in\n%s", pair[1], tail(out))
+		}
+	}
+}
+
+// The examples of docs/files.md are read as the page says, by the commands that it
+// names. Fails where a page's example, or what it says of one, is not so.
+func TestTheExamplesOfThePageOfFilesAreRead(t *testing.T) {
+	text, err := os.ReadFile(inRepository(t, "docs/files.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(inRepository(t, "examples"), filepath.Join(dir, "examples")); err != nil {
+		t.Fatal(err)
+	}
+	// part returns what is between two texts, of which the first is in the page.
+	part := func(page, begin, end string) string {
+		_, after, found := strings.Cut(page, begin)
+		within, _, ends := strings.Cut(after, end)
+		if !found || !ends {
+			t.Fatalf("files.md has no %q before a %q", begin, end)
+		}
+		return within
+	}
+	script := month(t) + "aliquot apply -f examples/gpu-rental/book.yaml\n"
+	for _, example := range []struct {
+		section, kind, file string
+		also                string   // another block of the section, which is the file map.yaml
+		instead             []string // of the command that the section begins with
+		options             string
+		after               string
+	}{
+		{section: "Usage", kind: "csv", file: "rentals.csv", also: "yaml", instead: []string{"FILE", "rentals.csv", "MAP", "map.yaml"},
+			options: " --wait", after: "aliquot statement customer protein-gmbh\naliquot statement customer conversation-lab\n"},
+		{section: "Quotes", kind: "csv", file: "rounds.csv", instead: []string{"FILE", "rounds.csv", "NAME", "chainlink", "ASSET/CURRENCY", "USDC/USD"}},
+		{section: "Register", kind: "csv", file: "register.csv", instead: []string{"FILE", "register.csv", "T", "GPURENT"},
+			options: " " + part(part(string(text), "\n## Register\n", "\n## "), "is read with `", "`") + " --expected-supply 1,234.5678"},
+		{section: "Holds", kind: "text", file: "list.txt", instead: []string{"FILE", "list.txt", "NAME", "plain"}},
+		{section: "Holds", kind: "csv", file: "sdn.csv", instead: []string{"FILE", "sdn.csv", "NAME", "rows"}},
+		{section: "Answers of a rail", kind: "csv", file: "rail.csv", instead: []string{"FILE", "rail.csv", "BATCH", "T1:2026-10:csv"},
+			after: "aliquot export payouts --format csv\n"},
+	} {
+		section := part(string(text)+"\n## ", "\n## "+example.section+"\n", "\n## ")
+		write(t, dir, example.file, part(section, "```"+example.kind+"\n", "```"))
+		if example.also != "" {
+			script += "cat > map.yaml <<'END'\n" + part(section, "```"+example.also+"\n", "```") + "END\n"
+		}
+		words := strings.Fields("aliquot " + part(section, "`aliquot ", "`"))
+		for pair := range slices.Chunk(example.instead, 2) {
+			i := slices.Index(words, pair[0])
+			if i < 0 {
+				t.Fatalf("the command of %q has no %s", example.section, pair[0])
+			}
+			words[i] = pair[1]
+		}
+		script += strings.Join(words, " ") + example.options + "\n" + example.after
+	}
+	out := shell(t, dir, binaryFolder(t), script+stop)
+	for _, want := range []string{
+		"2 accepted, 0 late, 0 duplicates, 0 refused", "  43200 ", "  1800 ", // "43,200 GPU-seconds … and 1,800"
+		"2 rounds recorded",
+		"1 holders, 1234567800000000000000 units",
+		"plain: 2 entries, 1 matches a holder",
+		"rows: 1 entries, 1 matches a holder",
+		",219.612578,csv,confirmed,wire 81,", ",87.405806,csv,returned,account closed,",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, tail(out))
 		}
 	}
 }

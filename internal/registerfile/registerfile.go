@@ -190,8 +190,14 @@ func (o *Options) parseUnits(text string) (money.Units, error) {
 }
 
 // ParseSupply reads what the units of a file are expected to sum to, written as
-// the file writes them but without thousands separators.
-func (o *Options) ParseSupply(text string) (money.Units, error) { return o.parseUnits(text) }
+// the file writes units; separators of thousands may be left out.
+func (o *Options) ParseSupply(text string) (money.Units, error) {
+	number, err := o.Rows.Plain(text)
+	if err != nil {
+		return money.Units{}, err
+	}
+	return o.parseUnits(number)
+}
 
 // difference says how far a sum is from what was expected.
 func difference(got, want money.Units) string {
