@@ -20,7 +20,7 @@ type payoutCorrect struct {
 func (c *payoutCorrect) Run(ctx context.Context, r *root) error {
 	var done api.Corrected
 	in := api.Correct{State: c.State, Reference: c.Reference, Reason: c.Reason}
-	if err := r.ask(ctx, http.MethodPost, "/v1/payouts/"+url.PathEscape(c.Payout)+"/correct", in, &done); err != nil {
+	if err := r.ask(ctx, http.MethodPost, "/v1/payouts/corrections/"+url.PathEscape(c.Payout), in, &done); err != nil {
 		return err
 	}
 	return r.print(done, func(w io.Writer) {

@@ -343,7 +343,7 @@ func (s *Server) payouts() {
 			}
 			return s.decided(ctx, proposals)
 		})
-	register(s, http.MethodPost, "/v1/payouts/{payout}/correct", "correct-payout", "Decide what became of a payout, against what its rail has answered",
+	register(s, http.MethodPost, "/v1/payouts/corrections/{payout}", "correct-payout", "Decide what became of a payout, against what its rail has answered",
 		func(ctx context.Context, in *struct {
 			Payout string `path:"payout"`
 			Body   Correct

@@ -78,11 +78,11 @@ func TestOwedMoneyHasAWayOut(t *testing.T) {
 		t.Error(first)
 	}
 	correct := func(want int, body string) map[string]any {
-		return p.ask("POST", "/v1/payouts/"+ids["a"]+"/correct", kind, body, want)
+		return p.ask("POST", "/v1/payouts/corrections/"+ids["a"], kind, body, want)
 	}
 	correct(422, `{"state":"paid","reason":"x"}`)
 	correct(422, `{"state":"confirmed","reason":" "}`)
-	p.ask("POST", "/v1/payouts/po-1/correct", kind, `{"state":"confirmed","reason":"x"}`, 404)
+	p.ask("POST", "/v1/payouts/corrections/po-1", kind, `{"state":"confirmed","reason":"x"}`, 404)
 	done := correct(200, `{"state":"confirmed","reference":"tx-1","reason":"the bank's letter"}`)
 	if done["effect"] != "applied" || done["from"] != "failed" || done["state"] != "confirmed" || done["reference"] != "tx-1" {
 		t.Errorf("corrected: %v", done)

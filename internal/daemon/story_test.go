@@ -460,7 +460,7 @@ func (s *story) correct() {
 	state, reason := s.pick("submitted", "confirmed", "failed", "returned"), s.name("letter")
 	s.turn(p, state)
 	for range 1 + s.random.IntN(2) { // the same again changes nothing
-		s.json("/v1/payouts/"+p.id+"/correct", `{"state":%q,"reason":%q}`, state, reason)
+		s.json("/v1/payouts/corrections/"+p.id, `{"state":%q,"reason":%q}`, state, reason)
 	}
 }
 
