@@ -542,3 +542,33 @@ func TestTheExamplesOfThePageOfFilesAreRead(t *testing.T) {
 		}
 	}
 }
+
+// The table of decisions has every record once, in ascending order, and each record
+// begins with its number.
+func TestTheTableOfDecisionsIsWhole(t *testing.T) {
+	table, err := os.ReadFile(inRepository(t, "docs/decisions/README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown, want []string
+	for _, link := range regexp.MustCompile(`(?m)^\| \[(\d{4})\]\((\d{4}-[a-z0-9-]+\.md)\) \| \S`).FindAllStringSubmatch(string(table), -1) {
+		if !strings.HasPrefix(link[2], link[1]) {
+			t.Errorf("%s is called %s", link[2], link[1])
+		}
+		shown = append(shown, link[2])
+	}
+	files, err := filepath.Glob(inRepository(t, "docs/decisions/0*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		want = append(want, name)
+		if text, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(text), "# "+name[:4]+": ") {
+			t.Errorf("%s does not begin with its number: %v", name, err)
+		}
+	}
+	if !slices.Equal(shown, want) {
+		t.Errorf("the table shows %v, the folder has %v", shown, want)
+	}
+}
