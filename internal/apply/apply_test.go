@@ -178,7 +178,7 @@ book.yaml:7:1: colour: is not known here: kind, book, provider, calendar, time_z
 book.yaml:8:9: future: "0x10" is not a duration such as 35d, 24h, 1h30m or 90s
 book.yaml:12:10: version: "two" is not a whole number
 book.yaml:12:10: version: 0 is below 1
-book.yaml:15:12: effective: "yesterday" is not a time such as 2023-01-01T00:00:00Z or 2023-01-01
+book.yaml:15:12: effective: "yesterday" is not a time such as 2023-01-01T00:00:00Z, or a day such as 2023-01-01
 book.yaml:15:12: effective: 0001-01-01T00:00:00Z is not between 1970 and 2262
 book.yaml:17:5: rules[0].price: is missing: write 0 for what is free
 book.yaml:18:5: rules[0].pirce: is not known here: meter, match, price, per, granularity
