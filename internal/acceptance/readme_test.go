@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // ownUsage is the script of the README that takes a provider's own usage to
@@ -37,10 +38,7 @@ func ownUsage(t *testing.T) string {
 // accepted before it (then the deposit is of nothing, and nothing is distributed).
 func TestTheScriptOfTheREADMERunsEveryTime(t *testing.T) {
 	script := ownUsage(t)
-	binaries := t.TempDir()
-	if err := os.Symlink(os.Getenv(binaryVariable), filepath.Join(binaries, "aliquot")); err != nil {
-		t.Fatal(err)
-	}
+	binaries := binaryFolder(t)
 	revenue := firstRevenue(t)
 	var guard sync.Mutex
 	hashes := map[string]int{}
@@ -74,8 +72,18 @@ func TestTheScriptOfTheREADMERunsEveryTime(t *testing.T) {
 	}
 }
 
-// runScript runs a script in a folder with the files of examples/first, and stops
-// what it left running.
+// binaryFolder is a folder with the binary under the name that documents give it.
+func binaryFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Symlink(os.Getenv(binaryVariable), filepath.Join(dir, "aliquot")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// runScript runs a script in a folder with the files of examples/first. The server
+// is the script's only job: it must stop in order as well.
 func runScript(t *testing.T, binaries, script string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -86,10 +94,16 @@ func runScript(t *testing.T, binaries, script string) string {
 		}
 		write(t, dir, name, string(data))
 	}
+	return shell(t, dir, binaries, script+"\nkill $!\nwait $!\n")
+}
+
+// shell runs a script in a folder, with aliquot in the path and none of the
+// tester's settings, and stops what it left running. Fails where a command does.
+func shell(t *testing.T, dir, binaries, script string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	// The server is the script's only job: it must stop in order as well.
-	c := exec.CommandContext(ctx, "sh", "-c", "set -e\n"+script+"\nkill $!\nwait $!\n")
+	c := exec.CommandContext(ctx, "sh", "-c", "set -e\n"+script)
 	c.Dir = dir
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "ALIQUOT_") && !strings.HasPrefix(v, "PATH=") {
@@ -99,6 +113,8 @@ func runScript(t *testing.T, binaries, script string) string {
 	c.Env = append(c.Env, "PATH="+binaries+string(os.PathListSeparator)+os.Getenv("PATH"), "ALIQUOT_LISTEN=127.0.0.1:0")
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGQUIT) }
+	// A script that fails leaves its server, which holds the output open.
+	c.WaitDelay = 5 * time.Second
 	text := new(journal)
 	c.Stdout, c.Stderr = text, text
 	if err := c.Start(); err != nil {
@@ -107,7 +123,7 @@ func runScript(t *testing.T, binaries, script string) string {
 	err := c.Wait()
 	_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // what a script that failed has left
 	if err != nil {
-		t.Fatalf("%v\n%s%s", err, text, kept(t, text.all()))
+		t.Fatalf("%v\n%s%s", err, tail(text.all()), kept(t, text.all()))
 	}
 	return text.all()
 }

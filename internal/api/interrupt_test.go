@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -23,12 +24,19 @@ type gone struct {
 
 func (g gone) Read(context.Context, func(store.Conn) error) error { return g.err }
 
+// idle is an engine without partitions: nothing is waited for before reading.
+type idle struct{ Engine }
+
+func (idle) Status(context.Context) (Status, error) { return Status{}, nil }
+
+func (idle) Directory(read func(*directory.Directory)) { read(directory.New()) }
+
 // Fails when a route answers 500, says the database's words, or forgets Retry-After.
 func TestADatabaseThatCannotAnswerNowIs503(t *testing.T) {
 	words := errors.New("ERROR: restart transaction: db-7.internal (SQLSTATE 40001)")
 	ask := func(t *testing.T, err error, method, path string) *httptest.ResponseRecorder {
 		t.Helper()
-		s := New(Config{Store: store.New(gone{err: err}, nil), OperatorSHA256: sha256.Sum256([]byte("token"))})
+		s := New(Config{Engine: idle{}, Store: store.New(gone{err: err}, nil), OperatorSHA256: sha256.Sum256([]byte("token"))})
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 		defer cancel()
 		r := httptest.NewRequestWithContext(ctx, method, path, nil)

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
 // usage describes the paths that ingest serves by itself: they take other
@@ -14,9 +15,10 @@ import (
 func (s *Server) usage() {
 	schemas := s.api.OpenAPI().Components.Schemas
 	schema := func(v any, hint string) *huma.Schema { return schemas.Schema(reflect.TypeOf(v), true, hint) }
-	event := &huma.Schema{
+	schemas.Map()["UsageEvent"] = &huma.Schema{
 		Type: "object", Description: "A CloudEvent 1.0 of type aliquot.usage.",
-		Required: []string{"specversion", "type", "source", "id", "data"},
+		Required: []string{"specversion", "type", "source", "id"},
+		OneOf:    []*huma.Schema{{Required: []string{"data"}}, {Required: []string{"data_base64"}}},
 		Properties: map[string]*huma.Schema{
 			"specversion": {Type: "string", Enum: []any{"1.0"}},
 			"type":        {Type: "string", Enum: []any{"aliquot.usage", "aliquot.usage.v1"}},
@@ -26,6 +28,7 @@ func (s *Server) usage() {
 			"epoch":       {Type: "string", Description: "Decimal integer, 0 by default: a source that lost its place begins a new one."},
 			"subject":     {Type: "string", Description: "The customer, where data has none."},
 			"time":        {Type: "string", Format: "date-time", Description: "The end, where data has none."},
+			"data_base64": {Type: "string", Format: "byte", Description: "Instead of data: its JSON in base64 (CloudEvents JSON format 1.0.2, section 3.1)."},
 			"data": {
 				Type: "object", Required: []string{"node", "meter", "quantity"},
 				Properties: map[string]*huma.Schema{
@@ -38,8 +41,22 @@ func (s *Server) usage() {
 			},
 		},
 	}
+	event := &huma.Schema{Ref: "#/components/schemas/UsageEvent"}
 	list := &huma.Schema{Type: "array", Items: event, MaxItems: number(events.MaxEvents)}
 	binary := &huma.Schema{Type: "string", Format: "binary"}
+	lines := &huma.Schema{Type: "string", Description: "JSON Lines: one event a line."}
+	bodies := map[string]*huma.MediaType{
+		ingest.SingleMedia: {Schema: event},
+		ingest.BatchMedia:  {Schema: list},
+		ingest.PackedMedia: {Schema: binary},
+
+		"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{event, list, lines},
+			Description: "An event, a list of events, or JSON Lines, whichever the body is. With the headers ce-specversion, ce-type, " +
+				"ce-source and ce-id (the binary mode of CloudEvents) it is the data of one event."}},
+	}
+	for _, name := range ingest.LinesNames() {
+		bodies[name] = &huma.MediaType{Schema: lines}
+	}
 	wait := &huma.Param{Name: "wait", In: "query", Schema: &huma.Schema{Type: "integer"},
 		Description: "Seconds to wait for the final outcomes; also as Prefer: wait=N."}
 	answered := func(description string) *huma.Response {
@@ -51,23 +68,20 @@ func (s *Server) usage() {
 	s.api.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "submit-usage", Method: http.MethodPost, Path: "/v1/events",
 		Summary:     "Submit usage",
-		Description: "Answers when every accepted event is on disk. Bodies may be gzip or zstd encoded. Sending the same again is safe.",
+		Description: "Answers when every accepted event is on disk. Bodies are UTF-8, with a byte order mark or without, and may be gzip or zstd encoded. Sending the same again is safe.",
 		Parameters: []*huma.Param{wait,
 			{Name: "Aliquot-Provider", In: "header", Schema: &huma.Schema{Type: "string"}, Description: "For whom an operator submits."},
 			{Name: "Aliquot-Received", In: "header", Schema: &huma.Schema{Type: "string", Enum: []any{"now", "event"}},
 				Description: "event: each event is received at its own last instant, in books that allow it."},
 		},
-		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			"application/cloudevents+json":       {Schema: event},
-			"application/cloudevents-batch+json": {Schema: list},
-			"application/x-ndjson":               {Schema: &huma.Schema{Type: "string", Description: "One event a line."}},
-			"application/vnd.aliquot.packed":     {Schema: binary},
-		}},
+		RequestBody: &huma.RequestBody{Required: true, Content: bodies},
 		Responses: map[string]*huma.Response{
 			"200": answered("Everything is decided: outcomes are there, or nothing was accepted."),
 			"202": answered("Accepted for settlement; refused events are listed."),
 			"400": problem("Refused: the body cannot be read as what it says, or a parameter is wrong; nothing of it was stored."),
-			"422": answered("Refused: the body was read and no event of it can be accepted; each is listed with its field and reason."),
+			"422": answered("Refused: the body was read and no event of it can be accepted; each is listed with its field and reason. " +
+				"An event that retracts or replaces another is refused as unsupported."),
+			"408": problem("The body came too slowly: nothing was stored, send the same again."),
 			"401": problem("No known key."), "403": problem("The key may not submit for this provider."),
 			"413": answered("Refused: too large."), "415": answered("Refused: media type or encoding is not known."),
 			"503": problem("Overloaded: send the same again after Retry-After."),

@@ -2,50 +2,59 @@ package registerfile
 
 import (
 	"bufio"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
 // maxLine is how long a line of a list may be, in bytes.
 const maxLine = 64 << 10
 
-// ReadList reads a screening list: one holder a line, in any order, or CSV, of
-// which one column has the holders. Empty lines and those that begin with # are
-// left out, repetitions too. Every holder is brought to its normal form (see
+// maxLines is how many lines a list may have: a compressed one may unpack to
+// more than anybody can hold.
+const maxLines = 10_000_000
+
+// ReadList reads a screening list: one holder a line, in any order, or rows of
+// CSV or JSON, of which one column has the holders. Empty lines and those that
+// begin with # are left out, repetitions too. The file is unpacked where gzip or
+// zstd packed it. Every holder is brought to its normal form (see
 // [events.ParseHolder]). The result is ascending.
 //
-// column names the column of a CSV file. Where it is empty, a first line with a
-// column called holder, account, address or wallet is the header of a CSV file,
-// and everything else is one holder a line. Reading fails closed: a line that
-// has several cells, that looks like an address and is none, or that heads a
-// column of addresses, is an error with its number, up to 20 of them.
+// column names the column of the rows. Where it is empty, a first line with a
+// column called holder, account, address, wallet or HolderAddress is the header
+// of a CSV file, objects are JSON, and everything else is one holder a line.
+// Reading fails closed: a line that has several cells, that looks like an address
+// and is none, or that heads a column of addresses, is an error with its number,
+// up to 20 of them; so is a file that is not text in UTF-8.
 func ReadList(r io.Reader, column string) ([]events.Holder, error) {
-	lines := bufio.NewScanner(skipMark(r))
-	lines.Buffer(make([]byte, 0, 4096), maxLine)
-	l := list{column: column}
-	for lines.Scan() && len(l.problems) < maxProblems {
-		l.number++
-		if text := strings.TrimSpace(lines.Text()); text != "" && text[0] != '#' {
-			l.line(text)
-		}
+	text, err := rowfile.Text(r)
+	if err != nil {
+		return nil, err
 	}
-	if err := lines.Err(); err != nil {
-		l.problems = append(l.problems, fmt.Errorf("line %d: %w", l.number+1, err))
+	defer text.Close()
+	l := list{text: bufio.NewReaderSize(text, maxLine)}
+	first, err := l.next()
+	switch {
+	case errors.Is(err, io.EOF) && column != "":
+		return nil, errors.New("line 1: the file is empty, it needs a header")
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case column != "":
+		err = l.rows(first, strings.TrimSpace(column))
+	case hasHeader(first):
+		err = l.rows(first, holderColumns...)
+	default:
+		err = l.plain(first)
 	}
-	if len(l.problems) == 0 && column != "" && !l.begun {
-		l.problem(errors.New("the file is empty, it needs a header"))
-	}
-	if l.headless() {
-		l.problems = append(l.problems, fmt.Errorf("line %d: %q is no address, and all the others are: if it heads the column, name the column %[2]q", l.first, clip(string(l.holders[0]))))
-	}
-	if len(l.problems) > 0 {
-		return nil, errors.Join(l.problems...)
+	if err != nil {
+		return nil, err
 	}
 	slices.Sort(l.holders)
 	return slices.Compact(l.holders), nil
@@ -53,65 +62,105 @@ func ReadList(r io.Reader, column string) ([]events.Holder, error) {
 
 // list is a screening list that is being read.
 type list struct {
-	column    string
-	begun     bool // the first line has been seen
-	cells     bool // the file is CSV
-	separator rune // of its cells
-	at, of    int  // which cell has the holder, of how many
+	text   *bufio.Reader
+	number int // of the line that next returned, from 1
 
-	number   int // of the line
 	first    int // number of the line of the first holder
 	names    int // of the holders, those that are no address
 	holders  []events.Holder
 	problems []error
 }
 
-func (l *list) problem(err error) {
-	l.problems = append(l.problems, fmt.Errorf("line %d: %w", l.number, err))
+// next returns the next line that is neither empty nor a comment. Its errors
+// name the line; io.EOF is the end.
+func (l *list) next() (string, error) {
+	for {
+		chunk, err := l.text.ReadSlice('\n')
+		if errors.Is(err, io.EOF) && len(chunk) == 0 {
+			return "", io.EOF
+		}
+		if l.number++; l.number > maxLines {
+			err = fmt.Errorf("a list has up to %d lines", maxLines)
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			err = fmt.Errorf("the line is longer than %d bytes", maxLine)
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("line %d: %w", l.number, err)
+		}
+		if line := strings.TrimSpace(string(chunk)); line != "" && line[0] != '#' {
+			return line, nil
+		}
+	}
 }
 
-// line takes one line that is neither empty nor a comment.
-func (l *list) line(text string) {
-	if !l.begun {
-		l.begun = true
-		l.separator = separatorOf(text)
-		if head, err := l.split(text); err == nil && (l.column != "" || slices.ContainsFunc(head, isHolderColumn)) {
-			l.cells, l.of = true, len(head)
-			names := holderColumns
-			if l.column != "" {
-				names = []string{strings.ToLower(strings.TrimSpace(l.column))}
-			}
-			if l.at, err = column(head, names); err != nil {
-				l.problems = append(l.problems, err)
-			}
-			return
-		} else if l.column != "" {
-			l.problem(err)
-			return
+// hasHeader reports whether a file that begins with this line has rows: of CSV,
+// of which a column is known to have holders, or objects of JSON.
+func hasHeader(line string) bool {
+	if object := strings.TrimLeft(line, "[ \t"); object != "" && object[0] == '{' || line == "[" {
+		return true
+	}
+	head, err := rowfile.New(strings.NewReader(line), rowfile.Options{Format: rowfile.CSV})
+	return err == nil && slices.ContainsFunc(head.Columns(), isHolderColumn)
+}
+
+// rows reads rows, of which one of these columns has the holders. first is the
+// line that has been read already.
+func (l *list) rows(first string, columns ...string) error {
+	before := strings.NewReader(strings.Repeat("\n", l.number-1) + first + "\n")
+	rows, err := rowfile.New(io.MultiReader(before, l.text), rowfile.Options{Comment: '#'})
+	if err != nil {
+		return err
+	}
+	at, err := rows.Find("holder", columns...)
+	if err != nil {
+		return err
+	}
+	for len(l.problems) < maxProblems {
+		row, err := rows.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return errors.Join(l.problems...)
+		case err != nil && rowfile.OfRow(err):
+			l.problems = append(l.problems, err)
+		case err != nil:
+			return errors.Join(append(l.problems, err)...)
+		case row.Line() > maxLines:
+			return errors.Join(append(l.problems, fmt.Errorf("line %d: a list has up to %d lines", row.Line(), maxLines))...)
+		default:
+			l.add(row.Line(), row.Text(at))
 		}
 	}
-	name := text
-	if l.cells {
-		row, err := l.split(text)
-		if err == nil && len(row) != l.of {
-			err = fmt.Errorf("%d fields instead of %d", len(row), l.of)
+	return errors.Join(l.problems...)
+}
+
+// plain reads one holder a line.
+func (l *list) plain(line string) (err error) {
+	for ; err == nil && len(l.problems) < maxProblems; line, err = l.next() {
+		if i := strings.IndexAny(line, ",;|\t"); i >= 0 {
+			l.problems = append(l.problems, fmt.Errorf("line %d: holder: %q has several cells, separated by %q: name the column that has the holders", l.number, clip(line), line[i]))
+			continue
 		}
-		if err != nil {
-			l.problem(err)
-			return
-		}
-		name = strings.TrimSpace(row[l.at])
-	} else if i := strings.IndexAny(text, ",;|\t"); i >= 0 {
-		l.problem(fmt.Errorf("holder: %q has several cells, separated by %q: name the column that has the holders", clip(text), text[i]))
-		return
+		l.add(l.number, line)
 	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		l.problems = append(l.problems, err)
+	}
+	if l.headless() {
+		l.problems = append(l.problems, fmt.Errorf("line %d: %q is no address, and all the others are: if it heads the column, name the column %[2]q", l.first, clip(string(l.holders[0]))))
+	}
+	return errors.Join(l.problems...)
+}
+
+// add takes the holder of a line.
+func (l *list) add(number int, name string) {
 	holder, err := events.ParseHolder(name)
 	if err != nil {
-		l.problem(fmt.Errorf("holder: %w", err))
+		l.problems = append(l.problems, fmt.Errorf("line %d: holder: %w", number, err))
 		return
 	}
 	if len(l.holders) == 0 {
-		l.first = l.number
+		l.first = number
 	}
 	if !isAddress(holder) {
 		l.names++
@@ -122,29 +171,7 @@ func (l *list) line(text string) {
 // headless reports whether a list without a known header seems to have one: its
 // first line is the only one that is no address.
 func (l *list) headless() bool {
-	return !l.cells && len(l.holders) > 1 && l.names == 1 && !isAddress(l.holders[0])
-}
-
-// split returns the cells of one line. A quoted cell ends on the line it began.
-func (l *list) split(text string) ([]string, error) {
-	row := csv.NewReader(strings.NewReader(text))
-	row.Comma = l.separator
-	cells, err := row.Read()
-	var parse *csv.ParseError
-	if errors.As(err, &parse) {
-		err = parse.Err // which line it is, the caller knows
-	}
-	return cells, err
-}
-
-// separatorOf returns what separates the cells of a header.
-func separatorOf(head string) rune {
-	for _, r := range ",;\t" {
-		if strings.ContainsRune(head, r) {
-			return r
-		}
-	}
-	return ','
+	return len(l.holders) > 1 && l.names == 1 && !isAddress(l.holders[0])
 }
 
 func isHolderColumn(name string) bool {

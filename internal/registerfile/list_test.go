@@ -1,11 +1,16 @@
 package registerfile
 
 import (
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
@@ -80,6 +85,14 @@ func TestListsAreReadAsWhatTheySay(t *testing.T) {
 		{"a named column", "sdn_name,id\nMallory Inc,mallory\n", "id", []events.Holder{"mallory"}, ""},
 		{"a named column in another case", "Digital Currency Address,x\n" + wallet + ",y\n", "digital currency address", []events.Holder{wallet}, ""},
 		{"comments before the header", "# sanctions\n\naddress,list\n" + wallet + ",SDN\n", "", []events.Holder{wallet}, ""},
+		{"packed by gzip", gzipped(walletMixed + "\nmallory\n"), "", []events.Holder{wallet, "mallory"}, ""},
+		{"packed by zstd", zstandard("# x\naddress,list\n" + walletMixed + ",SDN\n"), "", []events.Holder{wallet}, ""},
+		{"a cell of two lines", "list,address\n\"SDN,\nUN\"," + walletMixed + "\nx,mallory\n", "", []events.Holder{wallet, "mallory"}, ""},
+		{"CSV with bars and an explorer's header", "HolderAddress|Balance\n" + walletMixed + "|1\n", "", []events.Holder{wallet}, ""},
+		{"JSON Lines", "# x\n" + `{"list": "SDN", "address": "` + walletMixed + `"}` + "\n", "", []events.Holder{wallet}, ""},
+		{"a JSON array with a named member", "[\n  {\"id\": \"mallory\"}\n]\n", "ID", []events.Holder{"mallory"}, ""},
+		{"a JSON array", "[\n  {\"wallet\": \"mallory\"}\n]\n", "", []events.Holder{"mallory"}, ""},
+		{"one a line, of which one begins with a bracket", "mallory\n[ann]\n", "", []events.Holder{"[ann]", "mallory"}, ""},
 		{"nothing", "# nobody\n", "", []events.Holder{}, ""},
 
 		{"CSV without header", walletMixed + ",SDN\n", "", nil, "line 1: holder: "},
@@ -87,8 +100,8 @@ func TestListsAreReadAsWhatTheySay(t *testing.T) {
 		{"CSV with an unknown header", "sdn,wallet_id\n" + walletMixed + ",SDN\n", "", nil, "line 1: holder: "},
 		{"one column with an unknown header", "wallet_address\n" + walletMixed + "\n", "", nil, `line 1: "wallet_address" is no address`},
 		{"a column that is not there", "address,list\n" + wallet + ",SDN\n", "id", nil, "line 1: no column is called id"},
-		{"two columns that could be it", "address,holder\n" + wallet + ",x\n", "", nil, "line 1: columns"},
-		{"a row with a cell too many", "address,list\n" + wallet + ",SDN,x\n", "", nil, "line 2: 3 fields instead of 2"},
+		{"two columns that could be it", "address,holder\n" + wallet + ",x\n", "", nil, "line 1: the columns"},
+		{"a row with a cell too many", "address,list\n" + wallet + ",SDN,x\n", "", nil, "line 2: the row has 3 fields and the header 2"},
 		{"a row with an open quote", "address,list\n\"" + wallet + ",SDN\n", "", nil, "line 2: "},
 		{"an empty cell", "address,list\n,SDN\n", "", nil, "line 2: holder: name is empty"},
 		{"an empty file with a column", "", "id", nil, "the file is empty"},
@@ -96,9 +109,17 @@ func TestListsAreReadAsWhatTheySay(t *testing.T) {
 		{"no 0x", "dcbeffbecce100cce9e4b153c4e15cb885643193\n", "", nil, "line 1: holder: "},
 		{"a wrong checksum", "0xdcbEfFBECcE100cCE9E4b153C4e15cB885643194\n", "", nil, "checksum"},
 		{"a wrong checksum in a column", "address\n0xdcbEfFBECcE100cCE9E4b153C4e15cB885643194\n", "", nil, "line 2: holder: "},
-		{"a NUL", "mal\x00lory\n", "", nil, "line 1: holder: "},
+		{"a NUL", "mal\x00lory\n", "", nil, "not text: it begins with zero bytes"},
+		{"a NUL further on", "somebody\nmal\x00lory\n", "", nil, "line 2: holder: "},
 		{"an escape", "\x1b[8mmallory\n", "", nil, "line 1: holder: "},
-		{"UTF-16", "m\x00a\x00l\x00\n\x00", "", nil, "line 1: holder: "},
+		{"UTF-16", "m\x00a\x00l\x00\n\x00", "", nil, "the file is UTF-16 (little endian)"},
+		{"UTF-16 with a mark", "\xfe\xff\x00m\x00a", "", nil, "the file is UTF-16 (big endian)"},
+		{"a workbook", "PK\x03\x04\x14\x00\x06\x00", "", nil, "a workbook (.xlsx)"},
+		{"a packed list that is cut off", gzipped(walletMixed + "\nmallory\n")[:30], "", nil, "gzip"},
+		{"a packed list with a wrong line", gzipped(walletMixed + "\nmall,ory\n"), "", nil, "line 2: holder: "},
+		{"JSON in which a row has no holder", `{"address": "` + wallet + `"}` + "\n" + `{"adress": "mallory"}` + "\n", "", nil, "line 2: holder: name is empty"},
+		{"JSON of other names", `{"who": "mallory"}` + "\n", "", nil, "no column is called holder or account"},
+		{"a line without end", strings.Repeat("m", maxLine+1), "", nil, "line 1: the line is longer"},
 		{"JSON", `["` + wallet + `"]` + "\n", "", nil, "line 1: holder: "},
 		{"a page instead of the list", "<!DOCTYPE html>\n<html>\n", "", nil, "line 1: holder: "},
 		{"two in a line", wallet + " " + walletMixed + "\n", "", nil, "line 1: holder: "},
@@ -116,6 +137,24 @@ func TestListsAreReadAsWhatTheySay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func gzipped(text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write([]byte(text))
+	if err = errors.Join(err, w.Close()); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+func zstandard(text string) string {
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		panic(err)
+	}
+	return string(w.EncodeAll([]byte(text), nil))
 }
 
 func FuzzReadList(f *testing.F) {

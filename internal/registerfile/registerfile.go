@@ -1,5 +1,5 @@
 // Package registerfile reads the files that registers and screening lists come
-// in: CSV with a holder and units a line, and text with a holder a line.
+// in: rows of CSV or JSON, and text with a holder a line.
 //
 // Files are read as they stream, whatever their size; what is remembered of a
 // line is 16 bytes of hash, to find holders that are there twice.
@@ -12,12 +12,10 @@
 package registerfile
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/rowfile"
@@ -142,23 +140,6 @@ func ReadHoldings(r io.Reader, o Options, each func(events.Holder, money.Units) 
 	return sum, nil
 }
 
-func column(head, names []string) (int, error) {
-	at := -1
-	for i, name := range head {
-		if !slices.Contains(names, strings.ToLower(strings.TrimSpace(name))) {
-			continue
-		}
-		if at >= 0 {
-			return 0, fmt.Errorf("line 1: columns %q and %q could both be the %s", clip(head[at]), clip(name), names[0])
-		}
-		at = i
-	}
-	if at < 0 {
-		return 0, fmt.Errorf("line 1: no column is called %s", strings.Join(names, " or "))
-	}
-	return at, nil
-}
-
 // find returns the column that the options name, or the one that is called by
 // one of the known names.
 func find(rows *rowfile.Reader, what, named string, names []string) (rowfile.Column, error) {
@@ -209,8 +190,14 @@ func (o *Options) parseUnits(text string) (money.Units, error) {
 }
 
 // ParseSupply reads what the units of a file are expected to sum to, written as
-// the file writes them but without thousands separators.
-func (o *Options) ParseSupply(text string) (money.Units, error) { return o.parseUnits(text) }
+// the file writes units; separators of thousands may be left out.
+func (o *Options) ParseSupply(text string) (money.Units, error) {
+	number, err := o.Rows.Plain(text)
+	if err != nil {
+		return money.Units{}, err
+	}
+	return o.parseUnits(number)
+}
 
 // difference says how far a sum is from what was expected.
 func difference(got, want money.Units) string {
@@ -233,15 +220,6 @@ func (s seen) add(holder events.Holder, line int) (first uint32, again bool) {
 	}
 	s[key] = uint32(min(line, 1<<32-1)) //nolint:gosec // bounded
 	return 0, false
-}
-
-// skipMark drops the byte order mark that spreadsheets put first.
-func skipMark(r io.Reader) io.Reader {
-	b := bufio.NewReaderSize(r, 1<<16)
-	if first, _ := b.Peek(3); string(first) == "\uFEFF" {
-		_, _ = b.Discard(3)
-	}
-	return b
 }
 
 // clip keeps hostile text out of logs.

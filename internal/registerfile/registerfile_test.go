@@ -282,3 +282,33 @@ func FuzzReadHoldings(f *testing.F) {
 		}
 	})
 }
+
+// A supply is written as the file writes units: with --thousands comma, "1,234.5678"
+// was once no number.
+func TestASupplyIsWrittenAsTheFileWritesUnits(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		o          Options
+		want       string // units, or an error
+	}{
+		{"units", "1000", Options{}, "1000"},
+		{"units below zero", "-1", Options{}, "error"},
+		{"tokens", "1234.5678", Options{Decimals: 4}, "12345678"},
+		{"tokens with thousands", "1,234.5678", Options{Decimals: 4, Rows: rowfile.Options{Thousands: ','}}, "12345678"},
+		{"thousands left out", "1234.5678", Options{Decimals: 4, Rows: rowfile.Options{Thousands: ','}}, "12345678"},
+		{"a decimal comma", "1.234,5678", Options{Decimals: 4, Rows: rowfile.Options{Decimal: ',', Thousands: '.'}}, "12345678"},
+		{"a point in a file of decimal commas", "1234.5678", Options{Decimals: 4, Rows: rowfile.Options{Decimal: ','}}, "error"},
+		{"a comma that nobody explained", "1,234", Options{}, "error"},
+		{"more decimals than the token", "0.12345", Options{Decimals: 4}, "error"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := "error"
+			if units, err := c.o.ParseSupply(c.text); err == nil {
+				got = units.String()
+			}
+			if got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}

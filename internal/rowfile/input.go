@@ -73,6 +73,27 @@ func open(from io.Reader) (*input, error) {
 	return in, err
 }
 
+// Text reads a file that is not, or may not be, one of rows: unpacked, without a
+// byte order mark. It fails where the file is not text in UTF-8, and says what it
+// seems to be instead. Close releases what decompresses; from stays open.
+func Text(from io.Reader) (io.ReadCloser, error) {
+	in, err := open(from)
+	if err != nil {
+		return nil, err
+	}
+	return text{in.text, in}, nil
+}
+
+type text struct {
+	io.Reader
+	in *input
+}
+
+func (t text) Close() error {
+	t.in.release()
+	return nil
+}
+
 // peek returns the first bytes; fewer where there are no more.
 func (in *input) peek() ([]byte, error) {
 	first, err := in.text.Peek(8)

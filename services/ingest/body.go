@@ -234,6 +234,10 @@ var linesMedia = []string{
 	"application/x-jsonlines", "application/json-lines", "application/x-json-lines", "text/x-ndjson",
 }
 
+// LinesNames returns the media types that are read as JSON Lines, [LinesMedia]
+// first.
+func LinesNames() []string { return slices.Clone(linesMedia) }
+
 // FormOf reads a Content-Type, whose media types and parameters have no case.
 // application/json is an event where attributes say that it is the data of one,
 // or where it is an object; lines where one object follows another on the next
