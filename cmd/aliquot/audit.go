@@ -38,11 +38,7 @@ func (c *checkCommand) Run(ctx context.Context, r *root) error {
 // printChecks shows each invariant and, where it is false, the first difference.
 func printChecks(w io.Writer, list []check.Check) {
 	for _, c := range list {
-		mark := "✓"
-		if !c.OK {
-			mark = "✗"
-		}
-		plain.Fprintf(w, "%s %s", mark, c.Name)
+		plain.Fprintf(w, "%s %s", mark(c.OK), c.Name)
 		if c.Detail != "" {
 			plain.Fprintf(w, ": %s", c.Detail)
 		}

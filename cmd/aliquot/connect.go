@@ -31,7 +31,7 @@ type server struct {
 func (r *root) connect(ctx context.Context) (*server, error) {
 	if r.URL != "" {
 		if r.Token == "" {
-			return nil, errors.New("--url needs --bearer (or ALIQUOT_BEARER)")
+			return nil, misused("--url needs --bearer (or ALIQUOT_BEARER)")
 		}
 		return &server{url: strings.TrimSuffix(r.URL, "/"), token: r.Token, as: r.As, close: func() error { return nil }}, nil
 	}

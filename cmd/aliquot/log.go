@@ -72,7 +72,7 @@ type logKeysRotateCommand struct{}
 
 func (logKeysRotateCommand) Run(ctx context.Context, r *root) (err error) {
 	if r.As == "" {
-		return errors.New("a new key is a decision: name who decides with --as")
+		return misused("a new key is a decision: name who decides with --as")
 	}
 	if _, err := os.Stat(filepath.Join(r.Data, "streams")); errors.Is(err, fs.ErrNotExist) { // the folder of keep
 		keys, err := keeper.RotateApart(r.Data, fmt.Sprintf("log keys rotate, process %d", os.Getpid()), r.As, time.Now())

@@ -51,13 +51,13 @@ type verifyCommand struct {
 func (c *verifyCommand) Run(r *root) error {
 	switch {
 	case c.Page != "" && (c.File != "" || c.Key != "" || c.Policy != ""):
-		return errors.New("--page writes a page and verifies nothing: leave out FILE, --key and --policy")
+		return misused("--page writes a page and verifies nothing: leave out FILE, --key and --policy")
 	case c.Page != "":
 		return c.writePage(r)
 	case c.File == "" || c.Key == "" && c.Policy == "":
-		return errors.New("give the receipt's FILE and the --key that its logs are signed with, or a --policy that names it")
+		return misused("give the receipt's FILE and the --key that its logs are signed with, or a --policy that names it")
 	}
-	err := offline.Run(offline.Request{File: c.File, Key: c.Key, Policy: c.Policy, JSON: r.JSON}, os.Stdin, os.Stdout)
+	err := offline.Run(offline.Request{File: c.File, Key: c.Key, Policy: c.Policy, JSON: r.JSON, Words: !lively(os.Stdout)}, os.Stdin, os.Stdout)
 	if errors.Is(err, offline.ErrNotVerified) {
 		return errFalse
 	}

@@ -85,11 +85,11 @@ func (c *usageOutcome) query(ctx context.Context, s *server) (url.Values, error)
 	if !named {
 		parts := strings.Split(c.ID, "/")
 		if len(parts) != 3 {
-			return nil, fmt.Errorf("%q is neither SOURCE#ID, SOURCE#EPOCH/SEQUENCE nor PARTITION/POSITION/ORDINAL", c.ID)
+			return nil, misused("%q is neither SOURCE#ID, SOURCE#EPOCH/SEQUENCE nor PARTITION/POSITION/ORDINAL", c.ID)
 		}
 		for i, name := range []string{"partition", "position", "first"} {
 			if _, err := strconv.ParseUint(parts[i], 10, 64); err != nil {
-				return nil, fmt.Errorf("%q: %s %q is not a whole number", c.ID, name, parts[i])
+				return nil, misused("%q: %s %q is not a whole number", c.ID, name, parts[i])
 			}
 			query.Set(name, parts[i])
 		}
@@ -154,7 +154,7 @@ func providerOf(books []api.Book, book events.Book) (events.Provider, error) {
 		return "", errors.New("no book is declared: declare one with aliquot apply")
 	case len(names) > 1:
 		slices.Sort(names)
-		return "", fmt.Errorf("--provider NAME is needed: there are %d providers, such as %q and %q", len(names), names[0], names[1])
+		return "", misused("--provider NAME is needed: there are %d providers, such as %q and %q", len(names), names[0], names[1])
 	}
 	return names[0], nil
 }
