@@ -49,6 +49,9 @@ func (r *root) connect(ctx context.Context) (*server, error) {
 		}
 	}
 	if d == nil {
+		if r.onLine["database-url"] {
+			return nil, misused("--database-url has no effect: a server holds %s, and has its own", r.Data)
+		}
 		if r.Token != "" {
 			token = r.Token
 		}

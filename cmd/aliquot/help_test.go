@@ -106,6 +106,9 @@ func TestEveryCommandHasExamplesThatTheParserTakes(t *testing.T) {
 // second that says where to read more, nothing on standard output, exit 2.
 func TestAWrongCommandLineIsOneLineAndAHint(t *testing.T) {
 	t.Chdir(t.TempDir())
+	if err := os.MkdirAll(filepath.Join("aliquot-data", "streams"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name, line, says, hint string
 	}{

@@ -34,6 +34,10 @@ type root struct {
 
 	PrintVersion versionFlag `name:"version" help:"Print the version."`
 
+	// What prepare found out of the command line.
+	begins bool            // the command may begin a ledger
+	onLine map[string]bool // the flags that were given on the line
+
 	Up           upCommand           `cmd:"" help:"Run every service in one process."`
 	Ingest       ingestCommand       `cmd:"" help:"Run the intake of usage and the API, on a cluster and a database."`
 	Settle       settleCommand       `cmd:"" help:"Run settlement of some partitions, or wait beside whoever does."`
@@ -96,6 +100,9 @@ func run(arguments []string) int {
 		panic(err) // The commands are declared wrongly: every test of this package fails first.
 	}
 	parsed, err := parser.Parse(arguments)
+	if err == nil {
+		err = line.prepare(parsed)
+	}
 	if err == nil {
 		err = parsed.Run()
 	}

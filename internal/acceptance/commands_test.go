@@ -61,7 +61,6 @@ end: {column: at, layout: rfc3339}
 		value string
 		again string // its value when the command is repeated; "-" where it may not be
 	}{
-		{[]string{"version"}, "", "", ""},
 		{[]string{"apply", "-f", bookFile}, "applied", "10", "0"},
 		{[]string{"status"}, "healthy", "true", "true"},
 		{[]string{"key", "create", "eve", "--scope", "auditor"}, "key", "eve", "-"},
