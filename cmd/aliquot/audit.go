@@ -47,16 +47,22 @@ func printChecks(w io.Writer, list []check.Check) {
 }
 
 type explainCommand struct {
-	ID string `arg:"" help:"A payout, a distribution, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+	ID string `arg:"" optional:"" help:"A payout, a distribution, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+
+	eventFlags `embed:""`
 }
 
 func (c *explainCommand) Run(ctx context.Context, r *root) error {
+	query, err := c.query(c.ID)
+	if err != nil {
+		return err
+	}
 	var node explain.Node
-	if err := r.ask(ctx, http.MethodGet, "/v1/explain?id="+url.QueryEscape(c.ID), nil, &node); err != nil {
+	if err := r.ask(ctx, http.MethodGet, "/v1/explain?"+query.Encode(), nil, &node); err != nil {
 		return err
 	}
 	var failed error
-	err := r.print(node, func(w io.Writer) { failed = explain.Write(w, &node) })
+	err = r.print(node, func(w io.Writer) { failed = explain.Write(w, &node) })
 	return errors.Join(err, failed)
 }
 

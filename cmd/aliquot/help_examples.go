@@ -13,7 +13,7 @@ var examples = map[string][]string{
 	"apply": {"aliquot apply -f book.yaml", "aliquot apply -f providers.yaml -f cards.yaml --as ann"},
 	"usage send": {"aliquot usage send usage.csv --map map.yaml --wait",
 		"aliquot usage send usage.jsonl --map map.yaml --book acme-eu --rejects refused.jsonl --tolerate"},
-	"usage outcome": {"aliquot usage outcome 'meter-1#order-7'", "aliquot usage outcome 0/12/3 --wait 10"},
+	"usage outcome": {"aliquot usage outcome 'meter-1#order-7'", "aliquot usage outcome 0/12/3 --wait 10", "aliquot usage outcome --source /s --id 'order#7'"},
 	"quotes import": {"aliquot quotes import rounds.csv --source chainlink --decimals 8",
 		"aliquot quotes import candles.csv --source kraken --pair USDC/USD --time time --rate close --volume volume --skip-no-volume"},
 	"quotes withdraw":      {"aliquot quotes withdraw --round 36893488147419103232 --reason 'the feed was stale' --as ann"},
