@@ -47,10 +47,14 @@ func printChecks(w io.Writer, list []check.Check) {
 }
 
 type explainCommand struct {
-	ID string `arg:"" optional:"" help:"A payout, a distribution, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+	ID   string `arg:"" optional:"" help:"A payout, a distribution, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+	Full bool   `help:"Everything, down to single events; by default what fits one screen. With --json it is always everything."`
 
 	eventFlags `embed:""`
 }
+
+// screen is how many lines a summary has at most.
+const screen = 22
 
 func (c *explainCommand) Run(ctx context.Context, r *root) error {
 	query, err := c.query(c.ID)
@@ -62,7 +66,16 @@ func (c *explainCommand) Run(ctx context.Context, r *root) error {
 		return err
 	}
 	var failed error
-	err = r.print(node, func(w io.Writer) { failed = explain.Write(w, &node) })
+	err = r.print(node, func(w io.Writer) {
+		if c.Full {
+			failed = explain.Write(w, &node)
+			return
+		}
+		var cut bool
+		if cut, failed = explain.Summarize(w, &node, screen); cut {
+			fmt.Fprintln(w, "… there is more: --full shows it")
+		}
+	})
 	return errors.Join(err, failed)
 }
 

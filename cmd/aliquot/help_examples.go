@@ -40,7 +40,7 @@ var examples = map[string][]string{
 	"replay": {"aliquot replay", "aliquot replay --archives pack.tar --key log.pub",
 		"aliquot replay --as-of 2026-11-22T12:00:00Z", "aliquot replay --card new-card.yaml"},
 	"state":            {"aliquot state"},
-	"explain":          {"aliquot explain GPU:2026-11", "aliquot explain 'meter-1#order-7'", "aliquot explain settle-0-12"},
+	"explain":          {"aliquot explain GPU:2026-11", "aliquot explain GPU:2026-11 --full", "aliquot explain 'meter-1#order-7'", "aliquot explain settle-0-12"},
 	"log keys show":    {"aliquot log keys", "aliquot log keys show --make"},
 	"log keys rotate":  {"aliquot log keys rotate --as ann"},
 	"log list":         {"aliquot log list"},
