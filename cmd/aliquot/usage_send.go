@@ -89,6 +89,7 @@ func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	s.watch = waiting{} // There is a bar for all requests together.
 	if c.Book == "" {
 		c.Book = string(source.m.Book)
 	}
