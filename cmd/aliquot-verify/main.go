@@ -25,7 +25,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	switch err := offline.Run(offline.Request{File: flag.Arg(0), Key: *key, Policy: *policy, JSON: *asJSON}, os.Stdin, os.Stdout); {
+	switch err := offline.Run(offline.Request{File: flag.Arg(0), Key: *key, Policy: *policy, JSON: *asJSON, Words: true}, os.Stdin, os.Stdout); {
 	case errors.Is(err, offline.ErrNotVerified):
 		os.Exit(1)
 	case err != nil:

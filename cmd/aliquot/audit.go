@@ -38,11 +38,7 @@ func (c *checkCommand) Run(ctx context.Context, r *root) error {
 // printChecks shows each invariant and, where it is false, the first difference.
 func printChecks(w io.Writer, list []check.Check) {
 	for _, c := range list {
-		mark := "✓"
-		if !c.OK {
-			mark = "✗"
-		}
-		plain.Fprintf(w, "%s %s", mark, c.Name)
+		plain.Fprintf(w, "%s %s", mark(c.OK), c.Name)
 		if c.Detail != "" {
 			plain.Fprintf(w, ": %s", c.Detail)
 		}
@@ -51,16 +47,35 @@ func printChecks(w io.Writer, list []check.Check) {
 }
 
 type explainCommand struct {
-	ID string `arg:"" help:"A payout, a distribution, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+	ID   string `arg:"" optional:"" help:"A payout, a distribution, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+	Full bool   `help:"Everything, down to single events; by default what fits one screen. With --json it is always everything."`
+
+	eventFlags `embed:""`
 }
 
+// screen is how many lines a summary has at most.
+const screen = 22
+
 func (c *explainCommand) Run(ctx context.Context, r *root) error {
+	query, err := c.query(c.ID)
+	if err != nil {
+		return err
+	}
 	var node explain.Node
-	if err := r.ask(ctx, http.MethodGet, "/v1/explain?id="+url.QueryEscape(c.ID), nil, &node); err != nil {
+	if err := r.ask(ctx, http.MethodGet, "/v1/explain?"+query.Encode(), nil, &node); err != nil {
 		return err
 	}
 	var failed error
-	err := r.print(node, func(w io.Writer) { failed = explain.Write(w, &node) })
+	err = r.print(node, func(w io.Writer) {
+		if c.Full {
+			failed = explain.Write(w, &node)
+			return
+		}
+		var cut bool
+		if cut, failed = explain.Summarize(w, &node, screen); cut {
+			fmt.Fprintln(w, "… there is more: --full shows it")
+		}
+	})
 	return errors.Join(err, failed)
 }
 

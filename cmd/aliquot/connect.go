@@ -24,6 +24,7 @@ type server struct {
 	token string
 	as    string
 	close func() error
+	watch waiting // tells of what takes long
 }
 
 // connect finds the API: by URL, by the folder's running process, or by
@@ -31,9 +32,9 @@ type server struct {
 func (r *root) connect(ctx context.Context) (*server, error) {
 	if r.URL != "" {
 		if r.Token == "" {
-			return nil, errors.New("--url needs --bearer (or ALIQUOT_BEARER)")
+			return nil, misused("--url needs --bearer (or ALIQUOT_BEARER)")
 		}
-		return &server{url: strings.TrimSuffix(r.URL, "/"), token: r.Token, as: r.As, close: func() error { return nil }}, nil
+		return &server{url: strings.TrimSuffix(r.URL, "/"), token: r.Token, as: r.As, watch: newWaiting(r), close: func() error { return nil }}, nil
 	}
 	url, token, ok := daemon.Running(ctx, r.Data)
 	var d *daemon.Daemon
@@ -49,16 +50,19 @@ func (r *root) connect(ctx context.Context) (*server, error) {
 		}
 	}
 	if d == nil {
+		if r.onLine["database-url"] {
+			return nil, misused("--database-url has no effect: a server holds %s, and has its own", r.Data)
+		}
 		if r.Token != "" {
 			token = r.Token
 		}
-		return &server{url: url, token: token, as: r.As, close: func() error { return nil }}, nil
+		return &server{url: url, token: token, as: r.As, watch: newWaiting(r), close: func() error { return nil }}, nil
 	}
 	token = r.Token
 	if token == "" {
 		token = d.Token()
 	}
-	return &server{url: d.URL(), token: token, as: r.As, close: d.Close}, nil
+	return &server{url: d.URL(), token: token, as: r.As, watch: newWaiting(r), close: d.Close}, nil
 }
 
 // quietLogger tells only what stops a command.
@@ -114,28 +118,48 @@ func (s *server) send(ctx context.Context, method, path, kind string, body io.Re
 	if kind != "" {
 		request.Header.Set("Content-Type", kind)
 	}
+	sent, received := &counter{from: request.Body}, &counter{}
+	if request.Body != nil && request.Body != http.NoBody { // Its length stays known.
+		request.Body = struct {
+			io.Reader
+			io.Closer
+		}{sent, request.Body}
+	}
+	end := s.watch.during(about(path), sent, received)
+	defer end()
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = response.Body.Close() }()
+	received.from = response.Body
+	if response.StatusCode >= 400 || out == io.Writer(os.Stdout) {
+		end() // The terminal is wanted for something else.
+	}
 	if response.StatusCode >= 400 {
 		return answered(response)
 	}
 	if missing := response.Header.Get(api.UnsettledHeader); missing != "" {
+		end()
 		fmt.Fprintln(os.Stderr, "aliquot: not all usage is in this answer: "+missing)
 	}
 	if to, ok := out.(io.Writer); ok {
-		_, err := io.Copy(to, response.Body)
+		_, err := io.Copy(to, received)
 		return err
 	}
 	if out == nil {
 		return nil
 	}
-	if err := json.NewDecoder(response.Body).Decode(out); err != nil {
+	if err := json.NewDecoder(received).Decode(out); err != nil {
 		return fmt.Errorf("reading the answer of %s: %w", path, err)
 	}
 	return nil
+}
+
+// about names what a request is about, by its path.
+func about(path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	return strings.TrimPrefix(path, "/v1/")
 }
 
 // answered turns an answer that refuses into an error with all it says.

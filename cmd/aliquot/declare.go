@@ -269,46 +269,6 @@ func (c *periodClose) Run(ctx context.Context, r *root) error {
 	})
 }
 
-type keyCommand struct {
-	Create struct {
-		Key      string `arg:"" help:"Public name of the key: the person's or the program's."`
-		Scope    string `enum:"operator,provider,auditor" required:"" help:"operator, provider or auditor."`
-		Provider string `help:"Whose usage the key may send."`
-		NKey     string `name:"nkey" placeholder:"U…" help:"Public nkey of a provider that publishes usage over NATS. The key then has no secret: the seed stays with the provider."`
-	} `cmd:"" help:"Make a key; its secret is shown once. With --nkey, print where on NATS the provider publishes instead."`
-	Revoke struct {
-		Key string `arg:"" help:"Public name of the key."`
-	} `cmd:"" help:"Revoke a key."`
-}
-
-func (c *keyCommand) Run(ctx context.Context, r *root) error {
-	if c.Revoke.Key != "" {
-		var done api.Decided
-		if err := r.ask(ctx, http.MethodDelete, "/v1/keys/"+url.PathEscape(c.Revoke.Key), nil, &done); err != nil {
-			return err
-		}
-		return r.decided(done)
-	}
-	var made api.Key
-	in := map[string]string{"key": c.Create.Key, "scope": c.Create.Scope}
-	if c.Create.Provider != "" {
-		in["provider"] = c.Create.Provider
-	}
-	if c.Create.NKey != "" {
-		in["nkey"] = c.Create.NKey
-	}
-	if err := r.ask(ctx, http.MethodPost, "/v1/keys", in, &made); err != nil {
-		return err
-	}
-	return r.print(made, func(w io.Writer) {
-		if made.NKey != "" {
-			plain.Fprintf(w, "subject %s\ninbox   %s\n", made.Subject, made.Inbox)
-			return
-		}
-		plain.Fprintf(w, "%s\n", made.Secret)
-	})
-}
-
 type versionCommand struct{}
 
 func (versionCommand) Run(r *root) error {

@@ -133,7 +133,7 @@ func openStage(ctx context.Context, r *root) (*stage, error) {
 		return nil, err
 	}
 	if r.URL != "" {
-		return nil, errors.New("the demo runs services of its own: without --url")
+		return nil, misused("the demo runs services of its own: without --url")
 	}
 	if r.Data == usual {
 		if st.dir, err = os.MkdirTemp("", "aliquot-demo-"); err != nil {

@@ -28,7 +28,7 @@ func newProgress(r *root) *progress {
 	if r.Quiet || r.JSON {
 		return &progress{}
 	}
-	return &progress{w: os.Stderr, live: isTerminal(os.Stderr), last: time.Now()}
+	return &progress{w: os.Stderr, live: lively(os.Stderr), last: time.Now()}
 }
 
 // step tells what begins or has been done.

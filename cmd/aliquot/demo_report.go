@@ -202,11 +202,7 @@ func (d *demoResult) write(w io.Writer, st *stage) {
 	d.writeMoney(w)
 	fmt.Fprintln(w, "\nVERIFIED")
 	for _, c := range d.checks {
-		mark := "✓"
-		if !c.OK {
-			mark = "✗"
-		}
-		plain.Fprintf(w, "  %s %s", mark, strings.ReplaceAll(c.Name, "_", " "))
+		plain.Fprintf(w, "  %s %s", mark(c.OK), strings.ReplaceAll(c.Name, "_", " "))
 		if c.Detail != "" {
 			plain.Fprintf(w, ": %s", c.Detail)
 		}

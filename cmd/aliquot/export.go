@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/api"
@@ -30,7 +31,11 @@ func (c *exportCommand) Run(ctx context.Context, r *root) error {
 	if c.Report == "" {
 		return c.list(ctx, r)
 	}
-	query := url.Values{"format": {string(c.format(r.JSON))}}
+	format, err := c.format(r.JSON)
+	if err != nil {
+		return err
+	}
+	query := url.Values{"format": {string(format)}}
 	for name, value := range map[string]string{"book": c.Book, "period": c.Period, "token": c.Token, "at": c.At} {
 		if value != "" {
 			query.Set(name, value)
@@ -57,19 +62,40 @@ func (c *exportCommand) list(ctx context.Context, r *root) error {
 	})
 }
 
-// format is what was asked for, or what the name of the file says.
-func (c *exportCommand) format(json bool) export.Format {
+// format is what was asked for, or what the name of the file says. An ending
+// that is the name of another kind of file is refused: what were in it would not
+// be what it says.
+func (c *exportCommand) format(json bool) (export.Format, error) {
+	ending := strings.ToLower(strings.TrimPrefix(filepath.Ext(c.Output), "."))
+	asked := export.Format(c.Format)
 	if json {
-		return export.JSON
-	}
-	extension := strings.TrimPrefix(filepath.Ext(c.Output), ".")
-	for _, known := range export.Formats() {
-		if c.Format == "" && string(known) == extension {
-			return known
+		if asked != "" && asked != export.JSON {
+			return "", misused("--json and --format %s: leave one of them out", asked)
 		}
+		asked = export.JSON
 	}
-	return cmp.Or(export.Format(c.Format), export.CSV)
+	known := slices.Contains(export.Formats(), export.Format(ending))
+	names := make([]string, len(export.Formats()))
+	for i, f := range export.Formats() {
+		names[i] = string(f)
+	}
+	switch {
+	case c.Output == "-" || ending == "" || ending == "txt":
+		return cmp.Or(asked, export.CSV), nil
+	case !known && asked == "":
+		return "", misused("-o %s: reports are written as %s, not as .%s; end the name so, or say --format", filepath.Base(c.Output), strings.Join(names, ", "), ending)
+	case !known && slices.Contains(workbooks, ending):
+		return "", misused("-o %s: a %s file would not open as what its name says; end the name with .%s", filepath.Base(c.Output), asked, asked)
+	case known && asked != "" && asked != export.Format(ending):
+		return "", misused("-o %s is not %s: leave out --format or end the name with .%s", filepath.Base(c.Output), asked, asked)
+	case known:
+		return export.Format(ending), nil
+	}
+	return asked, nil
 }
+
+// workbooks are endings of spreadsheets, which are opened by their names.
+var workbooks = []string{"xlsx", "xls", "xlsm", "xlsb", "ods", "numbers"}
 
 // early says what an answer that ended early means.
 func early(err error) error {

@@ -23,7 +23,7 @@ type logCommand struct {
 }
 
 type logKeysCommand struct {
-	Show   logKeysShowCommand   `cmd:"" default:"1" help:"Show the key that verifies the logs, and the ones before; it is made the first time."`
+	Show   logKeysShowCommand   `cmd:"" default:"1" help:"Show the key that verifies the logs, and the ones before."`
 	Rotate logKeysRotateCommand `cmd:"" help:"Hand the logs over to a new key, while nothing runs; needs --as. Receipts made before go on to verify by the old key, and whoever knows that follows the handover to the new one."`
 }
 
@@ -52,14 +52,18 @@ func showKeys(r *root, keys *tlog.Succession) error {
 	return r.print(shown, func(w io.Writer) { fmt.Fprintln(w, shown.Public) })
 }
 
-type logKeysShowCommand struct{}
+type logKeysShowCommand struct {
+	Make bool `help:"Make a key where the folder has none yet, to know it before keep or up starts for the first time."`
+}
 
-func (logKeysShowCommand) Run(r *root) error {
-	if err := os.MkdirAll(r.Data, 0o700); err != nil {
-		return err
-	}
-	if _, err := keeper.EnsureKey(r.Data); err != nil {
-		return err
+func (c *logKeysShowCommand) Run(r *root) error {
+	if c.Make {
+		if err := os.MkdirAll(r.Data, 0o700); err != nil {
+			return err
+		}
+		if _, err := keeper.EnsureKey(r.Data); err != nil {
+			return err
+		}
 	}
 	keys, err := keeper.Keys(r.Data)
 	if err != nil {
@@ -72,7 +76,7 @@ type logKeysRotateCommand struct{}
 
 func (logKeysRotateCommand) Run(ctx context.Context, r *root) (err error) {
 	if r.As == "" {
-		return errors.New("a new key is a decision: name who decides with --as")
+		return misused("a new key is a decision: name who decides with --as")
 	}
 	if _, err := os.Stat(filepath.Join(r.Data, "streams")); errors.Is(err, fs.ErrNotExist) { // the folder of keep
 		keys, err := keeper.RotateApart(r.Data, fmt.Sprintf("log keys rotate, process %d", os.Getpid()), r.As, time.Now())

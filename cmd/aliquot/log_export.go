@@ -27,7 +27,7 @@ const signedPatience = time.Minute
 
 func (c *logExportCommand) Run(ctx context.Context, r *root) (err error) {
 	if r.URL != "" {
-		return errors.New("log export reads the folder of an installation: leave --url out")
+		return misused("log export reads the folder of an installation: leave --url out")
 	}
 	in := pack.Packed{Dir: r.Data, Streams: keeper.Kept(r.Data), Made: time.Now()}
 	var close func() error

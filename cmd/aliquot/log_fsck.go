@@ -26,7 +26,7 @@ type examined struct {
 
 func (c *logFsckCommand) Run(ctx context.Context, r *root) (err error) {
 	if c.Restore && r.As == "" {
-		return errors.New("--restore changes the streams: name who decides with --as")
+		return misused("--restore changes the streams: name who decides with --as")
 	}
 	f := &fsck{root: r}
 	defer func() { err = errors.Join(err, f.close()) }()
@@ -146,16 +146,12 @@ func (d *examined) text(w io.Writer) {
 		plain.Fprintf(w, "restored %s by %s: %s\n", r.Stream, r.Actor, r.Did)
 	}
 	for _, e := range d.Streams {
-		mark := "✓"
-		if !e.OK() {
-			mark = "✗"
-		}
-		plain.Fprintf(w, "%s %s: %d messages, %d in the second copy, %d signed\n", mark, e.Stream, e.Messages, e.Archived, e.Logged)
+		plain.Fprintf(w, "%s %s: %d messages, %d in the second copy, %d signed\n", mark(e.OK()), e.Stream, e.Messages, e.Archived, e.Logged)
 		for _, difference := range e.Differences {
 			plain.Fprintf(w, "  %s\n", difference)
 		}
 	}
 	for _, b := range d.Beside {
-		plain.Fprintf(w, "✗ %v\n", b)
+		plain.Fprintf(w, "%s %v\n", mark(false), b)
 	}
 }

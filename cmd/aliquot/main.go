@@ -32,6 +32,12 @@ type root struct {
 	JSON        bool   `help:"Print one JSON value instead of text." name:"json"`
 	Quiet       bool   `help:"No progress." short:"q"`
 
+	PrintVersion versionFlag `name:"version" help:"Print the version."`
+
+	// What prepare found out of the command line.
+	begins bool            // the command may begin a ledger
+	onLine map[string]bool // the flags that were given on the line
+
 	Up           upCommand           `cmd:"" help:"Run every service in one process."`
 	Ingest       ingestCommand       `cmd:"" help:"Run the intake of usage and the API, on a cluster and a database."`
 	Settle       settleCommand       `cmd:"" help:"Run settlement of some partitions, or wait beside whoever does."`
@@ -67,32 +73,65 @@ type root struct {
 	Openapi      openapiCommand      `cmd:"" help:"Print the description of the HTTP API."`
 	Describe     describeCommand     `cmd:"" help:"Print every command with its flags and its variables of the environment."`
 	Version      versionCommand      `cmd:"" help:"Print the version."`
+	Help         helpCommand         `cmd:"" help:"Show how a command is used, with examples."`
+	Completion   completionCommand   `cmd:"" help:"Print the script that completes command lines in a shell."`
+	Complete     completeCommand     `cmd:"" hidden:"" help:"List what a command line may go on with; what the scripts of completion ask."`
 }
 
 // errFalse ends a command whose answer is no: exit 1, nothing more to say.
 var errFalse = errors.New("the answer is no")
 
-func main() { os.Exit(run()) }
+// Exit codes.
+const (
+	exitDone   = 0
+	exitNo     = 1 // the answer is no, or it failed
+	exitMisuse = 2 // the command line is wrong; nothing was done
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
 
 // run is main with the exit code as its result.
-func run() int {
+func run(arguments []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var line root
-	parsed := kong.Parse(&line,
-		kong.Name("aliquot"),
-		kong.Description("Compute usage into money, and money into payouts, exactly."),
-		kong.UsageOnError(),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(&line),
-	)
-	switch err := parsed.Run(); {
+	parser, err := newParser(&line, kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		panic(err) // The commands are declared wrongly: every test of this package fails first.
+	}
+	parsed, err := parser.Parse(arguments)
+	if err == nil {
+		err = line.prepare(parsed)
+	}
+	if err == nil {
+		err = parsed.Run()
+	}
+	var misuse *misuseError
+	var unread *kong.ParseError
+	switch {
 	case err == nil:
-		return 0
+		return exitDone
 	case errors.Is(err, errFalse):
-		return 1
+		return exitNo
+	case errors.As(err, &unread):
+		sayMisuse(os.Stderr, unread.Context, err)
+		return exitMisuse
+	case errors.As(err, &misuse):
+		sayMisuse(os.Stderr, parsed, err)
+		return exitMisuse
 	default:
 		fmt.Fprintln(os.Stderr, "aliquot:", plain.Lines(err.Error()))
-		return 1
+		return exitNo
 	}
+}
+
+// newParser reads command lines into line.
+func newParser(line *root, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(line, append([]kong.Option{
+		kong.Name("aliquot"),
+		kong.Description("Compute usage into money, and money into payouts, exactly."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.Help(printHelp),
+		kong.Bind(line),
+	}, options...)...)
 }

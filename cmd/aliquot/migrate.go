@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/aliquot-engine/aliquot/internal/store/cockroach"
@@ -14,7 +13,7 @@ type migrateCommand struct{}
 // Run brings the schema of the database up to date. It may be repeated.
 func (migrateCommand) Run(ctx context.Context, r *root) error {
 	if r.DatabaseURL == "" {
-		return errors.New("which database: name it with --database-url or DATABASE_URL; the ledger.db of a folder is brought up to date by itself")
+		return misused("which database: name it with --database-url or DATABASE_URL; the ledger.db of a folder is brought up to date by itself")
 	}
 	done, err := cockroach.Migrate(ctx, r.DatabaseURL)
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,7 +20,7 @@ type quotesWithdraw struct {
 
 func (c *quotesWithdraw) Run(ctx context.Context, r *root) error {
 	if r.As == "" && r.Token == "" {
-		return errors.New("--as NAME is needed: a withdrawal names the person who answers for it")
+		return misused("--as NAME is needed: a withdrawal names the person who answers for it")
 	}
 	var done api.Withdrawn
 	in := events.RoundWithdrawn{Pair: events.Pair(c.Pair), Source: c.Source, Round: c.Round, Reason: c.Reason}

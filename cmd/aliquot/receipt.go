@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 
 	"github.com/aliquot-engine/aliquot/pkg/plain"
@@ -16,13 +15,19 @@ import (
 )
 
 type receiptCommand struct {
-	ID     string `arg:"" help:"A payout, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+	ID     string `arg:"" optional:"" help:"A payout, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
 	Output string `short:"o" default:"-" help:"File to write; - is standard output."`
+
+	eventFlags `embed:""`
 }
 
 func (c *receiptCommand) Run(ctx context.Context, r *root) error {
+	query, err := c.query(c.ID)
+	if err != nil {
+		return err
+	}
 	var made receipt.Receipt
-	if err := r.ask(ctx, http.MethodGet, "/v1/receipt?id="+url.QueryEscape(c.ID), nil, &made); err != nil {
+	if err := r.ask(ctx, http.MethodGet, "/v1/receipt?"+query.Encode(), nil, &made); err != nil {
 		return err
 	}
 	data, err := made.Marshal()
@@ -51,13 +56,13 @@ type verifyCommand struct {
 func (c *verifyCommand) Run(r *root) error {
 	switch {
 	case c.Page != "" && (c.File != "" || c.Key != "" || c.Policy != ""):
-		return errors.New("--page writes a page and verifies nothing: leave out FILE, --key and --policy")
+		return misused("--page writes a page and verifies nothing: leave out FILE, --key and --policy")
 	case c.Page != "":
 		return c.writePage(r)
 	case c.File == "" || c.Key == "" && c.Policy == "":
-		return errors.New("give the receipt's FILE and the --key that its logs are signed with, or a --policy that names it")
+		return misused("give the receipt's FILE and the --key that its logs are signed with, or a --policy that names it")
 	}
-	err := offline.Run(offline.Request{File: c.File, Key: c.Key, Policy: c.Policy, JSON: r.JSON}, os.Stdin, os.Stdout)
+	err := offline.Run(offline.Request{File: c.File, Key: c.Key, Policy: c.Policy, JSON: r.JSON, Words: !lively(os.Stdout)}, os.Stdin, os.Stdout)
 	if errors.Is(err, offline.ErrNotVerified) {
 		return errFalse
 	}

@@ -36,7 +36,7 @@ type registerImport struct {
 func (c *registerImport) Run(ctx context.Context, r *root) error {
 	query := url.Values{"add": {strconv.FormatBool(c.Add)}, "leave_out_zero": {strconv.FormatBool(c.LeaveOutZero)}}
 	if len(c.Columns) > 0 {
-		return errors.New("--columns: a register needs a header line")
+		return misused("--columns: a register needs a header line")
 	}
 	for name, value := range map[string]string{
 		"expected_supply": c.ExpectedSupply, "holder": c.Holder, "units": c.Units, "decimals": strconv.Itoa(c.Decimals),

@@ -116,6 +116,7 @@ func (c *replayCommand) run(ctx context.Context, r *root, balances bool) (*repla
 		}
 	}
 	if c.Archives != "" {
+		defer newWaiting(r).during("replay of "+c.Archives, &counter{}, &counter{})()
 		return c.offline(ctx, cards, balances)
 	}
 	var done replay.Result

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,7 +45,7 @@ type suspenseRelease struct {
 
 func (c *suspenseRelease) Run(ctx context.Context, r *root) error {
 	if r.As == "" && r.Token == "" {
-		return errors.New("--as NAME is needed: a release names the person who answers for it")
+		return misused("--as NAME is needed: a release names the person who answers for it")
 	}
 	var done api.Decided
 	in := events.SuspenseReleased{Pair: events.Pair(c.Pair), Book: events.Book(c.Book), Source: c.Source, Round: c.Round, Reason: c.Reason}

@@ -14,6 +14,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/api"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
+	"github.com/aliquot-engine/aliquot/services/audit/explain"
 )
 
 type usageCommand struct {
@@ -23,9 +24,11 @@ type usageCommand struct {
 
 // usageOutcome asks for one event: by handle, by sequence, or by id.
 type usageOutcome struct {
-	ID       string `arg:"" help:"SOURCE#ID, SOURCE#EPOCH/SEQUENCE, or the handle PARTITION/POSITION/ORDINAL."`
+	ID       string `arg:"" optional:"" help:"SOURCE#ID, SOURCE#SEQUENCE, SOURCE#EPOCH/SEQUENCE, or the handle PARTITION/POSITION/ORDINAL."`
 	Provider string `help:"Whose event it is; the only provider by default." placeholder:"NAME"`
 	Wait     int    `help:"Seconds to wait until it is settled." default:"0"`
+
+	eventFlags `embed:""`
 }
 
 // outcome is what became of one event.
@@ -37,21 +40,24 @@ type outcome struct {
 	Identity string        `json:"id,omitempty"`
 }
 
+// outcomeSaid is what the API says of one event.
+type outcomeSaid struct {
+	Handle events.Handle `json:"handle"`
+	events.Outcomes
+}
+
 func (c *usageOutcome) Run(ctx context.Context, r *root) (err error) {
+	queries, err := c.queries()
+	if err != nil {
+		return err
+	}
 	s, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	query, err := c.query(ctx, s)
+	said, err := c.ask(ctx, s, queries)
 	if err != nil {
-		return err
-	}
-	var said struct {
-		Handle events.Handle `json:"handle"`
-		events.Outcomes
-	}
-	if err := s.call(ctx, http.MethodGet, "/v1/usage/outcomes?"+query.Encode(), nil, &said); err != nil {
 		return err
 	}
 	o := outcome{Handle: said.Handle}
@@ -75,53 +81,93 @@ func (c *usageOutcome) Run(ctx context.Context, r *root) (err error) {
 	})
 }
 
-// query spells the id out as the API wants it.
-func (c *usageOutcome) query(ctx context.Context, s *server) (url.Values, error) {
-	query := url.Values{}
-	if c.Wait > 0 {
-		query.Set("wait", strconv.Itoa(c.Wait))
-	}
-	source, id, named := cutLast(c.ID, "#")
-	if !named {
-		parts := strings.Split(c.ID, "/")
-		if len(parts) != 3 {
-			return nil, fmt.Errorf("%q is neither SOURCE#ID, SOURCE#EPOCH/SEQUENCE nor PARTITION/POSITION/ORDINAL", c.ID)
-		}
-		for i, name := range []string{"partition", "position", "first"} {
-			if _, err := strconv.ParseUint(parts[i], 10, 64); err != nil {
-				return nil, fmt.Errorf("%q: %s %q is not a whole number", c.ID, name, parts[i])
+// asked is one question to the API, and the identity that it is about.
+type asked struct {
+	query    url.Values
+	identity string // empty: it is about a handle
+}
+
+// ask asks about every event that the text may name, and wants that there is one.
+func (c *usageOutcome) ask(ctx context.Context, s *server, queries []asked) (said outcomeSaid, err error) {
+	var found []string
+	var none error
+	for _, q := range queries {
+		if q.identity != "" {
+			provider, err := s.provider(ctx, c.Provider, "")
+			if err != nil {
+				return said, err
 			}
-			query.Set(name, parts[i])
+			q.query.Set("provider", string(provider))
 		}
-		query.Set("count", "1")
-		return query, nil
+		var one outcomeSaid
+		err := s.call(ctx, http.MethodGet, "/v1/usage/outcomes?"+q.query.Encode(), nil, &one)
+		if no := (*refusedError)(nil); errors.As(err, &no) && no.status == http.StatusNotFound {
+			none = err
+			continue
+		}
+		if err != nil {
+			return said, err
+		}
+		if len(found) == 0 || one.Handle != said.Handle {
+			said = one
+			found = append(found, fmt.Sprintf("%s at %d/%d/%d", q.identity, one.Handle.Partition, one.Handle.Position, one.Handle.First))
+		}
 	}
-	provider, err := s.provider(ctx, c.Provider, "")
+	switch len(found) {
+	case 0:
+		return said, none
+	case 1:
+		return said, nil
+	}
+	return said, fmt.Errorf("%q names more than one event: %s", c.ID, strings.Join(found, "; "))
+}
+
+// queries are what the text may mean, or what the flags say, as the API wants it.
+func (c *usageOutcome) queries() (list []asked, err error) {
+	identity, named, err := c.identity(c.ID)
 	if err != nil {
 		return nil, err
 	}
-	query.Set("provider", string(provider))
-	query.Set("source", source)
-	if epoch, sequence, both := strings.Cut(id, "/"); both && isNumber(epoch) && isNumber(sequence) {
-		query.Set("epoch", epoch)
-		query.Set("sequence", sequence)
-		return query, nil
+	readings := []explain.Identity{identity}
+	if !named {
+		if readings = explain.Readings(c.ID); len(readings) == 0 {
+			query, err := c.handle()
+			return []asked{{query: query}}, err
+		}
 	}
-	query.Set("id", id)
+	for _, i := range readings {
+		query := url.Values{"source": {i.Source}}
+		if i.Sequenced {
+			query.Set("epoch", strconv.FormatUint(i.Epoch, 10))
+			query.Set("sequence", strconv.FormatUint(i.Sequence, 10))
+		} else {
+			query.Set("id", i.ID)
+		}
+		if c.Wait > 0 {
+			query.Set("wait", strconv.Itoa(c.Wait))
+		}
+		list = append(list, asked{query, i.String()})
+	}
+	return list, nil
+}
+
+// handle spells a handle out as the API wants it.
+func (c *usageOutcome) handle() (url.Values, error) {
+	parts := strings.Split(c.ID, "/")
+	if len(parts) != 3 {
+		return nil, misused("%q is neither SOURCE#ID, SOURCE#SEQUENCE, SOURCE#EPOCH/SEQUENCE nor PARTITION/POSITION/ORDINAL", c.ID)
+	}
+	query := url.Values{"count": {"1"}}
+	for i, name := range []string{"partition", "position", "first"} {
+		if _, err := strconv.ParseUint(parts[i], 10, 64); err != nil {
+			return nil, misused("%q: %s %q is not a whole number", c.ID, name, parts[i])
+		}
+		query.Set(name, parts[i])
+	}
+	if c.Wait > 0 {
+		query.Set("wait", strconv.Itoa(c.Wait))
+	}
 	return query, nil
-}
-
-func cutLast(s, separator string) (before, after string, found bool) {
-	at := strings.LastIndex(s, separator)
-	if at < 0 {
-		return s, "", false
-	}
-	return s[:at], s[at+len(separator):], true
-}
-
-func isNumber(s string) bool {
-	_, err := strconv.ParseUint(s, 10, 64)
-	return err == nil
 }
 
 // provider is the one that was named, or the book's, or the only one there is.
@@ -154,7 +200,7 @@ func providerOf(books []api.Book, book events.Book) (events.Provider, error) {
 		return "", errors.New("no book is declared: declare one with aliquot apply")
 	case len(names) > 1:
 		slices.Sort(names)
-		return "", fmt.Errorf("--provider NAME is needed: there are %d providers, such as %q and %q", len(names), names[0], names[1])
+		return "", misused("--provider NAME is needed: there are %d providers, such as %q and %q", len(names), names[0], names[1])
 	}
 	return names[0], nil
 }

@@ -89,6 +89,7 @@ func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	s.watch = waiting{} // There is a bar for all requests together.
 	if c.Book == "" {
 		c.Book = string(source.m.Book)
 	}
@@ -211,17 +212,12 @@ func (s *Sent) refusals() int {
 // bar shows progress on a terminal, and nothing elsewhere.
 func (c *usageSend) bar(r *root) *progressbar.ProgressBar {
 	info, err := os.Stat(c.File)
-	if err != nil || r.Quiet || r.JSON || !isTerminal(os.Stderr) {
+	if err != nil || r.Quiet || r.JSON || !lively(os.Stderr) {
 		return progressbar.DefaultSilent(-1)
 	}
 	return progressbar.NewOptions64(info.Size(), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("sending"),
 		progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish())
-}
-
-func isTerminal(file *os.File) bool {
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // seconds are told to the millisecond.
@@ -254,7 +250,7 @@ func openSource(file, mapFile, shift, received string) (*source, error) {
 	}
 	if shift != "" {
 		if s.options.Begin, err = mapping.ParseBegin(shift); err != nil {
-			return nil, fmt.Errorf("--shift: %w", err)
+			return nil, misused("--shift: %v", err)
 		}
 	}
 	return s, nil

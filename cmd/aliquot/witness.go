@@ -49,10 +49,10 @@ func (c *witnessRunCommand) open() (*witness.Witness, error) {
 
 func (c *witnessRunCommand) Run(ctx context.Context, r *root) (err error) {
 	if len(c.Log) == 0 && (c.Listen == "" || c.Once) {
-		return errors.New("nothing to watch: name a log with --log, or an address to take submissions at with --listen")
+		return misused("nothing to watch: name a log with --log, or an address to take submissions at with --listen")
 	}
 	if c.Every <= 0 {
-		return errors.New("--every must be more than nothing")
+		return misused("--every must be more than nothing")
 	}
 	w, err := c.open()
 	if err != nil {

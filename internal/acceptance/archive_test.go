@@ -72,7 +72,7 @@ func TestAnotherMachineDerivesTheSameFromArchives(t *testing.T) {
 	}
 	var whole offline
 	for _, name := range []string{folder, file} {
-		c := aliquot(t, "replay", "--archives", name, "--key", key, "--state-root", live.Root, "--balances", "--data", dir, "--json").ok(t).into(t, &whole)
+		c := aliquot(t, "replay", "--archives", name, "--key", key, "--state-root", live.Root, "--balances", "--json").ok(t).into(t, &whole)
 		if !whole.Identical || whole.State.Root != live.Root || whole.Messages == 0 || !strings.Contains(string(text), whole.SignedBy) || len(whole.Balances) == 0 {
 			t.Fatalf("%s", c.out)
 		}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -45,14 +44,16 @@ func (s *Server) audits() {
 	s.replays()
 	register(s, http.MethodGet, "/v1/explain", "explain", "Where a figure comes from and goes to",
 		func(ctx context.Context, in *struct {
-			ID string `query:"id" required:"true" doc:"A payout, a distribution, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+			ID string `query:"id" doc:"A payout, a distribution, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal; with source, the id alone that the source gave it."`
+			EventIdentity
 		}) (*answer[explain.Node], error) {
-			node, err := explain.Explain(ctx, explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, More: s.More, Store: s.Store, IDs: s.IDs}, in.ID)
-			if errors.Is(err, explain.ErrUnknown) {
-				return nil, huma.Error404NotFound(err.Error())
-			}
+			id, err := s.named(ctx, in.ID, in.EventIdentity)
 			if err != nil {
 				return nil, err
+			}
+			node, err := explain.Explain(ctx, s.explained(), id)
+			if err != nil {
+				return nil, unnamed(err)
 			}
 			return &answer[explain.Node]{node}, nil
 		})

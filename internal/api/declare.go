@@ -40,6 +40,15 @@ type Key struct {
 	Inbox   string `json:"inbox,omitempty" doc:"Of NATS: the prefix of the inbox at which its client must receive the answers."`
 }
 
+// ListedKey is a key that was issued, as it is listed: nothing of it opens anything.
+type ListedKey struct {
+	Key      string          `json:"key" doc:"Public name of the key."`
+	Scope    string          `json:"scope" enum:"operator,provider,auditor"`
+	Provider events.Provider `json:"provider,omitempty" doc:"Whose usage the key may send."`
+	NKey     string          `json:"nkey,omitempty" doc:"Public nkey, where the key is one of NATS."`
+	Revoked  bool            `json:"revoked"`
+}
+
 func (s *Server) declarations() {
 	register(s, http.MethodPost, "/v1/apply", "apply", "Declare providers, books, nodes, customers, meters, cards, tokens and waterfalls from YAML",
 		func(ctx context.Context, in *struct {
@@ -100,6 +109,16 @@ func (s *Server) declarations() {
 				return nil, err
 			}
 			return &answer[Key]{Key{Key: in.Body.Key, Secret: token}}, nil
+		})
+	register(s, http.MethodGet, "/v1/keys", "list-keys", "List every key that was issued, ascending by name, without its secret",
+		func(_ context.Context, _ *struct{}) (*answer[[]ListedKey], error) {
+			list := []ListedKey{}
+			s.Engine.Directory(func(d *directory.Directory) {
+				for k, revoked := range d.AllKeys() {
+					list = append(list, ListedKey{Key: k.Key, Scope: k.Scope, Provider: k.Provider, NKey: k.NKey, Revoked: revoked})
+				}
+			})
+			return &answer[[]ListedKey]{list}, nil
 		})
 	register(s, http.MethodDelete, "/v1/keys/{key}", "revoke-key", "Revoke a key",
 		func(ctx context.Context, in *struct {

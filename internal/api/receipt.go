@@ -35,13 +35,20 @@ const (
 func (s *Server) receipts() {
 	register(s, http.MethodGet, "/v1/receipt", "receipt", "A file that proves an event, a journal row or a payout",
 		func(ctx context.Context, in *struct {
-			ID string `query:"id" required:"true" doc:"A payout, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
+			ID string `query:"id" doc:"A payout, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal; with source, the id alone that the source gave it."`
+			EventIdentity
 		}) (*answer[*receipt.Receipt], error) {
 			if s.Proofs == nil {
 				return nil, huma.Error503ServiceUnavailable("no logs are kept here, so nothing can be proved")
 			}
-			made, err := s.issue(ctx, in.ID)
+			id, err := s.named(ctx, in.ID, in.EventIdentity)
+			if err != nil {
+				return nil, err
+			}
+			made, err := s.issue(ctx, id)
 			switch {
+			case errors.Is(err, explain.ErrAmbiguous):
+				return nil, unnamed(err)
 			case errors.Is(err, explain.ErrUnknown), errors.Is(err, issue.ErrNone):
 				return nil, huma.Error404NotFound(err.Error())
 			case errors.Is(err, issue.ErrEarly):
@@ -56,7 +63,7 @@ func (s *Server) receipts() {
 // issue makes a receipt, and waits a while for the checkpoint.
 func (s *Server) issue(ctx context.Context, id string) (*receipt.Receipt, error) {
 	from := issue.Sources{
-		Sources:  explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, More: s.More, Store: s.Store, IDs: s.IDs},
+		Sources:  s.explained(),
 		Register: s.Register, Payout: s.Payout, Key: s.Proofs.Key, Handovers: s.Proofs.Handovers, Log: s.Proofs.Log,
 		Decisions: s.decisions,
 	}

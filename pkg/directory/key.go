@@ -2,6 +2,7 @@ package directory
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -65,6 +66,18 @@ func (d *Directory) Keys() []events.KeyIssued {
 		}
 	}
 	return slices.Clip(list)
+}
+
+// AllKeys yields every key that was ever issued, ascending by name, and
+// whether it is revoked.
+func (d *Directory) AllKeys() iter.Seq2[events.KeyIssued, bool] {
+	return func(yield func(events.KeyIssued, bool) bool) {
+		for _, k := range ascending(d.keys) {
+			if !yield(k.issued, k.revoked) {
+				return
+			}
+		}
+	}
 }
 
 // Issued returns a key that was issued under a name, and whether it is revoked.

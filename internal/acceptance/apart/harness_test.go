@@ -153,9 +153,14 @@ func (i *installation) runWith(environment []string, arguments ...string) said {
 	return said{strings.Join(arguments, " "), c.ProcessState.ExitCode(), out.String(), complaint.String()}
 }
 
-// ask runs a command that is a client of ingest.
-func (i *installation) asks(arguments ...string) said {
-	return i.run(append([]string{"--url", i.url, "--bearer", i.token}, arguments...)...)
+// asks runs a command that is a client of ingest.
+func (i *installation) asks(arguments ...string) said { return i.asksAt(i.url, arguments...) }
+
+// asksAt asks any server: the services' variables, which name the ledger itself,
+// would then have no effect and are refused.
+func (i *installation) asksAt(url string, arguments ...string) said {
+	i.t.Helper()
+	return i.runWith([]string{"DATABASE_URL=", "ALIQUOT_DIR="}, append([]string{"--url", url, "--bearer", i.token}, arguments...)...)
 }
 
 func (s said) ok(t testing.TB) said {

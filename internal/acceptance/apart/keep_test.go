@@ -115,7 +115,7 @@ func TestOneKeepsAndEverythingIsProvable(t *testing.T) {
 func (i *installation) refusesOthers() {
 	i.t.Helper()
 	other := filepath.Join(i.dir, "other")
-	i.run("--data", "other", "log", "keys").ok(i.t) // makes one
+	i.run("--data", "other", "log", "keys", "show", "--make").ok(i.t)
 	control := filepath.Join(other, "tlog", "control")
 	if err := os.MkdirAll(control, 0o700); err != nil {
 		i.t.Fatal(err)
@@ -157,7 +157,7 @@ func (s *service) ready() {
 func (s *service) proves(key, file, id string) {
 	s.i.t.Helper()
 	s.i.eventually("a receipt of "+id, patience, func(context.Context) error {
-		if made := s.i.run("--url", s.url, "--bearer", s.i.token, "receipt", id, "-o", file); made.code != 0 {
+		if made := s.i.asksAt(s.url, "receipt", id, "-o", file); made.code != 0 {
 			return fmt.Errorf("exit %d %s", made.code, made.err)
 		}
 		return nil

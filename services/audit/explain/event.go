@@ -3,8 +3,6 @@ package explain
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
@@ -25,106 +23,6 @@ func (e *explainer) byIdentity(id string) (Node, error) {
 		return Node{}, err
 	}
 	return e.event(h)
-}
-
-func (e *explainer) identified(id string) (handle, error) {
-	at := strings.LastIndexByte(id, '#')
-	if at < 0 {
-		return handle{}, ErrUnknown
-	}
-	source, name := id[:at], id[at+1:]
-	h, found, err := e.sequenced(source, name)
-	if err == nil && !found {
-		h, found, err = e.foreign(source, name)
-	}
-	if err == nil && !found {
-		err = fmt.Errorf("%w: no event of source %q called %q was accepted", ErrUnknown, source, name)
-	}
-	return h, err
-}
-
-func (e *explainer) sequenced(source, name string) (h handle, found bool, err error) {
-	epochText, sequenceText, withEpoch := strings.Cut(name, "/")
-	if !withEpoch {
-		sequenceText = name
-	}
-	sequence, err := strconv.ParseUint(sequenceText, 10, 64)
-	if err != nil {
-		return h, false, nil // not a sequence
-	}
-	sources, err := e.snapshot.Sources(source)
-	if err != nil {
-		return h, false, err
-	}
-	for _, s := range sources {
-		if withEpoch && strconv.FormatUint(s.Epoch, 10) != epochText {
-			continue
-		}
-		var original settlement.Original
-		err := e.snapshot.Originals(s, func(o settlement.Original) error {
-			if o.Span.First <= sequence && sequence <= o.Span.Last {
-				original, found = o, true
-			}
-			return nil
-		})
-		if err != nil {
-			return h, false, err
-		}
-		if !found {
-			continue
-		}
-		if err := e.choose(s.Partition); err != nil {
-			return h, false, err
-		}
-		message, err := e.message(original.Position)
-		if err != nil {
-			return h, false, err
-		}
-		h.partition, h.position = s.Partition, original.Position
-		for i := range message.segments {
-			c := message.segments[i].columns
-			if c == nil {
-				continue
-			}
-			if i == original.Segment {
-				for j := range c.N {
-					ref := c.Sources[c.Source[j]]
-					if c.Sequence[j] == sequence && ref.Epoch == s.Epoch && string(c.Strings[ref.Name]) == source {
-						h.ordinal += j
-						return h, true, nil
-					}
-				}
-			}
-			h.ordinal += c.N
-		}
-		return h, false, fmt.Errorf("position %d does not have the event that was accepted from it", original.Position)
-	}
-	return h, false, nil
-}
-
-func (e *explainer) foreign(source, name string) (h handle, found bool, err error) {
-	if e.IDs == nil {
-		return h, false, nil
-	}
-	last, err := e.Control.Last(e.ctx)
-	if err != nil {
-		return h, false, err
-	}
-	w, err := e.fold(last)
-	if err != nil {
-		return h, false, err
-	}
-	for _, p := range w.directory.Providers() {
-		keys := [][16]byte{events.IdentityKey(p.Provider, source, name)}
-		places := make([]settlement.Identity, 1)
-		if err := e.IDs.Seen(keys, places); err != nil {
-			return h, false, err
-		}
-		if places[0].Position > 0 {
-			return e.placed(places[0], source, name)
-		}
-	}
-	return h, false, nil
 }
 
 // placed finds the partition that has an event at a place of an index: the

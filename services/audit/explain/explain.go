@@ -76,14 +76,15 @@ var ErrUnknown = errors.New("nothing has this id")
 //	<writer>-<number>    a journal row, as LEDGER and PAYOUT name it: settle-0-12
 //	<row>/<entry>/<n>    a posting of a journal row, both counted from 0
 //	<p>/<position>/<n>   an event by its handle: partition, position, ordinal
-//	<source>#<sequence>  a sequenced event of epoch 0, or of any epoch that has it
+//	<source>#<sequence>  a sequenced event of the epoch that has it
 //	<source>#<epoch>/<sequence>
 //	<source>#<id>        an event by the id that its source gave it
 //	control:<position>   a decision
 //	<decision>           a decision, by its id
 //
-// It fails with [ErrUnknown] where nothing has the id. An event that was
-// repeated or refused took no identity: ask for it by its handle.
+// It fails with [ErrUnknown] where nothing has the id, and with [ErrAmbiguous]
+// where it names more than one event: [Find] takes an identity in its parts. An
+// event that was repeated or refused took no identity: ask for it by its handle.
 func Explain(ctx context.Context, from Sources, id string) (node Node, err error) {
 	err = from.Store.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		e := &explainer{Sources: from, ctx: ctx, snapshot: snapshot}

@@ -37,7 +37,8 @@ type Payout struct {
 }
 
 // Locate finds what an id names, as [Explain] does: an event, a journal row (of a
-// posting, the row that has it) or a payout. It fails with [ErrUnknown] where nothing has the id.
+// posting, the row that has it) or a payout. It fails with [ErrUnknown] where nothing has
+// the id, and with [ErrAmbiguous] where it names more than one event.
 func Locate(ctx context.Context, from Sources, id string) (place Place, err error) {
 	err = from.Store.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		e := &explainer{Sources: from, ctx: ctx, snapshot: snapshot}

@@ -29,6 +29,7 @@ type Request struct {
 	Key    string // a public log key, or the name of a file with one; empty: those of the policy
 	Policy string // the name of a file in the format of C2SP tlog-policy; empty: no witness is wanted
 	JSON   bool   // the verdict as JSON, not as text
+	Words  bool   // text without symbols, for what is no terminal
 }
 
 // Run verifies a receipt and writes the verdict to out. The error is
@@ -50,7 +51,11 @@ func Run(q Request, in io.Reader, out io.Writer) error {
 			_, err = out.Write(append(plain.JSON(text), '\n'))
 		}
 	} else {
-		_, err = io.WriteString(out, verdict.String())
+		text := verdict.String()
+		if q.Words { // What is proved and what is stated stand below words that say so.
+			text = strings.NewReplacer("\n  ✓ ", "\n  ", "\n  · ", "\n  ").Replace(text)
+		}
+		_, err = io.WriteString(out, text)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the verdict: %w", err)

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aliquot-engine/aliquot/pkg/plain"
+)
+
+// waiting tells on a terminal that a command is at work, once it has taken longer
+// than a person wonders about. The zero value is silent.
+type waiting struct {
+	w            io.Writer
+	after, every time.Duration
+}
+
+// newWaiting tells it on standard error, where that is a terminal and nobody asked
+// for silence.
+func newWaiting(r *root) waiting {
+	if r.Quiet || r.JSON || !lively(os.Stderr) {
+		return waiting{}
+	}
+	return waiting{w: os.Stderr, after: time.Second, every: 2 * liveEvery}
+}
+
+// during begins to tell; what it returns ends it and clears the line, and may be
+// called more than once. So much has gone through each of the counters.
+func (w waiting) during(what string, sent, received *counter) (end func()) {
+	if w.w == nil {
+		return func() {}
+	}
+	began, stop, stopped := time.Now(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		timer := time.NewTimer(w.after)
+		defer timer.Stop()
+		for shown := false; ; shown = true {
+			select {
+			case <-stop:
+				if shown {
+					fmt.Fprint(w.w, "\r\x1b[K")
+				}
+				return
+			case <-timer.C:
+			}
+			plain.Fprintf(w.w, "\r\x1b[K  %s: %d s%s%s", what, int(time.Since(began)/time.Second), sent.text("sent"), received.text("received"))
+			timer.Reset(w.every)
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(stop)
+		<-stopped
+	})
+}
+
+// counter counts bytes that are read through it.
+type counter struct {
+	from io.Reader
+	n    atomic.Int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+func (c *counter) text(done string) string {
+	if n := c.n.Load(); n >= 1<<10 {
+		return fmt.Sprintf(", %d KiB %s", n>>10, done)
+	}
+	return ""
+}
