@@ -194,7 +194,8 @@ func (s *sending) settledRefusals(refused []events.Exception) (rows []refusedRow
 		if of == nil {
 			continue
 		}
-		list := append(found[id], refusedRow{row: item.Row, Line: item.Line, ID: strings.Clone(id), raw: item.Raw})
+		list := found[id]
+		list = append(list, refusedRow{row: item.Row, Line: item.Line, ID: strings.Clone(id), raw: item.Raw})
 		if len(list) > len(of) {
 			list = list[1:]
 		}

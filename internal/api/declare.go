@@ -157,13 +157,21 @@ func (s *Server) settles(partition int) bool {
 	return eventlog.OfPartition(partition, append([]*eventlog.Stream{s.Usage}, s.More...)...) != nil
 }
 
+// settledHere refuses a book of a partition that there is not: it could never be
+// moved, and all usage for it would be refused.
+func (s *Server) settledHere(body events.Body) error {
+	if book, ok := body.(events.BookDeclared); ok && !s.settles(book.Partition) {
+		return fmt.Errorf("book %s: partition %d is settled nowhere here: start with more partitions first", book.Book, book.Partition)
+	}
+	return nil
+}
+
 // declare records declarations and counts what became of them.
 func (s *Server) declare(ctx context.Context, bodies []events.Body) (*answer[Applied], error) {
 	proposals := make([]proposal, len(bodies))
 	for i, b := range bodies {
-		if book, ok := b.(events.BookDeclared); ok && !s.settles(book.Partition) {
-			// Declared, it could never be moved: usage for it would be refused for ever.
-			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("book %s: partition %d is settled nowhere here: start with more partitions first", book.Book, book.Partition))
+		if err := s.settledHere(b); err != nil {
+			return nil, huma.Error422UnprocessableEntity(err.Error())
 		}
 		proposals[i] = proposal{body: b}
 	}
@@ -174,10 +182,13 @@ func (s *Server) declare(ctx context.Context, bodies []events.Body) (*answer[App
 // be void as things stand, it says which, and nothing is recorded.
 func (s *Server) declareAll(ctx context.Context, all []apply.Declaration) (*answer[Applied], error) {
 	bodies := make([]events.Body, len(all))
+	var wrong []error
 	for i, d := range all {
 		bodies[i] = d.Body
+		if err := s.settledHere(d.Body); err != nil {
+			wrong = append(wrong, &huma.ErrorDetail{Message: err.Error(), Location: d.Place(), Value: d.Identity()})
+		}
 	}
-	var wrong []error
 	var warnings []string
 	s.Engine.Directory(func(d *directory.Directory) {
 		reasons, after := d.Rehearse(bodies)

@@ -226,7 +226,7 @@ func TestAnAnswerToAPublishSaysWhetherItMayBeStored(t *testing.T) {
 			answer := &jetstream.APIError{Code: test.http, ErrorCode: jetstream.ErrorCode(test.code), Description: test.text}
 			got := refusal(future, answer)
 			for _, class := range []error{ErrAmbiguous, ErrFull, ErrUnavailable, ErrWrongLastSequence, ErrTooLarge} {
-				if want := class == test.want; errors.Is(got, class) != want { //nolint:errorlint // Which of the classes is wanted, not whether one is in a chain.
+				if want := class == test.want; errors.Is(got, class) != want {
 					t.Errorf("%d is %v: %t, want %t", test.code, class, !want, want)
 				}
 			}

@@ -147,7 +147,8 @@ func (r *Reader) readFields() (err error) {
 		for {
 			i := strings.IndexByte(s, separator)
 			if i < 0 {
-				w.fields = append(fields, trim(s, separator))
+				fields = append(fields, trim(s, separator))
+				w.fields = fields
 				return nil
 			}
 			fields, s = append(fields, trim(s[:i], separator)), s[i+1:]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/mod/sumdb/note"
@@ -139,7 +140,16 @@ func (e *Examination) openLog(in Examined) {
 	}
 	e.Logged, e.Root, e.log = c.Size, c.Root.String(), log
 	for _, by := range []string{tiles.CosignedByAll, tiles.CosignedBySome} {
-		if _, _, err := log.Cosigned(by); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		signed, err := os.ReadFile(filepath.Join(LogDir(in.Dir, e.Stream), by))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if keys, ok := in.Key.(*tlog.Succession); err == nil && ok {
+			_, _, _, err = keys.Open(signed, LogName(e.Stream)) // perhaps by a key that has been handed over
+		} else if err == nil {
+			_, _, err = tlog.OpenCheckpoint(signed, origin, in.Key)
+		}
+		if err != nil {
 			bad(1, c.Size, by+": "+err.Error())
 		}
 	}

@@ -183,7 +183,6 @@ type leaves struct {
 	trusting bool
 
 	copies   *archive.Reader
-	at       uint64 // next position that copies gives
 	lacks    uint64 // copies has nothing up to here
 	usage    *usage
 	outcomes map[uint64]settlement.Outcome

@@ -210,7 +210,7 @@ func (s *server) actor(provider events.Provider) (ingest.Actor, bool) {
 // length of a segment, which may be the code of a brace or a bracket; but then
 // the tag of the segment's version follows, a backspace, which no JSON has there.
 func mediaOf(body []byte) string {
-	const version = 1<<3 | 0 // field 1, varint
+	const version = 1 << 3 // field 1, varint (wire type 0)
 	text := bytes.TrimLeft(body, " \t\r\n")
 	if len(text) > 1 && (text[0] == '{' || text[0] == '[') && text[1] != version {
 		return "application/json"
