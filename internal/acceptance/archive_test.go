@@ -150,7 +150,7 @@ func damagedArchives(t *testing.T, folder, file string) {
 	t.Helper()
 	other := filepath.Join(t.TempDir(), "other.pub")
 	d := t.TempDir()
-	public := aliquot(t, "log", "keys", "--data", d).ok(t).out
+	public := aliquot(t, "log", "keys", "show", "--make", "--data", d).ok(t).out
 	if err := os.WriteFile(other, []byte(public), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -435,7 +435,7 @@ func TestTheBlocksOfTheDocumentsRun(t *testing.T) {
 			}
 			tested[i] = true
 			if b := table[i]; b.notRun == "" {
-				t.Run(page+": "+b.begins, func(t *testing.T) {
+				t.Run(strings.ReplaceAll(page+": "+b.begins, "/", " "), func(t *testing.T) {
 					t.Parallel()
 					b.test(t, binaries, p.text, string(text))
 				})
