@@ -127,7 +127,7 @@ func (s *Server) audits() {
 }
 
 // registered is nil where a holder is named in some register, and otherwise the
-// answer to whoever asks for somebody unknown.
+// answer to a caller who asks for somebody unknown.
 func (s *Server) registered(ctx context.Context, holder events.Holder) error {
 	var tokens []events.TokenDeclared
 	s.Engine.Directory(func(d *directory.Directory) { tokens = d.Tokens() })

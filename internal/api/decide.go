@@ -159,7 +159,7 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 }
 
 // repeated says what became of a decision when it was made, which is the answer
-// to whoever makes it again: a void one repeats its reasons.
+// to a caller who makes it again: a void one repeats its reasons.
 func (s *Server) repeated(ctx context.Context, result *Decided, at uint64) error {
 	if err := s.Engine.WaitEffective(ctx, at); err != nil {
 		return unavailable(fmt.Errorf("waiting for CONTROL position %d to take effect: %w", at, err))

@@ -101,7 +101,7 @@ func Running(ctx context.Context, dir string) (url, token string, ok bool) {
 	return a.URL, strings.TrimSpace(string(secret)), true
 }
 
-// proves asks whoever answers at the address whether it has the secret.
+// proves asks the process that answers at the address whether it has the secret.
 func (a *address) proves(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

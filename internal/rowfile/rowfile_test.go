@@ -398,7 +398,7 @@ func TestBytesAreThoseOfTheFile(t *testing.T) {
 	}
 }
 
-// FuzzRows: no file makes a reader panic or run for ever, every row is returned
+// FuzzRows: no file makes a reader panic or run endlessly, every row is returned
 // once and in order, and reading again gives the same.
 func FuzzRows(f *testing.F) {
 	f.Add([]byte("a,b\n1,2\n\"b\n,\",1\n\"c"), byte(0))

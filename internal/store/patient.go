@@ -14,7 +14,7 @@ import (
 // A database interrupts a question where another transaction was in its way
 // (CockroachDB: at any statement), or where the connection is lost. [DB.whole] and
 // [passing] ask again, from the start and of a new snapshot, while the caller has
-// seen nothing of the answer, and give up after a while: whoever asked is told
+// seen nothing of the answer, and give up after a while: the caller is told
 // with [settlement.ErrInterrupted].
 //
 // The loops of settle and distribute read what they have committed. While the

@@ -7,7 +7,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Whoever says the same again is answered with what became of it: fails when the
+// A caller who says the same again is answered with what became of it: fails when the
 // position is that of the repeat, or when another decision of the id passes for it.
 func TestTheSameDecisionAgainIsFoundWhereItTookEffect(t *testing.T) {
 	f := declared(t)

@@ -8,7 +8,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/distribute/register"
 )
 
-// Preview plans a payout run without making it, for whoever is about to ask for
+// Preview plans a payout run without making it, for a caller who is about to ask for
 // one. Move it to the register position that the run is to rest on first.
 type Preview struct {
 	owed     []distribution.Owed

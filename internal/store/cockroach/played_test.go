@@ -234,7 +234,7 @@ func questionsAreAskedAgain(t *testing.T, server *postgrestest.Server) {
 	if interrupted == 0 {
 		t.Error("no reading was interrupted between two rows")
 	}
-	// Whoever loops has all of them, once.
+	// A caller that loops has all of them, once.
 	next := uint64(1)
 	err := s.Journal(t.Context(), 1, 0, func(row store.Written) error {
 		if row.Number != next {

@@ -94,7 +94,7 @@ func settings() *pebble.Options {
 		MaxOpenFiles:       256,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             silent{},
-		// What is damaged comes back as an error of whoever reads it; Pebble's own
+		// What is damaged comes back as an error of the code that reads it; Pebble's own
 		// answer would end the process.
 		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
 	}

@@ -122,7 +122,7 @@ func (l *life) compare(s *step) {
 	}
 }
 
-// agrees reports whether a payout is what the rail, or whoever corrected it, says
+// agrees reports whether a payout is what the rail, or the person who corrected it, says
 // that it is, and nothing that the rail says contradicts it.
 func (l *life) agrees() bool {
 	if l.conflict != "" {
