@@ -90,13 +90,18 @@ type statementOf[T any, P interface {
 	*T
 	Write(w io.Writer) error
 }] struct {
-	ID string `arg:"" help:"Whose."`
+	ID     string `arg:"" help:"Whose."`
+	Period string `placeholder:"PERIOD" help:"Only usage, deposits and distributions of this period, as 2026-10; all of them where it is not said."`
 }
 
 func (c *statementOf[T, P]) Run(ctx context.Context, r *root, parsed *kong.Context) error {
 	kind := parsed.Selected().Name
 	var made T
-	if err := r.ask(ctx, http.MethodGet, "/v1/statements/"+kind+"/"+url.PathEscape(c.ID), nil, &made); err != nil {
+	path := "/v1/statements/" + kind + "/" + url.PathEscape(c.ID)
+	if c.Period != "" {
+		path += "?" + url.Values{"period": {c.Period}}.Encode()
+	}
+	if err := r.ask(ctx, http.MethodGet, path, nil, &made); err != nil {
 		return err
 	}
 	var failed error

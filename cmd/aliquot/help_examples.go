@@ -34,7 +34,7 @@ var examples = map[string][]string{
 	"payout correct":       {"aliquot payout correct po-ba949796298023edbedc11e4f25ebeda --state failed --reason 'the bank says so'"},
 	"balances":             {"aliquot balances", "aliquot balances customer:"},
 	"statement provider":   {"aliquot statement provider acme"},
-	"statement customer":   {"aliquot statement customer lab-0"},
+	"statement customer":   {"aliquot statement customer lab-0 --period 2026-10"},
 	"statement holder":     {"aliquot statement holder alice"},
 	"check":                {"aliquot check", "aliquot check --deep"},
 	"replay": {"aliquot replay", "aliquot replay --archives pack.tar --key log.pub",

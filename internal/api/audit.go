@@ -60,25 +60,31 @@ func (s *Server) audits() {
 	register(s, http.MethodGet, "/v1/statements/provider/{id}", "provider-statement", "What happened to a provider's money",
 		func(ctx context.Context, in *struct {
 			ID events.Provider `path:"id"`
+			ofPeriod
 		}) (*stated[statement.OfProvider], error) {
 			var books []events.Book
+			calendars := []events.Calendar{}
 			known := false
 			s.Engine.Directory(func(d *directory.Directory) {
 				_, known = d.Provider(in.ID)
 				for _, b := range d.Books() {
 					if b.Provider == in.ID {
 						books = append(books, b.Book)
+						calendars = append(calendars, events.Calendar(b.Calendar))
 					}
 				}
 			})
 			if !known {
 				return nil, huma.Error404NotFound(fmt.Sprintf("provider %q is not declared", in.ID))
 			}
+			if err := in.check(calendars...); err != nil {
+				return nil, err
+			}
 			missing, err := s.reading(ctx)
 			if err != nil {
 				return nil, err
 			}
-			made, err := statement.Provider(ctx, s.Store, in.ID, books)
+			made, err := statement.Provider(ctx, s.Store, in.ID, books, in.Period)
 			if err != nil {
 				return nil, err
 			}
@@ -87,17 +93,27 @@ func (s *Server) audits() {
 	register(s, http.MethodGet, "/v1/statements/customer/{id}", "customer-statement", "What happened to a customer's money",
 		func(ctx context.Context, in *struct {
 			ID events.Customer `path:"id"`
+			ofPeriod
 		}) (*stated[statement.OfCustomer], error) {
-			known := false
-			s.Engine.Directory(func(d *directory.Directory) { _, known = d.Customer(in.ID) })
+			known, calendar := false, events.Calendar("")
+			s.Engine.Directory(func(d *directory.Directory) {
+				var c events.CustomerDeclared
+				c, known = d.Customer(in.ID)
+				if book, ok := d.Book(c.Book); ok {
+					calendar = events.Calendar(book.Calendar)
+				}
+			})
 			if !known {
 				return nil, huma.Error404NotFound(fmt.Sprintf("customer %q is not declared", in.ID))
+			}
+			if err := in.check(calendar); err != nil {
+				return nil, err
 			}
 			missing, err := s.reading(ctx)
 			if err != nil {
 				return nil, err
 			}
-			made, err := statement.Customer(ctx, s.Store, in.ID)
+			made, err := statement.Customer(ctx, s.Store, in.ID, in.Period)
 			if err != nil {
 				return nil, err
 			}
@@ -106,16 +122,20 @@ func (s *Server) audits() {
 	register(s, http.MethodGet, "/v1/statements/holder/{id}", "holder-statement", "What happened to a holder's money",
 		func(ctx context.Context, in *struct {
 			ID string `path:"id"`
+			ofPeriod
 		}) (*stated[statement.OfHolder], error) {
 			holder, err := events.ParseHolder(in.ID)
 			if err != nil {
 				return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("holder: %v", err))
 			}
+			if err := in.check("month", "day"); err != nil {
+				return nil, err
+			}
 			missing, err := s.reading(ctx)
 			if err != nil {
 				return nil, err
 			}
-			made, err := statement.Holder(ctx, s.Store, holder)
+			made, err := statement.Holder(ctx, s.Store, holder, in.Period)
 			if err == nil && made.Empty() {
 				err = s.registered(ctx, made.Holder)
 			}
@@ -124,6 +144,27 @@ func (s *Server) audits() {
 			}
 			return &stated[statement.OfHolder]{missing, made}, nil
 		})
+}
+
+// ofPeriod is the part of a statement that is asked for.
+type ofPeriod struct {
+	Period events.Period `query:"period" doc:"Only usage, deposits and distributions of this period, as 2026-10; all of them where it is absent."`
+}
+
+// check answers 422 to a label that is in none of the calendars.
+func (p ofPeriod) check(calendars ...events.Calendar) error {
+	if p.Period == "" {
+		return nil
+	}
+	var reason error
+	for _, c := range calendars {
+		if _, _, err := c.Parse(p.Period); err == nil {
+			return nil
+		} else if reason == nil {
+			reason = err
+		}
+	}
+	return huma.Error422UnprocessableEntity(fmt.Sprintf("query.period: %v", reason))
 }
 
 // registered is nil where a holder is named in some register, and otherwise the

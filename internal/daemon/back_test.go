@@ -57,7 +57,7 @@ func TestNoFactsFromTheFutureAndAWayBack(t *testing.T) {
 	if got := post("/v1/deposits/reverse", reversal, 200); got["effect"] != "unchanged" {
 		t.Errorf("reversed again: %v", got)
 	}
-	says(post("/v1/deposits", deposit, 409), "was reversed")
+	says(post("/v1/deposits", deposit, 409), "a reversal of deposit")
 
 	post("/v1/periods/close", `{"book":"acme-eu","period":"2026-11-20"}`, 200)
 	says(post("/v1/distributions", `{"token":"T1","period":"2026-11-20","record_date":"2261-01-01T00:00:00Z"}`, 422), "record_date")

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
 )
 
 // Book is a book as it stands.
@@ -193,7 +194,10 @@ func (d *Directory) checkRelease(b events.SuspenseReleased) error {
 	return nil
 }
 
-func (d *Directory) checkDeposit(b events.DepositRecorded) error {
+// recordDeposit counts a deposit towards the limit of the ledger. The bound is
+// kept here and not in settlement, so that a deposit beyond it is void for
+// everybody who reads CONTROL, and its id stays free.
+func (d *Directory) recordDeposit(b events.DepositRecorded) error {
 	in, err := d.in(b.Book)
 	if err != nil {
 		return err
@@ -201,7 +205,15 @@ func (d *Directory) checkDeposit(b events.DepositRecorded) error {
 	if in.declared.Asset != b.Asset {
 		return fmt.Errorf("book %q charges in %s: a deposit of %s could cover nothing", b.Book, in.declared.Asset, b.Asset)
 	}
-	return d.customerIn(b.Customer, b.Book)
+	if err := d.customerIn(b.Customer, b.Book); err != nil {
+		return err
+	}
+	total, err := d.deposited.Add(b.Amount)
+	if err != nil || total.Cmp(ledger.Limit()) > 0 {
+		return fmt.Errorf("deposits would pass the limit of the ledger, %v", ledger.Limit())
+	}
+	d.deposited = total
+	return nil
 }
 
 func (d *Directory) checkCollection(b events.CollectionRequested) error {

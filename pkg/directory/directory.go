@@ -31,6 +31,7 @@ import (
 	"fmt"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 // ErrRepeat says that the same decision, by id and body, has taken effect
@@ -77,6 +78,9 @@ type Directory struct {
 	runs          map[string]events.PayoutRunDeclared
 	corrected     map[string]uint64 // by distribution or run: position of the last correction
 	reversed      map[string]bool   // deposits, by the id of their decision
+	// deposited is the sum of all deposits of all assets, reversed ones included:
+	// a bound, not a figure.
+	deposited money.Amount
 }
 
 // New returns the directory before the first decision.
@@ -184,7 +188,7 @@ func (d *Directory) repeats(id string, content [16]byte) (position uint64, reaso
 	case !seen:
 		return 0, nil
 	case d.reversed[id]:
-		return before.position, fmt.Errorf("deposit %q was reversed: record it with another reference", id)
+		return before.position, fmt.Errorf("a reversal of deposit %q was decided: record it with another reference", id)
 	case before.content == content:
 		return before.position, ErrRepeat
 	}
@@ -239,7 +243,7 @@ func (d *Directory) effect(id string, body events.Body) error {
 	case events.SuspenseReleased:
 		return d.checkRelease(b)
 	case events.DepositRecorded:
-		return d.checkDeposit(b)
+		return d.recordDeposit(b)
 	case events.CollectionRequested:
 		return d.checkCollection(b)
 	case events.PeriodClosed:

@@ -140,7 +140,7 @@ func (d *Directory) reverseDeposit(b events.DepositReversed) error {
 	case !ok || known.content != content:
 		return fmt.Errorf("no deposit %q of %v %s by customer %q of book %q with reference %q is recorded", b.Deposit, b.Amount, b.Asset, b.Customer, b.Book, b.Reference)
 	case d.reversed[b.Deposit]:
-		return fmt.Errorf("deposit %q was reversed before", b.Deposit)
+		return fmt.Errorf("a reversal of deposit %q was decided before", b.Deposit)
 	}
 	d.reversed[b.Deposit] = true
 	return nil

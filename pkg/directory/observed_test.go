@@ -171,8 +171,8 @@ func TestADepositIsReversedOnce(t *testing.T) {
 		f.void(why, b, "is recorded")
 	}
 	f.do(reversal)
-	f.void("twice", reversal, "was reversed before")
-	if err := f.applyAs("wire-1", deposit); err == nil || !strings.Contains(err.Error(), "was reversed") {
+	f.void("twice", reversal, "was decided before")
+	if err := f.applyAs("wire-1", deposit); err == nil || !strings.Contains(err.Error(), "a reversal of deposit") {
 		t.Errorf("the same deposit again: %v", err)
 	}
 }
@@ -203,5 +203,33 @@ func TestAPeriodIsClosedFromItsEndOnOrEarlyFromItsBeginning(t *testing.T) {
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// Fails when a deposit beyond the limit keeps its id, counts, or can be reversed
+// against what another deposit brought; and when reversing one makes room again.
+func TestADepositBeyondTheLimitLeavesNothing(t *testing.T) {
+	f := declared(t)
+	deposit := func(text string) events.DepositRecorded {
+		return events.DepositRecorded{Book: "eu", Customer: "lab", Asset: "USDC", Amount: amount(text), Reference: "wire"}
+	}
+	reversal := func(text, id string) events.DepositReversed {
+		return events.DepositReversed{Book: "eu", Customer: "lab", Asset: "USDC", Amount: amount(text), Reference: "wire", Deposit: id, Reason: "another's"}
+	}
+	const whole = "1329227995784915872.903807" // the limit, in whole minor units
+	if err := f.applyAs("one", deposit("1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.applyAs("much", deposit(whole)); err == nil || !strings.Contains(err.Error(), "limit of the ledger") {
+		t.Fatalf("a deposit beyond the limit: %v", err)
+	}
+	f.void("reversed", reversal(whole, "much"), "is recorded")
+	f.do(reversal("1", "one"))
+	const rest = "1329227995784915871.903807"
+	if err := f.applyAs("much", deposit(whole)); err == nil {
+		t.Error("a reversal made room below the limit")
+	}
+	if err := f.applyAs("much", deposit(rest)); err != nil {
+		t.Errorf("the id of a void deposit, used for what fits: %v", err)
 	}
 }

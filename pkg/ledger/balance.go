@@ -164,3 +164,8 @@ func (b *Balances) Difference(other *Balances) (at Place, equal bool) {
 	}
 	return at, equal
 }
+
+// Limit bounds what one book may charge in all, and what all deposits may sum
+// to: 2¹²⁰ atto, more than 10¹⁸ whole units. No account can overflow below it. An
+// event beyond it is refused, a deposit beyond it is void.
+func Limit() money.Amount { return money.AmountFromLimbs(1<<56, 0) }

@@ -1,6 +1,7 @@
 package statement
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,12 +12,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // OfCustomer is a customer's statement: what it used, paid and owes.
 type OfCustomer struct {
 	Customer events.Customer `json:"customer"`
+	Of       events.Period   `json:"of,omitempty" doc:"The period that was asked for; empty: all of them."`
 	Charges  []Charge        `json:"charges" doc:"By node, meter, card and period."`
 	Money    []CustomerMoney `json:"money" doc:"Deposits and collections, in order."`
 	Owed     []OwedLine      `json:"owed" doc:"By period and node."`
@@ -44,22 +45,24 @@ type OwedLine struct {
 	Amount money.Amount  `json:"amount"`
 }
 
-// CustomerTotal is a customer's money in one asset: deposited = collected +
-// prepaid, and charged = collected + owed.
+// CustomerTotal is a customer's money in one asset. Charged = collected + owed;
+// over all periods, deposited = collected + prepaid too.
 type CustomerTotal struct {
 	Asset     money.Asset  `json:"asset"`
 	Charged   money.Amount `json:"charged"`
 	Deposited money.Amount `json:"deposited"`
 	Collected money.Amount `json:"collected"`
-	Prepaid   money.Amount `json:"prepaid" doc:"Left of the deposits."`
+	Prepaid   money.Amount `json:"prepaid" doc:"Left of all deposits at this moment, whatever the period."`
 	Owed      money.Amount `json:"owed" doc:"Charged and not collected."`
 }
 
-// Customer makes a customer's statement. One that never used or deposited
-// anything has an empty one.
-func Customer(ctx context.Context, db *store.DB, customer events.Customer) (s OfCustomer, err error) {
+// Customer makes a customer's statement: of all periods where period is empty,
+// and otherwise of usage in that one, whenever it was charged and collected, and
+// of the deposits posted in it. A customer
+// without usage and deposits has an empty statement.
+func Customer(ctx context.Context, db *store.DB, customer events.Customer, period events.Period) (s OfCustomer, err error) {
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
-		s = OfCustomer{Customer: customer, Charges: []Charge{}, Money: []CustomerMoney{}, Owed: []OwedLine{}, Waiting: []Waiting{}, Totals: []CustomerTotal{}}
+		s = OfCustomer{Customer: customer, Of: period, Charges: []Charge{}, Money: []CustomerMoney{}, Owed: []OwedLine{}, Waiting: []Waiting{}, Totals: []CustomerTotal{}}
 		if err := s.journal(snapshot); err != nil {
 			return err
 		}
@@ -68,6 +71,9 @@ func Customer(ctx context.Context, db *store.DB, customer events.Customer) (s Of
 			return err
 		}
 		for _, o := range owed {
+			if !within(period, o.Period) {
+				continue
+			}
 			s.Owed = append(s.Owed, OwedLine{o.Book, o.Period, o.Node, o.Asset, o.Amount})
 		}
 		waiting, err := snapshot.Suspense("")
@@ -75,7 +81,7 @@ func Customer(ctx context.Context, db *store.DB, customer events.Customer) (s Of
 			return err
 		}
 		for _, l := range waiting {
-			if l.Customer == customer {
+			if l.Customer == customer && within(period, l.Period) {
 				s.Waiting = append(s.Waiting, Waiting{l.Book, l.Node, l.Customer, l.Meter, l.Card, l.Pair, l.Period, l.Events, l.Quantity})
 			}
 		}
@@ -97,6 +103,9 @@ func (s *OfCustomer) journal(snapshot *store.Snapshot) error {
 				p := &e.Postings[j]
 				switch {
 				case (e.Kind == "usage" || e.Kind == "release") && p.Debit == owes:
+					if !within(s.Of, e.Origin) {
+						continue
+					}
 					if err := lines.add(e, p); err != nil {
 						return err
 					}
@@ -104,6 +113,9 @@ func (s *OfCustomer) journal(snapshot *store.Snapshot) error {
 					m := CustomerMoney{Kind: e.Kind, Book: e.Book, Period: e.Period, Ref: e.Ref, Asset: p.Asset, Amount: p.Amount}
 					if e.Kind == "collection" {
 						m.Origin = e.Origin
+					}
+					if of := cmp.Or(m.Origin, m.Period); !within(s.Of, of) {
+						continue
 					}
 					s.Money = append(s.Money, m)
 				}
@@ -149,15 +161,44 @@ func (s *OfCustomer) totals(snapshot *store.Snapshot) error {
 		}
 		totals[row.Asset] = t
 	}
+	if s.Of != "" {
+		if err := s.ofPeriod(totals); err != nil {
+			return err
+		}
+	}
 	for _, asset := range slices.Sorted(maps.Keys(totals)) {
 		s.Totals = append(s.Totals, *totals[asset])
 	}
 	return nil
 }
 
+// ofPeriod replaces the totals by the sums of the period's lines, all but what is
+// prepaid at this moment.
+func (s *OfCustomer) ofPeriod(totals map[money.Asset]*CustomerTotal) error {
+	for asset, t := range totals {
+		totals[asset] = &CustomerTotal{Asset: asset, Prepaid: t.Prepaid}
+	}
+	var err error
+	for _, l := range s.Charges {
+		sum(&err, &totals[l.Asset].Charged, l.Charged)
+	}
+	for _, l := range s.Owed {
+		sum(&err, &totals[l.Asset].Owed, l.Amount)
+	}
+	for _, l := range s.Money {
+		switch t := totals[l.Asset]; l.Kind {
+		case "deposit":
+			sum(&err, &t.Deposited, l.Amount)
+		case "collection":
+			sum(&err, &t.Collected, l.Amount)
+		}
+	}
+	return err
+}
+
 // Write writes the statement for people to read.
 func (s *OfCustomer) Write(w io.Writer) error {
-	plain.Fprintf(w, "Statement of customer %s\n", s.Customer)
+	title(w, "customer", string(s.Customer), s.Of)
 	t := section(w, "Totals", "ASSET", "CHARGED", "DEPOSITED", "COLLECTED", "PREPAID", "OWED")
 	for _, l := range s.Totals {
 		t.row(l.Asset, l.Charged, l.Deposited, l.Collected, l.Prepaid, l.Owed)

@@ -13,7 +13,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/distribute/payout"
 )
 
@@ -21,6 +20,7 @@ import (
 // became of them.
 type OfHolder struct {
 	Holder events.Holder `json:"holder"`
+	Of     events.Period `json:"of,omitempty" doc:"The period that was asked for; empty: all of them, and the payout runs."`
 	Shares []ShareLine   `json:"shares" doc:"By distribution, in order."`
 	Owed   []HolderOwed  `json:"owed" doc:"By token and asset: what was not sent."`
 	Totals []HolderTotal `json:"totals" doc:"By asset."`
@@ -69,8 +69,10 @@ type HolderTotal struct {
 // somebody who is in no register is a stranger then.
 func (s *OfHolder) Empty() bool { return len(s.Shares)+len(s.Owed)+len(s.Totals) == 0 }
 
-// Holder makes a holder's statement. A stranger has an empty one.
-func Holder(ctx context.Context, db *store.DB, holder events.Holder) (s OfHolder, err error) {
+// Holder makes a holder's statement: of everything where period is empty, and
+// otherwise of the distributions of that period. What is owed, carried and held is
+// what it is at this moment, whatever the period. A stranger has an empty one.
+func Holder(ctx context.Context, db *store.DB, holder events.Holder, period events.Period) (s OfHolder, err error) {
 	totals := map[money.Asset]*HolderTotal{}
 	total := func(asset money.Asset) *HolderTotal {
 		if totals[asset] == nil {
@@ -79,13 +81,16 @@ func Holder(ctx context.Context, db *store.DB, holder events.Holder) (s OfHolder
 		return totals[asset]
 	}
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
-		s = OfHolder{Holder: holder, Shares: []ShareLine{}, Owed: []HolderOwed{}, Totals: []HolderTotal{}}
+		s = OfHolder{Holder: holder, Of: period, Shares: []ShareLine{}, Owed: []HolderOwed{}, Totals: []HolderTotal{}}
 		clear(totals)
 		made, err := snapshot.Distributions("")
 		if err != nil {
 			return err
 		}
 		for i := range made {
+			if !within(period, made[i].Period) {
+				continue
+			}
 			for _, p := range made[i].Pools {
 				if err := s.share(snapshot, &made[i], p, total); err != nil {
 					return err
@@ -161,7 +166,7 @@ func (s *OfHolder) balances(snapshot *store.Snapshot, total func(money.Asset) *H
 
 // Write writes the statement for people to read.
 func (s *OfHolder) Write(w io.Writer) error {
-	plain.Fprintf(w, "Statement of holder %s\n", s.Holder)
+	title(w, "holder", string(s.Holder), s.Of)
 	t := section(w, "Totals", "ASSET", "SHARES", "PAID", "IN FLIGHT", "PLANNED", "CARRIED", "HELD")
 	for _, l := range s.Totals {
 		t.row(l.Asset, l.Shares, l.Paid, l.InFlight, l.Planned, l.Carried, l.Held)

@@ -1,6 +1,7 @@
 package statement
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -12,12 +13,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // OfProvider is a provider's statement: what its nodes did and earned.
 type OfProvider struct {
 	Provider events.Provider `json:"provider"`
+	Of       events.Period   `json:"of,omitempty" doc:"The period that was asked for; empty: all of them."`
 	Books    []events.Book   `json:"books"`
 	Nodes    []NodeLine      `json:"nodes"`
 	Charges  []Charge        `json:"charges" doc:"By node, meter, card and period."`
@@ -66,18 +67,19 @@ type ProviderTotal struct {
 }
 
 // Provider makes a provider's statement over its books, which the caller knows
-// from the directory.
-func Provider(ctx context.Context, db *store.DB, provider events.Provider, books []events.Book) (s OfProvider, err error) {
+// from the directory: of all periods where period is empty, and otherwise of usage
+// in that one, and of what was charged, collected and handed over for it. What is payable is what it is at this moment, whatever the period.
+func Provider(ctx context.Context, db *store.DB, provider events.Provider, books []events.Book, period events.Period) (s OfProvider, err error) {
 	books = slices.Sorted(slices.Values(books))
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
-		s = OfProvider{Provider: provider, Books: append([]events.Book{}, books...), Nodes: []NodeLine{}, Charges: []Charge{}, Outcomes: []OutcomeLine{}, Waiting: []Waiting{}, Totals: []ProviderTotal{}}
-		nodes := map[events.Node]bool{}
+		s = OfProvider{Provider: provider, Of: period, Books: append([]events.Book{}, books...), Nodes: []NodeLine{}, Charges: []Charge{}, Outcomes: []OutcomeLine{}, Waiting: []Waiting{}, Totals: []ProviderTotal{}}
+		nodes, revenue := map[events.Node]bool{}, revenues{}
 		for _, book := range books {
-			if err := s.book(snapshot, book, nodes); err != nil {
+			if err := s.book(snapshot, book, nodes, revenue); err != nil {
 				return err
 			}
 		}
-		return s.money(snapshot, nodes)
+		return s.money(snapshot, nodes, revenue)
 	})
 	if err != nil {
 		return OfProvider{}, fmt.Errorf("stating provider %s: %w", provider, err)
@@ -85,13 +87,87 @@ func Provider(ctx context.Context, db *store.DB, provider events.Provider, books
 	return s, nil
 }
 
+// nodeAsset is one node's money in one asset.
+type nodeAsset struct {
+	node  events.Node
+	asset money.Asset
+}
+
+func (a nodeAsset) compare(b nodeAsset) int {
+	return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.asset, b.asset))
+}
+
+// revenues is the nodes' lines.
+type revenues map[nodeAsset]*NodeLine
+
+// add takes an entry, other than usage, that is about a node's charges of a period.
+func (r revenues) add(e *ledger.Entry) (err error) {
+	for i := range e.Postings {
+		p := &e.Postings[i]
+		switch e.Kind {
+		case "collection":
+			if kind, node, part := p.Credit.Split(); kind == "node" && part == "collected" {
+				sum(&err, &r.of(node, p.Asset).Collected, p.Amount)
+			}
+		case "handover":
+			if kind, node, part := p.Debit.Split(); kind == "node" && part == "collected" {
+				sum(&err, &r.of(node, p.Asset).HandedOver, p.Amount)
+			}
+		}
+	}
+	return err
+}
+
+func (r revenues) of(node string, asset money.Asset) *NodeLine {
+	k := nodeAsset{events.Node(node), asset}
+	if r[k] == nil {
+		r[k] = &NodeLine{Node: k.node, Asset: asset}
+	}
+	return r[k]
+}
+
+// balances takes the lines of all periods from the ledger.
+func (r revenues) balances(snapshot *store.Snapshot, nodes map[events.Node]bool) error {
+	rows, err := snapshot.Balances("node:")
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		_, id, part := row.Account.Split()
+		if !nodes[events.Node(id)] {
+			continue
+		}
+		l := r.of(id, row.Asset)
+		switch part {
+		case "earned":
+			l.Charged = row.Credit
+			l.Owed, err = row.Credit.Sub(row.Debit)
+		case "collected":
+			l.Collected, l.HandedOver = row.Credit, row.Debit
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // book adds the lines of one book, and notes which nodes are in it.
-func (s *OfProvider) book(snapshot *store.Snapshot, book events.Book, nodes map[events.Node]bool) error {
+func (s *OfProvider) book(snapshot *store.Snapshot, book events.Book, nodes map[events.Node]bool, revenue revenues) error {
 	lines := charges{}
 	err := snapshot.Entries(book, func(_ string, _ store.Written, r *ledger.Record) error {
 		for i := range r.Entries {
 			e := &r.Entries[i]
-			if e.Kind != "usage" && e.Kind != "release" {
+			switch {
+			case e.Kind != "usage" && e.Kind != "release":
+				if s.Of == "" || e.Origin != s.Of {
+					continue
+				}
+				if err := revenue.add(e); err != nil {
+					return err
+				}
+				continue
+			case !within(s.Of, e.Origin):
 				continue
 			}
 			for j := range e.Postings {
@@ -108,12 +184,21 @@ func (s *OfProvider) book(snapshot *store.Snapshot, book events.Book, nodes map[
 	for _, k := range slices.SortedFunc(maps.Keys(lines), chargeKey.compare) {
 		s.Charges = append(s.Charges, *lines[k])
 		nodes[k.node] = true
+		if s.Of != "" {
+			sum(&err, &revenue.of(string(k.node), k.asset).Charged, lines[k].Charged)
+		}
+	}
+	if err != nil {
+		return err
 	}
 	tallies, err := snapshot.Tallies(book)
 	if err != nil {
 		return err
 	}
 	for _, t := range tallies {
+		if !within(s.Of, t.Period) {
+			continue
+		}
 		n := len(s.Outcomes) - 1
 		if n < 0 || s.Outcomes[n].Book != t.Book || s.Outcomes[n].Node != t.Node || s.Outcomes[n].Period != t.Period {
 			s.Outcomes = append(s.Outcomes, OutcomeLine{Book: t.Book, Node: t.Node, Period: t.Period})
@@ -138,38 +223,29 @@ func (s *OfProvider) book(snapshot *store.Snapshot, book events.Book, nodes map[
 	}
 	waiting, err := snapshot.Suspense(book)
 	for _, l := range waiting {
+		if !within(s.Of, l.Period) {
+			continue
+		}
 		s.Waiting = append(s.Waiting, Waiting{l.Book, l.Node, l.Customer, l.Meter, l.Card, l.Pair, l.Period, l.Events, l.Quantity})
 	}
 	return err
 }
 
-// money takes the nodes' lines and the totals from the balances.
-func (s *OfProvider) money(snapshot *store.Snapshot, nodes map[events.Node]bool) error {
-	rows, err := snapshot.Balances("node:")
+// money makes the nodes' lines and the totals: from the balances, or from what the
+// journal says of one period.
+func (s *OfProvider) money(snapshot *store.Snapshot, nodes map[events.Node]bool, lines revenues) error {
+	var err error
+	if s.Of == "" {
+		err = lines.balances(snapshot, nodes)
+	} else {
+		for _, l := range lines {
+			if err == nil {
+				l.Owed, err = l.Charged.Sub(l.Collected)
+			}
+		}
+	}
 	if err != nil {
 		return err
-	}
-	lines := map[[2]string]*NodeLine{}
-	for _, row := range rows {
-		_, id, part := row.Account.Split()
-		if !nodes[events.Node(id)] {
-			continue
-		}
-		k := [2]string{id, string(row.Asset)}
-		if lines[k] == nil {
-			lines[k] = &NodeLine{Node: events.Node(id), Asset: row.Asset}
-		}
-		l := lines[k]
-		switch part {
-		case "earned":
-			l.Charged = row.Credit
-			l.Owed, err = row.Credit.Sub(row.Debit)
-		case "collected":
-			l.Collected, l.HandedOver = row.Credit, row.Debit
-		}
-		if err != nil {
-			return err
-		}
 	}
 	totals := map[money.Asset]*ProviderTotal{}
 	total := func(asset money.Asset) *ProviderTotal {
@@ -178,7 +254,7 @@ func (s *OfProvider) money(snapshot *store.Snapshot, nodes map[events.Node]bool)
 		}
 		return totals[asset]
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(lines), func(a, b [2]string) int { return compareTexts(a[:], b[:]) }) {
+	for _, k := range slices.SortedFunc(maps.Keys(lines), nodeAsset.compare) {
 		l := *lines[k]
 		s.Nodes = append(s.Nodes, l)
 		t := total(l.Asset)
@@ -205,7 +281,7 @@ func (s *OfProvider) money(snapshot *store.Snapshot, nodes map[events.Node]bool)
 
 // Write writes the statement for people to read.
 func (s *OfProvider) Write(w io.Writer) error {
-	plain.Fprintf(w, "Statement of provider %s\n", s.Provider)
+	title(w, "provider", string(s.Provider), s.Of)
 	t := section(w, "Totals", "ASSET", "CHARGED", "COLLECTED", "OWED", "HANDED OVER", "OF THAT TO THE PROVIDER")
 	for _, l := range s.Totals {
 		t.row(l.Asset, l.Charged, l.Collected, l.Owed, l.HandedOver, l.Payable)

@@ -99,6 +99,18 @@ type Waiting struct {
 	Quantity money.Quantity  `json:"quantity"`
 }
 
+// within reports whether a line of one period belongs in a statement of period,
+// where the empty one is all of them.
+func within(period, line events.Period) bool { return period == "" || line == period }
+
+func title(w io.Writer, kind, of string, period events.Period) {
+	if period == "" {
+		plain.Fprintf(w, "Statement of %s %s\n", kind, of)
+		return
+	}
+	plain.Fprintf(w, "Statement of %s %s, period %s\n", kind, of, period)
+}
+
 // table writes columns under a heading; nothing where there is no row.
 type table struct {
 	w *tabwriter.Writer

@@ -72,7 +72,7 @@ func TestTotalsAreTheLedgers(t *testing.T) {
 	ctx, b := t.Context(), balances(t, w.DB)
 	var out strings.Builder
 
-	p, err := statement.Provider(ctx, w.DB, "acme", []events.Book{"eu"})
+	p, err := statement.Provider(ctx, w.DB, "acme", []events.Book{"eu"}, "")
 	if err != nil || len(p.Totals) != 1 || len(p.Nodes) != 3 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -100,9 +100,11 @@ func TestTotalsAreTheLedgers(t *testing.T) {
 		t.Errorf("%d events received", received)
 	}
 
-	customers := money.Amount{}
+	customers, ofCustomers := money.Amount{}, money.Amount{}
+	var parts statement.ProviderTotal
+	shares := 0
 	for _, id := range []events.Customer{"ann", "bob"} {
-		c, err := statement.Customer(ctx, w.DB, id)
+		c, err := statement.Customer(ctx, w.DB, id, "")
 		if err != nil || len(c.Totals) != 1 {
 			t.Fatalf("%+v, %v", c, err)
 		}
@@ -134,7 +136,7 @@ func TestTotalsAreTheLedgers(t *testing.T) {
 	equal(t, "what customers were charged", customers, charged)
 
 	for _, id := range []events.Holder{"carol", "dave", "erin", "mallory", "zoe"} {
-		h, err := statement.Holder(ctx, w.DB, id)
+		h, err := statement.Holder(ctx, w.DB, id, "")
 		if err != nil || len(h.Totals) != 1 || len(h.Shares) != 2 {
 			t.Fatalf("%+v, %v", h, err)
 		}
@@ -146,6 +148,59 @@ func TestTotalsAreTheLedgers(t *testing.T) {
 		if h.Empty() {
 			t.Errorf("%s is a stranger", id)
 		}
+	}
+
+	// Of each period the lines are the part of the whole that belongs to it.
+	for _, period := range []events.Period{"2026-11-20", "2026-11-21"} {
+		of, err := statement.Provider(ctx, w.DB, "acme", []events.Book{"eu"}, period)
+		if err != nil || of.Of != period || len(of.Totals) != 1 {
+			t.Fatalf("%+v, %v", of, err)
+		}
+		write(t, &out, of, of.Write(&out))
+		sum := of.Totals[0]
+		equal(t, "charged in "+string(period), sum.Charged, total(t, sum.Collected, sum.Owed))
+		var lines money.Amount
+		for _, l := range of.Charges {
+			lines = total(t, lines, l.Charged)
+			if l.Origin != period {
+				t.Errorf("%+v in the statement of %s", l, period)
+			}
+		}
+		equal(t, "charges of "+string(period), lines, sum.Charged)
+		parts.Charged, parts.Collected = total(t, parts.Charged, sum.Charged), total(t, parts.Collected, sum.Collected)
+		parts.Owed, parts.HandedOver = total(t, parts.Owed, sum.Owed), total(t, parts.HandedOver, sum.HandedOver)
+
+		for _, id := range []events.Customer{"ann", "bob"} {
+			c, err := statement.Customer(ctx, w.DB, id, period)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, &out, c, c.Write(&out))
+			for _, sum := range c.Totals {
+				equal(t, "charged to "+string(id), sum.Charged, total(t, sum.Collected, sum.Owed))
+				b.is("prepaid", sum.Prepaid, ledger.CustomerPrepaid(id))
+				ofCustomers = total(t, ofCustomers, sum.Charged)
+			}
+		}
+		h, err := statement.Holder(ctx, w.DB, "carol", period)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, &out, h, h.Write(&out))
+		for _, l := range h.Shares {
+			if l.Period != period {
+				t.Errorf("%+v in the statement of %s", l, period)
+			}
+			shares++
+		}
+	}
+	parts.Asset, parts.Payable = p.Totals[0].Asset, p.Totals[0].Payable
+	if parts != p.Totals[0] {
+		t.Errorf("the periods' totals sum to %+v, the whole is %+v", parts, p.Totals[0])
+	}
+	equal(t, "what customers were charged by period", ofCustomers, charged)
+	if shares != 2 {
+		t.Errorf("%d shares in two periods", shares)
 	}
 
 	const file = "testdata/story.txt"
@@ -179,11 +234,11 @@ func write(t *testing.T, out *strings.Builder, s any, err error) {
 
 func TestAStrangerHasAnEmptyStatement(t *testing.T) {
 	w := audittest.Story(t)
-	p, err := statement.Provider(t.Context(), w.DB, "nobody", nil)
+	p, err := statement.Provider(t.Context(), w.DB, "nobody", nil, "")
 	write(t, &strings.Builder{}, p, err)
-	c, err := statement.Customer(t.Context(), w.DB, "an")
+	c, err := statement.Customer(t.Context(), w.DB, "an", "")
 	write(t, &strings.Builder{}, c, err)
-	h, err := statement.Holder(t.Context(), w.DB, "caro")
+	h, err := statement.Holder(t.Context(), w.DB, "caro", "")
 	write(t, &strings.Builder{}, h, err)
 	if !h.Empty() {
 		t.Errorf("a stranger has %+v", h)

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/settle/quotes"
@@ -230,7 +231,7 @@ func (s *State) charge(l *line, b *book, quantity money.Quantity) bool {
 		return false
 	}
 	total, err := b.charged.Add(charge)
-	if err != nil || total.Cmp(limit) > 0 {
+	if err != nil || total.Cmp(ledger.Limit()) > 0 {
 		return false
 	}
 	sum, err := l.quantity.Add(billed)
@@ -268,7 +269,7 @@ func (s *State) wait(h *held, price *rating.Line, quantity money.Quantity) bool 
 func (s *State) waitAlone(l *line, b *book, quantity money.Quantity) (events.Outcome, events.Reason) {
 	if _, charge, err := rating.Charge(*l.price, money.One, quantity); err != nil {
 		return events.Refused, events.Overflow
-	} else if total, err := b.charged.Add(charge); err != nil || total.Cmp(limit) > 0 {
+	} else if total, err := b.charged.Add(charge); err != nil || total.Cmp(ledger.Limit()) > 0 {
 		return events.Refused, events.Overflow
 	}
 	l.pair = quotes.PairOf(b.Asset, l.price.Currency)

@@ -201,7 +201,7 @@ func (s *State) priceHeld(l *settlement.Suspense, b *book, quote money.Amount) (
 		return amount, false
 	}
 	total, err := b.charged.Add(amount)
-	if err != nil || total.Cmp(limit) > 0 {
+	if err != nil || total.Cmp(ledger.Limit()) > 0 {
 		return amount, false
 	}
 	*b.charged = total

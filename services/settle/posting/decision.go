@@ -102,7 +102,7 @@ func (s *State) act(position uint64, body events.Body) error {
 		if s.elsewhere(d.Book) {
 			return nil
 		}
-		return s.deposit(position, ref, d)
+		return s.deposit(ref, d)
 	case events.CollectionRequested:
 		if s.elsewhere(d.Book) {
 			return nil
@@ -151,18 +151,13 @@ func (s *State) openPeriod(name events.Book) events.Period {
 	return label
 }
 
-func (s *State) deposit(position uint64, ref string, d events.DepositRecorded) error {
-	total, err := s.deposited.Add(d.Amount)
-	if err != nil || total.Cmp(limit) > 0 {
-		s.void(position, fmt.Errorf("deposits would pass the limit of the ledger, %v", limit))
-		return nil
-	}
+func (s *State) deposit(ref string, d events.DepositRecorded) error {
 	a := s.account(d.Book, d.Customer, d.Asset)
 	prepaid, err := a.prepaid.Add(d.Amount)
 	if err != nil {
 		return fmt.Errorf("adding to what %s has prepaid: %w", d.Customer, err)
 	}
-	s.deposited, a.prepaid = total, prepaid
+	a.prepaid = prepaid
 	period := s.openPeriod(d.Book)
 	s.post(d.Book, ledger.Entry{Book: d.Book, Kind: "deposit", Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
 		Debit: ledger.Treasury(d.Asset), Credit: ledger.CustomerPrepaid(d.Customer), Asset: d.Asset, Amount: d.Amount,
@@ -170,8 +165,7 @@ func (s *State) deposit(position uint64, ref string, d events.DepositRecorded) e
 	return s.collectFrom(d.Book, d.Customer, ref, "")
 }
 
-// reverse takes a deposit back, where all of it is prepaid still. The bound on
-// deposits counts it on: it is about what ever came in.
+// reverse takes a deposit back if all of it is still prepaid.
 func (s *State) reverse(position uint64, ref string, d events.DepositReversed) error {
 	a := s.accounts[d.Customer]
 	if a == nil || a.prepaid.Cmp(d.Amount) < 0 {

@@ -80,11 +80,6 @@ type Identities interface {
 	Remember(keys [][16]byte, ids []settlement.Identity) error
 }
 
-// limit bounds what one book may charge in all, in attos (2¹²⁰: more than 10¹⁸
-// whole units), so that no account of the ledger can ever overflow. An event
-// beyond it is refused.
-var limit = money.AmountFromLimbs(1<<56, 0)
-
 // State is everything that the next message is decided by. Make it with [New].
 type State struct {
 	partition  int
@@ -103,7 +98,6 @@ type State struct {
 	held      map[settlement.Suspense]*held
 	waiting   map[events.Pair]*Waiting
 	charged   map[events.Book]*money.Amount
-	deposited money.Amount // of all assets together: a bound, not a figure
 
 	sources map[settlement.Source]*source
 	// refusedHere is what of the segment being read was refused, with a sequence.
@@ -175,7 +169,7 @@ func New(partition int, originals Originals, identities Identities) *State {
 
 // Restore brings a new state to a committed cursor: first every decision up to
 // the cursor's control position with [State.Redo], then Restore with what was
-// committed. Balances are those of customers, nodes and the treasury.
+// committed. Balances are those of customers and nodes.
 func (s *State) Restore(position uint64, waits []settlement.Suspense, owed []settlement.Outstanding, collected []settlement.Collected, balances *ledger.Balances) error {
 	s.position = position
 	for _, l := range waits {
@@ -219,10 +213,6 @@ func (s *State) restore(at ledger.Place, b ledger.Balance) error {
 		}
 		total := s.chargedBy(n.Book)
 		if *total, err = total.Add(b.Credit); err != nil {
-			return err
-		}
-	case kind == "treasury":
-		if s.deposited, err = s.deposited.Add(b.Debit); err != nil {
 			return err
 		}
 	}
