@@ -9,7 +9,7 @@ import (
 	"os"
 
 	"github.com/aliquot-engine/aliquot/pkg/plain"
-	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
+	"github.com/aliquot-engine/aliquot/pkg/receipt/offline"
 )
 
 func main() {

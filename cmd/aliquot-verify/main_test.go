@@ -25,8 +25,8 @@ var foreign = []string{
 
 // derive are the pure packages of services that computed what a receipt says.
 var derive = []string{
-	"services/distribute/apportion", "services/distribute/payout", "services/distribute/register",
-	"services/settle/quotes", "services/settle/rating",
+	"pkg/apportion", "pkg/payout", "pkg/register",
+	"pkg/quotes", "pkg/pricing",
 }
 
 // reach are the standard packages that could ask somebody.

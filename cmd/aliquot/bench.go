@@ -9,9 +9,9 @@ import (
 	"runtime/pprof"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/internal/bench"
-	"github.com/aliquot-engine/aliquot/services/audit/keeper"
-	"github.com/aliquot-engine/aliquot/services/audit/receipt"
+	"github.com/aliquot-engine/aliquot/cmd/internal/bench"
+	"github.com/aliquot-engine/aliquot/pkg/receipt"
+	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
 
 // benchCommand measures the real path on this machine.

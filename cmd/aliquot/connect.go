@@ -13,8 +13,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
-	"github.com/aliquot-engine/aliquot/internal/daemon"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 

@@ -11,8 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
-	"github.com/aliquot-engine/aliquot/internal/apply"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/apply"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 )

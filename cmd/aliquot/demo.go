@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/internal/daemon"
-	"github.com/aliquot-engine/aliquot/internal/demo"
+	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
+	"github.com/aliquot-engine/aliquot/cmd/internal/demo"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
-	"github.com/aliquot-engine/aliquot/internal/demo"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/demo"
 	"github.com/aliquot-engine/aliquot/pkg/client"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"

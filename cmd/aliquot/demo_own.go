@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
 	"github.com/aliquot-engine/aliquot/services/audit/export"
 )
 

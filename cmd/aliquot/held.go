@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/internal/daemon"
+	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 )
 

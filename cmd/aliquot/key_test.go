@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
 )
 
 func TestKeysAreListedWithoutTheirSecrets(t *testing.T) {

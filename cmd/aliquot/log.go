@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/services/audit/keeper"
-	"github.com/aliquot-engine/aliquot/services/audit/tiles"
-	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/internal/tiles"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
+	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
 
 type logCommand struct {

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/tiles"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
-	"github.com/aliquot-engine/aliquot/services/audit/keeper"
-	"github.com/aliquot-engine/aliquot/services/audit/pack"
-	"github.com/aliquot-engine/aliquot/services/audit/state"
-	"github.com/aliquot-engine/aliquot/services/audit/tiles"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/services/keep/keeper"
+	"github.com/aliquot-engine/aliquot/services/keep/pack"
 )
 
 type logExportCommand struct {
@@ -37,7 +37,7 @@ func (c *logExportCommand) Run(ctx context.Context, r *root) (err error) {
 			return err
 		}
 		close = s.close
-		in.State = &state.State{}
+		in.State = &settlement.State{}
 		if err := s.call(ctx, http.MethodGet, "/v1/state", nil, in.State); err != nil {
 			return errors.Join(err, close())
 		}
@@ -79,7 +79,7 @@ func (c *logExportCommand) write(ctx context.Context, in pack.Packed) (*pack.Man
 }
 
 // signed waits until the logs have signed everything that a state rests on.
-func signed(ctx context.Context, dir string, key keeper.Verifier, s *state.State) error {
+func signed(ctx context.Context, dir string, key keeper.Verifier, s *settlement.State) error {
 	want := map[string]uint64{eventlog.ControlStream: s.Distributed, eventlog.LedgerStream: s.Ledger, eventlog.RegisterStream: s.Register}
 	for _, p := range s.Partitions {
 		want[p.Stream] = p.Usage

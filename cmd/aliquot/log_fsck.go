@@ -7,9 +7,9 @@ import (
 	"io"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/internal/daemon"
+	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
-	"github.com/aliquot-engine/aliquot/services/audit/keeper"
+	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
 
 type logFsckCommand struct {

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"os"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
 )
 
 type balancesCommand struct {

@@ -9,8 +9,8 @@ import (
 	"os"
 
 	"github.com/aliquot-engine/aliquot/pkg/plain"
-	"github.com/aliquot-engine/aliquot/services/audit/receipt"
-	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
+	"github.com/aliquot-engine/aliquot/pkg/receipt"
+	"github.com/aliquot-engine/aliquot/pkg/receipt/offline"
 	"github.com/aliquot-engine/aliquot/services/console/verifier"
 )
 

@@ -13,23 +13,23 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
-	"github.com/aliquot-engine/aliquot/internal/apply"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/apply"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
-	"github.com/aliquot-engine/aliquot/services/audit/keeper"
-	"github.com/aliquot-engine/aliquot/services/audit/pack"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
 	"github.com/aliquot-engine/aliquot/services/audit/replay"
-	"github.com/aliquot-engine/aliquot/services/audit/state"
-	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/services/keep/keeper"
+	"github.com/aliquot-engine/aliquot/services/keep/pack"
 )
 
 type stateCommand struct{}
 
 func (stateCommand) Run(ctx context.Context, r *root) error {
-	var now state.State
+	var now settlement.State
 	if err := r.ask(ctx, http.MethodGet, "/v1/state", nil, &now); err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (stateCommand) Run(ctx context.Context, r *root) error {
 }
 
 // printState shows the line that two machines compare, and where it is from.
-func printState(w io.Writer, s *state.State) {
+func printState(w io.Writer, s *settlement.State) {
 	for _, p := range s.Partitions {
 		plain.Fprintf(w, "%s up to %d, CONTROL up to %d\n", p.Stream, p.Usage, p.Control)
 	}

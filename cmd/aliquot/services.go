@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
-	"github.com/aliquot-engine/aliquot/internal/cluster"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/cluster"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
 )

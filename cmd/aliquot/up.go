@@ -8,11 +8,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/internal/api"
-	"github.com/aliquot-engine/aliquot/internal/daemon"
+	"github.com/aliquot-engine/aliquot/cmd/internal/api"
+	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
-	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
-	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/pkg/receipt/offline"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
 type upCommand struct {

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/internal/mapping"
+	"github.com/aliquot-engine/aliquot/cmd/internal/mapping"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 

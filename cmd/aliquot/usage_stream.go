@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/aliquot-engine/aliquot/internal/mapping"
+	"github.com/aliquot-engine/aliquot/cmd/internal/mapping"
 	"github.com/aliquot-engine/aliquot/pkg/client"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )

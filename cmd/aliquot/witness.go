@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aliquot-engine/aliquot/pkg/plain"
-	"github.com/aliquot-engine/aliquot/services/audit/receipt/offline"
-	"github.com/aliquot-engine/aliquot/services/audit/witness"
+	"github.com/aliquot-engine/aliquot/pkg/receipt/offline"
+	"github.com/aliquot-engine/aliquot/services/witness"
 )
 
 type witnessCommand struct {

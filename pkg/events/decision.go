@@ -77,7 +77,7 @@ type MeterDeclared struct {
 // CardDeclared adds a version of a rate card to a book. Versions are immutable;
 // the version in force at an event's last instant is the one with the latest Effective
 // not after it, among the book's cards of any name that have a matching rule
-// (see services/settle/rating for the order).
+// (see pkg/pricing for the order).
 type CardDeclared struct {
 	Card      Card        `json:"card"`
 	Version   int         `json:"version"` // 1, 2, … without gaps

@@ -5,7 +5,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/services/distribute/payout"
+	"github.com/aliquot-engine/aliquot/pkg/payout"
 )
 
 // corrected does what a person decided about one payout, against what the rail

@@ -10,9 +10,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/distribute/payout"
+	"github.com/aliquot-engine/aliquot/pkg/payout"
+	"github.com/aliquot-engine/aliquot/pkg/register"
 	"github.com/aliquot-engine/aliquot/services/distribute/plan"
-	"github.com/aliquot-engine/aliquot/services/distribute/register"
 )
 
 // voidError is why a decision has no effect.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/services/distribute/register"
+	"github.com/aliquot-engine/aliquot/pkg/register"
 )
 
 // Preview plans a payout run without making it, for a caller who is about to ask for

@@ -10,8 +10,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/register"
 	"github.com/aliquot-engine/aliquot/services/distribute/plan"
-	"github.com/aliquot-engine/aliquot/services/distribute/register"
 )
 
 // Debts reads what tokens owe; every store does.

@@ -11,7 +11,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
-	"github.com/aliquot-engine/aliquot/services/distribute/register"
+	"github.com/aliquot-engine/aliquot/pkg/register"
 )
 
 // look reads what has come in LEDGER, without waiting.

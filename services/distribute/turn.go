@@ -11,7 +11,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/distribute/payout"
+	"github.com/aliquot-engine/aliquot/pkg/payout"
 )
 
 // turn collects what one decision does to payouts of one distribution.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/services/settle/posting"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 const (
@@ -35,7 +35,7 @@ type message struct {
 	control  uint64
 	rules    uint32
 	root     *events.Root
-	segments []posting.Decoded
+	segments []settlement.Decoded
 	err      error // why it cannot be read
 
 	trace    trace.SpanContext // that it was written in, where sampled
@@ -62,7 +62,7 @@ func (m *message) decode(raw eventlog.Message) {
 		if i == len(m.columns) {
 			m.columns = append(m.columns, new(events.Columns))
 		}
-		d := posting.Decoded{Segment: m.envelope.Segments[i], Columns: m.columns[i]}
+		d := settlement.Decoded{Segment: m.envelope.Segments[i], Columns: m.columns[i]}
 		if d.Err = d.Columns.Decode(d.Packed); d.Err == nil {
 			m.events += d.Columns.N
 		}
@@ -75,12 +75,12 @@ func (m *message) hash() [32]byte { return sha256.Sum256(m.data) }
 // reader reads USAGE ahead of the core.
 type reader struct {
 	stream *eventlog.Stream
-	seen   func(eventlog.Message, *events.Message, []posting.Decoded) // see Config
+	seen   func(eventlog.Message, *events.Message, []settlement.Decoded) // see Config
 	ready  chan *message
 	free   chan *message
 }
 
-func newReader(stream *eventlog.Stream, seen func(eventlog.Message, *events.Message, []posting.Decoded)) *reader {
+func newReader(stream *eventlog.Stream, seen func(eventlog.Message, *events.Message, []settlement.Decoded)) *reader {
 	r := &reader{stream: stream, seen: seen, ready: make(chan *message, decodedAhead), free: make(chan *message, decodedAhead+2)}
 	for range decodedAhead + 2 {
 		r.free <- &message{}

@@ -93,7 +93,7 @@ type Config struct {
 	// committed. After a restart it may be called with what it was before. What
 	// is decoded is used again when it returns; until then nothing is settled
 	// further on, so that it must not wait.
-	Seen func(eventlog.Message, *events.Message, []posting.Decoded)
+	Seen func(eventlog.Message, *events.Message, []settlement.Decoded)
 
 	// Tree is empty, and grows with CONTROL as it is read: its roots go into the
 	// barriers, and are compared with those that barriers carry. Nil: neither.

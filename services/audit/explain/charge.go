@@ -9,29 +9,29 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/settle/quotes"
-	"github.com/aliquot-engine/aliquot/services/settle/rating"
+	"github.com/aliquot-engine/aliquot/pkg/pricing"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
-// pricing is how one event is priced.
-type pricing struct {
+// priced is how one event is priced.
+type priced struct {
 	priced   bool // a rule matched, and the charge fits
 	held     bool
 	asset    money.Asset
-	line     rating.Line
+	line     pricing.Line
 	verdict  quotes.Verdict
 	quantity money.Quantity
 	billed   money.Quantity
 	charge   money.Amount
 }
 
-// price asks rating and quotes as settle asked them.
-func (w *world) price(book events.Book, u *events.Usage) (c pricing) {
+// price asks pricing and quotes as settle asked them.
+func (w *world) price(book events.Book, u *events.Usage) (c priced) {
 	b, _ := w.directory.Book(book)
 	node, _ := w.directory.Node(u.Node)
 	customer, _ := w.directory.Customer(u.Customer)
 	c.asset, c.quantity = b.Asset, u.Quantity
-	attributes := rating.Merge(nil, u.Attributes, node.Attributes, customer.Plan)
+	attributes := pricing.Merge(nil, u.Attributes, node.Attributes, customer.Plan)
 	var ok bool
 	if c.line, ok = w.cards.Find(book, u.Meter, attributes, u.LastInstant()); !ok {
 		return c
@@ -44,14 +44,14 @@ func (w *world) price(book events.Book, u *events.Usage) (c pricing) {
 		return c
 	}
 	var err error
-	c.billed, c.charge, err = rating.Charge(c.line, c.verdict.Quote, u.Quantity)
+	c.billed, c.charge, err = pricing.Charge(c.line, c.verdict.Quote, u.Quantity)
 	c.priced = err == nil
 	return c
 }
 
 // charge explains how one event is priced, down to who declared the card and who
 // recorded the quote.
-func (e *explainer) charge(book events.Book, meter events.Meter, c *pricing, control uint64) (Node, error) {
+func (e *explainer) charge(book events.Book, meter events.Meter, c *priced, control uint64) (Node, error) {
 	n := c.node()
 	if c.line.Card == "" {
 		return n, nil
@@ -68,7 +68,7 @@ func (e *explainer) charge(book events.Book, meter events.Meter, c *pricing, con
 	return n, err
 }
 
-func (c *pricing) node() Node {
+func (c *priced) node() Node {
 	n := Node{Kind: "charge"}
 	if c.line.Card == "" {
 		n.Summary = "No rule of a card in force matches"
@@ -110,7 +110,7 @@ func (c *pricing) node() Node {
 // summed finds the posting that an event's charge is part of, and computes all
 // of it again from its cut. Under is the position of CONTROL that was in effect
 // where it was posted, 0 where it was not.
-func (e *explainer) summed(writer store.WriterState, w *world, c pricing, u *events.Usage, book events.Book, p directory.Posting, before, last uint64) (n Node, under uint64, err error) {
+func (e *explainer) summed(writer store.WriterState, w *world, c priced, u *events.Usage, book events.Book, p directory.Posting, before, last uint64) (n Node, under uint64, err error) {
 	n = Node{Kind: "entry"}
 	if c.charge.IsZero() {
 		n.Summary = "A charge of zero posts nothing"
@@ -161,7 +161,7 @@ func (e *explainer) summed(writer store.WriterState, w *world, c pricing, u *eve
 
 // released finds what became of a quantity that had no price: it waits, or a
 // decision released it, together with what waited beside it.
-func (e *explainer) released(writer store.WriterState, c pricing, u *events.Usage, book events.Book, p directory.Posting, position uint64) (n Node, under uint64, err error) {
+func (e *explainer) released(writer store.WriterState, c priced, u *events.Usage, book events.Book, p directory.Posting, position uint64) (n Node, under uint64, err error) {
 	n = Node{Kind: "release"}
 	from, err := e.snapshot.FirstAt(writer, position)
 	if err != nil {
@@ -214,7 +214,7 @@ func (e *explainer) released(writer store.WriterState, c pricing, u *events.Usag
 
 // again sums a posting from the events of its cut, and calls each for them, where
 // it is not nil.
-func (e *explainer) again(n *Node, w *world, c pricing, u *events.Usage, book events.Book, p directory.Posting, q *ledger.Posting, before, cut uint64, each func(handle, *events.Usage, *pricing)) error {
+func (e *explainer) again(n *Node, w *world, c priced, u *events.Usage, book events.Book, p directory.Posting, q *ledger.Posting, before, cut uint64, each func(handle, *events.Usage, *priced)) error {
 	var amount money.Amount
 	var quantity money.Quantity
 	count := uint64(0)

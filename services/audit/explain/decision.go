@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/settle/quotes"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
 // decided is who decided something, and when.

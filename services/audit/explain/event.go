@@ -10,10 +10,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/pricing"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/settle/posting"
-	"github.com/aliquot-engine/aliquot/services/settle/quotes"
-	"github.com/aliquot-engine/aliquot/services/settle/rating"
 )
 
 // byIdentity looks for an accepted event by what its source calls it.
@@ -96,7 +96,7 @@ func decode(position uint64, data []byte) (*message, error) {
 type world struct {
 	control   uint64
 	directory *directory.Directory
-	cards     rating.Table
+	cards     pricing.Table
 	quotes    quotes.Board
 }
 

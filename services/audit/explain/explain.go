@@ -5,7 +5,7 @@
 // paid.
 //
 // Nothing is stored per event, so an event is computed again: CONTROL is folded
-// up to the barrier that was in force at the event's position, and rating and
+// up to the barrier that was in force at the event's position, and pricing and
 // quotes are asked as settle asked them.
 //
 // # Invariants

@@ -12,7 +12,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/settle/quotes"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
 // How much of what is many is shown: the rest is counted, and has ids to ask by.
@@ -160,11 +160,11 @@ func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry 
 	if err != nil {
 		return err
 	}
-	c := pricing{}
+	c := priced{}
 	c.line.Card, c.verdict.ID = p.Card, p.Quote
 	where := directory.Posting{Period: entry.Period, Origin: entry.Origin}
 	hidden := 0
-	err = e.again(n, w, c, u, entry.Book, where, p, before, row.Cut, func(at handle, other *events.Usage, o *pricing) {
+	err = e.again(n, w, c, u, entry.Book, where, p, before, row.Cut, func(at handle, other *events.Usage, o *priced) {
 		if len(n.From) > most+2 {
 			hidden++
 			return

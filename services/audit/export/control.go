@@ -8,7 +8,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
 func hashOf(data []byte) tlog.Hash { return sha256.Sum256(data) }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/services/distribute/register"
+	"github.com/aliquot-engine/aliquot/pkg/register"
 )
 
 func holderColumns() []Column {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/settle/quotes"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
 // rates finds again the price and the quote that a posting names.

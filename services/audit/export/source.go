@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
 // source is a stream up to where its log has signed it.

@@ -13,9 +13,9 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 	"github.com/aliquot-engine/aliquot/services/audit/export"
-	"github.com/aliquot-engine/aliquot/services/audit/tlog"
 )
 
 // Every original of every stream is in the trail byte for byte, and the root that

@@ -7,7 +7,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
-	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
 // used is one event of USAGE with what became of it. It is valid during the call

@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/tiles"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 	"github.com/aliquot-engine/aliquot/services/audit/export"
-	"github.com/aliquot-engine/aliquot/services/audit/keeper"
-	"github.com/aliquot-engine/aliquot/services/audit/tiles"
-	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
 
 // kept is a world with logs, and a stream of refused submissions.

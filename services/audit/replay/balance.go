@@ -9,8 +9,8 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/pkg/strict"
-	"github.com/aliquot-engine/aliquot/services/audit/state"
 )
 
 // Balance is what was posted to an account in one asset.
@@ -47,7 +47,7 @@ func (s Sides) Net() money.Amount {
 
 // Outcome is what another replay said, by another program perhaps.
 type Outcome struct {
-	State    *state.State
+	State    *settlement.State
 	Balances []Balance
 }
 

@@ -10,13 +10,14 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 	"github.com/aliquot-engine/aliquot/services/audit/replay"
 	"github.com/aliquot-engine/aliquot/services/audit/state"
 )
 
 // stateOf is the state of a live store.
-func stateOf(t *testing.T, db *store.DB) (s *state.State) {
+func stateOf(t *testing.T, db *store.DB) (s *settlement.State) {
 	t.Helper()
 	err := db.Snapshot(t.Context(), func(snapshot *store.Snapshot) (err error) {
 		s, err = state.Of(snapshot)
@@ -118,7 +119,7 @@ func TestAnyPositionCanBeAskedFor(t *testing.T) {
 		return events.CardRule{Meter: "gpu.seconds", Price: audittest.Amount(t, text), Per: audittest.Quantity(t, "1")}
 	}
 	type point struct {
-		said    *state.State
+		said    *settlement.State
 		control uint64
 		time    time.Time
 	}

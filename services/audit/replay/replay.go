@@ -41,6 +41,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/audit/state"
 )
 
@@ -57,7 +58,7 @@ type Config struct {
 	Live *store.DB
 	// Expected is what somebody says of the state at the positions that are in it;
 	// nil: nobody. Not together with Live.
-	Expected *state.State
+	Expected *settlement.State
 	// At is where to end; the zero value means at Live's cursors, at Expected's
 	// positions, or at the last cut that the streams have everything for.
 	At AsOf
@@ -73,20 +74,20 @@ type Config struct {
 
 // Result says what the streams give, and whether that is what is known.
 type Result struct {
-	Identical   bool         `json:"identical" doc:"Everything that was compared is equal."`
-	State       *state.State `json:"state,omitempty" doc:"What was derived; absent where a difference ended the replay before."`
-	JournalHash string       `json:"journal_hash" doc:"Of what was derived."`
-	AsOf        string       `json:"as_of,omitempty" doc:"Which position was asked for."`
-	Usage       uint64       `json:"usage_position" doc:"USAGE was read up to here; the positions of every partition are in the state."`
-	Control     uint64       `json:"control_position" doc:"CONTROL was in effect up to here."`
-	Rows        uint64       `json:"rows" doc:"Rows that are equal in the live store, of every table."`
-	Journal     uint64       `json:"journal_rows" doc:"Journal rows that were derived."`
-	Messages    uint64       `json:"messages" doc:"Messages of LEDGER and PAYOUT that are equal."`
-	Difference  *Difference  `json:"difference,omitempty" doc:"The first one."`
-	SignedBy    string       `json:"signed_by,omitempty" doc:"Key that has signed the archives which were read."`
-	Balances    []Balance    `json:"balances,omitempty" doc:"Of every account."`
-	Shadow      bool         `json:"shadow,omitempty" doc:"What would have been with other cards."`
-	Accounts    []Account    `json:"accounts,omitempty" doc:"Accounts whose balances differ from what was compared with."`
+	Identical   bool              `json:"identical" doc:"Everything that was compared is equal."`
+	State       *settlement.State `json:"state,omitempty" doc:"What was derived; absent where a difference ended the replay before."`
+	JournalHash string            `json:"journal_hash" doc:"Of what was derived."`
+	AsOf        string            `json:"as_of,omitempty" doc:"Which position was asked for."`
+	Usage       uint64            `json:"usage_position" doc:"USAGE was read up to here; the positions of every partition are in the state."`
+	Control     uint64            `json:"control_position" doc:"CONTROL was in effect up to here."`
+	Rows        uint64            `json:"rows" doc:"Rows that are equal in the live store, of every table."`
+	Journal     uint64            `json:"journal_rows" doc:"Journal rows that were derived."`
+	Messages    uint64            `json:"messages" doc:"Messages of LEDGER and PAYOUT that are equal."`
+	Difference  *Difference       `json:"difference,omitempty" doc:"The first one."`
+	SignedBy    string            `json:"signed_by,omitempty" doc:"Key that has signed the archives which were read."`
+	Balances    []Balance         `json:"balances,omitempty" doc:"Of every account."`
+	Shadow      bool              `json:"shadow,omitempty" doc:"What would have been with other cards."`
+	Accounts    []Account         `json:"accounts,omitempty" doc:"Accounts whose balances differ from what was compared with."`
 }
 
 // Difference is what is not the same on both sides. A side without anything
@@ -361,7 +362,7 @@ func (r *Result) Against(o *Outcome) {
 }
 
 // different names the first relation in which two states differ.
-func different(said, have *state.State) *Difference {
+func different(said, have *settlement.State) *Difference {
 	d := &Difference{Where: "state root", Live: said.Root, Replayed: have.Root}
 	for i, p := range have.Parts {
 		if i >= len(said.Parts) || said.Parts[i].Name != p.Name {

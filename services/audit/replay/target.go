@@ -8,7 +8,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/services/audit/state"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/settle/posting"
 )
 
@@ -23,7 +23,7 @@ type target struct {
 
 // partition is where one partition ends, and what it is read from.
 type partition struct {
-	at             state.Partition
+	at             settlement.StatePartition
 	usage, control *eventlog.Stream
 }
 
@@ -41,9 +41,9 @@ func (r *replay) until(ctx context.Context) (target, error) {
 		if err != nil {
 			return target{}, err
 		}
-		said := state.State{Distributed: done.Control.Position}
+		said := settlement.State{Distributed: done.Control.Position}
 		for _, c := range cursors {
-			said.Partitions = append(said.Partitions, state.Partition{Partition: c.Partition, Stream: c.Stream, Usage: c.Position, Control: c.Control})
+			said.Partitions = append(said.Partitions, settlement.StatePartition{Partition: c.Partition, Stream: c.Stream, Usage: c.Position, Control: c.Control})
 		}
 		return r.said(&said, false)
 	}
@@ -70,7 +70,7 @@ func (r *replay) until(ctx context.Context) (target, error) {
 }
 
 // said ends where somebody says that they are.
-func (r *replay) said(s *state.State, behind bool) (target, error) {
+func (r *replay) said(s *settlement.State, behind bool) (target, error) {
 	t := target{distributed: s.Distributed, behind: behind}
 	for _, p := range s.Partitions {
 		found := false
@@ -91,7 +91,7 @@ func (r *replay) add(t *target, usage *eventlog.Stream, c cut) error {
 	if n, err := fmt.Sscanf(usage.Name(), "USAGE-%d-%d", &p, &epoch); err != nil || n != 2 {
 		return fmt.Errorf("%s is no stream of usage", usage.Name())
 	}
-	said := state.Partition{Partition: int(p), Stream: usage.Name(), Usage: c.position, Control: c.control}
+	said := settlement.StatePartition{Partition: int(p), Stream: usage.Name(), Usage: c.position, Control: c.control}
 	t.partitions = append(t.partitions, partition{said, usage, r.from.Control})
 	return nil
 }

@@ -41,42 +41,17 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 const magic = "aliquot state 1\n"
 
-// State is what a store has derived, in one line and in parts.
-type State struct {
-	Root        string      `json:"state_root" doc:"Hash over everything below; equal streams give an equal one."`
-	JournalHash string      `json:"journal_hash"`
-	Partitions  []Partition `json:"partitions" doc:"How far usage is settled."`
-	Distributed uint64      `json:"distributed" doc:"CONTROL position up to which the distributor has acted."`
-	Ledger      uint64      `json:"ledger" doc:"Last position of LEDGER that a distribution rests on."`
-	Register    uint64      `json:"register" doc:"Likewise of REGISTER."`
-	Parts       []Part      `json:"parts" doc:"Every relation, in the order in which one follows from another."`
-}
-
-// Partition is how far one partition's usage is settled.
-type Partition struct {
-	Partition int    `json:"partition"`
-	Stream    string `json:"stream"`
-	Usage     uint64 `json:"usage" doc:"Position."`
-	Control   uint64 `json:"control" doc:"Position of CONTROL that was in effect there."`
-}
-
-// Part is one relation.
-type Part struct {
-	Name string `json:"name"`
-	Rows uint64 `json:"rows"`
-	Hash string `json:"hash"`
-}
-
 // Of reads a store at one commit. It takes as long as reading all of it.
-func Of(snapshot *store.Snapshot) (*State, error) { return After(snapshot, nil) }
+func Of(snapshot *store.Snapshot) (*settlement.State, error) { return After(snapshot, nil) }
 
 // After is Of for who has read a part of the store before, which has not changed
 // since. It leaves known as it was but for its journal.
-func After(snapshot *store.Snapshot, known *Known) (*State, error) {
+func After(snapshot *store.Snapshot, known *Known) (*settlement.State, error) {
 	s, err := of(snapshot, known)
 	if err != nil {
 		return nil, fmt.Errorf("hashing the state: %w", err)
@@ -84,17 +59,17 @@ func After(snapshot *store.Snapshot, known *Known) (*State, error) {
 	return s, nil
 }
 
-func of(snapshot *store.Snapshot, known *Known) (*State, error) {
+func of(snapshot *store.Snapshot, known *Known) (*settlement.State, error) {
 	if known == nil {
 		known = &Known{}
 	}
-	s := &State{}
+	s := &settlement.State{}
 	cursors, err := snapshot.Cursors()
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range cursors {
-		s.Partitions = append(s.Partitions, Partition{c.Partition, c.Stream, c.Position, c.Control})
+		s.Partitions = append(s.Partitions, settlement.StatePartition{Partition: c.Partition, Stream: c.Stream, Usage: c.Position, Control: c.Control})
 	}
 	done, err := snapshot.DistributeCursor()
 	if err != nil {

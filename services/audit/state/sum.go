@@ -9,6 +9,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 // Known is what somebody has read of a store before, on the way. The zero value
@@ -71,8 +72,8 @@ func (s *Sum) flush() {
 	s.text = s.text[:0]
 }
 
-func (s *Sum) part() (Part, [32]byte) {
+func (s *Sum) part() (settlement.StatePart, [32]byte) {
 	s.flush()
 	sum := [32]byte(s.hash.Sum(nil))
-	return Part{Name: s.name, Rows: s.rows, Hash: hex.EncodeToString(sum[:])}, sum
+	return settlement.StatePart{Name: s.name, Rows: s.rows, Hash: hex.EncodeToString(sum[:])}, sum
 }

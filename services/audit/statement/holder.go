@@ -13,7 +13,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/distribute/payout"
+	"github.com/aliquot-engine/aliquot/pkg/payout"
 )
 
 // OfHolder is a holder's statement: what it held, what its shares were, and what

@@ -14,14 +14,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aliquot-engine/aliquot/services/audit/receipt"
-	"github.com/aliquot-engine/aliquot/services/audit/tlog"
+	"github.com/aliquot-engine/aliquot/pkg/receipt"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
 	"github.com/aliquot-engine/aliquot/services/console/verifier"
 )
 
 var pictures = flag.String("pictures", "", "folder to write pictures of the page to, for people to look at")
 
-const samples = "../../audit/receipt/testdata"
+const samples = "../../../pkg/receipt/testdata"
 
 func sample(t *testing.T, name string) []byte {
 	t.Helper()

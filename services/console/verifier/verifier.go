@@ -30,7 +30,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/services/audit/receipt"
+	"github.com/aliquot-engine/aliquot/pkg/receipt"
 )
 
 // Names of the files that a [Program] is read from.

@@ -7,7 +7,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/distribute/register"
+	"github.com/aliquot-engine/aliquot/pkg/register"
 )
 
 func TestPayoutRuns(t *testing.T) {

@@ -35,13 +35,13 @@ package plan
 import (
 	"fmt"
 
+	"github.com/aliquot-engine/aliquot/pkg/apportion"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/distribute/apportion"
-	"github.com/aliquot-engine/aliquot/services/distribute/payout"
-	"github.com/aliquot-engine/aliquot/services/distribute/register"
+	"github.com/aliquot-engine/aliquot/pkg/payout"
+	"github.com/aliquot-engine/aliquot/pkg/register"
 	"github.com/aliquot-engine/aliquot/services/distribute/waterfall"
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/services/distribute/register"
+	"github.com/aliquot-engine/aliquot/pkg/register"
 )
 
 func amount(t testing.TB, s string) money.Amount {

@@ -7,21 +7,14 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/pricing"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
-	"github.com/aliquot-engine/aliquot/services/settle/quotes"
-	"github.com/aliquot-engine/aliquot/services/settle/rating"
 )
-
-// Decoded is one segment of a batch with its columns, or why it has none.
-type Decoded struct {
-	events.Segment
-	Columns *events.Columns
-	Err     error
-}
 
 // Batch takes a batch message. It returns a cut where the position cuts, nil
 // otherwise. An error is not the events' fault: the state is then of no use.
-func (s *State) Batch(position uint64, segments []Decoded) (*settlement.Cut, error) {
+func (s *State) Batch(position uint64, segments []settlement.Decoded) (*settlement.Cut, error) {
 	if err := s.next(position); err != nil {
 		return nil, err
 	}
@@ -47,7 +40,7 @@ func (s *State) Unreadable(position uint64) (*settlement.Cut, error) {
 	return s.Batch(position, nil)
 }
 
-func (s *State) segment(d *Decoded) error {
+func (s *State) segment(d *settlement.Decoded) error {
 	c := d.Columns
 	if d.Err != nil || c == nil {
 		// Nobody knows how many events it had: ingest would have refused it.
@@ -68,7 +61,7 @@ func (s *State) segment(d *Decoded) error {
 }
 
 // window bounds the last instants that a segment's events may have.
-func (b *book) window(d *Decoded) (oldest, latest int64) {
+func (b *book) window(d *settlement.Decoded) (oldest, latest int64) {
 	oldest, latest = math.MinInt64, math.MaxInt64
 	if d.ReceivedFromEvent && b.ReceivedFromEvent {
 		return oldest, latest // Received at its own last instant, whatever that is.
@@ -80,7 +73,7 @@ func (b *book) window(d *Decoded) (oldest, latest int64) {
 	return oldest, latest
 }
 
-func (s *State) sequenced(d *Decoded, b *book) error {
+func (s *State) sequenced(d *settlement.Decoded, b *book) error {
 	c := d.Columns
 	if len(s.refusedHere) > 0 {
 		s.refusedHere = make(map[numbered]struct{})
@@ -248,7 +241,7 @@ func (s *State) charge(l *line, b *book, quantity money.Quantity) bool {
 }
 
 // wait adds an event's quantity to what waits.
-func (s *State) wait(h *held, price *rating.Line, quantity money.Quantity) bool {
+func (s *State) wait(h *held, price *pricing.Line, quantity money.Quantity) bool {
 	billed, err := price.Billed(quantity)
 	if err != nil {
 		return false
@@ -267,7 +260,7 @@ func (s *State) wait(h *held, price *rating.Line, quantity money.Quantity) bool 
 // fit at par, it is the quote that cannot be, and the event waits; otherwise its
 // sender is refused.
 func (s *State) waitAlone(l *line, b *book, quantity money.Quantity) (events.Outcome, events.Reason) {
-	if _, charge, err := rating.Charge(*l.price, money.One, quantity); err != nil {
+	if _, charge, err := pricing.Charge(*l.price, money.One, quantity); err != nil {
 		return events.Refused, events.Overflow
 	} else if total, err := b.charged.Add(charge); err != nil || total.Cmp(ledger.Limit()) > 0 {
 		return events.Refused, events.Overflow

@@ -9,8 +9,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
-	"github.com/aliquot-engine/aliquot/services/settle/quotes"
 )
 
 // Decided is a decision at its position in CONTROL, or why it cannot be read.

@@ -16,7 +16,7 @@ type foreigners struct {
 	places []settlement.Identity
 }
 
-func (s *State) foreign(d *Decoded, b *book) error {
+func (s *State) foreign(d *settlement.Decoded, b *book) error {
 	c := d.Columns
 	f := &s.open.foreigners
 	f.keys, f.taken, f.places = f.keys[:0], f.taken[:0], f.places[:0]

@@ -8,9 +8,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/pricing"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
-	"github.com/aliquot-engine/aliquot/services/settle/quotes"
-	"github.com/aliquot-engine/aliquot/services/settle/rating"
 )
 
 // Bounds of the caches, in entries. A cache that is full is emptied at the next
@@ -39,7 +39,7 @@ type caches struct {
 	meter    []meter
 	set      [][]events.Attribute
 
-	prices map[priceKey]*rating.Line
+	prices map[priceKey]*pricing.Line
 
 	rankedNodes, rankedCustomers int // how many of them have their rank
 
@@ -108,7 +108,7 @@ type slot struct {
 // at random among many, so it has two cache lines and no more.
 type line struct {
 	lo, hi   int64
-	price    *rating.Line
+	price    *pricing.Line
 	events   uint64
 	rate     money.Rate
 	amount   money.Amount
@@ -159,7 +159,7 @@ func (c *caches) reset() {
 	c.rates = make(map[rateKey]money.Rate)
 	c.node, c.customer, c.meter, c.set = c.node[:0], c.customer[:0], c.meter[:0], c.set[:0]
 	c.rankedNodes, c.rankedCustomers = 0, 0
-	c.prices = make(map[priceKey]*rating.Line)
+	c.prices = make(map[priceKey]*pricing.Line)
 	clear(c.lines)
 	c.lines = c.lines[:0]
 	c.used = 0
@@ -359,7 +359,7 @@ func (s *State) price(l *line, b *book, set uint32, instant int64) {
 	l.lo, l.hi = math.MinInt64, math.MaxInt64
 	l.within(p.From, p.Until)
 
-	attributes := rating.Merge(nil, s.set[set], s.node[l.node].attributes, s.customer[l.customer].plan)
+	attributes := pricing.Merge(nil, s.set[set], s.node[l.node].attributes, s.customer[l.customer].plan)
 	meter := s.meter[l.meter].name
 	found, ok := s.cards.Find(b.BookDeclared.Book, meter, attributes, instant)
 	l.within(found.From, found.Until)

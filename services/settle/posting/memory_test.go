@@ -83,14 +83,14 @@ func (m *memory) Remember(keys [][16]byte, ids []settlement.Identity) error {
 }
 
 // decode reads a batch as the loop does.
-func decode(data []byte) ([]Decoded, error) {
+func decode(data []byte) ([]settlement.Decoded, error) {
 	var message events.Message
 	if _, err := message.Decode(data, nil); err != nil {
 		return nil, err
 	}
-	var list []Decoded
+	var list []settlement.Decoded
 	for _, s := range message.Segments {
-		d := Decoded{Segment: s, Columns: new(events.Columns)}
+		d := settlement.Decoded{Segment: s, Columns: new(events.Columns)}
 		d.Err = d.Columns.Decode(s.Packed)
 		list = append(list, d)
 	}

@@ -27,7 +27,7 @@
 //   - Determined: the cuts are a function of the messages and decisions alone,
 //     whatever the batches they came in are, whenever the process restarted.
 //   - One outcome: the outcomes of a batch sum to its events.
-//   - Rounded once: a charge is what rating.Line.ChargeAt gives for one event,
+//   - Rounded once: a charge is what pricing.Line.ChargeAt gives for one event,
 //     or for one suspense line where it is released; here is nothing but sums.
 //   - Fails closed: what has no price waits as a quantity and has no amount.
 //   - Bounded: memory grows with what is declared, owed and waiting, not with
@@ -43,9 +43,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/pricing"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
-	"github.com/aliquot-engine/aliquot/services/settle/quotes"
-	"github.com/aliquot-engine/aliquot/services/settle/rating"
 )
 
 // CutEvery is how many positions there are between cuts at most: a batch whose
@@ -87,7 +87,7 @@ type State struct {
 	identities Identities
 
 	directory *directory.Directory
-	cards     rating.Table
+	cards     pricing.Table
 	quotes    quotes.Board
 
 	position uint64

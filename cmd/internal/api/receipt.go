@@ -1,0 +1,81 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/aliquot-engine/aliquot/internal/tiles"
+	"github.com/aliquot-engine/aliquot/pkg/receipt"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
+	"github.com/aliquot-engine/aliquot/services/audit/explain"
+	"github.com/aliquot-engine/aliquot/services/audit/issue"
+)
+
+// Proofs are what receipts and exports are proved with.
+type Proofs struct {
+	Key       *tlog.PublicKey
+	Handovers [][]byte // that led to the key
+	Logs      []string // names
+	Log       func(name string) (*tiles.Reader, error)
+	// Wait returns when everything that is committed at its call is signed.
+	Wait func(ctx context.Context) error
+}
+
+const (
+	// signPatience is how long a request for a receipt waits for a checkpoint
+	// that covers what it is of.
+	signPatience = 3 * time.Second
+	signPoll     = 50 * time.Millisecond
+)
+
+func (s *Server) receipts() {
+	register(s, http.MethodGet, "/v1/receipt", "receipt", "A file that proves an event, a journal row or a payout",
+		func(ctx context.Context, in *struct {
+			ID string `query:"id" doc:"A payout, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal; with source, the id alone that the source gave it."`
+			EventIdentity
+		}) (*answer[*receipt.Receipt], error) {
+			if s.Proofs == nil {
+				return nil, huma.Error503ServiceUnavailable("no logs are kept here, so nothing can be proved")
+			}
+			id, err := s.named(ctx, in.ID, in.EventIdentity)
+			if err != nil {
+				return nil, err
+			}
+			made, err := s.issue(ctx, id)
+			switch {
+			case errors.Is(err, explain.ErrAmbiguous):
+				return nil, unnamed(err)
+			case errors.Is(err, explain.ErrUnknown), errors.Is(err, issue.ErrNone):
+				return nil, huma.Error404NotFound(err.Error())
+			case errors.Is(err, issue.ErrEarly):
+				return nil, huma.Error503ServiceUnavailable(err.Error())
+			case err != nil:
+				return nil, err
+			}
+			return &answer[*receipt.Receipt]{made}, nil
+		})
+}
+
+// issue makes a receipt, and waits a while for the checkpoint.
+func (s *Server) issue(ctx context.Context, id string) (*receipt.Receipt, error) {
+	from := issue.Sources{
+		Sources:  s.explained(),
+		Register: s.Register, Payout: s.Payout, Key: s.Proofs.Key, Handovers: s.Proofs.Handovers, Log: s.Proofs.Log,
+		Decisions: s.decisions,
+	}
+	for deadline := time.Now().Add(signPatience); ; {
+		made, err := issue.Issue(ctx, from, id)
+		if !errors.Is(err, issue.ErrEarly) || time.Now().After(deadline) {
+			return made, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(signPoll):
+		}
+	}
+}

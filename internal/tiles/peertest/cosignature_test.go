@@ -1,0 +1,68 @@
+package peertest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"testing"
+
+	"github.com/transparency-dev/formats/note"
+
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
+)
+
+// transparency-dev/formats verifies our cosignatures, and we verify theirs.
+func TestCosignaturesAreThoseOfOthers(t *testing.T) {
+	_, key, log := newLog(t, 10)
+	c := log.Published()
+	seed := sha256.Sum256([]byte("a witness for tests"))
+	witness, err := tlog.NewKey(seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cosigner, err := tlog.NewCosigner(witness.Name(), seed, 1_700_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := tlog.ParseCosignatureKey(cosigner.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := note.NewVerifierForCosignatureV1(cosigner.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSignerForCosignatureV1(witness.Private())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	signed, err := c.Sign(key, cosigner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, opened, err := tlog.OpenCheckpoint(signed, c.Origin, key.Public(), theirs)
+	if err != nil || len(opened.Sigs) != 2 {
+		t.Fatalf("%+v, %v", opened, err)
+	}
+	if at, err := note.CoSigV1Timestamp(opened.Sigs[1]); err != nil || at.Unix() != 1_700_000_000 {
+		t.Errorf("made at %v, %v", at, err)
+	}
+	for i := bytes.LastIndexByte(signed, ' ') + 1; i < len(signed)-1; i++ {
+		changed := bytes.Clone(signed)
+		changed[i] ^= 2
+		if _, opened, err := tlog.OpenCheckpoint(changed, c.Origin, key.Public(), theirs); err == nil && len(opened.Sigs) > 1 {
+			t.Errorf("byte %d: accepted", i)
+		}
+	}
+
+	foreign, err := c.Sign(key, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, opened, err = tlog.OpenCheckpoint(foreign, c.Origin, key.Public(), ours); err != nil || len(opened.Sigs) != 2 {
+		t.Fatalf("%+v, %v", opened, err)
+	}
+	if at, err := tlog.CosignatureTime(opened.Sigs[1]); err != nil || at < 1_700_000_000 {
+		t.Errorf("made at %v, %v", at, err)
+	}
+}

@@ -1,0 +1,157 @@
+package pricing
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/money"
+)
+
+// Line is the price that an event has, and for which ends it stands.
+type Line struct {
+	Card        string         // "card@version", as postings name it
+	Rule        int            // index of the rule in that version, from 0
+	Price       money.Price    // in Currency, per quantity of the meter's unit
+	Granularity money.Quantity // quantities are billed up to its next multiple; zero: as they are
+	Currency    money.Asset
+
+	// From (inclusive) and Until (exclusive) bound the instants, in nanoseconds
+	// since 1970 UTC, that have this line while no card is added.
+	From, Until int64
+}
+
+// Find returns the line of an event by the rules of the package comment.
+// Attributes are ascending by name, no name twice: see [Merge]. Where no rule
+// matches, ok is false and of the line only From and Until are set: they bound
+// the instants for which that is so. It allocates nothing.
+func (t *Table) Find(book events.Book, meter events.Meter, attributes []events.Attribute, at int64) (line Line, ok bool) {
+	from, until := int64(math.MinInt64), int64(math.MaxInt64)
+	var best *rule
+	var of *version
+	for _, c := range t.books[book] { // Ascending by name: a later card must be better, not as good.
+		if _, priced := c.meters[meter]; !priced {
+			continue
+		}
+		i := sort.Search(len(c.inForce), func(i int) bool { return c.inForce[i].effective > at }) - 1
+		if i+1 < len(c.inForce) {
+			until = min(until, c.inForce[i+1].effective)
+		}
+		if i < 0 {
+			continue
+		}
+		v := &c.inForce[i]
+		from = max(from, v.effective)
+		rules := v.rules[meter]
+		for j := range rules {
+			r := &rules[j]
+			if best != nil && !(len(r.pairs) > len(best.pairs) ||
+				len(r.pairs) == len(best.pairs) && v.effective > of.effective) {
+				continue
+			}
+			if matches(r.pairs, attributes) {
+				best, of = r, v
+			}
+		}
+	}
+	if best == nil {
+		return Line{From: from, Until: until}, false
+	}
+	return Line{of.ref, best.index, best.price, best.granularity, of.currency, from, until}, true
+}
+
+// matches reports whether every pair is among the attributes; both are ascending by name.
+func matches(pairs, attributes []events.Attribute) bool {
+	i := 0
+	for _, p := range pairs {
+		for i < len(attributes) && attributes[i].Name < p.Name {
+			i++
+		}
+		if i == len(attributes) || attributes[i] != p {
+			return false
+		}
+		i++
+	}
+	return true
+}
+
+// Plan is the attribute that a customer's plan is matched under.
+const Plan = "plan"
+
+// Merge appends to dst the attributes that an event is rated by, ascending by
+// name: its own, overridden by its node's of the same name, and the customer's
+// plan, which overrides both where the customer has one. Both sets are
+// ascending by name, no name twice.
+func Merge(dst, event, node []events.Attribute, plan string) []events.Attribute {
+	start := len(dst)
+	for len(event) > 0 || len(node) > 0 {
+		switch {
+		case len(node) == 0 || len(event) > 0 && event[0].Name < node[0].Name:
+			dst, event = append(dst, event[0]), event[1:]
+		default:
+			if len(event) > 0 && event[0].Name == node[0].Name {
+				event = event[1:]
+			}
+			dst, node = append(dst, node[0]), node[1:]
+		}
+	}
+	if plan == "" {
+		return dst
+	}
+	own := events.Attribute{Name: Plan, Value: plan}
+	i, found := slices.BinarySearchFunc(dst[start:], own, byName)
+	if found {
+		dst[start+i] = own
+		return dst
+	}
+	return slices.Insert(dst, start+i, own)
+}
+
+// Rate returns the line's price at a quote, which is the Currency that one unit
+// of the charged asset is worth ([money.One] where they are the same). Make it
+// once per line and quote. It fails as [money.Price.Rate] does.
+func (l *Line) Rate(quote money.Amount) (money.Rate, error) {
+	r, err := l.Price.Rate(quote)
+	if err != nil {
+		return money.Rate{}, fmt.Errorf("pricing by rule %d of %s: %w", l.Rule, l.Card, err)
+	}
+	return r, nil
+}
+
+// Billed returns the quantity that is charged for and that waits in suspense:
+// up to the next multiple of the line's granularity. It fails with
+// [money.ErrDomain] below zero and with [money.ErrOverflow].
+func (l *Line) Billed(quantity money.Quantity) (money.Quantity, error) {
+	if l.Granularity.IsZero() {
+		if quantity.Sign() < 0 {
+			return money.Quantity{}, money.ErrDomain
+		}
+		return quantity, nil
+	}
+	return quantity.CeilTo(l.Granularity)
+}
+
+// ChargeAt returns the billed quantity of one event and its charge at a rate
+// that [Line.Rate] made: the one place where a charge is computed. It fails
+// with [money.ErrDomain] for a quantity below zero and with [money.ErrOverflow],
+// and allocates nothing.
+func (l *Line) ChargeAt(rate money.Rate, quantity money.Quantity) (billed money.Quantity, charge money.Amount, err error) {
+	if billed, err = l.Billed(quantity); err != nil {
+		return money.Quantity{}, money.Amount{}, err
+	}
+	if charge, err = rate.Charge(billed); err != nil {
+		return money.Quantity{}, money.Amount{}, err
+	}
+	return billed, charge, nil
+}
+
+// Charge is [Line.ChargeAt] for a caller without a cache: explain and tests.
+func Charge(line Line, quote money.Amount, quantity money.Quantity) (billed money.Quantity, charge money.Amount, err error) {
+	rate, err := line.Rate(quote)
+	if err != nil {
+		return money.Quantity{}, money.Amount{}, err
+	}
+	return line.ChargeAt(rate, quantity)
+}

@@ -1,0 +1,10 @@
+package settlement
+
+import "github.com/aliquot-engine/aliquot/pkg/events"
+
+// Decoded is one segment of a batch with its columns, or why it has none.
+type Decoded struct {
+	events.Segment
+	Columns *events.Columns
+	Err     error
+}

@@ -1,0 +1,190 @@
+package tlog
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/tlog/digest"
+)
+
+// EventTree is the tree of one batch message: the leaves of its events, over all
+// its segments in their order, and behind them those of the contexts that they
+// have. The zero value is empty; once it has held as many events, hashing others
+// allocates nothing.
+//
+// Events that do not need more blocks of SHA-256 than others are hashed together
+// with them, up to [together] at a time, and so are the nodes of each level.
+type EventTree struct {
+	leaves   []Hash // of the events
+	contexts []Hash
+	all      []Hash // both, and then the nodes of each level; used again by each Root
+	put      events.Leaves
+	short    padded
+	long     padded
+	context  []byte // the bytes of one
+}
+
+const (
+	together = 128
+	// Most leaves take one block, a few two; longer ones are hashed one by one.
+	shortBlocks = 1
+	longBlocks  = 2
+)
+
+// padded is leaves that take the same number of blocks, padded to them.
+type padded struct {
+	bytes []byte
+	of    []int // index of the event of each
+}
+
+// Reset empties the tree for another message.
+func (t *EventTree) Reset() {
+	t.leaves = t.leaves[:0]
+	t.contexts = t.contexts[:0]
+}
+
+// Add adds the events of the next segment. A segment that cannot be decoded has
+// no events and is left out.
+func (t *EventTree) Add(book events.Book, segment *events.Columns) {
+	if t.short.bytes == nil {
+		t.short.bytes = make([]byte, together*shortBlocks*digest.BlockSize+1+events.LeafRoom)
+		t.long.bytes = make([]byte, together*longBlocks*digest.BlockSize)
+	}
+	first := len(t.leaves)
+	t.leaves = append(t.leaves, make([]Hash, segment.N)...)
+	t.put.Begin(segment, book, uint64(len(t.contexts)))
+	for i := range segment.N {
+		// Written where it stays if it is short.
+		at := len(t.short.of) * digest.BlockSize
+		room := t.short.bytes[at:]
+		n := 1 + t.put.Put((*[events.LeafRoom]byte)(room[1:]), i)
+		room[0] = leafPrefix
+		switch digest.Blocks(n) {
+		case shortBlocks:
+			digest.Pad(room[:digest.BlockSize], n)
+			t.short.add(t.leaves, first+i, shortBlocks)
+		case longBlocks:
+			at := len(t.long.of) * longBlocks * digest.BlockSize
+			digest.Pad(t.long.bytes[at:][:longBlocks*digest.BlockSize], copy(t.long.bytes[at:], room[:n]))
+			t.long.add(t.leaves, first+i, longBlocks)
+		default:
+			t.leaves[first+i] = sha256.Sum256(room[:n])
+		}
+	}
+	t.short.flush(t.leaves, shortBlocks)
+	t.long.flush(t.leaves, longBlocks)
+	for k := range t.put.Contexts() {
+		t.context = t.put.AppendContext(t.context[:0], k)
+		t.contexts = append(t.contexts, LeafHash(t.context))
+	}
+}
+
+// add notes that the next place holds the leaf of an event.
+func (p *padded) add(leaves []Hash, event, blocks int) {
+	if p.of = append(p.of, event); len(p.of) == together {
+		p.flush(leaves, blocks)
+	}
+}
+
+// flush hashes what was added.
+func (p *padded) flush(leaves []Hash, blocks int) {
+	n := len(p.of)
+	if n == 0 {
+		return
+	}
+	if first := p.of[0]; p.of[n-1]-first == n-1 {
+		digest.Sum(leaves[first:first+n], p.bytes, blocks)
+	} else {
+		var sums [together]Hash
+		digest.Sum(sums[:n], p.bytes, blocks)
+		for k, event := range p.of {
+			leaves[event] = sums[k]
+		}
+	}
+	p.of = p.of[:0]
+}
+
+// ContextHash returns the hash of a context's leaf.
+func ContextHash(c *events.Context) Hash { return LeafHash(c.Append(nil)) }
+
+// EventHash returns the hash of the leaf of an event whose context has that
+// number, or an error where no event is like that.
+func EventHash(context uint64, u *events.Usage) (Hash, error) {
+	leaf, err := events.AppendLeaf(nil, context, u)
+	return LeafHash(leaf), err
+}
+
+// Events returns the number of events.
+func (t *EventTree) Events() uint64 { return uint64(len(t.leaves)) }
+
+// Contexts returns the number of contexts.
+func (t *EventTree) Contexts() uint64 { return uint64(len(t.contexts)) }
+
+// Number returns the number, in the message, of the context of event i of the
+// segment added last.
+func (t *EventTree) Number(i int) uint64 { return t.put.Number(i) }
+
+// Root returns the root that the usage leaf of the message holds.
+func (t *EventTree) Root() Hash {
+	t.all = append(append(t.all[:0], t.leaves...), t.contexts...)
+	return reduce(t.all)
+}
+
+// Describe says in the usage leaf of the message what the tree is.
+func (t *EventTree) Describe(leaf *UsageLeaf) {
+	leaf.Events, leaf.Contexts, leaf.EventRoot = t.Events(), t.Contexts(), t.Root()
+}
+
+// Proof proves the event with this ordinal in the message, from 0, to
+// [VerifyInclusion] with this index, [UsageLeaf.Leaves] and [EventTree.Root].
+func (t *EventTree) Proof(ordinal uint64) ([]Hash, error) {
+	if ordinal >= t.Events() {
+		return nil, fmt.Errorf("proving event %d of a message with %d events: %w", ordinal, t.Events(), errBeyond)
+	}
+	return t.path(ordinal), nil
+}
+
+// ContextProof proves the context with this number, whose index is the number of
+// events more.
+func (t *EventTree) ContextProof(number uint64) ([]Hash, error) {
+	if number >= t.Contexts() {
+		return nil, fmt.Errorf("proving context %d of a message with %d: %w", number, t.Contexts(), errBeyond)
+	}
+	return t.path(t.Events() + number), nil
+}
+
+// path is PATH of RFC 6962, section 2.1.1, by which level by level the sibling
+// is shown; a last node without one moves up as it is.
+func (t *EventTree) path(i uint64) []Hash {
+	t.all = append(append(t.all[:0], t.leaves...), t.contexts...)
+	var path []Hash
+	for level := t.all; len(level) > 1; level = raise(level) {
+		if sibling := i ^ 1; sibling < uint64(len(level)) {
+			path = append(path, level[sibling])
+		}
+		i /= 2
+	}
+	return path
+}
+
+// reduce returns the root over hashes, which it overwrites.
+func reduce(level []Hash) Hash {
+	if len(level) == 0 {
+		return EmptyRoot()
+	}
+	for len(level) > 1 {
+		level = raise(level)
+	}
+	return level[0]
+}
+
+// raise puts the level above one in its place.
+func raise(level []Hash) []Hash {
+	n := len(level)
+	digest.Nodes(level[:n/2], level[:n&^1])
+	if n&1 == 1 {
+		level[n/2] = level[n-1]
+	}
+	return level[:(n+1)/2]
+}

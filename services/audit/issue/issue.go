@@ -1,0 +1,248 @@
+// Package issue makes receipts from what an installation has: its streams, its
+// store and its logs.
+//
+// The method: the store says where a thing is, the streams have its bytes, the
+// logs prove them. A receipt is made against the checkpoints published at that
+// moment, and is verified as its reader will verify it before it leaves.
+//
+// # Invariants
+//
+//   - Read only: making a receipt writes nothing, anywhere.
+//   - What leaves verifies: a receipt that [receipt.Verify] refuses is an error.
+//   - An event's receipt reads the event's own message, decisions, and leaves
+//     back to the last barrier: nothing else of USAGE, and nothing of LEDGER.
+//   - [Decisions] that were read change no byte of a receipt.
+package issue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/tiles"
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/receipt"
+	"github.com/aliquot-engine/aliquot/pkg/tlog"
+	"github.com/aliquot-engine/aliquot/services/audit/explain"
+)
+
+// Sources are what receipts are made from.
+type Sources struct {
+	explain.Sources
+	Register, Payout *eventlog.Stream
+	Key              *tlog.PublicKey // of the logs
+	Handovers        [][]byte        // that led to the key
+	// Decisions keeps what was read of CONTROL for the next receipt; nil: nothing
+	// is kept, and all of CONTROL is read for each.
+	Decisions *Decisions
+	// Log opens the log of a stream, named in lower case.
+	Log func(name string) (*tiles.Reader, error)
+}
+
+var (
+	// ErrEarly means that the log does not cover the thing yet. It will within a
+	// second, while the keeper runs.
+	ErrEarly = errors.New("its log does not cover it yet")
+	// ErrNone means that there is no receipt of that kind of thing.
+	ErrNone = errors.New("there is no receipt of this")
+)
+
+// Issue makes the receipt of what an id names: a usage event, a journal row or a
+// payout, as [explain.Locate] has them. It fails with [explain.ErrUnknown],
+// [ErrEarly] and [ErrNone].
+func Issue(ctx context.Context, from Sources, id string) (*receipt.Receipt, error) {
+	place, err := explain.Locate(ctx, from.Sources, id)
+	if err != nil {
+		return nil, fmt.Errorf("making a receipt: %w", err)
+	}
+	// What every witness has cosigned proves the most, and lags behind.
+	var made *receipt.Receipt
+	for _, by := range [][]string{{tiles.CosignedByAll, tiles.CosignedBySome}, {tiles.CosignedBySome}, nil} {
+		m := maker{
+			Sources: from, ctx: ctx, by: by, data: map[spot][]byte{}, logs: map[string]*opened{}, index: map[tlog.Hash]int{},
+			trees: map[string]events.LogState{}, made: &receipt.Receipt{Format: receipt.Format, ID: id},
+		}
+		if made, err = m.make(place); !errors.Is(err, ErrEarly) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making the receipt of %q: %w", id, err)
+	}
+	return made, nil
+}
+
+func (m *maker) make(place explain.Place) (*receipt.Receipt, error) {
+	for _, note := range m.Handovers {
+		m.made.Handovers = append(m.made.Handovers, string(note))
+	}
+	var err error
+	switch {
+	case place.Event != nil:
+		err = m.event(place.Event)
+	case place.Row != nil:
+		err = m.row(place.Row)
+	case place.Payout != nil:
+		err = m.payout(place.Payout)
+	default:
+		err = ErrNone
+	}
+	if err == nil {
+		err = m.finish()
+	}
+	return m.made, err
+}
+
+// maker makes one receipt.
+type maker struct {
+	Sources
+	ctx   context.Context // of the question: one call, never kept
+	made  *receipt.Receipt
+	data  map[spot][]byte // of the receipt's messages
+	logs  map[string]*opened
+	index map[tlog.Hash]int // of the receipt's hashes
+	by    []string          // which cosigned checkpoints are wanted, the first one that there is
+	trees map[string]events.LogState
+}
+
+// spot is where a message is.
+type spot struct {
+	log      string
+	position uint64
+}
+
+// opened is a log as it is when the receipt is made.
+type opened struct {
+	*tiles.Reader
+	tlog.Checkpoint
+	signed []byte
+}
+
+func (m *maker) open(name string) (*opened, error) {
+	if l := m.logs[name]; l != nil {
+		return l, nil
+	}
+	reader, err := m.Log(name)
+	if err != nil {
+		return nil, err
+	}
+	l := &opened{Reader: reader}
+	for _, by := range m.by { // A log that has none of these is as it is published.
+		if l.Checkpoint, l.signed, err = reader.Cosigned(by); err == nil {
+			break
+		}
+	}
+	if l.signed == nil {
+		if l.Checkpoint, l.signed, err = reader.Checkpoint(); err != nil {
+			return nil, err
+		}
+	}
+	m.logs[name] = l
+	m.made.Logs = append(m.made.Logs, receipt.Log{Name: name, Checkpoint: string(l.signed)})
+	return l, nil
+}
+
+// prove returns the path of the leaf of a position.
+func (m *maker) prove(log string, position uint64) (receipt.Path, error) {
+	l, err := m.open(log)
+	if err != nil {
+		return nil, err
+	}
+	if position > l.Size {
+		return nil, fmt.Errorf("position %d of %s: %w", position, log, ErrEarly)
+	}
+	size := l.Size
+	if t, ok := m.trees[log]; ok && position <= t.Size {
+		size = t.Size
+	}
+	hashes, err := tlog.InclusionProof(size, position-1, l.Tile)
+	if err != nil {
+		return nil, err
+	}
+	return m.path(hashes), nil
+}
+
+// rest proves the log as it was when something that is shown rested on it, and
+// makes what follows be proved in it. The log may be behind by its cosignatures.
+func (m *maker) rest(state events.LogState) error {
+	l, err := m.open(state.Log)
+	if err != nil {
+		return err
+	}
+	if state.Size > l.Size {
+		return fmt.Errorf("position %d of %s: %w", state.Size, state.Log, ErrEarly)
+	}
+	hashes, err := tlog.ConsistencyProof(state.Size, l.Size, l.Tile)
+	if err != nil {
+		return err
+	}
+	m.trees[state.Log] = state
+	m.made.Trees = append(m.made.Trees, receipt.Tree{Log: state.Log, Size: state.Size, Root: tlog.Hash(state.Root), Path: m.path(hashes)})
+	return nil
+}
+
+// path keeps hashes once.
+func (m *maker) path(hashes []tlog.Hash) receipt.Path {
+	path := make(receipt.Path, len(hashes))
+	for i, h := range hashes {
+		at, known := m.index[h]
+		if !known {
+			at = len(m.made.Hashes)
+			m.index[h] = at
+			m.made.Hashes = append(m.made.Hashes, h)
+		}
+		path[i] = at
+	}
+	return path
+}
+
+// show adds a message of a stream.
+func (m *maker) show(log string, message eventlog.Message) error {
+	at := spot{log, message.Seq}
+	if _, shown := m.data[at]; shown {
+		return nil
+	}
+	m.data[at] = message.Data
+	shown := receipt.Message{Log: log, Position: message.Seq, Subject: message.Subject, Bytes: len(message.Data)}
+	var err error
+	if shown.Path, err = m.prove(log, message.Seq); err != nil {
+		return err
+	}
+	m.made.Messages = append(m.made.Messages, shown)
+	return nil
+}
+
+// showAt adds the message at a position of a stream.
+func (m *maker) showAt(log string, stream *eventlog.Stream, position uint64) error {
+	message, err := stream.Get(m.ctx, position)
+	if err != nil {
+		return err
+	}
+	return m.show(log, message)
+}
+
+// finish puts the receipt in order and verifies it.
+func (m *maker) finish() error {
+	slices.SortFunc(m.made.Logs, func(a, b receipt.Log) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(m.made.Messages, func(a, b receipt.Message) int {
+		return cmp.Or(cmp.Compare(a.Log, b.Log), cmp.Compare(a.Position, b.Position))
+	})
+	var list [][]byte
+	for _, one := range m.made.Messages {
+		list = append(list, m.data[spot{one.Log, one.Position}])
+	}
+	if len(list) > 0 {
+		if err := m.made.SetData(list); err != nil {
+			return err
+		}
+	}
+	data, err := m.made.Marshal()
+	if err != nil {
+		return err
+	}
+	_, err = receipt.Verify(data, m.Key)
+	return err
+}
