@@ -246,14 +246,19 @@ func (c *Client) retry(ctx context.Context, e *encoder) (Result, error) {
 		defer cancel()
 	}
 	pause := c.config.FirstWait
+	var said error // the server's last answer
 	for attempt := 1; ; attempt++ {
 		answer, after, err := c.post(ctx, e)
 		if err == nil {
 			return Result{answer, attempt}, nil
 		}
 		var problem *ProblemError
-		if errors.As(err, &problem) && !passing(problem.Status) {
+		switch {
+		case !errors.As(err, &problem):
+		case !passing(problem.Status):
 			return Result{}, err
+		default:
+			said = err
 		}
 		// Half of the pause is by chance, so that many clients do not come at once.
 		wait := max(pause/2+rand.N(pause/2+1), after)
@@ -263,6 +268,9 @@ func (c *Client) retry(ctx context.Context, e *encoder) (Result, error) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
+			if said != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				err = said // It says more than that the last attempt was cut off.
+			}
 			return Result{}, fmt.Errorf("after %d attempts: %w: %w", attempt, ctx.Err(), err)
 		}
 	}

@@ -1,8 +1,10 @@
 package ingest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -135,8 +137,26 @@ func TestAClientRepeatsTheSameBytesUntilTheyAreStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	var problem *client.ProblemError
-	if _, err := c.Send(t.Context(), []events.Usage{used("a")}); !errors.As(err, &problem) || problem.Status != 503 || attempts.Load() < 2 {
+	if _, err := c.Send(t.Context(), []events.Usage{used("a")}); !errors.As(err, &problem) || problem.Status != 503 {
 		t.Errorf("out of patience: %v after %d attempts", err, attempts.Load())
+	}
+	// The last attempt is cut off without an answer: what the server said before is told.
+	attempts.Store(0)
+	hangs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if attempts.Add(1) > 1 {
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			return
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer hangs.Close()
+	c, err = client.New(client.Config{URL: hangs.URL, Token: acmeToken, Provider: "acme", FirstWait: time.Millisecond, Patience: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Send(t.Context(), []events.Usage{used("a")}); !errors.As(err, &problem) || problem.Status != 503 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the last attempt hangs: %v after %d attempts", err, attempts.Load())
 	}
 	c, err = client.New(client.Config{URL: b.server.URL, Token: "guess", Provider: "acme"})
 	if err != nil {
