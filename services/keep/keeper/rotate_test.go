@@ -84,7 +84,7 @@ func TestAKeyThatIsRotatedHandsItsLogsOver(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, _, _, err := s.Open(beyond, "control"); err == nil || !strings.Contains(err.Error(), "beyond what it has handed over") {
+			if _, _, _, err := s.Open(beyond, "control"); err == nil || !strings.Contains(err.Error(), "larger than what its key had signed") {
 				t.Errorf("what the first key signs now: %v", err)
 			}
 		}
