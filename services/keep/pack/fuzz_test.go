@@ -109,7 +109,7 @@ func FuzzParseManifest(f *testing.F) {
 	})
 }
 
-// Fails when a manifest is read by what takes one of two members.
+// Fails when a decoder that accepts a member twice reads the manifest.
 func TestAManifestHasOneReading(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"format":1,"key":"theirs","key":"ours"}`:                        `"key" occurs twice`,
