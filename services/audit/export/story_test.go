@@ -190,7 +190,7 @@ func TestWrongQuestionsGetOneClearError(t *testing.T) {
 		{"journal", "xlsx", export.Options{}, `format "xlsx" is unknown: csv, parquet, json`},
 		{"journal", "", export.Options{}, `format "" is unknown`},
 		{"journal", export.CSV, export.Options{Book: "us"}, `book "us" is not declared`},
-		{"journal", export.CSV, export.Options{Period: "yesterday"}, `period "yesterday" is neither a day`},
+		{"journal", export.CSV, export.Options{Period: "yesterday"}, `period "yesterday" is not a day`},
 		{"journal", export.CSV, export.Options{Book: "eu", Period: "2026-11"}, `book eu: period "2026-11" is not of the form`},
 		{"holders", export.CSV, export.Options{Token: "NONE"}, `token "NONE" is not declared`},
 		{"holders", export.CSV, export.Options{Book: "eu"}, `report holders does not accept book`},
@@ -198,13 +198,13 @@ func TestWrongQuestionsGetOneClearError(t *testing.T) {
 		{"holders", export.CSV, export.Options{At: "ledger:1"}, `at "ledger:1" is not a position (register:7) or a record date`},
 		{"accounted", export.CSV, export.Options{At: "ledger:1"}, `report accounted does not accept at`},
 		{"trial-balance", export.CSV, export.Options{At: "ledger:999"}, `at ledger:999: LEDGER ends at`},
-		{"trial-balance", export.CSV, export.Options{At: "ledger:0"}, `at "ledger:0" is neither`},
+		{"trial-balance", export.CSV, export.Options{At: "ledger:0"}, `at "ledger:0" is not a position`},
 		{"trial-balance", export.CSV, export.Options{At: "usage:1"}, `at usage:1: a position must be of ledger, payout or control`},
 		{"trial-balance", export.CSV, export.Options{At: "settle-0-999"}, `at settle-0-999: there is no such journal row`},
 		{"trial-balance", export.CSV, export.Options{At: "settle-7-1"}, `at settle-7-1: there is no such journal row`},
-		{"trial-balance", export.CSV, export.Options{At: "2026-13-01T00:00:00Z"}, `at "2026-13-01T00:00:00Z" is neither`},
+		{"trial-balance", export.CSV, export.Options{At: "2026-13-01T00:00:00Z"}, `at "2026-13-01T00:00:00Z" is not a position`},
 		{"trial-balance", export.CSV, export.Options{At: "payout:1"}, `at payout:1: PAYOUT has no journal row up to this position`},
-		{"trial-balance", export.CSV, export.Options{At: "ledger:-1"}, `at "ledger:-1" is neither`},
+		{"trial-balance", export.CSV, export.Options{At: "ledger:-1"}, `at "ledger:-1" is not a position`},
 	} {
 		_, err := export.Prepare(t.Context(), k.sources(), test.report, test.format, test.options)
 		if !errors.Is(err, export.ErrQuestion) || !strings.Contains(err.Error(), test.want) || strings.ContainsRune(err.Error(), '\n') {
