@@ -10,30 +10,30 @@ import (
 
 const module = "github.com/aliquot-engine/aliquot/"
 
-// foreign are the modules of others that an auditor has to read besides ours.
+// foreign lists the foreign modules that an auditor has to read besides ours.
 var foreign = []string{
 	"github.com/cespare/xxhash/v2",       // a hash function
 	"github.com/klauspost/compress",      // s2, of packed batches
 	"github.com/klauspost/cpuid/v2",      // whether the processor has SHA instructions
 	"github.com/shopspring/decimal",      // decimal text
 	"github.com/transparency-dev/merkle", // proofs
-	"golang.org/x/crypto",                // Keccak, of an address's checksum
+	"golang.org/x/crypto",                // Keccak, for the checksum of an address
 	"golang.org/x/mod",                   // signed notes
-	"golang.org/x/sys",                   // which instructions Keccak may use
-	"golang.org/x/text",                  // one form of a name
+	"golang.org/x/sys",                   // processor features for Keccak
+	"golang.org/x/text",                  // normal form of a name
 }
 
-// derive are the pure packages of services that computed what a receipt says.
+// derive lists the pure packages of services that computed what a receipt says.
 var derive = []string{
 	"pkg/apportion", "pkg/payout", "pkg/register",
 	"pkg/quotes", "pkg/pricing",
 }
 
-// reach are the standard packages that could ask somebody.
+// reach lists the standard packages that could contact somebody.
 var reach = []string{"net", "net/http", "os/exec", "plugin", "runtime/cgo"}
 
-// The command is small enough to be read by who relies on it, and has nothing to
-// ask anybody with, on this machine and in a browser.
+// The command is small enough to be read by the people who rely on it, and has
+// nothing to contact anybody with, on this machine and in a browser.
 func TestTheCommandHasWhatItVerifiesWithAndNothingElse(t *testing.T) {
 	for _, target := range [][]string{nil, {"GOOS=js", "GOARCH=wasm"}} {
 		list := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}", ".")

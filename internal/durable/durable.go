@@ -1,14 +1,14 @@
-// Package durable replaces small files whole or not at all: keys, checkpoints
-// and what a witness has seen.
+// Package durable replaces small files atomically: keys, checkpoints and what a
+// witness has seen.
 //
-// The method: the bytes go into a second file beside the first, which is synced
-// and then renamed over it, and the folder is synced.
+// The method: the bytes are written to a second file beside the first, which is
+// synced and then renamed over it, and then the folder is synced.
 //
 // # Invariants
 //
-//   - Whoever reads sees the old bytes or the new ones, also after a crash.
-//   - What was replaced stays replaced: when the call has returned, both the
-//     bytes and the name are on the disk.
+//   - A reader sees the old bytes or the new ones, also after a crash.
+//   - Permanent: when the call has returned, both the bytes and the name are on
+//     the disk.
 package durable
 
 import (
@@ -18,8 +18,9 @@ import (
 	"path/filepath"
 )
 
-// Fault is asked before each step of a replacement (make, write, sync, rename,
-// sync folder); an error stops it there, as a crash would. Nil: nothing is asked.
+// Fault is called before each step of a replacement (make, write, sync, rename,
+// sync folder). An error stops the replacement there, as a crash would. Nil is
+// never called.
 type Fault func(step, path string) error
 
 func (f Fault) at(step, path string) error {
@@ -29,7 +30,7 @@ func (f Fault) at(step, path string) error {
 	return f(step, path)
 }
 
-// Replace puts bytes in the place of a file. Its folder must be there.
+// Replace replaces the content of a file. Its folder must exist.
 func Replace(name string, data []byte, mode fs.FileMode, fault Fault) error {
 	next := name + ".new"
 	if err := fault.at("make", next); err != nil {
@@ -64,7 +65,8 @@ func Replace(name string, data []byte, mode fs.FileMode, fault Fault) error {
 	return SyncFolder(dir)
 }
 
-// MakeFolder makes a folder and those above it, each synced into the one above.
+// MakeFolder makes a folder and the missing folders above it, and syncs each of
+// them into its parent.
 func MakeFolder(dir string, mode fs.FileMode) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// maxContinued bounds the lines of a quoted field after its first, in bytes: a
-// quote that is never closed is found without reading the whole file.
+// maxContinued limits the length of the lines of a quoted field after its first,
+// in bytes, so that a quote that is never closed is found without reading the
+// whole file.
 const maxContinued = 1 << 16
 
-// errQuote is a quoted field that does not end where it should.
+// errQuote is the error of a quoted field that does not end where it should.
 const errQuote = malformed("a quote is not closed, or text follows it")
 
 // beginCSV finds the separator and reads the header line.
@@ -29,7 +30,7 @@ func (r *Reader) beginCSV() error {
 		}
 	}
 	if strings.IndexByte(line, '\r') >= 0 && strings.IndexByte(line, '"') < 0 {
-		return r.fatal(r.lines.n, errors.New("its lines end with a carriage return alone: save it with line feeds"))
+		return r.fatal(r.lines.n, errors.New("its lines end with a carriage return only: save it with line feeds"))
 	}
 	if r.o.Separator == 0 {
 		r.o.Separator = r.separator(line)
@@ -54,7 +55,7 @@ func (r *Reader) beginCSV() error {
 	return nil
 }
 
-// firstLine returns the next line that is neither empty nor a comment.
+// firstLine returns the first line that is neither empty nor a comment.
 func (r *Reader) firstLine() (string, error) {
 	for {
 		line, err := r.lines.next()
@@ -77,10 +78,11 @@ func (r *Reader) isBlank(line string) bool {
 	return line == "" || r.o.Comment != 0 && line[0] == r.o.Comment
 }
 
-// separator returns what separates the fields of a line: what it has most of
-// outside quotes, and of equals the first of tab, semicolon, bar and comma,
-// because a name has a comma in it more often than the others. Where the number
-// of columns is known, what gives that many fields is preferred.
+// separator returns the separator of the fields of a line: the candidate that
+// occurs most often outside quotes, and among equals the first of tab, semicolon,
+// bar and comma, because names contain commas more often than the others. If the
+// number of columns is known, a candidate that gives this number of fields is
+// preferred.
 func (r *Reader) separator(line string) byte {
 	var count [4]int
 	const candidates = "\t;|,"
@@ -103,7 +105,7 @@ func (r *Reader) separator(line string) byte {
 	}
 	best := 3
 	if r.o.Decimal == ',' && r.o.Columns != nil {
-		count[3] = 0 // The commas of a row are those of its numbers.
+		count[3] = 0 // The commas in a row belong to its numbers.
 	}
 	for k, n := range count {
 		if n > count[best] || n == count[best] && n > 0 && k < best {
@@ -113,7 +115,7 @@ func (r *Reader) separator(line string) byte {
 	return candidates[best]
 }
 
-// readCSV reads a row that has as many fields as the header.
+// readCSV reads a row with as many fields as the header.
 func (r *Reader) readCSV() error {
 	if err := r.readFields(); err != nil {
 		return err
@@ -124,9 +126,9 @@ func (r *Reader) readCSV() error {
 	return nil
 }
 
-// readFields reads the fields of one row (RFC 4180: quoted fields may hold
+// readFields reads the fields of one row (RFC 4180: quoted fields may contain
 // separators, doubled quotes and line ends). A faulty row ends with its first
-// line: those that a quote had seemed to continue are rows of their own.
+// line: the lines that an open quote seemed to continue are rows of their own.
 func (r *Reader) readFields() (err error) {
 	l, w := &r.lines, &r.row
 	var s string
@@ -195,8 +197,8 @@ func (r *Reader) readFields() (err error) {
 	}
 }
 
-// quoted reads a quoted field from behind its first quote, and returns what
-// follows its last one.
+// quoted reads a quoted field that begins after its first quote. It returns the
+// field, and the rest after its last quote.
 func (r *Reader) quoted(s string) (field, rest string, err error) {
 	if i := strings.IndexByte(s, '"'); i >= 0 && (i+1 == len(s) || s[i+1] != '"') {
 		return s[:i], s[i+1:], nil
@@ -205,7 +207,7 @@ func (r *Reader) quoted(s string) (field, rest string, err error) {
 	size := 0
 	for {
 		i := strings.IndexByte(s, '"')
-		if i < 0 { // It goes on in the next line.
+		if i < 0 { // The field continues on the next line.
 			b.WriteString(s)
 			b.WriteByte('\n')
 			if s, err = r.lines.next(); err != nil {
@@ -230,7 +232,8 @@ func (r *Reader) quoted(s string) (field, rest string, err error) {
 	}
 }
 
-// trim cuts the spaces, and the tabs where they separate nothing, around a field.
+// trim removes spaces around a field, and also tabs if they are not the
+// separator.
 func trim(s string, separator byte) string {
 	s = trimLeft(s, separator)
 	for s != "" && isSpace(s[len(s)-1], separator) {

@@ -12,20 +12,20 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxWindow is the most that a zstd file may have its reader remember, in bytes:
-// what `zstd --long=27` asks for.
+// maxWindow is the largest window of a zstd file, in bytes, which is how much its
+// reader must remember: as much as `zstd --long=27` uses.
 const maxWindow = 128 << 20
 
 // input is a file as text.
 type input struct {
 	file  *os.File
 	from  io.Reader
-	count int64 // bytes read of from
+	count int64 // bytes read from from
 	text  *bufio.Reader
 	zstd  *zstd.Decoder
 }
 
-// Read counts what is read of the file itself.
+// Read reads the file and counts the bytes.
 func (in *input) Read(p []byte) (int, error) {
 	n, err := in.from.Read(p)
 	in.count += int64(n)
@@ -73,9 +73,9 @@ func open(from io.Reader) (*input, error) {
 	return in, err
 }
 
-// Text reads a file that is not, or may not be, one of rows: unpacked, without a
-// byte order mark. It fails where the file is not text in UTF-8, and says what it
-// seems to be instead. Close releases what decompresses; from stays open.
+// Text reads a file that need not be one of rows: decompressed, without a byte
+// order mark. It fails if the file is not UTF-8 text, and says what it seems to
+// be instead. Close releases the decompressor; from stays open.
 func Text(from io.Reader) (io.ReadCloser, error) {
 	in, err := open(from)
 	if err != nil {
@@ -94,7 +94,7 @@ func (t text) Close() error {
 	return nil
 }
 
-// peek returns the first bytes; fewer where there are no more.
+// peek returns the first bytes, or fewer if the file is shorter.
 func (in *input) peek() ([]byte, error) {
 	first, err := in.text.Peek(8)
 	if errors.Is(err, io.EOF) {
@@ -103,18 +103,18 @@ func (in *input) peek() ([]byte, error) {
 	return first, err
 }
 
-// character returns the first one that is not white space, of the first 4 KiB;
-// 0 where there is none. It reads nothing on.
+// character returns the first character that is not white space among the first 4
+// KiB, or 0 if there is none. It consumes nothing.
 func (in *input) character() byte {
-	first, _ := in.text.Peek(4 << 10) // What is wrong with it, reading on will say.
+	first, _ := in.text.Peek(4 << 10) // Reading on will report the error.
 	if first = bytes.TrimLeft(first, " \t\r\n"); len(first) > 0 {
 		return first[0]
 	}
 	return 0
 }
 
-// named says in errors what was being unpacked. The end of a file in the middle
-// of it is not the end of its rows.
+// named adds to errors what was being decompressed. A file that ends in the
+// middle is not a complete file.
 type named struct {
 	from io.Reader
 	what string
@@ -128,7 +128,7 @@ func (n named) Read(p []byte) (int, error) {
 	return k, err
 }
 
-// foreign says what a file is that is not text in UTF-8.
+// foreign says what a file is that is not UTF-8 text.
 func foreign(first []byte) error {
 	for _, f := range []struct{ begins, is string }{
 		{"\xff\xfe\x00\x00", "UTF-32, and has to be UTF-8"},
@@ -147,13 +147,13 @@ func foreign(first []byte) error {
 		{"SQLite f", "an SQLite database: export it as CSV or JSON Lines"},
 	} {
 		if f.is == "an ORC file: export it as CSV or JSON Lines" && (len(first) < 4 || first[3] >= ' ') {
-			continue // Text may begin with these letters.
+			continue // A text may begin with these letters.
 		}
 		if bytes.HasPrefix(first, []byte(f.begins)) {
 			return fmt.Errorf("the file is %s", f.is)
 		}
 	}
-	if len(first) >= 4 { // Text without a mark: every second byte of its ASCII characters is zero.
+	if len(first) >= 4 { // In UTF-16 text without a mark, every second byte of the ASCII characters is zero.
 		switch {
 		case first[0] != 0 && first[1] == 0 && first[2] != 0 && first[3] == 0:
 			return errors.New("the file is UTF-16 (little endian), and has to be UTF-8")
@@ -167,17 +167,18 @@ func foreign(first []byte) error {
 	return nil
 }
 
-// lines reads a file line by line, never holding more than MaxRow of one.
+// lines reads a file line by line and never holds more than MaxRow bytes of a
+// line.
 type lines struct {
 	r     *bufio.Reader
 	n     int      // lines read
-	head  int      // line of the header; 0 where there is none
-	again []string // lines that were read too far and come again, in order
+	head  int      // line of the header; 0 if there is none
+	again []string // lines that were read ahead and are returned again, in order
 	long  []byte   // for lines that are longer than the buffer
 }
 
-// next returns a line without its end. A line that is too long is read to its
-// end and reported as ErrLong.
+// next returns a line without its line end. A line that is too long is read to
+// its end and reported as ErrLong.
 func (l *lines) next() (string, error) {
 	if len(l.again) > 0 {
 		s := l.again[0]
@@ -217,8 +218,8 @@ func withoutEnd(line []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 }
 
-// peek returns the next character that is not white space, and reads none but
-// the white space before it.
+// peek returns the next character that is not white space. It consumes only the
+// white space before it.
 func (l *lines) peek() (byte, error) {
 	for {
 		next, err := l.r.Peek(1)

@@ -12,8 +12,8 @@ import (
 
 const maxDepth = 16 // of objects in an object
 
-// beginJSON finds whether rows are lines or the elements of an array, and reads
-// the first, so that the columns are known.
+// beginJSON finds out whether rows are lines or the elements of an array, and
+// reads the first one, so that the columns are known.
 func (r *Reader) beginJSON() error {
 	r.row.index = make(map[string]int)
 	c, err := r.lines.peek()
@@ -71,8 +71,9 @@ func (r *Reader) object() (string, error) {
 	}
 }
 
-// element returns the next element of the array. One that is too long is read to
-// its end. What is not closed ends the file: nobody could say where the next begins.
+// element returns the next element of the array. An element that is too long is
+// read to its end. An element that is not closed ends the file, because the
+// beginning of the next one is unknown.
 func (r *Reader) element() (string, error) {
 	w, l := &r.row, &r.lines
 	c, err := l.peek()
@@ -83,7 +84,7 @@ func (r *Reader) element() (string, error) {
 			w.line = l.n + 1
 		}
 		if c == ']' {
-			err = errors.New("a comma stands before the end of the array")
+			err = errors.New("there is a comma before the end of the array")
 		}
 	} else if c != ']' && r.elements > 0 && err == nil {
 		err = errors.New("a comma is missing between two elements of the array")
@@ -144,10 +145,10 @@ func (r *Reader) element() (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// parse reads one object into members: nested ones under their path
-// ("usage.tokens"), numbers as they are written, true and false as those words,
-// null as nothing, an array as its tokens: it tells rows apart, and is no use as
-// a name or number.
+// parse reads one object into members. A nested member has its path as a name
+// ("usage.tokens"), a number is kept as it is written, true and false become
+// those words, and null becomes the empty text. An array becomes its JSON tokens:
+// they distinguish rows, but cannot serve as a name or number.
 func (w *Row) parse(text string) error {
 	clear(w.index)
 	w.members = w.members[:0]
@@ -223,7 +224,7 @@ func (w *Row) object(d *json.Decoder, prefix string, depth int) error {
 	}
 }
 
-// array reads to the end of an array that was opened, and returns its tokens.
+// array reads to the end of an open array and returns its tokens.
 func array(d *json.Decoder) (string, error) {
 	text := []byte("[")
 	for depth := 1; depth > 0; {

@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// Plain returns a number as plain decimal text ("-1234.5"), with the decimal
-// mark and the thousands separator of the options read as such. Groups must have
-// three digits, the first one to three, and there is none behind the decimal
-// mark. Where a number has neither, text comes back as it is, and whether it is
-// a number is for the caller to find: only the marks are read here.
+// Plain returns a number as plain decimal text ("-1234.5"). It interprets the
+// decimal mark and the thousands separator of the options. Groups must have three
+// digits, the first one to three, and there must be none after the decimal mark.
+// Text with neither mark is returned unchanged; the caller checks whether it is a
+// number.
 func (o *Options) Plain(text string) (string, error) {
 	decimal := o.decimal()
 	if o.Thousands == 0 && decimal == '.' {
@@ -20,7 +20,7 @@ func (o *Options) Plain(text string) (string, error) {
 		return text, nil
 	}
 	var b strings.Builder
-	group, groups := 0, 0 // digits of this group, and separators before it
+	group, groups := 0, 0 // digits of this group, and the number of separators before it
 	body := strings.TrimLeft(text, "+-")
 	b.WriteString(text[:len(text)-len(body)])
 	for i, c := range body {
@@ -43,7 +43,7 @@ func (o *Options) Plain(text string) (string, error) {
 			}
 			fraction := body[i+utf8.RuneLen(c):]
 			if strings.ContainsAny(fraction, ".,") || strings.ContainsFunc(fraction, o.isThousands) {
-				return "", fmt.Errorf("%q has a separator behind its decimal mark %q", Clip(text), c)
+				return "", fmt.Errorf("%q has a separator after its decimal mark %q", Clip(text), c)
 			}
 			b.WriteByte('.')
 			b.WriteString(fraction)

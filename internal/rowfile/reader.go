@@ -17,26 +17,26 @@ type Reader struct {
 	format   Format
 	from     *input
 	lines    lines
-	array    bool // of JSON: rows are elements, not lines
-	elements int  // of the array, begun
+	array    bool // JSON: rows are elements of an array, not lines
+	elements int  // number of elements of the array that were begun
 	columns  []string
-	head     string // header line as it is in the file
+	head     string // header line as in the file
 	row      Row
-	first    bool  // row has been read and not been returned
-	firstIs  error // with it
+	first    bool  // row has been read but not returned
+	firstIs  error // the error of reading it
 	asked    []asked
-	unseen   int // of asked
+	unseen   int // number of asked that no row has had
 	ended    error
 }
 
-// asked is a column that somebody wants.
+// asked is a column that the caller wants.
 type asked struct {
 	name string
-	at   int // of CSV: index in the fields
+	at   int // CSV: index in the fields
 	seen bool
 }
 
-// Column is a handle of a column, of one reader.
+// Column is the handle of a column in one reader.
 type Column int
 
 // None is the handle of no column: its cell is absent in every row.
@@ -48,7 +48,7 @@ type Row struct {
 	reader  *Reader
 	line    int
 	raw     string
-	more    []string // further lines of a row that has several
+	more    []string // further lines of a row that has more than one
 	fields  []string // of CSV
 	members []member // of JSON, in the order of the file
 	index   map[string]int
@@ -74,9 +74,9 @@ func Open(path string, o Options) (*Reader, error) {
 	return r, nil
 }
 
-// New reads rows from a stream. It fails where the stream is not text in UTF-8
-// (it names what it seems to be instead), where it is empty, or where its header
-// line is faulty. Close need be called only to release what decompresses.
+// New reads rows from a stream. It fails if the stream is not UTF-8 text (and
+// says what it seems to be instead), if it is empty, or if its header line is
+// faulty. Close is only needed to release the decompressor.
 func New(from io.Reader, o Options) (*Reader, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -121,8 +121,8 @@ func (r *Reader) begin() error {
 	return r.beginCSV()
 }
 
-// byName returns the format that a file's name ends with, before the ending of
-// its compression.
+// byName returns the format that a file's name ends with; the ending of a
+// compression is ignored.
 func byName(name string) Format {
 	name = strings.ToLower(name)
 	for _, packed := range []string{".gz", ".gzip", ".zst", ".zstd"} {
@@ -142,10 +142,10 @@ func (r *Reader) fatal(line int, err error) error {
 	return r.ended
 }
 
-// Format returns what the rows are written in: CSV or JSON.
+// Format returns the format of the rows: CSV or JSON.
 func (r *Reader) Format() Format { return r.format }
 
-// Separator returns what is between the fields of a CSV file; 0 for JSON.
+// Separator returns the separator of the fields of a CSV file; 0 for JSON.
 func (r *Reader) Separator() byte {
 	if r.format == JSON {
 		return 0
@@ -156,16 +156,19 @@ func (r *Reader) Separator() byte {
 // Name returns the name that the options gave the file.
 func (r *Reader) Name() string { return r.o.Name }
 
-// Columns returns the names of the columns in the order of the file: of the
-// header line, or of the first row of a JSON file, whose later rows may have others.
+// Columns returns the names of the columns in the order of the file: those of the
+// header line, or those of the first row of a JSON file, whose later rows may
+// have others.
 func (r *Reader) Columns() []string { return slices.Clone(r.columns) }
 
-// Head returns what stands before the first row and belongs to it, as it is in
-// the file without its line end: the header line of a CSV file; empty otherwise.
+// Head returns what is before the first row and belongs to it, as in the file but
+// without its line end: the header line of a CSV file, and nothing for other
+// files.
 func (r *Reader) Head() string { return r.head }
 
-// Bytes returns how much of the file was read, compressed as it is, for a
-// progress bar: up to 64 KiB more than the rows that were returned.
+// Bytes returns how many bytes of the file were read, compressed if it is
+// compressed, for a progress bar. It is up to 64 KiB ahead of the rows that were
+// returned.
 func (r *Reader) Bytes() int64 { return r.from.count }
 
 // Close releases the file.
@@ -178,7 +181,8 @@ func (r *Reader) Close() error {
 }
 
 // Column returns the handle of a column by its exact name. A CSV file must have
-// it, once. Any row of a JSON file may have it: [Reader.Unseen] tells whether one did.
+// the column exactly once. In a JSON file any row may have it: [Reader.Unseen]
+// reports whether one did.
 func (r *Reader) Column(name string) (Column, error) {
 	if i := slices.IndexFunc(r.asked, func(a asked) bool { return a.name == name }); i >= 0 {
 		return Column(i), nil
@@ -209,10 +213,11 @@ func (r *Reader) ask(a asked) Column {
 	return Column(len(r.asked) - 1)
 }
 
-// Find returns the handle of the one column that is called by any of the names,
-// in upper or lower case; what says in errors what it is wanted for. Where the
-// file has none it returns [None] and an error that lists its columns; where it
-// has two, an error that names both. Of a JSON file it looks at the first row.
+// Find returns the handle of the one column that has any of the names, in upper
+// or lower case; what says in errors what the column is needed for. If the file
+// has no such column it returns [None] and an error that lists the columns. If
+// the file has two, it returns an error that names both. For a JSON file it uses
+// the columns of the first row.
 func (r *Reader) Find(what string, names ...string) (Column, error) {
 	if r.first && OfRow(r.firstIs) {
 		return None, r.firstIs
@@ -235,7 +240,7 @@ func (r *Reader) Find(what string, names ...string) (Column, error) {
 	return r.Column(r.columns[found])
 }
 
-// headLine is the line that names the columns.
+// headLine returns the line that names the columns.
 func (r *Reader) headLine() int {
 	if r.row.line > 0 && r.format == JSON {
 		return r.row.line
@@ -243,7 +248,7 @@ func (r *Reader) headLine() int {
 	return r.lines.head
 }
 
-// list shows the columns in an error.
+// list lists the columns for an error.
 func (r *Reader) list() string {
 	var b strings.Builder
 	for i, column := range r.columns {
@@ -259,7 +264,7 @@ func (r *Reader) list() string {
 	return b.String()
 }
 
-// ColumnName returns the name of a column by its handle; empty for [None].
+// ColumnName returns the name of a column by its handle; it is empty for [None].
 func (r *Reader) ColumnName(c Column) string {
 	if c < 0 || int(c) >= len(r.asked) {
 		return ""
@@ -267,9 +272,9 @@ func (r *Reader) ColumnName(c Column) string {
 	return r.asked[c].name
 }
 
-// Unseen returns the names of the columns that were asked for and that no row
-// read so far had, in the order in which they were asked for. Of a CSV file
-// these are none as soon as it has a row.
+// Unseen returns the names of the columns that were asked for and that no row has
+// had so far, in the order in which they were asked for. For a CSV file there are
+// none as soon as it has a row.
 func (r *Reader) Unseen() []string {
 	var names []string
 	for _, a := range r.asked {
@@ -280,10 +285,10 @@ func (r *Reader) Unseen() []string {
 	return names
 }
 
-// Next returns the next row, and [io.EOF] after the last. With an [Error] of one
-// row (see [OfRow]) it returns the row too, of which only Line and Raw are of
-// use, and can be called again. Any other error ends the reading, and is returned
-// by every later call.
+// Next returns the next row, and [io.EOF] after the last. If one row is faulty
+// (see [OfRow]) it returns an [Error] and the row, of which only Line and Raw are
+// valid, and may be called again. Any other error ends the reading, and every
+// later call returns it too.
 func (r *Reader) Next() (*Row, error) {
 	if r.ended != nil {
 		return nil, r.ended
@@ -306,7 +311,8 @@ func (r *Reader) Next() (*Row, error) {
 	return nil, err
 }
 
-// read reads a row into r.row. Its error is one of the row, or has ended the reading.
+// read reads a row into r.row. Its error concerns one row, or has ended the
+// reading.
 func (r *Reader) read() error {
 	r.row.raw, r.row.more = "", nil
 	var err error
@@ -326,12 +332,12 @@ func (r *Reader) read() error {
 	}
 	line := r.lines.n
 	if r.array {
-		line++ // It is in the middle of one.
+		line++ // It is in the middle of a line.
 	}
 	return r.fatal(line, err)
 }
 
-// see notes which columns the row has.
+// see records which columns the row has.
 func (r *Reader) see() {
 	for i := range r.asked {
 		a := &r.asked[i]
@@ -348,9 +354,8 @@ func (r *Reader) see() {
 // Line returns the line of the file on which the row begins, from 1.
 func (w *Row) Line() int { return w.line }
 
-// Cell returns the text of a column, and whether the row has it at all. A null of
-// JSON is there and empty. The spaces around a CSV field without quotes are not
-// part of it.
+// Cell returns the text of a column, and whether the row has it. A JSON null is
+// there and empty. Spaces around a CSV field without quotes are not part of it.
 func (w *Row) Cell(c Column) (text string, there bool) {
 	if c < 0 {
 		return "", false
@@ -366,13 +371,14 @@ func (w *Row) Cell(c Column) (text string, there bool) {
 	return w.members[i].text, true
 }
 
-// Text returns the text of a column; empty where the row does not have it.
+// Text returns the text of a column; it is empty if the row does not have the
+// column.
 func (w *Row) Text(c Column) string {
 	text, _ := w.Cell(c)
 	return text
 }
 
-// Named returns a cell by its column's name, as [Row.Cell] does.
+// Named does the same as [Row.Cell] for a column's name.
 func (w *Row) Named(name string) (text string, there bool) {
 	if w.reader.format == CSV {
 		i := slices.Index(w.reader.columns, name)
@@ -388,7 +394,8 @@ func (w *Row) Named(name string) (text string, there bool) {
 	return w.members[i].text, true
 }
 
-// All calls each with the name and the text of every cell, in the order of the file.
+// All calls each with the name and the text of every cell, in the order of the
+// file.
 func (w *Row) All(each func(column, text string)) {
 	if w.reader.format == CSV {
 		for i, text := range w.fields {
@@ -401,8 +408,8 @@ func (w *Row) All(each func(column, text string)) {
 	}
 }
 
-// Raw returns the row as it is in the file, without its line end; of a row that
-// is too long, nothing.
+// Raw returns the row as it is in the file, without its line end. It is empty for
+// a row that is too long.
 func (w *Row) Raw() string {
 	if len(w.more) == 0 {
 		return w.raw
@@ -420,9 +427,10 @@ func (w *Row) Errorf(c Column, format string, values ...any) *Error {
 	return w.Error(c, fmt.Errorf(format, values...))
 }
 
-// Number returns the number in a cell as plain decimal text, by the decimal mark
-// and the thousands separator of the options: "1.234,5" becomes "1234.5". What
-// is no number in them is an [Error]; an absent or empty cell is one too.
+// Number returns the number in a cell as plain decimal text, using the decimal
+// mark and the thousands separator of the options: "1.234,5" becomes "1234.5". It
+// fails with an [Error] if the cell is not a number in this form, is absent or is
+// empty.
 func (w *Row) Number(c Column) (string, error) {
 	text := w.Text(c)
 	if text == "" {

@@ -1,23 +1,23 @@
-// Package rowfile reads files of rows as people have them: CSV in its dialects,
-// JSON Lines, and JSON arrays of objects, plain or compressed. Every file of
-// rows that the engine reads (usage, quotes, registers, holds, answers of rails)
-// is read here, so that what is understood for one is understood for all.
+// Package rowfile reads files of rows in the forms that people have: CSV in its
+// dialects, JSON Lines, and JSON arrays of objects, plain or compressed. Every
+// file of rows that the engine reads (usage, quotes, registers, holds, answers of
+// rails) is read here, so that all of them may have the same forms.
 //
 // The method: [New] recognises the compression, the encoding and the format by
-// the first bytes, and reads the header line; [Reader.Column] and [Reader.Find]
-// turn the columns that the caller wants into handles; [Reader.Next] then gives
-// one row after the other. A cell is text exactly as the file has it: numbers
+// the first bytes, and reads the header line. [Reader.Column] and [Reader.Find]
+// return handles for the columns that the caller needs. [Reader.Next] then
+// returns one row after the other. A cell is text exactly as in the file: numbers
 // are never converted to floats. docs/files.md is the manual.
 //
 // # Invariants
 //
 //   - Bounded: memory does not grow with the file. A row has at most [MaxRow]
-//     bytes, whatever a quote or a compressed file promises.
+//     bytes, whatever quotes or compression the file uses.
 //   - Every row is accounted for: each is returned once, as a row or as an
-//     [Error] that names the line on which it begins. A faulty row does not stop
-//     those after it.
-//   - Absent is not empty: a cell that is not in the file and a cell without
-//     text are told apart.
+//     [Error] that names the line on which it begins. A faulty row does not
+//     affect the rows after it.
+//   - Absent is not empty: a cell that the file does not have and a cell without
+//     text are distinguished.
 //   - Exact: a number is the text that the file has, with the decimal mark and
 //     the thousands separators that [Options] names, or an error.
 package rowfile
@@ -29,18 +29,18 @@ import (
 	"unicode/utf8"
 )
 
-// MaxRow is the largest row, in bytes. A row of a CSV file that goes over several
-// lines has at most this many on its first line and 64 KiB on the others.
+// MaxRow is the largest row, in bytes. A row of a CSV file with several lines has
+// at most this many bytes on its first line and 64 KiB on the others.
 const MaxRow = 1 << 20
 
-// Format is what the rows of a file are written in.
+// Format is the format of a file's rows.
 type Format uint8
 
 // The formats.
 const (
-	Detect Format = iota // by the file's name, and where that says nothing by its first character
+	Detect Format = iota // by the file's name, or else by its first character
 	CSV                  // RFC 4180 and its dialects
-	JSON                 // one object a line, or an array of objects
+	JSON                 // one object on each line, or an array of objects
 )
 
 func (f Format) String() string {
@@ -53,17 +53,17 @@ func (f Format) String() string {
 	return "any format"
 }
 
-// Options say what a file looks like where it does not say so itself. The zero
-// value reads what most programs write.
+// Options describe a file where it does not describe itself. The zero value fits
+// the files that most programs write.
 type Options struct {
-	Name      string   // the file's, for errors and for its format; may be empty
-	Format    Format   // Detect: see there
-	Separator byte     // of CSV; 0: comma, semicolon, tab or bar, whichever the header line has most of
-	Comment   byte     // lines that begin with it are no rows; 0: every line is one
-	Skip      int      // lines before the header line, or before the first row where there is none
+	Name      string   // of the file, for errors and for its format; may be empty
+	Format    Format   // zero means Detect
+	Separator byte     // of CSV; 0 means the one of comma, semicolon, tab and bar that the header line has most of
+	Comment   byte     // lines that begin with it are not rows; 0 means that every line is one
+	Skip      int      // lines before the header line, or before the first row if there is no header line
 	Columns   []string // names of the columns of a CSV file without a header line, in order
-	Decimal   byte     // '.' or ',' in numbers; 0: '.'
-	Thousands rune     // between groups of three digits in numbers; ' ' also stands for no-break spaces; 0: none
+	Decimal   byte     // '.' or ',' in numbers; 0 means '.'
+	Thousands rune     // between groups of three digits in numbers; ' ' also matches no-break spaces; 0 means none
 }
 
 func (o *Options) check() error {
@@ -74,16 +74,16 @@ func (o *Options) check() error {
 		is   byte
 	}{{"separator", o.Separator}, {"comment", o.Comment}} {
 		if c.is >= 0x80 || strings.IndexByte("\"\r\n", c.is) >= 0 {
-			refuse("%s: should be one ASCII character other than a quote or a line end", c.name)
+			refuse("%s: must be one ASCII character other than a quote or a line end", c.name)
 		}
 	}
 	switch {
 	case o.Decimal != 0 && o.Decimal != '.' && o.Decimal != ',':
-		refuse("decimal: should be . or ,")
+		refuse("decimal: must be . or ,")
 	case o.Thousands != 0 && !strings.ContainsRune(",.'’_ \u00a0\u202f", o.Thousands):
-		refuse("thousands: should be one of , . ' _ or a space")
+		refuse("thousands: must be one of , . ' _ or a space")
 	case o.Thousands != 0 && o.Thousands == rune(o.decimal()):
-		refuse("thousands: %q is the decimal mark already", o.Thousands)
+		refuse("thousands: %q is already the decimal mark", o.Thousands)
 	}
 	if o.Skip < 0 {
 		refuse("skip: %d is below zero", o.Skip)
@@ -105,7 +105,8 @@ func (o *Options) decimal() byte {
 	return o.Decimal
 }
 
-// Flags are [Options] as people write them, on a command line or in a request.
+// Flags are [Options] in the form in which people write them, on a command line
+// or in a request.
 type Flags struct {
 	Format    string   `help:"csv or json; recognised by itself without it." placeholder:"FORMAT" json:"format,omitempty"`
 	Separator string   `help:"Between the fields of CSV: a character, comma, semicolon, tab or bar; recognised by itself without it." placeholder:"CHAR" json:"separator,omitempty"`
@@ -116,14 +117,14 @@ type Flags struct {
 	Thousands string   `help:"Thousands separator of numbers: a character, comma, point or space; none without it." placeholder:"CHAR" json:"thousands,omitempty"`
 }
 
-// marks are the characters that have a name.
+// marks maps names to the characters that have one.
 var marks = map[string]rune{
 	"comma": ',', "semicolon": ';', "tab": '\t', `\t`: '\t', "bar": '|', "pipe": '|', "point": '.', "dot": '.',
 	"space": ' ', "apostrophe": '\'', "underscore": '_', "hash": '#', "none": 0, "": 0,
 }
 
-// Options returns what the flags say of the file with a name. The error names
-// every flag that is wrong.
+// Options returns the options for a file with this name. The error names every
+// flag that is wrong.
 func (f *Flags) Options(name string) (Options, error) {
 	o := Options{Name: name, Skip: f.Skip, Columns: f.Columns}
 	var wrong []error
@@ -166,26 +167,26 @@ func (f *Flags) Options(name string) (Options, error) {
 // Causes of an [Error] of a row.
 var (
 	ErrLong      = fmt.Errorf("a row has at most %d bytes", MaxRow)
-	ErrMalformed = errors.New("malformed") // never alone: the error says how
+	ErrMalformed = errors.New("malformed") // never returned alone: the error says how
 	ErrText      = errors.New("is not UTF-8")
 )
 
-// malformed is an ErrMalformed that says how.
+// malformed is an ErrMalformed with a description.
 type malformed string
 
 func (m malformed) Error() string        { return string(m) }
 func (m malformed) Is(target error) bool { return target == ErrMalformed }
 
-// Error is what is wrong with a file, a row or a cell, and where.
+// Error says what is wrong with a file, a row or a cell, and where.
 type Error struct {
 	File   string // may be empty
-	Line   int    // from 1; 0: of no line
-	Column string // name of the column; empty: of the whole row
-	Row    bool   // of one row, or of a cell in it: reading goes on with the next. Otherwise it has ended.
+	Line   int    // from 1; 0 if it concerns no line
+	Column string // name of the column; empty if it concerns the whole row
+	Row    bool   // it concerns one row or a cell in it, and reading continues with the next row; otherwise reading has ended
 	Err    error
 }
 
-// Error returns "FILE: line N: COLUMN: CAUSE", without what is empty.
+// Error returns "FILE: line N: COLUMN: CAUSE" without the parts that are empty.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
@@ -204,14 +205,15 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// OfRow reports whether an error is of one row, so that reading goes on.
+// OfRow reports whether an error concerns only one row, so that reading
+// continues.
 func OfRow(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Row
 }
 
-// Clip shortens a text of a file for an error or a log, and makes control
-// characters and broken UTF-8 harmless.
+// Clip shortens text from a file for an error or a log, and escapes control
+// characters and broken UTF-8.
 func Clip(s string) string {
 	const most = 48
 	if len(s) > most {

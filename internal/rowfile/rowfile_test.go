@@ -15,8 +15,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// transcript reads everything as lines that a person can check: the columns, then
-// each row as LINE: NAME=TEXT …, or its error.
+// transcript returns everything read as lines that a person can check: the
+// columns, then each row as LINE: NAME=TEXT …, or its error.
 func transcript(file string, o Options) string {
 	r, err := New(strings.NewReader(file), o)
 	if err != nil {
@@ -133,14 +133,14 @@ func TestWhatIsWrongIsNamedWithItsFileAndLine(t *testing.T) {
 		{"only a mark", "\uFEFF\n\n", Options{}, "refused: f: the file is empty: a header line was expected"},
 		{"an empty JSON file", " \n", Options{Format: JSON}, "refused: f: the file is empty"},
 		{"a short row and a long one", "a,b\n1\n1,2\n1,2,3\n", Options{}, "f: line 2: the row has 1 fields and the header 2\n3: a=\"1\" b=\"2\"\nf: line 4: the row has 3 fields and the header 2"},
-		// Fails when an unclosed quote swallows the rows after it.
+		// Fails when an unclosed quote also consumes the rows after it.
 		{"a quote that is never closed", "a,b\n\"1,2\n3,4\n", Options{}, "f: line 2: a quote is not closed, or text follows it\n3: a=\"3\" b=\"4\""},
 		{"text behind a quote", "a,b\n\"1\"x,2\n3,4\n", Options{}, "f: line 2: a quote is not closed, or text follows it\n3: a=\"3\" b=\"4\""},
 		{"a row that is too long", "a,b\n" + long + "\n3,4\n", Options{}, "f: line 2: a row has at most 1048576 bytes\n3: a=\"3\" b=\"4\""},
 		{"an element that is too long", `[{"a":"` + long + `"},{"a":1}]`, Options{}, "f: line 1: a row has at most 1048576 bytes\n1: a=\"1\""},
 		{"a header that is too long", long + "\n1\n", Options{}, "refused: f: line 1: a row has at most 1048576 bytes"},
 		{"a header with an open quote", "\"a\n", Options{}, "refused: f: line 1: the header line: a quote is not closed, or text follows it"},
-		{"lines that end with CR alone", "a,b\r1,2\r", Options{}, "refused: f: line 1: its lines end with a carriage return alone: save it with line feeds"},
+		{"lines that end with CR alone", "a,b\r1,2\r", Options{}, "refused: f: line 1: its lines end with a carriage return only: save it with line feeds"},
 		{"fewer lines than are skipped", "a\n", Options{Skip: 2}, "refused: f: the file has 1 lines, and 2 were to be skipped"},
 		{"a member twice", "{\"a\":1,\"a\":2}\n{\"a\":1}\n", Options{}, "f: line 1: member \"a\" is given twice\n2: a=\"1\""},
 		{"a member twice by its path", `{"a":{"b":1},"a.b":2}`, Options{}, "f: line 1: member \"a.b\" is given twice"},
@@ -151,7 +151,7 @@ func TestWhatIsWrongIsNamedWithItsFileAndLine(t *testing.T) {
 		{"an element with a fault in it", "[\n{\"a\":1,},\n{\"a\":1}]", Options{}, "f: line 2: not JSON: invalid character '}' looking for beginning of object key string\n3: a=\"1\""},
 		{"an array that is not closed", "[{\"a\":1},\n{\"a\":2}", Options{}, "1: a=\"1\"\nended: f: line 2: the array is not closed: the file ends too early"},
 		{"an array without a comma", "[{\"a\":1}\n{\"a\":2}]", Options{}, "f: line 1: something follows the JSON object"},
-		{"an array with a comma too many", "[{\"a\":1},]", Options{}, "1: a=\"1\"\nended: f: line 1: a comma stands before the end of the array"},
+		{"an array with a comma too many", "[{\"a\":1},]", Options{}, "1: a=\"1\"\nended: f: line 1: there is a comma before the end of the array"},
 		{"text behind an array", "[{\"a\":1}]\n[]", Options{}, "1: a=\"1\"\nended: f: line 2: something follows the array"},
 		{"UTF-16 with a mark", inUTF16("a,b\n1,2\n", true, false), Options{}, "refused: f: the file is UTF-16 (little endian), and has to be UTF-8: save it as \"CSV UTF-8\""},
 		{"UTF-16, big endian", inUTF16("a,b\n1,2\n", true, true), Options{}, "refused: f: the file is UTF-16 (big endian), and has to be UTF-8: save it as \"CSV UTF-8\""},
@@ -172,7 +172,7 @@ func TestWhatIsWrongIsNamedWithItsFileAndLine(t *testing.T) {
 }
 
 func TestAFileCutInTheMiddleIsNoEnd(t *testing.T) {
-	// Fails when the end of the packed bytes counts as the end of the rows.
+	// Fails when the end of the compressed bytes counts as the end of the rows.
 	file := "a,b\n" + strings.Repeat("1,2\n", 1000)
 	for name, packed := range map[string]string{"gzip": gzipped(file), "zstd": zstandard(file)} {
 		if got := transcript(packed[:len(packed)-6], Options{Name: "f"}); !strings.Contains(got, "reading "+name+": ") || !(strings.Contains(got, "ended: f: line ") || strings.HasPrefix(got, "refused: f")) {
@@ -239,7 +239,7 @@ func TestColumnsAreAskedForByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Fails when absent and empty are one.
+	// Fails when absent and empty are the same.
 	if got := cells(first); got != "true false true false" || fmt.Sprint(r.Unseen()) != "[b c]" {
 		t.Errorf("the first row has %s, and unseen are %v", got, r.Unseen())
 	}
@@ -277,14 +277,14 @@ func TestNumbersByTheirMarks(t *testing.T) {
 		{"a decimal comma and points", ',', '.', "1.234.567,5", "1234567.5"},
 		{"no-break spaces", ',', ' ', "1\u00a0234\u202f567 890,5", "1234567890.5"},
 		{"apostrophes", 0, '\'', "1'234.5", "1234.5"},
-		// Each of these is another number where the marks are the other way round.
+		// Each of these would be another number if the marks were exchanged.
 		{"a decimal comma read as thousands", 0, ',', "1,5", "not of three"},
 		{"a long group", 0, ',', "1234,567", "not of three"},
 		{"a short group", 0, ',', "1,23,456", "not of three"},
 		{"a group that is empty", 0, ',', ",123", "not of three"},
-		{"thousands behind the mark", 0, ',', "1.234,567", "behind its decimal mark"},
+		{"thousands behind the mark", 0, ',', "1.234,567", "after its decimal mark"},
 		{"a point where the mark is a comma", ',', 0, "1.5", "is not a number with the decimal mark"},
-		{"two marks", ',', '.', "1,5,5", "behind its decimal mark"},
+		{"two marks", ',', '.', "1,5,5", "after its decimal mark"},
 		{"a text", 0, ',', "many", "is not a number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -324,11 +324,11 @@ func TestFlagsSayWhatIsWrongWithThem(t *testing.T) {
 	}{
 		{Flags{Format: "xml"}, `format: "xml" is neither csv nor json`},
 		{Flags{Separator: ",,"}, `separator: ",," is not one character`},
-		{Flags{Separator: `"`}, "separator: should be one ASCII character other than a quote"},
+		{Flags{Separator: `"`}, "separator: must be one ASCII character other than a quote"},
 		{Flags{Comment: "§"}, `comment: "§" is not an ASCII character`},
-		{Flags{Decimal: ";"}, "decimal: should be . or ,"},
-		{Flags{Thousands: "."}, "thousands: '.' is the decimal mark already"},
-		{Flags{Thousands: "x"}, "thousands: should be one of"},
+		{Flags{Decimal: ";"}, "decimal: must be . or ,"},
+		{Flags{Thousands: "."}, "thousands: '.' is already the decimal mark"},
+		{Flags{Thousands: "x"}, "thousands: must be one of"},
 		{Flags{Skip: -1}, "skip: -1 is below zero"},
 		{Flags{Columns: []string{"a", "a"}}, `columns: "a" is named twice`},
 	} {
@@ -399,7 +399,7 @@ func TestBytesAreThoseOfTheFile(t *testing.T) {
 }
 
 // FuzzRows: no file makes a reader panic or run endlessly, every row is returned
-// once and in order, and reading again gives the same.
+// once and in order, and reading again gives the same result.
 func FuzzRows(f *testing.F) {
 	f.Add([]byte("a,b\n1,2\n\"b\n,\",1\n\"c"), byte(0))
 	f.Add([]byte("[{\"a\":1},{\n]}"), byte(0))

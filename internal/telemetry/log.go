@@ -7,8 +7,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Logs returns a handler that adds trace_id and span_id to the records whose
-// context has a trace, and hands everything on.
+// Logs returns a handler that adds trace_id and span_id to records whose context
+// has a trace, and passes every record on.
 func Logs(next slog.Handler) slog.Handler { return logs{next} }
 
 type logs struct{ slog.Handler }

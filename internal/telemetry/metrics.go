@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// startMetrics collects for the page, for export, or not at all.
+// startMetrics collects metrics for the page, for export, for both or not at all.
 func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource, by protocol, config Config) error {
 	paged := !config.Unpaged
 	if by == none && !paged {

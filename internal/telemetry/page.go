@@ -13,23 +13,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// newRegistry also has what the Go runtime and the system say of the process.
+// newRegistry returns a registry that also has metrics of the Go runtime and of
+// the process.
 func newRegistry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return registry
 }
 
-// scrapes is how many may ask at once: each collects anew.
+// scrapes is how many requests for the page are served at once, because each one
+// collects again.
 const scrapes = 4
 
 func newPage(registry *prometheus.Registry) http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: scrapes})
 }
 
-// Listen answers GET /metrics, and nothing else, without a token at an address
-// of its own, until stop is called; where listen is empty or there is no page, it
-// does nothing. addr is the host:port.
+// Listen serves GET /metrics, and nothing else, without a token at an address of
+// its own until stop is called. If listen is empty or there is no page, it does
+// nothing. addr is the host:port.
 func (t *Telemetry) Listen(listen string, logger *slog.Logger) (addr string, stop func() error, err error) {
 	page := t.Page()
 	if listen == "" || page == nil {

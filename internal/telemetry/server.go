@@ -11,10 +11,10 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/telemetry/trail"
 )
 
-// Server wraps an HTTP handler in a span a request, the child of the caller's
-// where its header names one (W3C Trace Context). Without traces the handler is
-// returned as it is. What is asked for all the time, probes, pages of metrics
-// and tiles of logs, begins no trace of its own.
+// Server wraps an HTTP handler in a span for each request, which is a child of
+// the caller's span if the request's header names one (W3C Trace Context).
+// Without traces the handler is returned unchanged. Frequent requests (probes,
+// pages of metrics and tiles of logs) do not begin a trace of their own.
 func (t *Telemetry) Server(next http.Handler) http.Handler {
 	if t == nil || t.tracer == nil {
 		return next
@@ -42,7 +42,7 @@ func (t *Telemetry) Server(next http.Handler) http.Handler {
 			attribute.String("http.request.method", r.Method),
 			attribute.Int("http.response.status_code", seen.status),
 		}
-		// The path has ids; the route, which the mux notes, has not.
+		// The path contains ids. The route, which the mux records, does not.
 		if _, route, found := strings.Cut(r.Pattern, " "); found {
 			span.SetName(r.Pattern)
 			attributes = append(attributes, attribute.String("http.route", route))
@@ -58,7 +58,7 @@ func isPolled(path string) bool {
 	return path == "/livez" || path == "/readyz" || path == "/metrics" || strings.HasPrefix(path, "/tlog/")
 }
 
-// watched notes the status of an answer.
+// watched records the status of an answer.
 type watched struct {
 	http.ResponseWriter
 	status int

@@ -1,12 +1,11 @@
 // Package telemetry shows what a process does: metrics as a Prometheus page and
 // over OTLP, traces over OTLP, and log lines that name their trace.
 //
-// The method: a process sets up one [Telemetry] and gives its meter and its
-// tracer to the services in their configurations; they know the interfaces of
-// OpenTelemetry and nothing of what stands behind them. The page is collected
-// when it is asked for. OTLP is exported where the environment names an
-// endpoint, by the variables of the OpenTelemetry specification and with their
-// meanings:
+// The method: a process sets up one [Telemetry] and passes its meter and its
+// tracer to the services in their configurations. The services only know the
+// interfaces of OpenTelemetry. Metrics for the page are collected when the page
+// is requested. OTLP is exported if the environment names an endpoint, by the
+// variables of the OpenTelemetry specification and with their meanings:
 //
 //	OTEL_EXPORTER_OTLP_ENDPOINT            http://collector:4318; with it, traces and metrics are sent
 //	OTEL_EXPORTER_OTLP_TRACES_ENDPOINT     traces alone, the whole URL
@@ -22,10 +21,10 @@
 //
 // # Invariants
 //
-//   - Observed, never waited for: a collector that is slow, full or gone costs
-//     what was to be exported, and a warning; nothing that is settled.
-//   - Nothing leaves the process where no endpoint is named.
-//   - Without traces the tracer is nil and no request is looked at for one.
+//   - Never waited for: a collector that is slow, full or gone costs the data
+//     that was to be exported, and a warning; it never affects settlement.
+//   - Nothing leaves the process unless an endpoint is named.
+//   - Without traces the tracer is nil, and no request is examined for one.
 package telemetry
 
 import (
@@ -45,35 +44,36 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// scope names who measures: one for all of it, since a binary is one version.
+// scope is the instrumentation scope: one for everything, because a binary has
+// one version.
 const scope = "github.com/aliquot-engine/aliquot"
 
-// Config says what a process is called where it is shown.
+// Config says under which name a process is shown.
 type Config struct {
-	// Service and Version are service.name and service.version of what is
-	// exported; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES change them.
+	// Service and Version are service.name and service.version in what is
+	// exported; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override them.
 	Service, Version string
-	// Unpaged leaves the Prometheus page out, for a process that nobody can ask:
-	// without it and without an endpoint nothing is collected at all.
+	// Unpaged leaves out the Prometheus page, for a process that serves no HTTP.
+	// Without the page and without an endpoint nothing is collected.
 	Unpaged bool
-	// Collector is the URL of an OTLP endpoint over HTTP, instead of the
-	// environment's, for measuring what exporting costs; empty: the environment's.
+	// Collector is the URL of an OTLP endpoint over HTTP that replaces the one in
+	// the environment, for measuring the cost of exporting; empty uses the
+	// environment.
 	Collector string
-	// Logger is told of exports that fail; nil: slog.Default.
+	// Logger receives exports that fail; nil means slog.Default.
 	Logger *slog.Logger
 }
 
-// Telemetry is what a process shows of itself. The zero value and nil show
-// nothing.
+// Telemetry is the telemetry of a process. The zero value and nil show nothing.
 type Telemetry struct {
-	meter  metric.Meter // nil: nothing is measured
-	tracer trace.Tracer // nil: nothing is traced
-	page   http.Handler // nil: there is no page
+	meter  metric.Meter // nil if nothing is measured
+	tracer trace.Tracer // nil if nothing is traced
+	page   http.Handler // nil if there is no page
 	closes []func(context.Context) error
 }
 
 // Start sets up what the configuration and the environment ask for. It does not
-// wait for a collector. Its error names the variable that cannot be meant.
+// wait for a collector. Its error names the variable with an impossible value.
 func Start(ctx context.Context, config Config) (*Telemetry, error) {
 	t := &Telemetry{}
 	if said("OTEL_SDK_DISABLED") == "true" {
@@ -100,7 +100,7 @@ func Start(ctx context.Context, config Config) (*Telemetry, error) {
 			attribute.String("service.instance.id", rand.Text()),
 		),
 		resource.WithTelemetrySDK(),
-		resource.WithFromEnv(), // the last one has the say
+		resource.WithFromEnv(), // the last one takes precedence
 	)
 	if err != nil {
 		return nil, fmt.Errorf("setting up telemetry: %w", err)
@@ -119,7 +119,7 @@ func Start(ctx context.Context, config Config) (*Telemetry, error) {
 	return t, nil
 }
 
-// Meter measures; nil where nothing is to be measured.
+// Meter returns the meter, or nil if nothing is measured.
 func (t *Telemetry) Meter() metric.Meter {
 	if t == nil {
 		return nil
@@ -127,7 +127,7 @@ func (t *Telemetry) Meter() metric.Meter {
 	return t.meter
 }
 
-// Tracer traces; nil where nothing is to be traced.
+// Tracer returns the tracer, or nil if nothing is traced.
 func (t *Telemetry) Tracer() trace.Tracer {
 	if t == nil {
 		return nil
@@ -135,8 +135,9 @@ func (t *Telemetry) Tracer() trace.Tracer {
 	return t.tracer
 }
 
-// Page answers with every metric in Prometheus' formats; nil where there is
-// none. It asks for nothing: who may see it is the server's to say.
+// Page returns a handler that answers with every metric in Prometheus' formats,
+// or nil if there is no page. It requires no authentication: the server decides
+// who may see it.
 func (t *Telemetry) Page() http.Handler {
 	if t == nil {
 		return nil
@@ -160,7 +161,7 @@ func (t *Telemetry) Close(ctx context.Context) error {
 	return nil
 }
 
-// protocol is how a signal is exported.
+// protocol is the protocol by which a signal is exported.
 type protocol int
 
 const (
@@ -169,15 +170,15 @@ const (
 	overGRPC
 )
 
-// protocolOf reads how the environment wants a signal exported.
+// protocolOf reads from the environment how a signal is to be exported.
 func protocolOf(signal string) (protocol, error) {
 	upper := strings.ToUpper(signal)
 	switch exporters := said("OTEL_" + upper + "_EXPORTER"); exporters {
 	case "", "otlp":
-	case "none", "prometheus": // the page is there without being asked for
+	case "none", "prometheus": // the page exists anyway
 		return none, nil
 	default:
-		return none, fmt.Errorf("setting up telemetry: OTEL_%s_EXPORTER is %q, and not otlp or none", upper, exporters)
+		return none, fmt.Errorf("setting up telemetry: OTEL_%s_EXPORTER is %q, but must be otlp or none", upper, exporters)
 	}
 	if said("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && said("OTEL_EXPORTER_OTLP_"+upper+"_ENDPOINT") == "" {
 		return none, nil
@@ -194,7 +195,7 @@ func protocolOf(signal string) (protocol, error) {
 	case "grpc":
 		return overGRPC, nil
 	}
-	return none, fmt.Errorf("setting up telemetry: %s is %q, and not http/protobuf or grpc", name, value)
+	return none, fmt.Errorf("setting up telemetry: %s is %q, but must be http/protobuf or grpc", name, value)
 }
 
 // said reads a variable of the specification; an empty one counts as absent.

@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// clean takes away what the surroundings of the test say.
+// clean removes the variables of the test's own environment.
 func clean(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{
@@ -55,7 +55,7 @@ func TestTheEnvironmentSaysWhatIsShown(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Nobody listens: what is to be exported is lost, and nothing else.
+			// Nobody listens: only what was to be exported is lost.
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
 			defer func() { _ = shown.Close(ended) }()
@@ -82,7 +82,7 @@ func TestALogLineNamesItsTrace(t *testing.T) {
 	}
 }
 
-// The caller's trace goes on, and probes begin none.
+// A request continues the caller's trace, and probes begin none.
 func TestARequestIsASpan(t *testing.T) {
 	clean(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1/v1/traces")

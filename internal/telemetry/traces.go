@@ -9,8 +9,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 )
 
-// startTraces exports spans, where they are to go anywhere. The sampler is the
-// environment's.
+// startTraces exports spans, if there is an endpoint for them. The environment
+// chooses the sampler.
 func (t *Telemetry) startTraces(ctx context.Context, about *resource.Resource, by protocol, config Config) error {
 	var exporter trace.SpanExporter
 	var err error

@@ -7,9 +7,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// Back calls each for the leaves before leaf i, the nearest first, until it
-// returns false. A bundle is read once, and no leaf is checked against its hash:
-// prove the one that is wanted.
+// Back calls each for the leaves before leaf i, the nearest first, until each
+// returns false. Each bundle is read once. The leaves are not checked against
+// their hashes: prove the one that is needed.
 func (r *Reader) Back(i uint64, each func(i uint64, leaf []byte) bool) error {
 	c, _, err := r.Checkpoint()
 	if err != nil {

@@ -2,8 +2,8 @@ package tiles
 
 import "testing"
 
-// BenchmarkCommit is what a keeper does four times a second and stream, on the
-// disk of the temporary folder: a few leaves, written, synced, signed.
+// BenchmarkCommit does what a keeper does four times a second for each stream, on
+// the disk of the temporary folder: it writes, syncs and signs a few leaves.
 func BenchmarkCommit(b *testing.B) {
 	key := testKey(b)
 	l, err := Open(b.TempDir(), key.Origin("control"), key)
@@ -22,8 +22,8 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkAppend is one leaf while a log catches up, its share of synced files
-// included.
+// BenchmarkAppend measures one leaf while a log catches up, including its share
+// of the synced files.
 func BenchmarkAppend(b *testing.B) {
 	key := testKey(b)
 	l, err := Open(b.TempDir(), key.Origin("control"), key)

@@ -10,7 +10,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// Fault is a file of a log that is not what was signed.
+// Fault is a file of a log that differs from what was signed.
 type Fault struct {
 	Path  string // below the log, with slashes
 	First uint64 // the first leaf that it covers
@@ -26,14 +26,14 @@ func (f Fault) Error() string {
 // Unwrap returns what is wrong.
 func (f Fault) Unwrap() error { return f.Err }
 
-var errShorter = errors.New("not how the present tile begins")
+var errShorter = errors.New("the present tile does not begin with it")
 
-var errBelow = errors.New("not the hashes of what stands below it")
+var errBelow = errors.New("it does not have the hashes of what is below it")
 
-// Check hashes every leaf and every tile that the published checkpoint covers,
-// and reports each file that is not what was signed, tiles level by level from
-// the leaves up. Where two files disagree, the one above decides, up to the
-// signed root. Its own error means that there is no checkpoint to compare with.
+// Check hashes every leaf and every tile that the published checkpoint covers. It
+// reports each file that differs from what was signed, tiles level by level from
+// the leaves up. If two files disagree, the one above decides, up to the signed
+// root. The returned error means that there is no checkpoint to compare with.
 func (r *Reader) Check(report func(Fault)) error {
 	c, _, err := r.Checkpoint()
 	if err != nil {
@@ -69,7 +69,7 @@ func (r *Reader) Check(report func(Fault)) error {
 	return nil
 }
 
-// checkpointLevel stands for the checkpoint in a name.
+// checkpointLevel is the level of the checkpoint in a name.
 const checkpointLevel = -2
 
 // check is one run of [Reader.Check].
@@ -77,7 +77,7 @@ type check struct {
 	*Reader
 	size   uint64
 	edge   bool // the partial tiles on disk hash to the signed root
-	below  bool // they do not, but what they should be by what is below them does
+	below  bool // they do not, but tiles rebuilt from what is below them do
 	faults int
 	report func(Fault)
 }
@@ -93,8 +93,8 @@ func (k *check) fault(n name, offset, count int, err error) {
 	k.report(Fault{n.String(), first, first + uint64(count)*span - 1, err})
 }
 
-// tile checks a tile by the one above it or the root and, at level 0, its
-// leaves.
+// tile checks a tile against the one above it or the root, and a tile of level 0
+// also against its leaves.
 func (k *check) tile(n name) {
 	tile, err := k.Tile(uint64(n.level), n.index, n.width)
 	signed := err == nil && k.signed(n, tile)
@@ -106,7 +106,7 @@ func (k *check) tile(n name) {
 	case err != nil:
 		k.fault(n, 0, n.width, err)
 	case signed, belowErr == nil && bytes.Equal(below, tile):
-		// Right, or the fault is above.
+		// The tile is right, or the fault is above it.
 	default:
 		k.fault(n, 0, n.width, errBelow)
 	}
@@ -115,7 +115,7 @@ func (k *check) tile(n name) {
 	}
 }
 
-// bundle checks the leaves that gave below.
+// bundle checks the leaves from which below was computed.
 func (k *check) bundle(n name, tile []byte, tileSigned bool, below []byte, err error) {
 	bundle := name{entries, n.index, n.width}
 	switch {
@@ -128,18 +128,19 @@ func (k *check) bundle(n name, tile []byte, tileSigned bool, below []byte, err e
 			}
 		}
 	case bytes.Equal(below, tile) || n.width == tlog.TileWidth && k.signed(n, below) || n.width < tlog.TileWidth && k.below:
-		// The fault is above, or the tile's alone.
+		// The fault is above, or only in the tile.
 	default:
 		k.fault(bundle, 0, n.width, errLeaf)
 	}
 }
 
-// shorter checks what stands of a tile or bundle as checkpoints before had it:
-// they are served still, and each is how the present one begins.
+// shorter checks the remaining shorter versions of a tile or bundle, from earlier
+// checkpoints. They are still served, and the present one must begin with each of
+// them.
 func (k *check) shorter(n name) {
 	whole, err := k.read(n)
 	if err != nil {
-		return // Told already.
+		return // It was already reported.
 	}
 	for _, s := range standing(k.dir, n.level, n.index) {
 		if s.width >= n.width {
@@ -154,7 +155,7 @@ func (k *check) shorter(n name) {
 	}
 }
 
-// widthOf is how many hashes or leaves a file of this kind has.
+// widthOf is the number of hashes or leaves in a file of this kind.
 func (n name) widthOf(data []byte) int {
 	if n.level != entries {
 		return len(data) / len(tlog.Hash{})
@@ -163,8 +164,9 @@ func (n name) widthOf(data []byte) int {
 	return len(leaves)
 }
 
-// signed reports whether the root vouches for these hashes: a full tile's
-// through the tile above, a partial one's with the others of the edge.
+// signed reports whether the root confirms these hashes: those of a full tile
+// through the tile above it, those of a partial one together with the rest of the
+// right edge.
 func (k *check) signed(n name, tile []byte) bool {
 	if n.width < tlog.TileWidth {
 		return k.edge || k.below && k.isBelow(n, tile)
@@ -185,7 +187,7 @@ func (k *check) rebuilt(level, index uint64, width int) ([]byte, error) {
 	return k.fromBelow(name{int(level), index, width})
 }
 
-// fromBelow returns the tile that the leaves or tiles below give.
+// fromBelow computes a tile from the leaves or tiles below it.
 func (k *check) fromBelow(n name) ([]byte, error) {
 	made := make([]byte, 0, n.width*len(tlog.Hash{}))
 	if n.level == 0 {
@@ -214,8 +216,8 @@ func (k *check) fromBelow(n name) ([]byte, error) {
 	return made, nil
 }
 
-// checkParent checks a full tile by the tile above it. A partial one has none:
-// it is checked by the root.
+// checkParent checks a full tile against the tile above it. A partial tile has no
+// parent: the root checks it.
 func (r *Reader) checkParent(n name, tile []byte, size uint64) error {
 	if n.width < tlog.TileWidth {
 		return nil

@@ -11,12 +11,12 @@ import (
 
 const checkpointName = "checkpoint"
 
-// disk is the folder of a log. What it writes is synced; the folders that
-// changed are synced by settle.
+// disk is the folder of a log. The files that it writes are synced; settle syncs
+// the folders that changed.
 type disk struct {
 	dir   string
 	dirty []string // folders with new names, ascending
-	// fault, in tests, is asked before each operation that changes the disk.
+	// fault, in tests, is called before each operation that changes the disk.
 	fault func(operation, path string, data []byte) error
 }
 
@@ -52,8 +52,8 @@ func (d *disk) write(path string, data []byte) error {
 	return err
 }
 
-// replace puts data in the place of a file: whoever reads sees the old or the
-// new, also after a crash.
+// replace replaces the content of a file: a reader sees the old or the new
+// content, also after a crash.
 func (d *disk) replace(path string, data []byte) error {
 	next := path + ".next"
 	if err := d.write(next, data); err != nil {
@@ -104,7 +104,7 @@ func (d *disk) makeDir(dir string) error {
 	return nil
 }
 
-// remove removes a folder of partial tiles that a full one stands for.
+// remove removes a folder of partial tiles whose full tile exists.
 func (d *disk) remove(path string) error {
 	path = filepath.Join(d.dir, filepath.FromSlash(path))
 	if err := d.ask("remove", path, nil); err != nil {

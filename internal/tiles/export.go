@@ -7,9 +7,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// Files calls each for every file of the log as it is at a size that a published
-// checkpoint has had, with its path below the log, and slashes. Together with
-// that checkpoint they are a log of their own. data is each's to keep.
+// Files calls each for every file of the log at the size of a published
+// checkpoint, with its path below the log, with slashes. Together with that
+// checkpoint the files are a complete log. each may keep data.
 func (r *Reader) Files(size uint64, each func(path string, data []byte) error) error {
 	for level := entries; level == entries || size>>(8*level) > 0; level++ {
 		for index := uint64(0); ; index++ {
@@ -29,7 +29,7 @@ func (r *Reader) Files(size uint64, each func(path string, data []byte) error) e
 	return nil
 }
 
-// exactly reads a file of this width, whatever the log has by now.
+// exactly reads a file with this width, even if the log has grown since.
 func (r *Reader) exactly(n name) ([]byte, error) {
 	if n.level != entries {
 		return r.Tile(uint64(n.level), n.index, n.width)
@@ -49,9 +49,9 @@ func (r *Reader) exactly(n name) ([]byte, error) {
 	return data[:length], nil
 }
 
-// Bundle returns the leaves of one bundle of the log at a size, in their order:
-// those of [tlog.TileWidth] × index on, each the one whose hash the log holds.
-// That the hashes are signed, [Reader.Check] tells.
+// Bundle returns the leaves of one bundle of the log at a size, in order,
+// beginning with leaf [tlog.TileWidth] × index. Each leaf has the hash that is in
+// the log; [Reader.Check] verifies that these hashes are signed.
 func (r *Reader) Bundle(index, size uint64) ([][]byte, error) {
 	n, ok := covered(entries, index, size)
 	if !ok {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Fails where partial files of the later tree are given for those of the earlier.
+// Fails when partial files of the later tree are returned for those of the
+// earlier one.
 func TestTheFilesOfAnEarlierTreeAreGiven(t *testing.T) {
 	for _, sizes := range [][2]int{{0, 3}, {1, 2}, {3, 255}, {255, 256}, {256, 257}, {300, 700}, {511, 513}, {770, 770}} {
 		was, dir := quickDir(t), quickDir(t)

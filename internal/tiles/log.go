@@ -12,9 +12,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// Log is a log that is being written. It is for one goroutine and, on one
-// folder, for one process: a second writer makes the first one stop. Its
-// [Log.Reader] is for everybody.
+// Log is a log that is being written. Only one goroutine may use it, and only one
+// process may use a folder: a second writer makes the first one stop. Any number
+// of goroutines may use its [Log.Reader].
 type Log struct {
 	disk   disk
 	origin string
@@ -24,10 +24,10 @@ type Log struct {
 	published tlog.Checkpoint
 	signed    []byte // the bytes of published
 
-	// What was appended, published or not.
+	// Everything that was appended, published or not.
 	tree   tlog.Range
-	levels [][]byte // of each level the hashes of its last tile, at most 255
-	bundle []byte   // of the last bundle, at most 255 leaves
+	levels [][]byte // for each level the hashes of its last tile, at most 255
+	bundle []byte   // the last bundle, at most 255 leaves
 	width  int      // leaves in it
 
 	full   []name // written since the last checkpoint
@@ -38,16 +38,16 @@ var (
 	// ErrMoved means that another process has published a checkpoint of this log.
 	ErrMoved = errors.New("the checkpoint on disk is not the one that this log published last")
 
-	errLongLeaf     = errors.New("longer than 65,535 bytes")
+	errLongLeaf     = errors.New("the leaf is longer than 65,535 bytes")
 	errNoCheckpoint = errors.New("there are tiles without a checkpoint: it was removed, or this is another folder")
 	errTail         = errors.New("the tiles on disk do not hash to the signed root")
 	errParent       = errors.New("the tile does not hash to the one above it")
 )
 
-// Open opens the log in dir to append to it, and begins it there, with a signed
-// empty tree, where dir has none. It verifies the checkpoint, that the tiles at
-// the right edge hash to its root, and the last full tile of each level and the
-// last leaves against them.
+// Open opens the log in dir to append to it. If dir has no log, it begins one
+// with a signed empty tree. It verifies the checkpoint, checks that the tiles at
+// the right edge hash to its root, and checks the last full tile of each level
+// and the last leaves against them.
 func Open(dir, origin string, key *tlog.Key) (*Log, error) {
 	return open(disk{dir: dir}, origin, key)
 }
@@ -65,8 +65,8 @@ func open(d disk, origin string, key *tlog.Key) (*Log, error) {
 	return l, nil
 }
 
-// begin publishes the empty tree before any tile is written, so that a folder
-// with tiles and no checkpoint is one that has lost it.
+// begin publishes the empty tree before any tile is written. So a folder with
+// tiles and no checkpoint is known to have lost its checkpoint.
 func (l *Log) begin() error {
 	if _, err := os.Stat(filepath.Join(l.disk.dir, "tile")); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(errNoCheckpoint, err)
@@ -95,7 +95,7 @@ func (l *Log) load() (err error) {
 	return l.loadBundle()
 }
 
-// loadLevel reads the partial tile of a level, and checks the full one before.
+// loadLevel reads the partial tile of a level, and checks the full one before it.
 func (l *Log) loadLevel(level int) error {
 	count := l.published.Size >> (8 * level)
 	l.levels = append(l.levels, nil)
@@ -117,7 +117,7 @@ func (l *Log) loadLevel(level int) error {
 	return l.reader.checkParent(name{level, index, tlog.TileWidth}, tile, l.published.Size)
 }
 
-// loadBundle reads the partial bundle, and checks it and the full one before.
+// loadBundle reads the partial bundle, and checks it and the full one before it.
 func (l *Log) loadBundle() error {
 	size := l.published.Size
 	for index := max(size/tlog.TileWidth, 1) - 1; ; index++ {
@@ -159,7 +159,7 @@ func (l *Log) Root() tlog.Hash { return l.tree.Root() }
 // Published returns the checkpoint published last.
 func (l *Log) Published() tlog.Checkpoint { return l.published }
 
-// Reader returns what reads the published log.
+// Reader returns a reader of the published log.
 func (l *Log) Reader() *Reader { return l.reader }
 
 // Leaf returns leaf i, published or not.
@@ -188,16 +188,16 @@ func (l *Log) Leaf(i uint64) ([]byte, error) {
 	return l.reader.Leaf(i)
 }
 
-// Append adds leaves, each of at most 65,535 bytes. They are on disk, and the
-// tree that has them is signed, after the next [Log.Commit]; until then a crash
-// forgets them.
+// Append adds leaves, each of at most 65,535 bytes. The next [Log.Commit] writes
+// them to disk and signs the tree that contains them; a crash before that loses
+// them.
 func (l *Log) Append(leaves [][]byte) error {
 	if l.broken != nil {
 		return l.broken
 	}
 	for _, leaf := range leaves {
 		if len(leaf) > tlog.MaxLeaf {
-			// Nothing of these leaves is kept by the caller's measure: stop.
+			// Only a part of the caller's leaves was appended: stop.
 			return l.stop(fmt.Errorf("appending leaf %d of %d bytes: %w", l.tree.Size(), len(leaf), errLongLeaf))
 		}
 		if err := l.append(leaf); err != nil {
@@ -241,8 +241,8 @@ func (l *Log) write(n name, data []byte) error {
 	return l.disk.write(n.String(), data)
 }
 
-// Commit makes what was appended durable, then signs and publishes the tree. It
-// does nothing where all is published.
+// Commit makes what was appended durable, then signs and publishes the tree. If
+// everything is already published it does nothing.
 func (l *Log) Commit() error {
 	if l.broken != nil {
 		return l.broken
@@ -277,8 +277,8 @@ func (l *Log) commit() error {
 	return nil
 }
 
-// partials writes the tiles and the bundle that are not full, and makes the names
-// of everything written durable.
+// partials writes the tiles and the bundle that are not full, and syncs the
+// folders of everything written.
 func (l *Log) partials() error {
 	size := l.tree.Size()
 	if l.width > 0 {
@@ -289,7 +289,7 @@ func (l *Log) partials() error {
 	for level, tile := range l.levels {
 		count := size >> (8 * level)
 		if len(tile) == 0 || count == l.published.Size>>(8*level) {
-			continue // Empty, or covered already.
+			continue // It is empty or already covered.
 		}
 		n := name{level, count / tlog.TileWidth, len(tile) / len(tlog.Hash{})}
 		if err := l.disk.write(n.String(), tile); err != nil {
@@ -299,9 +299,9 @@ func (l *Log) partials() error {
 	return l.disk.settle()
 }
 
-// consistent refuses a tree that does not go on from the published one, by the
-// tiles as they are on disk: neither memory nor disk alone can make us sign two
-// histories.
+// consistent refuses a tree that does not extend the published one, by the tiles
+// on disk. So neither a fault in memory nor one on disk alone can make us sign
+// two histories.
 func (l *Log) consistent(next tlog.Checkpoint) error {
 	onDisk, err := os.ReadFile(filepath.Join(l.disk.dir, checkpointName))
 	if err != nil {
@@ -339,9 +339,9 @@ func (l *Log) publish(next tlog.Checkpoint) error {
 	return nil
 }
 
-// Extends says why the log does not go on from an older checkpoint of it, such
-// as one that a store, a witness or a receipt kept; nil where it does. A log
-// restored from an old copy is found by this, and must not be committed to.
+// Extends returns an error if the log does not extend an older checkpoint of it,
+// such as one that a store, a witness or a receipt has kept. This finds a log
+// that was restored from an old copy, which must not be committed to.
 func (l *Log) Extends(older tlog.Checkpoint) error {
 	if older.Origin != l.origin {
 		return fmt.Errorf("comparing %s with a checkpoint of %s: %w", l.origin, older.Origin, errOtherLog)
@@ -353,9 +353,9 @@ func (l *Log) Extends(older tlog.Checkpoint) error {
 	return tlog.VerifyConsistency(older.Size, l.published.Size, path, older.Root, l.published.Root)
 }
 
-var errOtherLog = errors.New("another log")
+var errOtherLog = errors.New("it is another log")
 
-// stop keeps the log from writing on after an error: what is on disk is known
+// stop prevents further writes after an error. The state on disk is only known
 // again once the log is opened again.
 func (l *Log) stop(err error) error {
 	l.broken = fmt.Errorf("writing the log %s: %w", l.origin, err)

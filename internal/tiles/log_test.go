@@ -17,7 +17,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// testKey is a key that everybody knows.
+// testKey is a key that is public knowledge.
 func testKey(t testing.TB) *tlog.Key {
 	t.Helper()
 	key, err := tlog.NewKey(sha256.Sum256([]byte("a key for tests")))
@@ -27,7 +27,8 @@ func testKey(t testing.TB) *tlog.Key {
 	return key
 }
 
-// leavesFrom are deterministic leaves of many lengths, an empty one among them.
+// leavesFrom returns deterministic leaves of many lengths, including an empty
+// one.
 func leavesFrom(from, to int) [][]byte {
 	leaves := make([][]byte, 0, to-from)
 	for i := from; i < to; i++ {
@@ -36,8 +37,8 @@ func leavesFrom(from, to int) [][]byte {
 	return leaves
 }
 
-// quickDir is a folder in memory, where there is one: syncing to a disk is what
-// most of the time would go to.
+// quickDir is a folder in memory, if the system has one: syncing to a disk would
+// take most of the time.
 func quickDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "tiles")
@@ -145,10 +146,10 @@ func TestLeavesAreReadBeforeTheyArePublished(t *testing.T) {
 var errCrash = errors.New("crash")
 
 // TestACrashAtAnyWriteLosesNothingPublished stops the process before each
-// operation in turn, with what it was about to write whole, half written or not
-// at all, then opens the log again and goes on. Fails when the checkpoint is
-// published before its tiles are written, when partial tiles are removed before
-// it, or when a log goes on after an error.
+// operation in turn, with the data of that operation written completely, half or
+// not at all, then opens the log again and continues. Fails when the checkpoint
+// is published before its tiles are written, when partial tiles are removed
+// before it, or when a log continues after an error.
 func TestACrashAtAnyWriteLosesNothingPublished(t *testing.T) {
 	key := testKey(t)
 	origin := key.Origin("control")
@@ -275,7 +276,7 @@ func TestOneFlippedBitIsNamed(t *testing.T) {
 	tests := []struct {
 		path string
 		at   int
-		tail bool // seen when the log is opened, without reading all of it
+		tail bool // found when the log is opened, without reading all of it
 	}{
 		{"tile/0/000", 5, false},
 		{"tile/0/100", 8191, false},
@@ -351,8 +352,8 @@ func mustReader(t testing.TB, dir string) *Reader {
 	return r
 }
 
-// Fails when a log signs without comparing with what is on disk, does not look
-// whether the checkpoint there is its own, or begins anew over tiles.
+// Fails when a log signs without comparing with what is on disk, does not check
+// that the checkpoint there is its own, or begins again over tiles.
 func TestALogNeverSignsASecondHistory(t *testing.T) {
 	origin := testKey(t).Origin("control")
 	t.Run("a log without its checkpoint is not begun anew", func(t *testing.T) {
@@ -412,7 +413,7 @@ func TestALogNeverSignsASecondHistory(t *testing.T) {
 		if err := l.Append(leavesFrom(300, 301)); err != nil {
 			t.Fatal(err)
 		}
-		// No root needs tile/0/000 any more, so the log goes on from what was
+		// No root needs tile/0/000 any more, so the log continues from what was
 		// signed; Check names the tile.
 		if err := l.Commit(); err != nil {
 			t.Fatal(err)
@@ -544,7 +545,7 @@ func TestTheLogIsServedAsFarAsItIsPublished(t *testing.T) {
 	}{
 		{"/checkpoint", 200, -1},
 		{"/tile/0/000", 200, 8192},
-		{"/tile/0/000.p/3", 200, 96}, // what holders of older checkpoints ask for
+		{"/tile/0/000.p/3", 200, 96}, // requested by owners of older checkpoints
 		{"/tile/0/001.p/44", 200, 44 * 32},
 		{"/tile/0/001.p/45", 404, -1},
 		{"/tile/0/001", 404, -1},
@@ -570,7 +571,7 @@ func TestTheLogIsServedAsFarAsItIsPublished(t *testing.T) {
 	if w := get(http.MethodPost, "/checkpoint"); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", w.Code)
 	}
-	// Written by the log but not yet published.
+	// The log has written these leaves but not published them yet.
 	if err := l.Append(leavesFrom(300, 600)); err != nil {
 		t.Fatal(err)
 	}

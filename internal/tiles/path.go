@@ -9,13 +9,13 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// entries is the level of bundles in what follows; tiles have 0 and above.
+// entries is the level of bundles below; tiles have levels from 0.
 const entries = -1
 
 // maxLevel is the highest level of a tile in a tree of 2⁶⁴ leaves.
 const maxLevel = 7
 
-// name is a tile or a bundle of leaves. Width is [tlog.TileWidth] where it is
+// name names a tile or a bundle of leaves. Width is [tlog.TileWidth] if it is
 // full.
 type name struct {
 	level int
@@ -44,9 +44,9 @@ func (n name) full() string {
 	return "tile/" + strconv.Itoa(n.level) + "/" + path
 }
 
-var errPath = errors.New("no path of a tile")
+var errPath = errors.New("not the path of a tile")
 
-// parseName reads what [name.String] wrote, and nothing else.
+// parseName reads exactly what [name.String] writes.
 func parseName(path string) (n name, err error) {
 	fail := fmt.Errorf("%w: %q", errPath, path)
 	parts := strings.Split(path, "/")
@@ -86,8 +86,8 @@ func parseName(path string) (n name, err error) {
 	return n, nil
 }
 
-// covered returns the tile of this level and index as a tree of this size has
-// it; false where it has none.
+// covered returns the tile of this level and index in a tree of this size, or
+// false if the tree does not have it.
 func covered(level int, index, size uint64) (name, bool) {
 	count := size >> (8 * max(level, 0))
 	if index > count/tlog.TileWidth || index*tlog.TileWidth == count {
@@ -96,8 +96,8 @@ func covered(level int, index, size uint64) (name, bool) {
 	return name{level, index, int(min(tlog.TileWidth, count-index*tlog.TileWidth))}, true
 }
 
-// TilePath returns where a tile of a log is below it, with slashes, on disk and
-// over HTTP: of a width below [tlog.TileWidth] the partial one.
+// TilePath returns the path of a tile below its log, with slashes, on disk and
+// over HTTP. A width below [tlog.TileWidth] gives the partial tile.
 func TilePath(level, index uint64, width int) string {
 	return name{int(level), index, width}.String()
 }

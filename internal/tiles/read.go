@@ -16,8 +16,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// Reader reads a log that somebody else may be writing. It is for any number of
-// goroutines.
+// Reader reads a log that somebody else may be writing. Any number of goroutines
+// may use it.
 type Reader struct {
 	dir    string
 	origin string
@@ -30,12 +30,12 @@ type Reader struct {
 
 var (
 	errWidth  = errors.New("the file is not as long as it should be")
-	errBeyond = errors.New("beyond the published end of the log")
+	errBeyond = errors.New("it is beyond the published end of the log")
 	errLeaf   = errors.New("the leaf in the bundle is not the one that was hashed into the log")
 )
 
-// OpenReader opens a log for reading: it must have a checkpoint for this origin,
-// signed by this key.
+// OpenReader opens a log for reading. The log must have a checkpoint with this
+// origin, signed by this key.
 func OpenReader(dir, origin string, key note.Verifier) (*Reader, error) {
 	r := &Reader{dir: dir, origin: origin, key: key}
 	if _, _, err := r.Checkpoint(); err != nil {
@@ -45,7 +45,7 @@ func OpenReader(dir, origin string, key note.Verifier) (*Reader, error) {
 }
 
 // Checkpoint returns the checkpoint published last, verified, and its bytes,
-// which the caller does not change.
+// which the caller must not change.
 func (r *Reader) Checkpoint() (tlog.Checkpoint, []byte, error) {
 	signed, err := os.ReadFile(filepath.Join(r.dir, checkpointName))
 	if err != nil {
@@ -63,7 +63,7 @@ func (r *Reader) Checkpoint() (tlog.Checkpoint, []byte, error) {
 	return r.last, r.signed, nil
 }
 
-// The files with cosigned checkpoints, which whoever collects cosignatures
+// The files with cosigned checkpoints, which the collector of cosignatures
 // replaces: the last one that every witness has cosigned, and the last one that
 // at least one has.
 const (
@@ -72,8 +72,8 @@ const (
 )
 
 // Cosigned returns the last checkpoint that witnesses have cosigned, every one of
-// them ([CosignedByAll]) or some ([CosignedBySome]), and its bytes. It is no
-// larger than the published one. Of its signatures the log's own is verified.
+// them ([CosignedByAll]) or at least one ([CosignedBySome]), and its bytes. It is
+// not larger than the published one. Only the log's own signature is verified.
 func (r *Reader) Cosigned(by string) (tlog.Checkpoint, []byte, error) {
 	signed, err := os.ReadFile(filepath.Join(r.dir, by))
 	if err != nil {
@@ -86,7 +86,7 @@ func (r *Reader) Cosigned(by string) (tlog.Checkpoint, []byte, error) {
 	return c, signed, nil
 }
 
-// witnessed returns the cosigned checkpoint of the largest tree; false where
+// witnessed returns the cosigned checkpoint of the largest tree, or false if
 // there is none.
 func (r *Reader) witnessed() (best tlog.Checkpoint, signed []byte, ok bool) {
 	for _, by := range []string{CosignedBySome, CosignedByAll} {
@@ -109,8 +109,8 @@ func (r *Reader) Tile(level, index uint64, width int) ([]byte, error) {
 	return nil, fmt.Errorf("reading %v of %s: %w", name{int(level), index, width}, r.origin, errWidth)
 }
 
-// Leaf returns leaf i, which the published checkpoint covers. The leaf is the one
-// whose hash the log holds; that the hash is in the tree is shown by a proof.
+// Leaf returns leaf i, which the published checkpoint must cover. The leaf has
+// the hash that is in the log; a proof shows that the hash is in the tree.
 func (r *Reader) Leaf(i uint64) ([]byte, error) {
 	c, _, err := r.Checkpoint()
 	if err != nil {
@@ -139,8 +139,8 @@ func (r *Reader) Leaf(i uint64) ([]byte, error) {
 	return leaves[offset], nil
 }
 
-// Inclusion proves leaf i to the holder of the published checkpoint, which is
-// returned with it.
+// Inclusion returns the proof of leaf i for the published checkpoint, and that
+// checkpoint.
 func (r *Reader) Inclusion(i uint64) (path []tlog.Hash, signed []byte, err error) {
 	c, signed, err := r.Checkpoint()
 	if err != nil {
@@ -150,8 +150,8 @@ func (r *Reader) Inclusion(i uint64) (path []tlog.Hash, signed []byte, err error
 	return path, signed, err
 }
 
-// Consistency proves to the holder of an older checkpoint that the published
-// one, which is returned with it, goes on from there.
+// Consistency returns the proof that the published checkpoint extends an older
+// one, and the published checkpoint.
 func (r *Reader) Consistency(from uint64) (path []tlog.Hash, signed []byte, err error) {
 	c, signed, err := r.Checkpoint()
 	if err != nil {
@@ -161,8 +161,8 @@ func (r *Reader) Consistency(from uint64) (path []tlog.Hash, signed []byte, err 
 	return path, signed, err
 }
 
-// read returns a file that begins with what n names: the partial file itself,
-// or the full one, or a longer partial one.
+// read returns a file that begins with what n names: the partial file itself, the
+// full one, or a longer partial one.
 func (r *Reader) read(n name) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(r.dir, filepath.FromSlash(n.String())))
 	if err == nil || n.width == tlog.TileWidth || !errors.Is(err, fs.ErrNotExist) {
@@ -191,10 +191,10 @@ func (r *Reader) naming(n name, err error) error {
 
 func hashAt(tile []byte, i int) tlog.Hash { return tlog.Hash(tile[i*len(tlog.Hash{}):]) }
 
-var errBundle = errors.New("the bundle is cut short")
+var errBundle = errors.New("the bundle is truncated")
 
-// splitBundle returns the leaves of a bundle; where it is cut short, those
-// before.
+// splitBundle returns the leaves of a bundle; of a truncated bundle it returns
+// the leaves before the end.
 func splitBundle(data []byte) ([][]byte, error) {
 	var leaves [][]byte
 	for len(data) > 0 {

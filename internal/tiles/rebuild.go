@@ -16,10 +16,11 @@ import (
 // ErrOtherRoot means that leaves do not hash to the root that was signed.
 var ErrOtherRoot = errors.New("the leaves do not hash to the signed root")
 
-// Rebuild writes the files of a log into a folder that does not exist yet, from
-// its leaves, and the signed checkpoint last: only where the leaves hash to its
-// root, and to that of every other checkpoint of this log that was signed
-// before. Otherwise it is [ErrOtherRoot], and the folder is no log.
+// Rebuild writes the files of a log into a folder that must not exist yet, from
+// its leaves. It writes the signed checkpoint last, and only if the leaves hash
+// to its root and to the root of every other checkpoint of this log that was
+// signed before. Otherwise it fails with [ErrOtherRoot], and the folder is not a
+// log.
 func Rebuild(dir string, signed []byte, c tlog.Checkpoint, before []tlog.Checkpoint, leaf func(i uint64) ([]byte, error)) error {
 	if err := rebuild(dir, signed, c, before, leaf); err != nil {
 		return fmt.Errorf("rebuilding the log %s: %w", c.Origin, err)
@@ -35,11 +36,11 @@ func rebuild(dir string, signed []byte, c tlog.Checkpoint, before []tlog.Checkpo
 	if err := l.disk.makeDir(dir); err != nil {
 		return err
 	}
-	// A root of each size, as it comes by.
+	// Compares the root at the size of each of these checkpoints.
 	same := func() error {
 		for _, b := range append(before, c) {
 			if root := l.tree.Root(); b.Size == l.tree.Size() && b.Root != root {
-				return fmt.Errorf("%w: %d leaves hash to %v, and %v is signed", ErrOtherRoot, b.Size, root, b.Root)
+				return fmt.Errorf("%w: %d leaves hash to %v, but %v is signed", ErrOtherRoot, b.Size, root, b.Root)
 			}
 		}
 		return nil
@@ -68,20 +69,20 @@ func rebuild(dir string, signed []byte, c tlog.Checkpoint, before []tlog.Checkpo
 	return l.disk.replace(checkpointName, signed)
 }
 
-// Remains reads what is left of a damaged log, whether it has a checkpoint or
-// not. Nothing of it is proved. One goroutine uses it.
+// Remains reads what is left of a damaged log, with or without a checkpoint.
+// Nothing of it is proved. Only one goroutine may use it.
 type Remains struct {
 	dir     string
-	index   uint64     // of what is below
-	read    bool       // what is below was read
-	hashes  [][]byte   // tiles of level 0 of this index, the longest first
-	bundles [][][]byte // bundles of it, likewise
+	index   uint64     // index of the fields below
+	read    bool       // the fields below were read
+	hashes  [][]byte   // tiles of level 0 with this index, the longest first
+	bundles [][][]byte // bundles with this index, the longest first
 }
 
 // NewRemains returns what is left of the log in a folder, which need not exist.
 func NewRemains(dir string) *Remains { return &Remains{dir: dir} }
 
-// Leaves lists what stands in the log's bundles for leaf i.
+// Leaves lists the candidates for leaf i in the log's bundles.
 func (r *Remains) Leaves(i uint64) (list [][]byte) {
 	r.open(i / tlog.TileWidth)
 	for _, b := range r.bundles {
@@ -92,7 +93,7 @@ func (r *Remains) Leaves(i uint64) (list [][]byte) {
 	return list
 }
 
-// Hashes lists what stands in the log's tiles for the hash of leaf i.
+// Hashes lists the candidates for the hash of leaf i in the log's tiles.
 func (r *Remains) Hashes(i uint64) (list []tlog.Hash) {
 	r.open(i / tlog.TileWidth)
 	for _, t := range r.hashes {
@@ -110,7 +111,7 @@ func (r *Remains) open(index uint64) {
 	r.index, r.read, r.hashes, r.bundles = index, true, nil, nil
 	for _, level := range []int{0, entries} {
 		for _, n := range standing(r.dir, level, index) {
-			// What cannot be read is not left.
+			// A file that cannot be read is not left.
 			data, err := os.ReadFile(filepath.Join(r.dir, filepath.FromSlash(n.String())))
 			if err != nil {
 				continue
@@ -119,14 +120,14 @@ func (r *Remains) open(index uint64) {
 				r.hashes = append(r.hashes, data)
 				continue
 			}
-			leaves, _ := splitBundle(data) // where it is cut short, those before
+			leaves, _ := splitBundle(data) // of a truncated bundle, the leaves before its end
 			r.bundles = append(r.bundles, leaves)
 		}
 	}
 }
 
-// standing lists the files that there are of a tile, the full one and partial
-// ones, the widest first.
+// standing lists the files that exist of a tile, the full one and partial ones,
+// the widest first.
 func standing(dir string, level int, index uint64) (list []name) {
 	full := name{level, index, tlog.TileWidth}
 	if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(full.full()))); err == nil {

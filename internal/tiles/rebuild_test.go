@@ -12,8 +12,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// A rebuilt log has the bytes of the one that was lost, whatever its size, and
-// goes on from there. It is none where a leaf, or an older root, is another.
+// A rebuilt log has the same bytes as the one that was lost, whatever its size,
+// and can be continued. It is refused if a leaf, or an older root, differs.
 func TestARebuiltLogIsTheOneThatWasSigned(t *testing.T) {
 	for _, size := range []int{0, 1, 2, 255, 256, 257, 600, 256*3 + 1} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {

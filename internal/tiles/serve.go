@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Handler serves the published log as C2SP tlog-tiles has it, below the path
-// that the caller strips: GET and HEAD of checkpoint and tile/…, public. The
-// checkpoint has the cosignatures that there are of it; cosigned, which is ours,
-// is the last one that has any. Only
-// what the published checkpoint covers is served, as it never changes again and
-// may be kept for ever; the checkpoint may not.
+// Handler serves the published log as C2SP tlog-tiles defines it, below a path
+// that the caller strips: GET and HEAD of checkpoint and tile/…, without
+// authentication. The checkpoint includes the cosignatures that it has; cosigned,
+// which is our addition, is the last checkpoint that has any. Only what the
+// published checkpoint covers is served. These files never change again and may
+// be cached without limit; the checkpoint may not.
 func (r *Reader) Handler() http.Handler { return http.HandlerFunc(r.serve) }
 
 // Handler serves the published log: [Reader.Handler].
@@ -28,7 +28,7 @@ func (r *Reader) serve(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	path := strings.TrimPrefix(request.URL.Path, "/")
-	// A page of another origin may verify: nothing here is secret.
+	// A page of another origin may verify the log: nothing here is secret.
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if path == checkpointName || path == CosignedByAll {
@@ -42,7 +42,7 @@ func (r *Reader) serve(w http.ResponseWriter, request *http.Request) {
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-cache")
-		_, _ = w.Write(signed) // A client that went away.
+		_, _ = w.Write(signed) // An error means that the client has gone.
 		return
 	}
 	n, err := parseName(path)
@@ -65,10 +65,10 @@ func (r *Reader) serve(w http.ResponseWriter, request *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	_, _ = w.Write(data) // A client that went away.
+	_, _ = w.Write(data) // An error means that the client has gone.
 }
 
-// beginning cuts a longer file down to what was asked for.
+// beginning shortens a longer file to the requested width.
 func beginning(n name, data []byte) ([]byte, error) {
 	if n.level != entries {
 		if want := n.width * 32; len(data) >= want {

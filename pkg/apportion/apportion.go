@@ -1,22 +1,22 @@
 // Package apportion divides a pool of revenue among token holders.
 //
-// The method is largest remainder: every holder receives the whole part of
-// pool × units ÷ supply in attos, and the attos left over go one each to the
-// holders with the largest fractions, ties in ascending order of the holder's
-// id. The arithmetic is [money.Apportion]; this package gives its order a
-// meaning, because a register that came in another order would break ties
-// otherwise.
+// The method is largest remainder: every holder receives the whole part of pool ×
+// units ÷ supply in attos, and the attos left over go one each to the holders
+// with the largest fractions, ties in ascending order of the holder's id.
+// [money.Apportion] does the arithmetic and breaks ties by index; this package
+// requires the holders in ascending order, so that the index is the order of the
+// ids.
 //
 // # Invariants
 //
 //   - Exact: the shares sum to the pool.
-//   - Fair: no share differs from its quota by one atto or more, and who has
-//     no units has no share.
+//   - Fair: no share differs from its quota by one atto or more, and a holder
+//     without units has no share.
 //   - Deterministic: equal inputs give equal outputs, on any machine, forever.
 //     Another rule is a new function beside this one, never an edit to it.
 //
 // Not an invariant: a larger pool may give a holder one atto less (the Alabama
-// paradox), as it may under every largest remainder.
+// paradox). Every largest-remainder method has this property.
 package apportion
 
 import (
@@ -38,11 +38,11 @@ type Share struct {
 	Amount money.Amount // Of the pool's asset, ≥ 0.
 }
 
-// Divide returns one share for each holding, in the same order. The holders
-// must ascend strictly by the bytes of their ids. It fails with
-// [money.ErrDomain] where they do not, where the pool is negative, or where
-// there is something to divide and nobody has units; and with
-// [money.ErrOverflow] where the supply exceeds 128 bits.
+// Divide returns one share for each holding, in the same order. The holders must
+// ascend strictly by the bytes of their ids. It fails with [money.ErrDomain] if
+// they do not, if the pool is negative, or if there is something to divide and
+// nobody has units. It fails with [money.ErrOverflow] if the supply exceeds 128
+// bits.
 func Divide(pool money.Amount, holders []Holding) ([]Share, error) {
 	weights := make([]money.Units, len(holders))
 	for i, h := range holders {

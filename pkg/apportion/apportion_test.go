@@ -47,8 +47,8 @@ func attos(a money.Amount) *big.Int {
 	return bigOf(money.Units{Hi: uint64(hi), Lo: lo})
 }
 
-// byDefinition gives the shares as the package comment words them: quotas,
-// then the holders sorted by fraction and id.
+// byDefinition computes the shares by the wording of the package comment: quotas
+// first, then the holders sorted by fraction and id.
 func byDefinition(pool money.Amount, holders []Holding) map[string]*big.Int {
 	supply := new(big.Int)
 	for _, h := range holders {
@@ -137,15 +137,15 @@ func TestDivide(t *testing.T) {
 	}
 }
 
-// A long register of mixed holdings, so chosen that the last spare atto falls
-// inside a tie: before it stand holders with larger fractions, behind it some
-// of equal and some of smaller ones, and neither the tied nor the others are
-// neighbours. Only such a register tells a rule with the tie-break from one
-// without: short ones and registers of all equal holders pass either way.
+// A long register of mixed holdings in which the last spare atto falls inside a
+// tie: holders with larger fractions come before the tie, holders of equal and of
+// smaller fractions after it, and the tied holders are not neighbours. Only such
+// a register distinguishes a rule with the tie-break from one without it: short
+// registers, and registers of equal holders, pass either way.
 //
-// Fails when ties go to the higher id or to whom comes first in memory, when
-// the tied all receive an atto or none does, and when the left-over attos go by
-// units instead of by fraction.
+// Fails when ties go to the higher id or to the first in memory, when all of the
+// tied holders or none of them receive an atto, and when the left-over attos go
+// by units instead of by fraction.
 func TestLastSpareAttoInsideATie(t *testing.T) {
 	sizes := []uint64{7, 400, 13, 400, 1, 9_999, 400, 0, 86, 400, 1_000_003}
 	var holders []Holding

@@ -1,14 +1,15 @@
 // Package client emits usage: it numbers events, puts them into batches, and
 // sends each batch until the engine says that it is on disk.
 //
-// A batch is encoded once and the same bytes are sent again after every failure
-// that may pass, so that however often the network fails, the engine finds the
-// events to be those it has. Batches are packed columns, or CloudEvents as JSON.
+// A batch is encoded once, and the same bytes are sent again after every
+// temporary failure. So the engine recognises a repeated batch as one that it
+// already has, however often the network fails. Batches are packed columns, or
+// CloudEvents as JSON.
 //
 // # Invariants
 //
-//   - What Send counts as accepted is on the engine's disk.
-//   - A repetition has the same bytes as the first attempt.
+//   - Every event that Send counts as accepted is on the engine's disk.
+//   - A repeated attempt sends the same bytes as the first one.
 //   - Every event given to Send is in its result, accepted or refused.
 package client
 
@@ -36,7 +37,7 @@ import (
 // Format is how a batch is written.
 type Format uint8
 
-// The formats. Packed costs the engine about a third of JSON.
+// The formats. Packed costs the engine about a third of what JSON costs.
 const (
 	Packed Format = iota
 	JSON
@@ -45,7 +46,7 @@ const (
 // Coding is how a batch is compressed.
 type Coding uint8
 
-// The codings. Packed batches are small as they are.
+// The codings. Packed batches are small without compression.
 const (
 	Plain Coding = iota
 	Zstd
@@ -69,41 +70,43 @@ type Config struct {
 	Format Format
 	Coding Coding
 	// Source and Epoch number the events given to Add that have no identity of
-	// their own. An epoch is begun whenever the place in the one before was
-	// lost; 0 means a new one, by the clock.
+	// their own. A client that lost its place in an epoch must begin a new one; 0
+	// chooses a new epoch from the clock.
 	Source string
 	Epoch  uint64
 	// Sequence is the number of the first such event.
 	Sequence uint64
 	// Batch is how many events Add collects before they are sent, at most
-	// events.MaxEvents; 0 means DefaultBatch. Small batches cost a request and
-	// a look at the disk each.
+	// events.MaxEvents; 0 means DefaultBatch. Each batch costs a request and a
+	// disk sync, so small batches are slow.
 	Batch int
-	// ReceivedFromEvent takes each event as received at its own last instant, in books
-	// that allow it: for imports.
+	// ReceivedFromEvent uses each event's last instant as the time at which it
+	// was received, for imports. The book must allow it.
 	ReceivedFromEvent bool
 	// Wait is how long each answer may wait for the events to be settled, in
-	// whole seconds; 0: not at all.
+	// whole seconds; 0 does not wait.
 	Wait time.Duration
 
-	// Patience bounds how long one batch is tried; 0: until the context ends.
+	// Patience limits the time spent on one batch; 0 means until the context
+	// ends.
 	Patience time.Duration
-	// FirstWait and LastWait bound the pauses between attempts, which double.
+	// FirstWait and LastWait are the shortest and the longest pause between
+	// attempts; pauses double.
 	FirstWait, LastWait time.Duration
-	// HTTP does the requests; nil means one with a time-out of DefaultTimeout
-	// beside Wait.
+	// HTTP sends the requests; nil means a client whose time-out is
+	// DefaultTimeout plus Wait.
 	HTTP *http.Client
 }
 
-// Result is what became of the events of a batch. Indices of refusals are those
-// of the events given to Send.
+// Result says what became of the events of a batch. The indices of refusals are
+// positions in the list given to Send.
 type Result struct {
 	events.Answer
 	Attempts int
 }
 
-// ProblemError is what the engine says where a batch as a whole came to nothing,
-// and sending it again will not help.
+// ProblemError is the engine's answer when it refuses a whole batch and sending
+// the batch again will not help.
 type ProblemError struct {
 	Status   int              `json:"status"` // of HTTP
 	Title    string           `json:"title"`
@@ -124,8 +127,9 @@ func (e *ProblemError) Error() string {
 	return text
 }
 
-// Client sends usage of one provider. Send may be called from any goroutine, and
-// calling it from several keeps the engine busy; Add and Flush from one.
+// Client sends the usage of one provider. Several goroutines may call Send at
+// once, which keeps the engine busy. Add and Flush must be called from one
+// goroutine.
 type Client struct {
 	config   Config
 	target   string
@@ -177,11 +181,11 @@ func New(config Config) (*Client, error) {
 	return c, nil
 }
 
-// Add collects an event, numbering it where it has neither id nor sequence, and
-// sends the batch once it is full: ok then says that there is a result. On an
-// error the batch is kept, and the next Add or Flush sends it again.
+// Add collects an event, numbers it if it has neither id nor sequence, and sends
+// the batch once it is full; ok is true if it was sent and result is valid. After
+// an error the batch is kept, and the next Add or Flush sends it again.
 func (c *Client) Add(ctx context.Context, u events.Usage) (result Result, ok bool, err error) {
-	if len(c.batch) >= c.config.Batch { // Kept by an earlier error.
+	if len(c.batch) >= c.config.Batch { // kept by an earlier error
 		if result, err = c.Flush(ctx); err != nil {
 			return Result{}, false, err
 		}
@@ -199,7 +203,7 @@ func (c *Client) Add(ctx context.Context, u events.Usage) (result Result, ok boo
 	return result, err == nil, err
 }
 
-// Flush sends what Add has collected.
+// Flush sends the events that Add has collected.
 func (c *Client) Flush(ctx context.Context) (Result, error) {
 	if len(c.batch) == 0 {
 		return Result{}, nil
@@ -216,11 +220,11 @@ func (c *Client) Flush(ctx context.Context) (Result, error) {
 // Next is the sequence that the next event without identity gets from Add.
 func (c *Client) Next() uint64 { return c.sequence }
 
-// Send sends events as one batch, at most events.MaxEvents, and returns when all
-// that are good are on the engine's disk. Events that no batch can hold, such as
-// those without a node, are refused here, for the reason that the engine would
+// Send sends events as one batch, at most events.MaxEvents, and returns when
+// every good event is on the engine's disk. Events that no batch can hold, such
+// as those without a node, are refused here, for the reason that the engine would
 // give. An error is a [*ProblemError], or says why patience or ctx ended; the
-// same events can then be sent again.
+// same events may then be sent again.
 func (c *Client) Send(ctx context.Context, list []events.Usage) (Result, error) {
 	e := c.encoders.Get().(*encoder)
 	defer c.encoders.Put(e)
@@ -238,7 +242,7 @@ func (c *Client) Send(ctx context.Context, list []events.Usage) (Result, error) 
 	return result, nil
 }
 
-// retry posts a batch until there is an answer that will not change.
+// retry sends a batch until the answer is final.
 func (c *Client) retry(ctx context.Context, e *encoder) (Result, error) {
 	if c.config.Patience > 0 {
 		var cancel context.CancelFunc
@@ -260,7 +264,8 @@ func (c *Client) retry(ctx context.Context, e *encoder) (Result, error) {
 		default:
 			said = err
 		}
-		// Half of the pause is by chance, so that many clients do not come at once.
+		// Half of the pause is random, so that many clients do not retry at the
+		// same time.
 		wait := max(pause/2+rand.N(pause/2+1), after)
 		pause = min(2*pause, c.config.LastWait)
 		timer := time.NewTimer(wait)
@@ -276,7 +281,8 @@ func (c *Client) retry(ctx context.Context, e *encoder) (Result, error) {
 	}
 }
 
-// passing reports whether the same request may succeed later.
+// passing reports whether a failure is temporary: the same request may succeed
+// later.
 func passing(status int) bool {
 	switch status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable,
@@ -314,14 +320,15 @@ func (c *Client) post(ctx context.Context, e *encoder) (answer events.Answer, af
 	}
 	if seconds, err := strconv.Atoi(header.Get("Retry-After")); err == nil && seconds > 0 {
 		after = c.config.LastWait
-		if int64(seconds) < int64(after/time.Second) { // Compared as seconds: any number may come.
+		if int64(seconds) < int64(after/time.Second) { // Compared as seconds, because any number may arrive and a duration could overflow.
 			after = time.Duration(seconds) * time.Second
 		}
 	}
 	switch status {
 	case http.StatusOK, http.StatusAccepted, http.StatusUnprocessableEntity:
 		if err := json.Unmarshal(body, &answer); err != nil {
-			// Cut off on its way: the batch is stored, and sending it again harmless.
+			// The answer was cut off: the batch is stored, and sending it again
+			// is harmless.
 			return answer, after, fmt.Errorf("reading the answer: %w", err)
 		}
 		return answer, 0, nil
@@ -349,8 +356,8 @@ func problemOf(status int, body []byte) *ProblemError {
 	return problem
 }
 
-// Outcomes asks what became of accepted events, waiting so long for them to be
-// settled, in whole seconds.
+// Outcomes asks what became of accepted events. It waits up to wait, in whole
+// seconds, for them to be settled.
 func (c *Client) Outcomes(ctx context.Context, h events.Handle, wait time.Duration) (events.Outcomes, error) {
 	query := url.Values{}
 	query.Set("partition", strconv.Itoa(h.Partition))

@@ -15,7 +15,8 @@ const (
 	packedMedia = "application/vnd.aliquot.packed"
 )
 
-// encoder writes one batch. It is reused; nothing of a batch outlives it.
+// encoder writes one batch. It is reused, and keeps nothing from one batch to the
+// next.
 type encoder struct {
 	builder events.Builder
 	raw     events.RawUsage
@@ -23,7 +24,7 @@ type encoder struct {
 	plain   []byte
 	pressed []byte
 
-	body    []byte // plain or pressed
+	body    []byte // compressed or not
 	media   string
 	coding  string
 	sent    []int // per event of body: its index among those given
@@ -83,8 +84,8 @@ func (e *encoder) writeJSON(list []events.Usage) {
 	e.plain = append(e.plain, ']')
 }
 
-// pack writes segments, a new one wherever events with sequences and without
-// meet, so that the order stays.
+// pack writes segments. It begins a new segment wherever an event with a sequence
+// follows one without or the reverse, so that the order is kept.
 func (e *encoder) pack(provider events.Provider, list []events.Usage) error {
 	e.media = packedMedia
 	e.builder.Reset(provider, false)
@@ -101,7 +102,7 @@ func (e *encoder) pack(provider events.Provider, list []events.Usage) error {
 		if !e.builder.Add(&e.raw) {
 			e.flush(provider, sequenced)
 			if !e.builder.Add(&e.raw) {
-				return fmt.Errorf("event %d fits no segment", i)
+				return fmt.Errorf("event %d does not fit into a segment", i)
 			}
 		}
 		e.sent = append(e.sent, i)
@@ -110,7 +111,8 @@ func (e *encoder) pack(provider events.Provider, list []events.Usage) error {
 	return nil
 }
 
-// flush writes the builder's events after their length, and empties it.
+// flush writes the length of the builder's events and the events, and empties the
+// builder.
 func (e *encoder) flush(provider events.Provider, sequenced bool) {
 	if e.builder.Len() > 0 {
 		e.segment = e.builder.AppendTo(e.segment[:0])
@@ -120,7 +122,8 @@ func (e *encoder) flush(provider events.Provider, sequenced bool) {
 	e.builder.Reset(provider, sequenced)
 }
 
-// merge puts what was refused here among what the engine refused, by index.
+// merge adds the events that were refused here to those that the engine refused,
+// ordered by index.
 func (e *encoder) merge(r *Result) {
 	for i := range r.Refusals {
 		if at := r.Refusals[i].Index; at >= 0 && at < len(e.sent) {

@@ -1,16 +1,16 @@
-// Package distribution has the words for what a distributor keeps beside the
-// ledger: distribute makes them, a store keeps them, and statements, checks and
+// Package distribution declares what a distributor stores beside the ledger:
+// distribute makes these values, a store keeps them, and statements, checks and
 // exports read them.
 //
 // Everything here is a function of CONTROL, LEDGER and REGISTER up to the
-// [Cursor], and comes in a [Step]: what one decision did, whole.
+// [Cursor]. It comes in a [Step], which is the complete effect of one decision.
 //
 // # Invariants
 //
 //   - A step is committed whole or not at all, together with its cursor.
-//   - Of every holder, token and asset: Σ shares = Σ payouts that are planned,
-//     submitted or confirmed + payable + held, recoveries taken into account.
-//   - Of every distribution and asset: inbox = fee + pool, pool = Σ shares.
+//   - For every holder, token and asset: Σ shares = Σ payouts that are planned,
+//     submitted or confirmed + payable + held, including what recoveries moved.
+//   - For every distribution and asset: inbox = fee + pool, pool = Σ shares.
 //   - Lists are ascending by their key, so that equal steps are equal bytes.
 package distribution
 
@@ -24,8 +24,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// State is where a payout is in its life. The values are stable: they are in
-// streams, files and the database. Package payout of distribute has the steps.
+// State is the state of a payout in its life. The values are stable: they are in
+// streams, files and the database. Package payout defines the legal steps.
 type State string
 
 const (
@@ -50,9 +50,9 @@ type Distribution struct {
 	Period     events.Period
 	Control    uint64 // position of its declaration
 	Ledger     uint64 // LEDGER was read up to and including this position
-	Register   uint64 // REGISTER, likewise
+	Register   uint64 // REGISTER was read up to and including this position
 	RecordDate time.Time
-	Rail       events.Rail // that its payouts are planned for
+	Rail       events.Rail // that carries its payouts
 	Holders    int         // with units at Register
 	Supply     money.Units
 	Pools      []Pool // ascending by asset
@@ -61,7 +61,7 @@ type Distribution struct {
 // Pool is what a distribution divided in one asset.
 type Pool struct {
 	Asset          money.Asset
-	Inbox          money.Amount // what was there to divide
+	Inbox          money.Amount // what the inbox held
 	FeeBasisPoints int
 	Fee            money.Amount
 	Pool           money.Amount // the rest of the inbox, and the sum of the shares
@@ -76,13 +76,13 @@ type Share struct {
 	Units  money.Units
 	Frozen money.Units
 	Amount money.Amount
-	Held   money.Amount // of Amount: what was not made payable
+	Held   money.Amount // part of Amount that was not made payable
 }
 
-// Entitlement is what a token owes a holder in one asset and has not sent.
+// Entitlement is what a token owes a holder in one asset and has not paid out.
 type Entitlement struct {
 	Holder  events.Holder
-	Payable money.Amount // waits for the next payout: carry, and what came back
+	Payable money.Amount // waits for the next payout: amounts carried over, and payouts that came back
 	Held    money.Amount // waits until it may become payable
 }
 
@@ -100,7 +100,7 @@ type Payout struct {
 }
 
 // Batch is what was handed to a rail at once: every payout of the distribution
-// that was not withheld then.
+// that was not withheld at that time.
 type Batch struct {
 	Name         string
 	Rail         events.Rail
@@ -117,36 +117,36 @@ type Handover struct {
 	Amount   money.Amount
 }
 
-// Reaches reports whether what was handed over is there for a distribution of a
-// period that rests on a position in LEDGER: it is of that period or an older one,
-// and came at or before the position. What is handed over late joins the next
-// distribution of its period or a later one.
+// Reaches reports whether a distribution of a period that rests on a position in
+// LEDGER includes the handover: the handover is of that period or an older one,
+// and came at or before the position. Revenue that is handed over late joins the
+// next distribution of its period or of a later one.
 func (h *Handover) Reaches(period events.Period, position uint64) bool {
 	return h.Period <= period && h.Position <= position // labels of one calendar sort as their periods do
 }
 
-// Took reports whether a distribution took what was handed over, unless an earlier
-// one had taken it: what reaches a distribution is distributed whole, asset by
-// asset, where it is above zero.
+// Took reports whether a distribution took the handover, provided that no earlier
+// distribution had taken it: everything that reaches a distribution is
+// distributed whole, asset by asset, if it is above zero.
 func (d *Distribution) Took(h *Handover) bool {
 	return d.Token == h.Token && h.Reaches(d.Period, d.Ledger) && slices.ContainsFunc(d.Pools, func(p Pool) bool { return p.Asset == h.Asset })
 }
 
-// Settlement says where LEDGER says that a period is settled.
+// Settlement is the position in LEDGER at which a period is settled.
 type Settlement struct {
 	Book     events.Book
 	Period   events.Period
 	Position uint64 // in LEDGER
 }
 
-// Void is a decision without effect, or the part of one that had none.
+// Void is a decision, or a part of one, that had no effect.
 type Void struct {
 	Control uint64
 	Partly  bool // the rest of the decision took effect
 	Reason  string
 }
 
-// Mark is how far a stream was read, and which stream it is.
+// Mark identifies a stream and says how far it was read.
 type Mark struct {
 	Created  int64    // of the stream, nanoseconds since 1970 UTC; 0 before the first start
 	Position uint64   // last position read, 0 before the first
@@ -161,9 +161,9 @@ type Cursor struct {
 	Nonce   string // of that distributor
 }
 
-// Step is what reading on from a cursor did.
+// Step is the effect of reading on from a cursor.
 type Step struct {
-	Control Mark // as they are afterwards
+	Control Mark // all marks: after the step
 	Ledger  Mark
 
 	Handovers   []Handover
@@ -187,7 +187,7 @@ type Message struct {
 	Data   []byte // of an [events.Paid]
 }
 
-// Outgoing is a message for PAYOUT as the store has it.
+// Outgoing is a message for PAYOUT as the store keeps it.
 type Outgoing struct {
 	Number uint64 // 1, 2, … without gaps
 	Token  events.Token
@@ -200,8 +200,8 @@ type Shares struct {
 	List  []Share
 }
 
-// Owed are entitlements as they are now, ascending by holder; a holder who is
-// owed nothing any more is there with zeros.
+// Owed are entitlements as they are after the step, ascending by holder; a holder
+// who is no longer owed anything is listed with zeros.
 type Owed struct {
 	Token events.Token
 	Asset money.Asset
@@ -222,11 +222,11 @@ type Change struct {
 	Reference    string
 }
 
-// What a store answers when it does not commit.
+// Errors of a store that did not commit.
 var (
 	// ErrFenced means that another distributor has taken over: this one stops.
 	ErrFenced = errors.New("another distributor has taken over")
-	// ErrInterrupted means that the store could not do it now, and that trying
+	// ErrInterrupted means that the store could not commit at this time; trying
 	// again may help.
 	ErrInterrupted = errors.New("store interrupted")
 )

@@ -2,11 +2,11 @@ package distribution
 
 import "strings"
 
-// A payout run is kept as a distribution that divides nothing: no period, no
-// shares, nothing taken from the inbox, and payouts from entitlements alone. So
-// its payouts are submitted, answered, compared and proved as all others are.
+// A payout run is stored as a distribution that divides nothing: it has no period
+// and no shares, takes nothing from the inbox, and pays from entitlements alone.
+// So its payouts are submitted, answered, compared and proved like all others.
 
-// Run reports whether it is a payout run.
+// Run reports whether this is a payout run.
 func (d *Distribution) Run() bool { return d.Period == "" }
 
 const (
@@ -14,7 +14,7 @@ const (
 	runRef          = "payout-run:"
 )
 
-// Ref is how the journal names what caused an entry of its.
+// Ref is the reference by which the journal names the cause of an entry.
 func (d *Distribution) Ref() string {
 	if d.Run() {
 		return runRef + d.ID
@@ -23,7 +23,7 @@ func (d *Distribution) Ref() string {
 }
 
 // OfRef returns the distribution or payout run that a reference of the journal
-// names; false where it names something else.
+// names, or false if it names something else.
 func OfRef(ref string) (id string, ok bool) {
 	if id, ok = strings.CutPrefix(ref, distributionRef); ok {
 		return id, true

@@ -182,7 +182,7 @@ func TestDecodingRefusesWhatWasNotWritten(t *testing.T) {
 		{"white space after the object", good + "\n", "canonical"},
 		{"an unknown member of the envelope", strings.Replace(good, `"v":1`, `"v":1,"w":2`, 1), `unknown field "w"`},
 		{"an unknown member of the body", strings.Replace(good, `"k"}`, `"k","why":1}`, 1), `unknown field "why"`},
-		{"a member twice", strings.Replace(good, `"key":"k"`, `"key":"j","key":"k"`, 1), "stands twice"},
+		{"a member twice", strings.Replace(good, `"key":"k"`, `"key":"j","key":"k"`, 1), "occurs twice"},
 		{"a member in capitals", strings.Replace(good, `"key":`, `"KEY":`, 1), "it is written"},
 		{"an unknown kind", strings.Replace(good, `key_revoked`, `key_lost`, 1), `unknown kind "key_lost"`},
 		{"a later version", strings.Replace(good, `"v":1`, `"v":2`, 1), "version 2"},

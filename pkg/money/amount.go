@@ -38,7 +38,7 @@ func AmountFromDecimal(d decimal.Decimal) (Amount, error) {
 // AmountFromLimbs is the inverse of Limbs.
 func AmountFromLimbs(hi int64, lo uint64) Amount { return Amount{int128{hi, lo}} }
 
-// AmountFromBytes is the inverse of Bytes; every row of 16 bytes is an amount.
+// AmountFromBytes is the inverse of Bytes; every 16 bytes are an amount.
 func AmountFromBytes(b [16]byte) Amount { return Amount{int128FromBytes(b)} }
 
 // Add returns a + b or [ErrOverflow].
@@ -59,10 +59,11 @@ func (a Amount) Sub(b Amount) (Amount, error) {
 	return Amount{v}, nil
 }
 
-// Neg returns -a; [ErrOverflow] at the smallest amount, which has no opposite.
+// Neg returns -a. It fails with [ErrOverflow] for the smallest amount, which has
+// no opposite.
 func (a Amount) Neg() (Amount, error) { return Amount{}.Sub(a) }
 
-// Abs returns |a|; [ErrOverflow] at the smallest amount.
+// Abs returns |a|. It fails with [ErrOverflow] for the smallest amount.
 func (a Amount) Abs() (Amount, error) {
 	if a.hi < 0 {
 		return a.Neg()
@@ -74,7 +75,7 @@ func (a Amount) Abs() (Amount, error) {
 func (a Amount) Cmp(b Amount) int { return a.cmp(b.int128) }
 
 // MulDiv returns a × num ÷ den, rounded once, half-even. It fails with
-// [ErrDomain] at den = 0 and with [ErrOverflow].
+// [ErrDomain] if den is zero and with [ErrOverflow].
 func MulDiv(a Amount, num, den Units) (Amount, error) {
 	if den.IsZero() {
 		return Amount{}, fmt.Errorf("dividing by zero: %w", ErrDomain)
@@ -103,7 +104,8 @@ func MulDivFloor(a Amount, num, den Units) (Amount, error) {
 	return amountOf(q, negative, ok)
 }
 
-// amountOf gives a magnitude its sign, unless an earlier step had overflowed.
+// amountOf gives a magnitude its sign. It fails if ok is false, which means that
+// an earlier step overflowed.
 func amountOf(m uint128, negative, ok bool) (Amount, error) {
 	if ok {
 		if v, fits := m.signed(negative); fits {

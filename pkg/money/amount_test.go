@@ -35,8 +35,8 @@ const (
 	smallest = "-170141183460469231731.687303715884105728"
 )
 
-// limbs draws integers of every size, and the ends of each size, about equally
-// often: uniform 128-bit integers would hardly ever be small.
+// limbs draws integers of every size, and the limits of each size, about equally
+// often: uniform 128-bit integers would almost never be small.
 func limbs(t *rapid.T) (hi, lo uint64) {
 	n := rapid.IntRange(0, 128).Draw(t, "bits")
 	u := uint128{rapid.Uint64().Draw(t, "hi"), rapid.Uint64().Draw(t, "lo")}
@@ -126,8 +126,8 @@ func TestParseAmount(t *testing.T) {
 	}
 }
 
-// FuzzParseAmount reads what shopspring/decimal reads, to the same value.
-// Fails when the parser drops zeros that stand between digits.
+// FuzzParseAmount compares the parser with shopspring/decimal. Fails when the
+// parser drops zeros between digits.
 func FuzzParseAmount(f *testing.F) {
 	for _, s := range []string{"0", "-0.5", "1e-18", "10203.04050", "1e20", largest, smallest, "100000000000000000000000001e-9", ".", "1e+"} {
 		f.Add(s)
@@ -160,7 +160,8 @@ func FuzzParseAmount(f *testing.F) {
 	})
 }
 
-// Fails when add forgets the carry, sub the borrow, or either its check of signs.
+// Fails when add forgets the carry, when sub forgets the borrow, or when either
+// forgets its check of signs.
 func TestArithmeticIsThatOfIntegers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawAmount(t), drawAmount(t)

@@ -7,18 +7,19 @@ import (
 )
 
 // Apportion divides total among weights by largest remainder and writes the
-// parts, in attos, to dst: part i is the whole of total × weights[i] ÷ Σweights,
-// and the attos that are left over go one each to the largest remainders, of
-// equal ones to the lower index. So the parts sum to total, each lies within
-// one atto of its quota, and a weight of zero has a part of zero.
+// parts, in attos, to dst. Part i is the whole part of total × weights[i] ÷
+// Σweights; the attos that are left over go one each to the largest remainders,
+// and of equal remainders to the lower index. So the parts sum to total, each is
+// within one atto of its quota, and a weight of zero has a part of zero.
 //
-// It fails with [ErrDomain] where total is negative, dst and weights differ in
-// length, or there is something to divide and no weight; and with [ErrOverflow]
-// where Σweights does not fit 128 bits. After an error dst is as it was.
+// It fails with [ErrDomain] if total is negative, if dst and weights differ in
+// length, or if there is something to divide and all weights are zero; and with
+// [ErrOverflow] if Σweights does not fit 128 bits. After an error dst is
+// unchanged.
 //
 // A larger total can give a holder less: largest remainder is not monotone (the
-// Alabama paradox). Time is linear in the number of weights; beside dst at most
-// 256 kB of memory are needed.
+// Alabama paradox). Time is linear in the number of weights; apart from dst at
+// most 256 kB of memory are needed.
 func Apportion(dst []Amount, total Amount, weights []Units) error {
 	if len(dst) != len(weights) {
 		return fmt.Errorf("apportioning among %d weights into %d parts: %w", len(weights), len(dst), ErrDomain)
@@ -50,9 +51,10 @@ func Apportion(dst []Amount, total Amount, weights []Units) error {
 	return nil
 }
 
-// quotas computes total × weight ÷ Σweights. Remainders are numerators over
-// the supply, shifted left until the supply's top bit would stand at the top of
-// their first word, so that their leading digits are at one place.
+// quotas computes total × weight ÷ Σweights. Remainders are numerators over the
+// supply. They are shifted left by as much as the supply must be shifted to set
+// the top bit of its first word, so that the leading digits of all remainders are
+// in the same place.
 type quotas struct {
 	total  uint128
 	supply divisor
@@ -72,8 +74,8 @@ func (q *quotas) of(w Units) (whole, remainder uint128) {
 	return q.supply.divide(high, low)
 }
 
-// remainder returns the same remainder from the whole part, without dividing:
-// the numerator less whole × supply, of which the low words suffice.
+// remainder computes the same remainder from the whole part, without dividing:
+// the numerator less whole × supply. The low words are enough.
 func (q *quotas) remainder(whole uint128, w Units) uint128 {
 	s := q.supply.shift & 63
 	if q.supply.d.hi == 0 {
@@ -83,7 +85,7 @@ func (q *quotas) remainder(whole uint128, w Units) uint128 {
 	return uint128{r.hi<<s | r.lo>>1>>(63-s), r.lo << s}
 }
 
-// floors writes the whole parts to dst and returns the first selection of those
+// floors writes the whole parts to dst and returns the first selection of holders
 // that receive one of the attos left over.
 func (q *quotas) floors(dst []Amount, weights []Units) selection {
 	var counts histogram
@@ -94,7 +96,7 @@ func (q *quotas) floors(dst []Amount, weights []Units) selection {
 		dst[i] = Amount{int128{int64(whole.hi), whole.lo}}
 		counts[r.hi>>(64-digitBits)]++
 	}
-	// The bits of a remainder below its lowest are zeros from the shifting.
+	// Shifting has set the bits below the lowest bit of a remainder to zero.
 	lowest := int(q.supply.shift)
 	if q.supply.d.hi == 0 {
 		lowest += 64
@@ -104,26 +106,27 @@ func (q *quotas) floors(dst []Amount, weights []Units) selection {
 	return s.choose(&counts)
 }
 
-// selection narrows down which remainders are the largest, from their top bits
-// to their lowest: those whose bits from low upwards exceed threshold receive an
-// atto, those below do not, and of the tied ones, equal to it, need of them do.
+// selection narrows down which remainders are the largest, from their top bits to
+// their lowest. A remainder whose bits from low upwards exceed threshold receives
+// an atto, one below it does not, and of the tied remainders, which are equal to
+// it, need receive one.
 type selection struct {
 	threshold   uint128
 	need, tied  uint64
 	low, lowest int
 }
 
-// histogram counts remainders by a digit of their bits. It fits the nearest
-// cache; two digits tell most of ten million remainders apart.
+// histogram counts remainders by a digit of their bits. It fits into the
+// first-level cache; two digits separate most of ten million remainders.
 type histogram [1 << digitBits]uint64
 
 const (
 	digitBits = 12
-	fewTied   = 1 << 13 // So few are sorted rather than read through again.
+	fewTied   = 1 << 13 // Up to this number are sorted, which is faster than another pass.
 )
 
-// settled reports that no further bit can matter: all of the tied receive an
-// atto or none does, or they are equal and their order decides.
+// settled reports that no further bit can matter: all of the tied remainders
+// receive an atto or none does, or they are equal and their index decides.
 func (s selection) settled() bool {
 	return s.need == 0 || s.need == s.tied || s.low <= s.lowest
 }
@@ -144,7 +147,7 @@ func (q *quotas) refine(s selection, floors []Amount, weights []Units) selection
 	return s.choose(&counts)
 }
 
-// choose appends to the threshold the digit at which the attos run out.
+// choose appends to the threshold the digit at which the attos are used up.
 func (s selection) choose(counts *histogram) selection {
 	for digit := len(counts) - 1; digit >= 0; digit-- {
 		if s.need <= counts[digit] {
@@ -197,7 +200,7 @@ type candidate struct {
 	index     int
 }
 
-// addAtto cannot overflow: a quota that is not whole is below total.
+// addAtto cannot overflow: a quota with a fraction is below total.
 func addAtto(a *Amount) {
 	a.lo++
 	if a.lo == 0 {

@@ -14,7 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// apportionByDefinition sorts quotas: slow, and nothing else than the rule.
+// apportionByDefinition sorts quotas: a slow implementation of the rule as it is
+// written.
 func apportionByDefinition(total *big.Int, weights []Units) []*big.Int {
 	sum := new(big.Int)
 	for _, w := range weights {
@@ -81,7 +82,7 @@ func TestApportionIsTheDefinition(t *testing.T) {
 	})
 }
 
-// FuzzApportion: the invariants of the package comment, one check a line.
+// FuzzApportion checks the invariants of the package comment, one check a line.
 func FuzzApportion(f *testing.F) {
 	f.Add(int64(0), uint64(10), []byte{47, 16, 15, 12, 6, 3}, uint8(0))
 	f.Add(int64(1<<62), uint64(3), []byte{1, 1, 1, 255, 0, 7, 7}, uint8(90))
@@ -106,7 +107,7 @@ func FuzzApportion(f *testing.F) {
 	})
 }
 
-// checkParts checks the rule from its result, in linear time: no sorting.
+// checkParts verifies a result in linear time, without sorting.
 func checkParts(t testing.TB, dst []Amount, total Amount, weights []Units) {
 	t.Helper()
 	supply := new(big.Int)
@@ -183,8 +184,8 @@ func TestApportionRefuses(t *testing.T) {
 }
 
 // A tie over 128 bits at every length of register: the last spare atto falls
-// inside a run of equal remainders that lie between larger and smaller ones.
-// Fails when a tie is broken by the higher index.
+// inside a run of equal remainders, between larger and smaller ones. Fails when a
+// tie is broken by the higher index.
 func TestTiesGoToTheLowerIndex(t *testing.T) {
 	for _, shift := range []int{0, 1, 52, 53, 60, 61, 63, 64, 65, 100, 110} {
 		t.Run(fmt.Sprintf("weights of %d bits and more", shift), func(t *testing.T) {
@@ -200,9 +201,9 @@ func TestTiesGoToTheLowerIndex(t *testing.T) {
 	}
 }
 
-// The largest remainder stands last and is larger by the last bit alone, in
-// supplies of every length. Fails when remainders count as tied before their
-// last bit.
+// The largest remainder is the last one and is larger only by its last bit, with
+// supplies of every length. Fails when remainders count as tied before their last
+// bit was compared.
 func TestTheLastBitOutranksTheIndex(t *testing.T) {
 	for _, few := range []bool{true, false} {
 		for shift := range 100 {
@@ -308,15 +309,17 @@ func TestPublishedApportionments(t *testing.T) {
 	})
 	t.Run("Swiss National Council of 2000 after its floor of one seat", func(t *testing.T) {
 		// The floor is a rule of that election, not of largest remainder: the
-		// file names the three cantons it concerns and the plain rest.
+		// file names the three cantons that it concerns and gives the plain
+		// result.
 		e := vectors[election](t, "lr-swiss-national-council-2000.json")
 		e.check(t, e.Subcase.Total, e.Preallocated)
 	})
 	t.Run("Alabama loses a seat in a larger house", func(t *testing.T) {
 		// Only 3 of 38 states are published, so the house cannot be apportioned
-		// here. What the figures allow: over the population of 1880, which is
-		// 49,371,340 and not in the file, each state has its whole quota or one
-		// seat more. (Texas stands twice in the file; neither figure changes it.)
+		// here. The published figures allow this check: over the population of
+		// 1880, which is 49,371,340 and not in the file, each state has its whole
+		// quota or one seat more. (The file lists Texas twice; neither figure
+		// changes the result.)
 		v := vectors[struct {
 			Populations map[string]any
 			At299       map[string]int64 `json:"at_299"`
@@ -334,7 +337,7 @@ func TestPublishedApportionments(t *testing.T) {
 				}
 			}
 		}
-		// The paradox itself, on a register small enough to see.
+		// The paradox itself, on a small register.
 		weights := []Units{UnitsOf(6), UnitsOf(6), UnitsOf(2)}
 		ten, eleven := make([]Amount, 3), make([]Amount, 3)
 		if err := errors.Join(Apportion(ten, Atto(10), weights), Apportion(eleven, Atto(11), weights)); err != nil {
@@ -346,7 +349,7 @@ func TestPublishedApportionments(t *testing.T) {
 	})
 }
 
-// longTail is a register of n holders as tokens have them: a few large, many
+// longTail is a register of n holders as real tokens have them: a few large, many
 // small, many equal, some empty.
 func longTail(n int, scale uint64) []Units {
 	random := rand.New(rand.NewPCG(1, uint64(n)))
@@ -377,7 +380,7 @@ func TestApportionAmongMany(t *testing.T) {
 		}
 		checkParts(t, dst, total, weights)
 	}
-	// More are tied than are sorted: that takes passes, not memory.
+	// More are tied than are sorted: that takes more passes and no more memory.
 	equal, dst := slices.Repeat([]Units{UnitsOf(400)}, 10*fewTied), make([]Amount, 10*fewTied)
 	if n := testing.AllocsPerRun(3, func() { _ = Apportion(dst, Atto(12_345), equal) }); n > 0 {
 		t.Errorf("%v allocations beside dst", n)

@@ -6,7 +6,7 @@ import "fmt"
 type Asset string
 
 // Valid fails with [ErrDomain] unless the code has 1 to 12 characters of A to Z
-// and 0 to 9. It need not be a code that this package knows.
+// and 0 to 9. This package need not know the code.
 func (a Asset) Valid() error {
 	if len(a) < 1 || len(a) > 12 {
 		return fmt.Errorf("asset %q has %d characters instead of 1 to 12: %w", clip(string(a)), len(a), ErrDomain)
@@ -19,9 +19,9 @@ func (a Asset) Valid() error {
 	return nil
 }
 
-// Decimals returns the places of the minor unit in which the asset is paid, 0
-// to 18. The table is part of the rules by which figures are derived: a line
-// may be added, never changed. An unknown asset fails with [ErrDomain].
+// Decimals returns the decimal places of the minor unit in which the asset is
+// paid, 0 to 18. The table is part of the rules by which figures are derived: a
+// line may be added, but never changed. An unknown asset fails with [ErrDomain].
 func (a Asset) Decimals() (uint8, error) {
 	switch a {
 	case "USDC", "USDT", "EURC", "PYUSD":
@@ -89,9 +89,9 @@ func (a Amount) CeilMinor(asset Asset) (whole, rest Amount, err error) {
 	return whole, rest, nil
 }
 
-// Minor returns a as a count of the asset's minor units, as a chain or a bank
-// file wants it. It fails with [ErrPrecision] where a is not a whole number of
-// them, and with [ErrDomain] below zero or for an unknown asset.
+// Minor returns a as a count of the asset's minor units, the form that a chain or
+// a bank file needs. It fails with [ErrPrecision] if a is not a whole number of
+// them, and with [ErrDomain] if a is negative or the asset is unknown.
 func (a Amount) Minor(asset Asset) (Units, error) {
 	minor, err := asset.minor()
 	if err != nil {

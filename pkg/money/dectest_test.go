@@ -42,30 +42,30 @@ func publishedData(t testing.TB, path ...string) string {
 
 // TestDecTest runs the General Decimal Arithmetic cases.
 //
-// Those cases round to a number of significant digits; money rounds to a place.
-// The two meet in the exponent of the published result: the exact result,
-// rounded at that place in the case's mode, must be the published one. So every
-// operand is taken as an integer coefficient, an [Amount] in attos, times a
-// power of ten that the test keeps; the sum, product or quotient is made and
-// rounded at the place by one call of [MulDiv] or [MulDivFloor]. What a case
-// then says about money's arithmetic does not depend on whether its exponents
-// are those of money.
+// Those cases round to a number of significant digits; money rounds to a decimal
+// place. The published result connects the two: the exact result, rounded at the
+// place of the published exponent in the case's mode, must equal it. So every
+// operand is taken as an integer coefficient, an [Amount] in attos, times a power
+// of ten that the test keeps. One call of [MulDiv] or [MulDivFloor] computes the
+// sum, product or quotient and rounds it at that place. So a case tests the
+// arithmetic of money even if its exponents are not those of money.
 //
-// Where the operands are within the range and places of an Amount as they
-// stand, the case is run a second time "as amounts", from their text through
-// Add, Sub, Cmp and Charge.
+// A case whose operands fit the range and the places of an Amount is run a second
+// time "as amounts", from their text through Add, Sub, Cmp and Charge.
 //
-// Out of range, and counted below by reason: NaN and infinities (money has
-// neither; their text must be refused); roundings by 05up and ties in half_up
-// and half_down (money rounds half-even, floor and ceiling; a case of the other
-// halves counts where it is no tie, as there all agree); results cut off at the
-// case's own largest exponent; coefficients, aligned sums or scaled products beyond 128 bits; operations that
-// money has not (power, apply). Signs of zeros are not compared: money has one zero.
+// These cases are out of range, and are counted below by reason: NaN and
+// infinities (money has neither; their text must be refused); roundings by 05up
+// and ties in half_up and half_down (money rounds half-even, floor and ceiling;
+// cases of the other half modes count only if they are no tie, as all modes then
+// agree); results cut off at the case's own largest exponent; coefficients,
+// aligned sums or scaled products beyond 128 bits; and operations that money does
+// not have (power, apply). Signs of zeros are not compared: money has one zero.
 //
 // Fails when halfEven rounds ties up, MulDivFloor goes towards zero, Add loses
 // its carry, Cmp compares low words, or the parser drops zeros between digits.
 func TestDecTest(t *testing.T) {
-	// Pinned, so that a change that silently skips more cases fails.
+	// The counts are fixed, so that a change that silently skips more cases
+	// fails.
 	wantRun := map[string]int{
 		"abs": 79, "add": 1737, "base": 752, "compare": 518, "divide": 495, "divideint": 247, "minus": 100,
 		"multiply": 345, "plus": 109, "quantize": 567, "remainder": 369, "rounding": 730, "subtract": 572,
@@ -132,8 +132,8 @@ func runDecTest(t *testing.T, file string) (run, asAmounts int, skipped map[stri
 	return run, asAmounts, skipped
 }
 
-// decWords splits a line into words; either quote may hold spaces and, doubled,
-// itself. A comment ends it.
+// decWords splits a line into words. Either kind of quote may contain spaces and,
+// doubled, itself. A comment ends the line.
 func decWords(line string) (words []string) {
 	line = strings.TrimSpace(line)
 	for line != "" && !strings.HasPrefix(line, "--") {
@@ -174,7 +174,7 @@ var (
 	errMode    = errors.New("rounded by 05up, or a tie in half_up or half_down: modes that money does not offer")
 )
 
-// readScaled reads a decTest number without the parser that is under test.
+// readScaled reads a decTest number without using the parser under test.
 func readScaled(s string) (scaled, error) {
 	mantissa, exponent := strings.ToLower(s), 0
 	if m, e, ok := strings.Cut(mantissa, "e"); ok {
@@ -398,7 +398,7 @@ func signedLike(a, b Amount) (Amount, error) {
 	return a, nil
 }
 
-// truncatedQuotient divides towards zero, with the rest of the sign of a.
+// truncatedQuotient divides towards zero; the rest has the sign of a.
 func truncatedQuotient(a, b Amount) (times, rest Amount, err error) {
 	size, err := a.Abs()
 	if err != nil {
@@ -425,9 +425,9 @@ func truncatedQuotient(a, b Amount) (times, rest Amount, err error) {
 	return times, rest, err
 }
 
-// runText: toSci and toEng read a number and write it. Money writes its own
-// form, so what is compared is the value; what is no finite number must be
-// refused as such.
+// runText runs toSci and toEng, which read a number and write it. Money writes
+// its own form, so the values are compared; text that is not a finite number must
+// be refused.
 func (c decCase) runText() (reason string, err error) {
 	got, err := ParseAmount(c.operands[0])
 	want, special := readScaled(c.result)

@@ -2,20 +2,20 @@ package money
 
 import "math/bits"
 
-// divisor divides many numbers by one, without the machine's division, which
-// takes 20 to 90 cycles a word where a multiplication takes 4.
+// divisor divides many numbers by the same one without the machine's division,
+// which takes 20 to 90 cycles a word; a multiplication takes 4.
 //
 // The method is that of Möller and Granlund, "Improved division by invariant
-// integers" (IEEE Transactions on Computers 60, 2011): algorithm 4 for a
-// divisor of one word, algorithm 5 for two. All fields follow from d, so that
-// divisors compare with ==. The zero value stands for no divisor.
+// integers" (IEEE Transactions on Computers 60, 2011): algorithm 4 for a divisor
+// of one word, algorithm 5 for two. All fields are functions of d, so divisors
+// compare with ==. The zero value means no divisor.
 type divisor struct {
 	d          uint128
-	reciprocal uint64 // Of d << shift, less the 2⁶⁴ that it always has.
+	reciprocal uint64 // Of d << shift, without the 2⁶⁴ that it always contains.
 	shift      uint8  // 0 to 63, so that d << shift has the top bit of its first word set.
 }
 
-// newDivisor takes any d but 0.
+// newDivisor accepts every d except 0.
 func newDivisor(d uint128) divisor {
 	if d.hi == 0 {
 		shift := bits.LeadingZeros64(d.lo)
@@ -25,10 +25,10 @@ func newDivisor(d uint128) divisor {
 	return divisor{d, d.shiftLeft(shift).reciprocal(), uint8(shift)}
 }
 
-// normalized returns d << shift, the unit in which rests are returned: to
-// compare a rest with d needs no shifting back.
+// normalized returns d << shift. Rests are returned in this unit, so a rest can
+// be compared with d without shifting it back.
 func (v divisor) normalized() uint128 {
-	s := v.shift & 63 // Says to the compiler what is known.
+	s := v.shift & 63 // Tells the compiler that the shift is below 64.
 	return uint128{v.d.hi<<s | v.d.lo>>1>>(63-s), v.d.lo << s}
 }
 
@@ -83,7 +83,8 @@ func divideWord(u1, u0, d, reciprocal uint64) (q, r uint64) {
 	estimate, carry := bits.Add64(estimate, u0, 0)
 	q += u1 + carry + 1
 	r = u0 - q*d
-	// One too many in about half of all cases: so without a branch.
+	// The estimate is one too large in about half of all cases, so there is no
+	// branch.
 	_, over := bits.Sub64(estimate, r, 0)
 	q -= over
 	r += d & -over

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// edged draws numbers whose words are often all ones, zero or a power of two:
-// there lie the rare corrections of long division.
+// edged draws numbers whose words are often all ones, zero or a power of two,
+// because these reach the rare corrections of long division.
 func edged(random *rand.Rand) uint128 {
 	word := func() uint64 {
 		switch random.UintN(6) {
@@ -29,9 +29,9 @@ func edged(random *rand.Rand) uint128 {
 
 func (a uint128) big() *big.Int { return bigOfUnits(Units{a.hi, a.lo}) }
 
-// Both ways to divide against math/big. Fails when either leaves out one of
-// its corrections, the rare ones included, and when a reciprocal is one too
-// large or too small.
+// Compares both ways to divide with math/big. Fails when either one leaves out a
+// correction, including the rare ones, and when a reciprocal is one too large or
+// too small.
 func TestBothWaysToDivide(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	words, fits := 0, 0

@@ -3,7 +3,7 @@ package money
 import "math/bits"
 
 // int128 is a signed 128-bit integer in two's complement, counted in attos.
-// [Amount] and [Quantity] embed it and so share its methods; those that take or
+// [Amount] and [Quantity] embed it and so share its methods. Methods that take or
 // return a value of their own type are written once for each.
 type int128 struct {
 	hi int64
@@ -50,7 +50,7 @@ func (a int128) cmp(b int128) int {
 func (a int128) add(b int128) (sum int128, ok bool) {
 	lo, carry := bits.Add64(a.lo, b.lo, 0)
 	hi := int64(uint64(a.hi) + uint64(b.hi) + carry)
-	// Overflow is a sign that differs from the sign of both operands.
+	// It overflowed if the sign differs from the signs of both operands.
 	return int128{hi, lo}, (a.hi^hi)&(b.hi^hi) >= 0
 }
 
@@ -69,7 +69,7 @@ func (a int128) magnitude() (m uint128, negative bool) {
 	return uint128{-uint64(a.hi) - borrow, lo}, true
 }
 
-// signed returns ±a, or false where that does not fit.
+// signed returns ±a, or false if that does not fit.
 func (a uint128) signed(negative bool) (int128, bool) {
 	if !negative {
 		return int128{int64(a.hi), a.lo}, a.hi>>63 == 0

@@ -19,16 +19,16 @@
 //     to its total.
 //   - Fair: no part of [Apportion] differs from total × weight ÷ Σweights by
 //     one atto or more.
-//   - Canonical: one value has one text and one row of bytes, and the order of
-//     the bytes is the order of the values.
+//   - Canonical: one value has one text and one form of 16 bytes, and the order
+//     of the bytes is the order of the values.
 //   - Pure: equal arguments give equal results, on any machine, forever. A
 //     second way to round is a new function beside the first, never an edit.
 //
 // # Text
 //
-// A decimal is written without exponent, without trailing zeros, without a
-// point where nothing follows it, and with a minus sign below zero: "0",
-// "-0.5", "1000000". It is read as
+// A decimal is written without exponent and without trailing zeros, with a point
+// only if digits follow it, and with a minus sign below zero: "0", "-0.5",
+// "1000000". It is read as
 //
 //	[+-] digits [ "." digits ] [ ("e" | "E") [+-] digits ]
 //
@@ -43,17 +43,17 @@ package money
 
 import "errors"
 
-// The errors of this package are one of these, alone or wrapped with what was
-// being done.
+// The errors of this package are one of these, alone or wrapped with the
+// operation that failed.
 var (
 	// ErrOverflow: the exact result does not fit its 128 bits.
 	ErrOverflow = errors.New("overflow of 128 bits")
-	// ErrPrecision: the exact value has parts below 10⁻¹⁸ or below the minor
-	// unit asked for, and this package does not drop them.
+	// ErrPrecision: the exact value has parts below 10⁻¹⁸, or below the minor
+	// unit asked for; this package never drops them.
 	ErrPrecision = errors.New("more decimal places than can be kept")
-	// ErrSyntax: the text is not a number of the form it should have.
+	// ErrSyntax: the text is not a number in the required form.
 	ErrSyntax = errors.New("not a plain decimal number")
-	// ErrDomain: an argument for which the operation has no meaning, as a
-	// divisor of zero, a negative price or an unknown asset.
+	// ErrDomain: the operation has no meaning for an argument, such as a divisor
+	// of zero, a negative price or an unknown asset.
 	ErrDomain = errors.New("value outside its domain")
 )

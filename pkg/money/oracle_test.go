@@ -2,8 +2,8 @@ package money
 
 import "math/big"
 
-// The oracles of these tests compute with math/big, which shares no code with
-// what they check.
+// The oracles of these tests compute with math/big, which shares no code with the
+// code under test.
 
 func bigOf(a Amount) *big.Int {
 	hi, lo := a.Limbs()
@@ -16,7 +16,7 @@ func bigOfUnits(u Units) *big.Int {
 	return n.Add(n, new(big.Int).SetUint64(u.Lo))
 }
 
-// amountOfBig is false where n attos do not fit.
+// amountOfBig returns false if n attos do not fit.
 func amountOfBig(n *big.Int) (Amount, bool) {
 	low := new(big.Int).And(n, new(big.Int).SetUint64(1<<64-1))
 	high := new(big.Int).Rsh(n, 64)
@@ -38,5 +38,6 @@ func halfEvenOf(r *big.Rat) *big.Int {
 	return floor.Add(floor, big.NewInt(1))
 }
 
-// floorOf: Div is Euclidean, and with a positive divisor that is the floor.
+// floorOf rounds down: Div is Euclidean, which is the floor for a positive
+// divisor.
 func floorOf(r *big.Rat) *big.Int { return new(big.Int).Div(r.Num(), r.Denom()) }

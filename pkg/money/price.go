@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// Price is money per quantity, as 2.50 per 1,000,000: never a rounded unit
-// price. The zero value is not valid.
+// Price is money per quantity, such as 2.50 per 1,000,000; it is never a rounded
+// unit price. The zero value is not valid.
 type Price struct {
 	Amount Amount   `json:"amount"` // In the card's currency, ≥ 0.
 	Per    Quantity `json:"per"`    // In the meter's unit, > 0.
@@ -30,8 +30,8 @@ func ParsePrice(amount, per string) (Price, error) {
 	return p, nil
 }
 
-// Valid fails with [ErrDomain] where the amount is negative or the quantity is
-// not positive. A price of zero is valid: some meters are free.
+// Valid fails with [ErrDomain] if the amount is negative or the quantity is not
+// positive. A price of zero is valid: some meters are free.
 func (p Price) Valid() error {
 	if p.Amount.Sign() < 0 {
 		return fmt.Errorf("price of %v: negative: %w", p.Amount, ErrDomain)
@@ -45,22 +45,22 @@ func (p Price) Valid() error {
 // String returns the amount and the quantity as "2.5 per 1000000".
 func (p Price) String() string { return p.Amount.String() + " per " + p.Per.String() }
 
-// One is a quote of one: the asset stands at par with the card's currency.
+// One is a quote of one: the asset is at par with the card's currency.
 var One = Atto(one)
 
-// Rate is a price in attos of an asset per atto of quantity: a fraction in
-// lowest terms of two integers below 2¹²⁸. Rates compare with ==, and equal
-// rates are equal fractions. The zero value is not a rate and charges nothing
-// but an error.
+// Rate is a price in attos of an asset per atto of quantity: a fraction in lowest
+// terms of two integers below 2¹²⁸. Rates compare with ==, and equal rates are
+// equal fractions. The zero value is not a rate, and charging with it is an
+// error.
 type Rate struct {
 	num uint128
 	den divisor
 }
 
-// Rate returns the price divided by a quote, which is the attos of the card's
-// currency that one whole unit of the asset is worth; [One] at par. It fails
-// with [ErrDomain] where the price is not valid or the quote not positive, and
-// with [ErrOverflow] where the reduced fraction does not fit.
+// Rate returns the price divided by a quote. The quote is the attos of the card's
+// currency that one whole unit of the asset is worth; [One] at par. It fails with
+// [ErrDomain] if the price is not valid or the quote not positive, and with
+// [ErrOverflow] if the reduced fraction does not fit.
 func (p Price) Rate(quote Amount) (Rate, error) {
 	if err := p.Valid(); err != nil {
 		return Rate{}, fmt.Errorf("making a rate: %w", err)
@@ -71,8 +71,9 @@ func (p Price) Rate(quote Amount) (Rate, error) {
 	if p.Amount.IsZero() {
 		return Rate{den: newDivisor(uint128{lo: 1})}, nil
 	}
-	// amount × 10¹⁸ ÷ (per × quote): each factor above the line is reduced
-	// against each below, so that the products have no common factor left.
+	// amount × 10¹⁸ ÷ (per × quote): each factor of the numerator is reduced
+	// against each of the denominator, so the products have no common factor
+	// left.
 	amount, _ := p.Amount.magnitude()
 	unit := uint128{lo: one}
 	per, _ := p.Per.magnitude()
@@ -89,7 +90,8 @@ func (p Price) Rate(quote Amount) (Rate, error) {
 	return Rate{num, newDivisor(den)}, nil
 }
 
-// RateOf returns num ÷ den in lowest terms. It fails with [ErrDomain] at den = 0.
+// RateOf returns num ÷ den in lowest terms. It fails with [ErrDomain] if den is
+// zero.
 func RateOf(num, den Units) (Rate, error) {
 	if den.IsZero() {
 		return Rate{}, fmt.Errorf("making a rate with a denominator of zero: %w", ErrDomain)
@@ -99,7 +101,8 @@ func RateOf(num, den Units) (Rate, error) {
 	return Rate{n, newDivisor(d)}, nil
 }
 
-// reduce divides both by their greatest common divisor; neither or only a is 0.
+// reduce divides both by their greatest common divisor. b must not be 0; a may
+// be.
 func reduce(a, b *uint128) {
 	g := gcd(*a, *b)
 	*a, _, _ = divide(uint128{}, *a, g)
@@ -117,13 +120,13 @@ func (r Rate) String() string {
 	return num.String() + "/" + den.String()
 }
 
-// Charge returns quantity × rate, rounded once to the atto, half-even; below
-// zero for a quantity below zero, of equal size. It fails with [ErrOverflow],
-// and with [ErrDomain] for the zero Rate. It allocates nothing.
+// Charge returns quantity × rate, rounded once to the atto, half-even. A negative
+// quantity gives the negative of the charge for its absolute value. It fails with
+// [ErrOverflow], and with [ErrDomain] for the zero Rate. It does not allocate.
 func (r Rate) Charge(q Quantity) (Amount, error) {
 	m, negative := q.magnitude()
 	if r.num.hi|r.den.d.hi == 0 {
-		// 128 × 64 bits ÷ 64 bits: all usual prices and quotes.
+		// 128 × 64 bits ÷ 64 bits, which covers all usual prices and quotes.
 		d := r.den.d.lo
 		carry, p0 := bits.Mul64(m.lo, r.num.lo)
 		p2, p1 := bits.Mul64(m.hi, r.num.lo)
@@ -133,7 +136,7 @@ func (r Rate) Charge(q Quantity) (Amount, error) {
 			return Amount{}, r.chargeError()
 		}
 		quotient, rest := r.den.divide64(p2, p1, p0)
-		// As halfEven, on one word.
+		// The same as halfEven, on one word.
 		half, up := d<<(r.den.shift&63)-rest, uint64(0)
 		if rest > half || rest == half && quotient.lo&1 == 1 {
 			up = 1

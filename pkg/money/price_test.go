@@ -60,8 +60,8 @@ func chargeOf(p Price, quote Amount, q Quantity) *big.Int {
 	return halfEvenOf(exact.Mul(exact, new(big.Rat).SetInt(unit)))
 }
 
-// Fails when Rate leaves out the 10¹⁸ of a quote or a reduction, and when
-// Charge truncates.
+// Fails when Rate leaves out the 10¹⁸ of a quote or a reduction, and when Charge
+// truncates.
 func TestChargeIsThePriceRoundedOnce(t *testing.T) {
 	charged, general := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -108,7 +108,8 @@ func TestChargeIsThePriceRoundedOnce(t *testing.T) {
 	t.Logf("%d charges compared, %d of them by more than 64 bits", charged, general)
 }
 
-// Any fraction, not only those that prices make: FuzzCharge reaches the ends.
+// Covers any fraction, not only those that prices make; FuzzCharge reaches the
+// limits.
 func FuzzCharge(f *testing.F) {
 	f.Add(int64(0), uint64(5), uint64(0), uint64(1), uint64(0), uint64(2))
 	f.Add(int64(-1<<63), uint64(0), uint64(0), uint64(1), uint64(0), uint64(1))
@@ -138,7 +139,7 @@ func FuzzCharge(f *testing.F) {
 // A quotient of 2¹²⁸-1 and a rest above one half: rounding up would wrap to
 // zero. Fails when Charge ignores the carry out of its increment.
 func TestChargeDoesNotWrapWhenItRoundsUp(t *testing.T) {
-	// A quantity × n ÷ d just below 2¹²⁸ needs n to divide 2¹²⁸ × d - 1.
+	// A quantity × n ÷ d just below 2¹²⁸ exists only if n divides 2¹²⁸ × d - 1.
 	target := new(big.Int).Lsh(big.NewInt(1), 128)
 	found := 0
 	for d := int64(3); d < 4000 && found < 3; d += 2 {
@@ -195,7 +196,7 @@ func TestInvalidPrices(t *testing.T) {
 	}
 }
 
-// Fails when a whole multiple is billed a multiple more.
+// Fails when an exact multiple is billed as one multiple more.
 func TestBillingGranularity(t *testing.T) {
 	for name, c := range map[string]struct {
 		q, g, want string
@@ -223,7 +224,7 @@ func TestBillingGranularity(t *testing.T) {
 	}
 }
 
-// Fails when a mantissa of 2¹²⁷ is taken for a sign, and at a scale of 19.
+// Fails when a mantissa of 2¹²⁷ is read as a sign, and at a scale of 19.
 func TestQuantityFromMantissa(t *testing.T) {
 	for _, c := range []struct {
 		hi, lo uint64
@@ -264,7 +265,7 @@ func TestQuantityFromMantissa(t *testing.T) {
 	})
 }
 
-// Fails when the floor or the ceiling goes towards or away from zero instead,
+// Fails when the floor or the ceiling rounds towards or away from zero instead,
 // and when Minor drops what is below a minor unit.
 func TestMinorUnits(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -6,9 +6,9 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// Quantity is a signed count of attos (10⁻¹⁸) of what a meter measures, with
-// the range of an [Amount] and never to be mixed with one: only a [Rate] turns
-// the one into the other. The zero value is zero.
+// Quantity is a signed count of attos (10⁻¹⁸) of what a meter measures. It has
+// the range of an [Amount] but must never be mixed with one: only a [Rate]
+// converts a quantity into an amount. The zero value is zero.
 type Quantity struct{ int128 }
 
 // ParseQuantity reads a decimal as [ParseAmount] does.
@@ -31,8 +31,8 @@ func QuantityFromDecimal(d decimal.Decimal) (Quantity, error) {
 }
 
 // QuantityFromMantissa returns (hi × 2⁶⁴ + lo) × 10^-scale for a scale of 0 to
-// 18. It fails with [ErrPrecision] at a larger scale and with [ErrOverflow],
-// and allocates nothing.
+// 18. It fails with [ErrPrecision] at a larger scale and with [ErrOverflow]. It
+// does not allocate.
 func QuantityFromMantissa(hi, lo uint64, scale uint8) (Quantity, error) {
 	if scale > places {
 		return Quantity{}, ErrPrecision
@@ -44,8 +44,8 @@ func QuantityFromMantissa(hi, lo uint64, scale uint8) (Quantity, error) {
 	return Quantity{int128{int64(m.hi), m.lo}}, nil
 }
 
-// Mantissa is the inverse of [QuantityFromMantissa], with the smallest scale
-// that holds the quantity. It fails with [ErrDomain] below zero.
+// Mantissa is the inverse of [QuantityFromMantissa], with the smallest scale that
+// holds the quantity. It fails with [ErrDomain] for a negative quantity.
 func (q Quantity) Mantissa() (hi, lo uint64, scale uint8, err error) {
 	m, negative := q.magnitude()
 	if negative {
@@ -67,7 +67,7 @@ func (q Quantity) Mantissa() (hi, lo uint64, scale uint8, err error) {
 // QuantityFromLimbs is the inverse of Limbs.
 func QuantityFromLimbs(hi int64, lo uint64) Quantity { return Quantity{int128{hi, lo}} }
 
-// QuantityFromBytes is the inverse of Bytes; every row of 16 bytes is a quantity.
+// QuantityFromBytes is the inverse of Bytes; every 16 bytes are a quantity.
 func QuantityFromBytes(b [16]byte) Quantity { return Quantity{int128FromBytes(b)} }
 
 // Add returns q + b or [ErrOverflow].
@@ -88,10 +88,10 @@ func (q Quantity) Sub(b Quantity) (Quantity, error) {
 	return Quantity{v}, nil
 }
 
-// Neg returns -q; [ErrOverflow] at the smallest quantity.
+// Neg returns -q. It fails with [ErrOverflow] for the smallest quantity.
 func (q Quantity) Neg() (Quantity, error) { return Quantity{}.Sub(q) }
 
-// Abs returns |q|; [ErrOverflow] at the smallest quantity.
+// Abs returns |q|. It fails with [ErrOverflow] for the smallest quantity.
 func (q Quantity) Abs() (Quantity, error) {
 	if q.hi < 0 {
 		return q.Neg()
@@ -102,10 +102,10 @@ func (q Quantity) Abs() (Quantity, error) {
 // Cmp returns -1, 0 or 1 as q is below, equal to or above b.
 func (q Quantity) Cmp(b Quantity) int { return q.cmp(b.int128) }
 
-// CeilTo returns the smallest multiple of granularity that is not below q, as
-// a card with billing granularity bills it: 61 s by the minute is 120 s. It
-// fails with [ErrDomain] where q is negative or granularity is not positive,
-// and with [ErrOverflow].
+// CeilTo returns the smallest multiple of granularity that is not below q, which
+// is what a card with billing granularity bills: 61 s by the minute is 120 s. It
+// fails with [ErrDomain] if q is negative or granularity is not positive, and
+// with [ErrOverflow].
 func (q Quantity) CeilTo(granularity Quantity) (Quantity, error) {
 	if q.Sign() < 0 || granularity.Sign() <= 0 {
 		return Quantity{}, fmt.Errorf("billing %v by multiples of %v: %w", q, granularity, ErrDomain)

@@ -30,7 +30,7 @@ func (a int128) String() string {
 func (a int128) AppendText(b []byte) ([]byte, error) { return a.appendDecimal(b), nil }
 
 // MarshalText implements [encoding.TextMarshaler]: JSON has a decimal string,
-// because a JSON number becomes a float in many readers.
+// because many readers turn a JSON number into a float.
 func (a int128) MarshalText() ([]byte, error) { return a.appendDecimal(nil), nil }
 
 // UnmarshalText reads a decimal in the form of the package comment. It fails
@@ -44,11 +44,11 @@ func (a *int128) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// UnmarshalJSON takes a string or a number, the number from its text and so
-// exactly. It refuses null: an absent amount is not zero.
+// UnmarshalJSON accepts a string or a number. A number is read from its text and
+// is therefore exact. It refuses null: an absent amount is not zero.
 func (a *int128) UnmarshalJSON(b []byte) error { return a.UnmarshalText(unquote(b)) }
 
-// Decimal returns the same value as a decimal, for the edges that want one.
+// Decimal returns the same value as a decimal, for callers outside the hot path.
 func (a int128) Decimal() decimal.Decimal {
 	m, negative := a.magnitude()
 	n := new(big.Int).SetUint64(m.hi)
@@ -128,9 +128,9 @@ func parseDecimal[T string | []byte](s T) (int128, error) {
 		negative = s[i] == '-'
 		i++
 	}
-	// The value read so far is mantissa × 10^(zeros + exponent). Zeros wait
-	// outside the mantissa until a digit follows them, so that it overflows
-	// only by digits that count.
+	// The value read so far is mantissa × 10^(zeros + exponent). Zeros are kept
+	// outside the mantissa until a digit follows them, so that only significant
+	// digits can overflow it.
 	var mantissa uint128
 	var zeros, exponent int64
 	digits, point, overflow := 0, false, false
@@ -161,7 +161,7 @@ func parseDecimal[T string | []byte](s T) (int128, error) {
 			mantissa, fits = mantissa.add(uint128{lo: uint64(digit)})
 			if !ok || !fits {
 				overflow = true
-				mantissa = uint128{lo: 1} // Not zero, so that zeros still wait.
+				mantissa = uint128{lo: 1} // Not zero, so that later zeros are still counted apart.
 			}
 			zeros = 0
 		}
@@ -181,7 +181,8 @@ func parseDecimal[T string | []byte](s T) (int128, error) {
 	}
 	shift := exponent + zeros + places
 	if shift < 0 {
-		// The last digit of the mantissa is not zero: places would be lost.
+		// The last digit of the mantissa is not zero, so decimal places would be
+		// lost.
 		return int128{}, ErrPrecision
 	}
 	mantissa, ok := mantissa.scale(shift)
@@ -195,8 +196,8 @@ func parseDecimal[T string | []byte](s T) (int128, error) {
 	return v, nil
 }
 
-// parseExponent reads "e" and an integer. It saturates far beyond what any
-// number of digits in memory could bring back into range.
+// parseExponent reads "e" and an integer. It saturates at a value far beyond what
+// any number of digits in memory could bring back into range.
 func parseExponent[T string | []byte](s T) (int64, bool) {
 	if s[0] != 'e' && s[0] != 'E' {
 		return 0, false
@@ -224,7 +225,7 @@ func parseExponent[T string | []byte](s T) (int64, bool) {
 	return e, true
 }
 
-// scale returns a × 10ⁿ for a that is not zero, or false where that does not fit.
+// scale returns a × 10ⁿ for an a that is not zero, or false if that does not fit.
 func (a uint128) scale(n int64) (uint128, bool) {
 	var ok bool
 	for n > 19 {
@@ -236,8 +237,8 @@ func (a uint128) scale(n int64) (uint128, bool) {
 	return a.mul64(powersOfTen[n])
 }
 
-// unquote takes the quotes off a JSON string. What holds an escape is left as
-// it is: no number needs one, and the number's own syntax then refuses it.
+// unquote removes the quotes of a JSON string. A string with an escape is
+// returned unchanged: no number needs an escape, so parsing it fails.
 func unquote(b []byte) []byte {
 	if len(b) >= 2 && b[0] == '"' && b[len(b)-1] == '"' {
 		return b[1 : len(b)-1]
@@ -245,7 +246,7 @@ func unquote(b []byte) []byte {
 	return b
 }
 
-// clip keeps hostile text out of logs: an error quotes at most 48 bytes of it.
+// clip shortens hostile text for logs: an error quotes at most 48 bytes of it.
 func clip[T string | []byte](s T) string {
 	if len(s) > 48 {
 		return string(s[:48]) + "…"

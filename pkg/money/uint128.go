@@ -27,7 +27,8 @@ func (a uint128) add(b uint128) (sum uint128, ok bool) {
 	return uint128{hi, lo}, carry == 0
 }
 
-// sub wraps below zero: the caller has compared.
+// sub returns a - b. The caller must have checked that b is not larger: otherwise
+// it wraps.
 func (a uint128) sub(b uint128) uint128 {
 	lo, borrow := bits.Sub64(a.lo, b.lo, 0)
 	return uint128{a.hi - b.hi - borrow, lo}
@@ -54,7 +55,7 @@ func (a uint128) trailingZeros() int {
 	return 64 + bits.TrailingZeros64(a.hi)
 }
 
-// mul64 returns a × b, or false where it does not fit.
+// mul64 returns a × b, or false if that does not fit.
 func (a uint128) mul64(b uint64) (product uint128, ok bool) {
 	carry, lo := bits.Mul64(a.lo, b)
 	over, hi := bits.Mul64(a.hi, b)
@@ -62,7 +63,7 @@ func (a uint128) mul64(b uint64) (product uint128, ok bool) {
 	return uint128{hi, lo}, over+c == 0
 }
 
-// mul returns the whole product, high half first.
+// mul returns the whole product, the high half first.
 func (a uint128) mul(b uint128) (high, low uint128) {
 	h00, l00 := bits.Mul64(a.lo, b.lo)
 	h01, l01 := bits.Mul64(a.lo, b.hi)
@@ -89,8 +90,8 @@ func (a uint128) div64(d uint64) (quotient uint128, rest uint64) {
 	return uint128{hi, lo}, rest
 }
 
-// divide returns (high:low) ÷ d, or false where the quotient does not fit 128
-// bits, which includes d = 0.
+// divide returns (high:low) ÷ d, or false if the quotient does not fit 128 bits,
+// which includes d = 0.
 //
 // The method is Knuth's algorithm D (The Art of Computer Programming, volume 2,
 // section 4.3.1) with two words of divisor, so two steps.
@@ -119,7 +120,7 @@ func divide(high, low, d uint128) (quotient, rest uint128, ok bool) {
 // set and u < d.
 func divideStep(u uint128, u0 uint64, d uint128) (q uint64, rest uint128) {
 	var r uint64
-	exhausted := false // r no longer fits a word, so q needs no correction.
+	exhausted := false // r no longer fits into a word, so q needs no correction.
 	if u.hi < d.hi {
 		q, r = bits.Div64(u.hi, u.lo, d.hi)
 	} else { // Equal, as u < d: the estimate is the largest word.
@@ -140,10 +141,11 @@ func divideStep(u uint128, u0 uint64, d uint128) (q uint64, rest uint128) {
 	return q, uint128{r, u0}.sub(uint128{high, low})
 }
 
-// halfEven rounds a quotient by its rest: up above one half, to even at one
-// half. False where the quotient was the largest there is.
+// halfEven rounds a quotient by its rest: up above one half, to even at exactly
+// one half. It returns false if the quotient cannot be rounded up because it is
+// the largest value.
 func halfEven(quotient, rest, d uint128) (uint128, bool) {
-	// rest against d - rest, because 2 × rest may not fit.
+	// Compares rest with d - rest, because 2 × rest may not fit.
 	switch rest.cmp(d.sub(rest)) {
 	case -1:
 		return quotient, true

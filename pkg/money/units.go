@@ -39,7 +39,7 @@ func parseUnits[T string | []byte](s T) (Units, error) {
 		sum, fits := next.add(uint128{lo: uint64(digit)})
 		u, overflow = sum, overflow || !ok || !fits
 	}
-	if overflow { // Only now, so that what is no number is called that.
+	if overflow { // Only now, so that text that is not a number is reported as such.
 		return Units{}, ErrOverflow
 	}
 	return Units{u.hi, u.lo}, nil
@@ -61,7 +61,7 @@ func (u Units) Add(v Units) (Units, error) {
 	return Units{sum.hi, sum.lo}, nil
 }
 
-// Sub returns u - v, or [ErrOverflow] where v is the larger.
+// Sub returns u - v, or [ErrOverflow] if v is larger.
 func (u Units) Sub(v Units) (Units, error) {
 	lo, borrow := bits.Sub64(u.Lo, v.Lo, 0)
 	hi, borrow := bits.Sub64(u.Hi, v.Hi, borrow)
@@ -95,10 +95,10 @@ func (u Units) String() string {
 func (u Units) AppendText(b []byte) ([]byte, error) { return u.raw().appendDigits(b), nil }
 
 // MarshalText implements [encoding.TextMarshaler]: JSON has a string of digits,
-// because a JSON number loses digits in many readers.
+// because many readers lose digits of a JSON number.
 func (u Units) MarshalText() ([]byte, error) { return u.AppendText(nil) }
 
-// UnmarshalText reads as [ParseUnits] does.
+// UnmarshalText reads text as [ParseUnits] does.
 func (u *Units) UnmarshalText(text []byte) error {
 	v, err := parseUnits(text)
 	if err != nil {
@@ -108,7 +108,7 @@ func (u *Units) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// UnmarshalJSON takes a string or a number, the number from its text. It
+// UnmarshalJSON accepts a string or a number. A number is read from its text. It
 // refuses null: an absent count is not zero.
 func (u *Units) UnmarshalJSON(b []byte) error { return u.UnmarshalText(unquote(b)) }
 

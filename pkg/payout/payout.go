@@ -19,8 +19,8 @@
 //   - Final: no rail's answer leaves failed or returned, and nothing leaves
 //     withheld. The money is the holder's again and goes out, if at all, as a
 //     payout of a later distribution or payout run.
-//   - Agreed: an answer that says something else than the instruction, or gives a
-//     second reference for what it says, has no effect ([Answer]).
+//   - Agreed: an answer that contradicts the instruction, or gives a second
+//     reference for the same state, has no effect ([Answer]).
 //   - Bounded: money leaves a rail's in_flight exactly once.
 //
 // # Bytes
@@ -41,8 +41,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Step reports whether a payout changes by going from one state to another:
-// false where it is there already. An illegal step is an error and changes nothing.
+// Step reports whether a payout changes by going from one state to another: false
+// if it is in that state already. An illegal step is an error and changes
+// nothing.
 func Step(from, to distribution.State) (changes bool, err error) {
 	if from == to {
 		return false, nil
@@ -62,11 +63,10 @@ func Step(from, to distribution.State) (changes bool, err error) {
 	return true, nil
 }
 
-// Answer reports whether a rail's answer changes a payout: false where it says
-// what is known already. It fails, and then changes nothing, where the answer
-// does not agree with the instruction in a column that it has, where it gives a
-// second reference for the state that the payout is in, and where the step is
-// not legal.
+// Answer reports whether a rail's answer changes a payout: false if the answer
+// says what is already known. It fails, and then changes nothing, if the answer
+// contradicts the instruction in any column that it has, if it gives a second
+// reference for the state that the payout is in, or if the step is not legal.
 func Answer(p *distribution.Payout, a *events.PayoutOutcome) (changes bool, err error) {
 	switch {
 	case a.Holder != "" && a.Holder != p.Holder:
@@ -89,8 +89,9 @@ func Answer(p *distribution.Payout, a *events.PayoutOutcome) (changes bool, err 
 	return true, nil
 }
 
-// Correct says why a person may not take a payout from one state to another, or
-// nil. The two may be equal: then the state stands against what the rail said.
+// Correct returns the reason why a person may not take a payout from one state to
+// another, or nil. The two states may be equal: the state then stands against
+// what the rail said.
 func Correct(from, to distribution.State) error {
 	for _, s := range []distribution.State{from, to} {
 		switch s {
@@ -102,7 +103,8 @@ func Correct(from, to distribution.State) error {
 	return nil
 }
 
-// Account is where the money of a holder's payout is in a state.
+// Account returns the account that holds the money of a holder's payout in a
+// state.
 func Account(s distribution.State, holder events.Holder, rail events.Rail) ledger.Account {
 	switch s {
 	case distribution.Planned, distribution.Submitted:

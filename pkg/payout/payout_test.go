@@ -9,8 +9,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Fails when any step is added to or taken from the table: above all when a
-// confirmed payout may become failed, which would pay it twice.
+// Fails when a step is added to the table or removed from it. Above all a
+// confirmed payout must not become failed, because it would be paid twice.
 func TestStep(t *testing.T) {
 	want := map[[2]distribution.State]bool{
 		{distribution.Planned, distribution.Submitted}: true, {distribution.Planned, distribution.Withheld}: true,
@@ -35,7 +35,7 @@ func TestStep(t *testing.T) {
 	}
 }
 
-// Fails when a column is not compared, or when a second reference is taken.
+// Fails when a column is not compared, or when a second reference is accepted.
 func TestAnAnswerAgreesWithTheInstructionInEveryColumnThatItHas(t *testing.T) {
 	two, three := money.Atto(2), money.Atto(3)
 	for _, c := range []struct {
@@ -69,8 +69,8 @@ func TestAnAnswerAgreesWithTheInstructionInEveryColumnThatItHas(t *testing.T) {
 	}
 }
 
-// Fails when what no rail has answered for can be corrected: that would pay a
-// payout that was never handed over, or pay one who was screened out.
+// Fails when a payout can be corrected that no rail has answered for: that would
+// pay a payout that was never handed over, or pay a holder who was screened out.
 func TestOnlyWhatARailAnswersForIsCorrected(t *testing.T) {
 	may := func(s distribution.State) bool {
 		return s != distribution.Planned && s != distribution.Withheld && s != "lost"

@@ -1,22 +1,22 @@
-// Package plain makes text that somebody else wrote safe to show.
+// Package plain makes text from other people safe to show.
 //
-// The method: a character that a person sees as itself stays; every other one
-// (control characters, the escape sequences of terminals, line breaks, marks
-// that turn the direction of writing, invisible ones, and bytes that are no
-// UTF-8) is written as a Go string literal writes it, such as \n, \x1b or
-// \u202e. What counts as seen is [unicode.IsPrint].
+// The method: a character that a person sees as itself is kept. Every other one
+// (control characters, the escape sequences of terminals, line breaks, marks that
+// change the direction of writing, invisible characters, and bytes that are not
+// UTF-8) is written as in a Go string literal, such as \n, \x1b or \u202e.
+// [unicode.IsPrint] decides which characters are visible.
 //
-// Everything that a command prints, and every word of a receipt's verdict that
-// is not ours, goes through this package. [Text] is for one value on a line or
-// in a column, [Word] for a value inside a sentence, [Lines] for a text of ours
-// that has several lines, [JSON] for a JSON value.
+// Every command prints through this package, and so does a receipt's verdict for
+// every word that is not ours. [Text] is for one value on a line or in a column,
+// [Word] for a value inside a sentence, [Lines] for a text of our own that has
+// several lines, [JSON] for a JSON value.
 //
 // # Invariants
 //
-//   - One line: what [Text], [Word] and [JSON] return has no line break that was
-//     in the value.
-//   - Nothing unseen: every character of a result is printable, except for the
-//     line feeds that [Lines] keeps and the white space between JSON tokens.
+//   - One line: the results of [Text], [Word] and [JSON] contain no line break of
+//     the value.
+//   - Visible: every character of a result is printable, except for the line
+//     feeds that [Lines] keeps and the white space between JSON tokens.
 //   - Harmless text is returned as it is, without an allocation.
 //   - [JSON] changes the spelling of a value and never the value.
 package plain
@@ -30,8 +30,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns s as one line of printable characters. It is s where that is so
-// already; a backslash that s has is not escaped.
+// Text returns s as one line of printable characters. A string that is one
+// already is returned unchanged; a backslash in s is not escaped.
 func Text(s string) string {
 	if isSeen(s, false) {
 		return s
@@ -39,7 +39,7 @@ func Text(s string) string {
 	return escape(s, false)
 }
 
-// Lines is [Text], except that line feeds stay.
+// Lines does the same as [Text] but keeps line feeds.
 func Lines(s string) string {
 	if isSeen(s, true) {
 		return s
@@ -47,9 +47,9 @@ func Lines(s string) string {
 	return escape(s, true)
 }
 
-// Word returns s so that it cannot be taken for the sentence that it stands in:
-// as it is where it is one word of printable characters, and otherwise in
-// double quotes, as a Go string literal.
+// Word returns s in a form that cannot be mistaken for a part of the sentence
+// around it: unchanged if it is one word of printable characters, and otherwise
+// in double quotes, as a Go string literal.
 func Word(s string) string {
 	if s != "" && isSeen(s, false) && !strings.ContainsAny(s, " \"\\") {
 		return s
@@ -57,8 +57,8 @@ func Word(s string) string {
 	return strconv.Quote(s)
 }
 
-// JSON returns a valid JSON text whose strings have no character that is not
-// printable: those are written as \u escapes.
+// JSON returns valid JSON text in whose strings every character that is not
+// printable is a \u escape.
 func JSON(data []byte) []byte {
 	if isSeen(string(data), true) {
 		return data
@@ -67,8 +67,8 @@ func JSON(data []byte) []byte {
 	for len(data) > 0 {
 		r, size := utf8.DecodeRune(data)
 		switch {
-		// Outside of strings a JSON text is ASCII, and inside of them the
-		// characters below space are escaped already.
+		// Outside of strings JSON text is ASCII, and inside of them the
+		// characters below space are already escaped.
 		case r < utf8.RuneSelf && r != 0x7f, size > 1 && unicode.IsPrint(r):
 			out = append(out, data[:size]...)
 		case r > 0xffff:
@@ -82,21 +82,22 @@ func JSON(data []byte) []byte {
 	return out
 }
 
-// Sprintf is [fmt.Sprintf] with every argument made safe by [Text]. The format
-// is ours and stays as it is.
+// Sprintf is [fmt.Sprintf] with every argument made safe by [Text]. The format is
+// a constant of the program and is not changed.
 func Sprintf(format string, args ...any) string { return fmt.Sprintf(format, safe(args, Text)...) }
 
-// Fprintf is [fmt.Fprintf] with every argument made safe by [Text], for writers
-// that keep their error.
+// Fprintf is [fmt.Fprintf] with every argument made safe by [Text]. It returns no
+// error: it is for writers that remember their error.
 func Fprintf(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format, safe(args, Text)...)
 }
 
-// Sentence is [fmt.Sprintf] with every argument made safe by [Word], save those
-// of type [Phrase].
+// Sentence is [fmt.Sprintf] with every argument made safe by [Word], except for
+// those of type [Phrase].
 func Sentence(format string, args ...any) string { return fmt.Sprintf(format, safe(args, Word)...) }
 
-// Phrase is a part of a sentence that was made by [Sentence], or that is ours.
+// Phrase is a part of a sentence that [Sentence] made, or a constant of the
+// program.
 type Phrase string
 
 func safe(args []any, by func(string) string) []any {
@@ -105,7 +106,7 @@ func safe(args []any, by func(string) string) []any {
 		switch a := a.(type) {
 		case Phrase:
 			out[i] = string(a)
-		case int: // may be the width of the one behind it
+		case int: // may be the width of the next argument
 			out[i] = a
 		default:
 			out[i] = argument{a, by}
@@ -123,14 +124,14 @@ type argument struct {
 // Format implements [fmt.Formatter].
 func (a argument) Format(state fmt.State, verb rune) {
 	text := fmt.Sprintf(fmt.FormatString(state, verb), a.value)
-	if verb != 'q' || !isSeen(text, false) { // %q has quoted and escaped it.
+	if verb != 'q' || !isSeen(text, false) { // %q has already quoted and escaped it.
 		text = a.by(text)
 	}
-	_, _ = io.WriteString(state, text) // The state keeps the error.
+	_, _ = io.WriteString(state, text) // The state remembers the error.
 }
 
-// isSeen reports whether every character is printable, or a line feed where
-// these are allowed.
+// isSeen reports whether every character is printable, or a line feed if lines is
+// true.
 func isSeen(s string, lines bool) bool {
 	for i := 0; i < len(s); {
 		c := s[i]

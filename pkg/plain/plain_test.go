@@ -14,7 +14,7 @@ import (
 )
 
 // Each row is a way to deceive the reader of a terminal. Fails when a class of
-// characters is let through.
+// characters is not escaped.
 func TestWhatSomebodyElseWroteIsShownOnOneLine(t *testing.T) {
 	tests := []struct{ name, text, shown, word string }{
 		{"a plain name stays", "po-1", "po-1", "po-1"},

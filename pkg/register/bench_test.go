@@ -8,10 +8,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// BenchmarkImport issues to a million new holders in no order, and says what
-// one costs in memory that stays.
+// BenchmarkImport issues units to a million new holders in random order and
+// reports how much memory one holder keeps in use.
 func BenchmarkImport(b *testing.B) {
-	const n = 1_000_003 // a prime, so that the stride reaches everybody
+	const n = 1_000_003 // a prime, so that the stride reaches every holder
 	for b.Loop() {
 		var before, after runtime.MemStats
 		runtime.GC()

@@ -8,19 +8,20 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// ErrRepeat says that a message, by its id, was applied before: this one has no
-// effect. An import that is sent again is that, whatever its bytes.
-var ErrRepeat = errors.New("the same message was applied before")
+// ErrRepeat means that a message with the same id was already applied, so this
+// one has no effect. An import that is sent again is such a repeat, even if its
+// bytes differ.
+var ErrRepeat = errors.New("the same message was already applied")
 
-// Void is one movement that had no effect, and why.
+// Void is a movement that had no effect, with the reason.
 type Void struct {
 	Movement string // its id
 	Reason   error
 }
 
-// Apply does the movements of a message, each by itself: one that is void
-// leaves the others alone. It fails only with [ErrRepeat]. A movement with an
-// id of its own happens once, whatever message it comes in.
+// Apply applies the movements of a message one by one: a void movement does not
+// affect the others. It fails only with [ErrRepeat]. A movement with an id of its
+// own happens once, in whatever message it arrives.
 func (r *Register) Apply(m *events.Movements) (voids []Void, err error) {
 	if !r.first("message", m.ID) {
 		return nil, fmt.Errorf("message %q: %w", m.ID, ErrRepeat)
@@ -55,11 +56,11 @@ func (r *Register) do(m *events.Movement) error {
 	case events.Recovered:
 		return r.Recover(m.From, m.To)
 	}
-	return fmt.Errorf("%s is not known", m.Kind)
+	return fmt.Errorf("unknown kind of movement %s", m.Kind)
 }
 
-// first remembers an id, and reports whether it was new. Sixteen bytes of
-// SHA-256 stand for it.
+// first remembers an id and reports whether it was new. It keeps 16 bytes of the
+// SHA-256 of the id.
 func (r *Register) first(kind, id string) bool {
 	sum := sha256.Sum256([]byte(kind + "\n" + id))
 	key := [16]byte(sum[:16])

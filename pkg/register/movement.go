@@ -7,7 +7,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Issue creates units. Void where the supply would exceed 2¹²⁸-1.
+// Issue creates units. It is void if the supply would exceed 2¹²⁸-1.
 func (r *Register) Issue(holder events.Holder, units money.Units) error {
 	if err := r.receives(holder, units); err != nil {
 		return fmt.Errorf("issuing to %q: %w", holder, err)
@@ -33,8 +33,9 @@ func (r *Register) Burn(holder events.Holder, units money.Units) error {
 	return nil
 }
 
-// Transfer moves units that are not frozen from one holder to another. A
-// frozen holder may receive: what arrives at a wholly frozen one is frozen.
+// Transfer moves units that are not frozen from one holder to another. A frozen
+// holder may receive units; those that arrive at a wholly frozen holder are
+// frozen.
 func (r *Register) Transfer(from, to events.Holder, units money.Units) error {
 	if from == to {
 		return fmt.Errorf("transferring from %q to itself", from)
@@ -45,8 +46,8 @@ func (r *Register) Transfer(from, to events.Holder, units money.Units) error {
 	return r.carry(from, to, units)
 }
 
-// ForceTransfer moves units by authority: first those that are free, then
-// frozen ones. A freeze does not travel with them.
+// ForceTransfer moves units by authority: first those that are not frozen, then
+// frozen ones. The freeze does not move with them.
 func (r *Register) ForceTransfer(from, to events.Holder, units money.Units) error {
 	if from == to {
 		return fmt.Errorf("forcing a transfer from %q to itself", from)
@@ -64,17 +65,17 @@ func (r *Register) ForceTransfer(from, to events.Holder, units money.Units) erro
 	return nil
 }
 
-// Freeze keeps units from being moved by their holder; they still earn, and
-// what they earn is held. Zero units means the whole holder, with whatever
-// arrives later. A part must be held and not be frozen in part already.
+// Freeze prevents a holder from moving units. The units still earn, and their
+// earnings are held. Zero units freezes the whole holder, including units that
+// arrive later. The units must be held by the holder and not frozen yet.
 func (r *Register) Freeze(holder events.Holder, units money.Units) error {
 	if _, gone := r.recovered[holder]; gone {
-		return fmt.Errorf("freezing %q: was recovered to %q", holder, r.Successor(holder))
+		return fmt.Errorf("freezing %q: it was recovered to %q", holder, r.Successor(holder))
 	}
 	f := r.frozen[holder]
 	if units.IsZero() {
 		if f.whole {
-			return fmt.Errorf("freezing %q: is frozen as a whole already", holder)
+			return fmt.Errorf("freezing %q: it is already frozen as a whole", holder)
 		}
 		f.whole = true
 		r.setFreeze(holder, f)
@@ -89,13 +90,14 @@ func (r *Register) Freeze(holder events.Holder, units money.Units) error {
 	return nil
 }
 
-// Unfreeze takes a freeze back: of so many units, or, with zero, the freeze of
-// the whole holder. The two are apart: a part stays frozen when the whole is not.
+// Unfreeze removes a freeze: of the given number of units, or, with zero, of the
+// whole holder. The two are independent: a frozen part stays frozen when the
+// freeze of the whole holder is removed.
 func (r *Register) Unfreeze(holder events.Holder, units money.Units) error {
 	f := r.frozen[holder]
 	if units.IsZero() {
 		if !f.whole {
-			return fmt.Errorf("unfreezing %q: is not frozen as a whole", holder)
+			return fmt.Errorf("unfreezing %q: it is not frozen as a whole", holder)
 		}
 		f.whole = false
 		r.setFreeze(holder, f)
@@ -110,18 +112,19 @@ func (r *Register) Unfreeze(holder events.Holder, units money.Units) error {
 }
 
 // Recover gives everything of a lost wallet to a new one of the same identity:
-// units, freezes, and (see [Register.Recoveries]) what it is owed. The lost
-// wallet is dead from then on. The new one may hold units already.
+// units, freezes, and what it is owed (see [Register.Recoveries]). The lost
+// wallet can no longer be used. The new one may already hold units.
 func (r *Register) Recover(lost, fresh events.Holder) error {
 	if lost == fresh {
 		return fmt.Errorf("recovering %q to itself", lost)
 	}
 	for _, h := range []events.Holder{lost, fresh} {
 		if _, gone := r.recovered[h]; gone {
-			return fmt.Errorf("recovering %q to %q: %q was recovered to %q before", lost, fresh, h, r.Successor(h))
+			return fmt.Errorf("recovering %q to %q: %q was already recovered to %q", lost, fresh, h, r.Successor(h))
 		}
 	}
-	// The new wallet was not recovered, so it cannot lead back to the lost one.
+	// The new wallet was not recovered, so no chain of recoveries leads from it
+	// back to the lost one.
 	if units := r.Units(lost); !units.IsZero() {
 		if err := r.carry(lost, fresh, units); err != nil {
 			return err
@@ -129,7 +132,7 @@ func (r *Register) Recover(lost, fresh events.Holder) error {
 	}
 	if f, ok := r.frozen[lost]; ok {
 		g := r.frozen[fresh]
-		// Both parts were held, and now the successor holds their sum.
+		// Both parts were held, and the successor now holds their sum.
 		part, err := g.part.Add(f.part)
 		if err != nil {
 			return fmt.Errorf("recovering %q to %q: frozen units: %w", lost, fresh, err)
@@ -156,7 +159,7 @@ func (r *Register) setFreeze(holder events.Holder, f freeze) {
 	r.frozen[holder] = f
 }
 
-// free is what a holder may move by itself.
+// free is the number of units that a holder may move by itself.
 func (r *Register) free(holder events.Holder) money.Units {
 	return less(r.Units(holder), r.Frozen(holder))
 }
@@ -181,7 +184,7 @@ func (r *Register) gives(holder events.Holder, units, available money.Units) err
 	return nil
 }
 
-// carry moves units that from is known to have.
+// carry moves units. The caller has checked that from holds them.
 func (r *Register) carry(from, to events.Holder, units money.Units) error {
 	if err := r.receives(to, units); err != nil {
 		return fmt.Errorf("moving to %q: %w", to, err)
@@ -220,7 +223,7 @@ func (r *Register) shrink(holder events.Holder, units money.Units) {
 	}
 }
 
-// less is a - b for a b that was checked to be at most a.
+// less returns a - b. The caller has checked that b is at most a.
 func less(a, b money.Units) money.Units {
 	c, err := a.Sub(b)
 	if err != nil {

@@ -1,21 +1,21 @@
 // Package register folds the movements of one token into its holdings: who
 // holds how many units, and how many of them are frozen.
 //
-// The method is one method for each movement on a [Register], in the order of
-// the stream. A movement that cannot be (more units than there are, a wallet
-// that was recovered) is void: it returns an error that says why and changes
+// The method is one method for each movement on a [Register], in the order of the
+// stream. A movement that is not possible (more units than there are, a wallet
+// that was recovered) is void: it returns an error with the reason and changes
 // nothing, so that every reader of the stream arrives at the same holdings.
 //
-// Who holds is kept flat: one sorted run of names beside an array of units,
-// and a small map of newcomers that is merged in when it has grown to an
-// eighth. A holder with an EVM address costs 62 bytes (BenchmarkImport), and
-// twice that for the moment of a merge.
+// Holders are stored compactly: one sorted text of names beside an array of
+// units, and a small map of new holders that is merged into them when it has
+// grown to an eighth of their number. A holder with an EVM address costs 62 bytes
+// (BenchmarkImport), and twice that during a merge.
 //
 // # Invariants
 //
 //   - Supply: the sum of all holdings is what was issued less what was burned.
 //   - Frozen: no holding has more frozen units than units.
-//   - Void: a movement either happens whole, or the register is as before.
+//   - Void: a movement either happens whole, or the register is unchanged.
 //   - Identity: a recovered wallet holds nothing and never will again; what it
 //     held, its freezes and what it was owed are its successor's.
 //   - Deterministic: the same movements give the same holdings in the same
@@ -31,15 +31,15 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Holding is one line of the register at a moment.
+// Holding is one line of the register at one point of the stream.
 type Holding struct {
 	Holder events.Holder
 	Units  money.Units
 	Frozen money.Units // of Units; equal to them where the whole holder is frozen
 }
 
-// Recovery says that a wallet was lost and another took its place. Everything
-// that the old one held or was owed is the new one's.
+// Recovery records that a wallet was lost and another one took its place.
+// Everything that the old one held or was owed belongs to the new one.
 type Recovery struct {
 	Old, New events.Holder
 }
@@ -56,10 +56,10 @@ type Register struct {
 	holders    int // with units above zero
 }
 
-// freeze is what of a holder cannot be moved by the holder.
+// freeze is the part of a holding that the holder cannot move.
 type freeze struct {
-	whole bool        // everything, also what arrives later
-	part  money.Units // so many units, at most what is held
+	whole bool        // everything, including what arrives later
+	part  money.Units // this number of units, at most what is held
 }
 
 // Supply is the sum of all holdings.
@@ -68,7 +68,7 @@ func (r *Register) Supply() money.Units { return r.supply }
 // Len is how many holders have units.
 func (r *Register) Len() int { return r.holders }
 
-// Units returns what a holder has; zero for a stranger.
+// Units returns what a holder has; zero for an unknown holder.
 func (r *Register) Units(holder events.Holder) money.Units {
 	if at, ok := r.table.find(holder); ok {
 		return *r.table.units(at)
@@ -85,8 +85,8 @@ func (r *Register) Frozen(holder events.Holder) money.Units {
 	return f.of(r.Units(holder))
 }
 
-// FrozenWhole reports whether a holder is frozen as a whole, also one who has no
-// units any more: what it is owed is not paid either.
+// FrozenWhole reports whether a holder is frozen as a whole. This includes a
+// holder without units: what it is owed is not paid either.
 func (r *Register) FrozenWhole(holder events.Holder) bool { return r.frozen[holder].whole }
 
 func (f freeze) of(units money.Units) money.Units {
@@ -96,7 +96,8 @@ func (f freeze) of(units money.Units) money.Units {
 	return f.part
 }
 
-// Successor returns the wallet that a holder was recovered to, or the holder.
+// Successor returns the wallet that a holder was recovered to, or the holder
+// itself.
 func (r *Register) Successor(holder events.Holder) events.Holder {
 	for {
 		next, ok := r.recovered[holder]
@@ -111,9 +112,9 @@ func (r *Register) Successor(holder events.Holder) events.Holder {
 // slice is the register's own.
 func (r *Register) Recoveries() []Recovery { return r.recoveries }
 
-// Holdings returns every holder with units, ascending by holder. The names
-// share one text with the register, which may change afterwards: what was
-// returned does not.
+// Holdings returns every holder with units, ascending by holder. The names share
+// memory with the register, but later changes of the register do not change the
+// result.
 func (r *Register) Holdings() []Holding {
 	r.table.merge()
 	list := make([]Holding, 0, r.holders)
@@ -131,7 +132,7 @@ func (r *Register) Holdings() []Holding {
 	return list
 }
 
-// table maps holders to units: a sorted base and an overlay of newcomers.
+// table maps holders to units: a sorted base and an overlay of new holders.
 type table struct {
 	names string        // of the base, one after the other, ascending
 	ends  []uint32      // names[ends[i-1]:ends[i]] is holder i
@@ -146,8 +147,8 @@ type newcomer struct {
 	units  money.Units
 }
 
-// place is where a holder's units are: at or above zero in the base, below in
-// the newcomers (-1 is the first).
+// place is where a holder's units are: zero or above in the base, below zero
+// among the new holders (-1 is the first).
 type place int
 
 func (t *table) count() int { return len(t.base) }
@@ -184,8 +185,8 @@ func (t *table) find(holder events.Holder) (place, bool) {
 	return place(-i - 1), ok
 }
 
-// enter returns the place of a holder, a new one with no units if it is a
-// stranger. Places that were found before may be invalid afterwards.
+// enter returns the place of a holder and adds an unknown holder with no units.
+// Places that were returned earlier may become invalid.
 func (t *table) enter(holder events.Holder) (place, error) {
 	if at, ok := t.find(holder); ok {
 		return at, nil
@@ -205,7 +206,7 @@ func (t *table) enter(holder events.Holder) (place, error) {
 	return place(-len(t.added)), nil
 }
 
-// merge sorts the newcomers into the base.
+// merge sorts the new holders into the base.
 func (t *table) merge() {
 	if len(t.added) == 0 {
 		return

@@ -23,7 +23,7 @@ func lines(r *Register) string {
 	return strings.TrimSpace(b.String())
 }
 
-// Every row names what it would take to pass wrongly: "Fails when …".
+// Every row says which mistake would fail it.
 func TestMovements(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -37,7 +37,7 @@ func TestMovements(t *testing.T) {
 			return r.Issue("carol", money.Units{Hi: 1<<64 - 1, Lo: 1<<64 - 1})
 		}, "", "supply"},
 		{"a transfer moves free units", func(r *Register) error { return r.Transfer("bob", "alice", units(30)) }, "alice 130(0) bob 20(20)", ""},
-		// Fails when a transfer looks at all units instead of the free ones.
+		// Fails when a transfer counts all units instead of the free ones.
 		{"a transfer cannot touch frozen units", func(r *Register) error { return r.Transfer("bob", "alice", units(31)) }, "", "30 can be moved"},
 		{"a transfer to oneself is none", func(r *Register) error { return r.Transfer("bob", "bob", units(1)) }, "", "itself"},
 		{"a stranger has nothing to transfer", func(r *Register) error { return r.Transfer("zed", "bob", units(1)) }, "", "it has 0"},
@@ -45,7 +45,7 @@ func TestMovements(t *testing.T) {
 		{"burning takes units out of the supply", func(r *Register) error { return r.Burn("alice", units(40)) }, "alice 60(0) bob 50(20)", ""},
 		{"burning cannot touch frozen units", func(r *Register) error { return r.Burn("bob", units(31)) }, "", "30 can be moved"},
 		{"a forced transfer takes frozen units after the free ones", func(r *Register) error { return r.ForceTransfer("bob", "alice", units(35)) }, "alice 135(0) bob 15(15)", ""},
-		// Fails when a forced transfer lowers the freeze by what it moved.
+		// Fails when a forced transfer reduces the freeze by what it moved.
 		{"a forced transfer of free units leaves the freeze", func(r *Register) error { return r.ForceTransfer("bob", "alice", units(30)) }, "alice 130(0) bob 20(20)", ""},
 		{"a forced transfer of some free units leaves the freeze too", func(r *Register) error { return r.ForceTransfer("bob", "alice", units(10)) }, "alice 110(0) bob 40(20)", ""},
 		{"more than all cannot be forced", func(r *Register) error { return r.ForceTransfer("bob", "alice", units(51)) }, "", "it has 50"},
@@ -68,11 +68,12 @@ func TestMovements(t *testing.T) {
 		{"a part is unfrozen", func(r *Register) error { return r.Unfreeze("bob", units(5)) }, "alice 100(0) bob 50(15)", ""},
 		{"more than is frozen cannot be unfrozen", func(r *Register) error { return r.Unfreeze("bob", units(21)) }, "", "only 20"},
 		{"what is not frozen cannot be unfrozen", func(r *Register) error { return r.Unfreeze("alice", units(0)) }, "", "not frozen"},
-		// Fails when a recovery leaves the freeze behind: a way to free oneself.
+		// Fails when a recovery leaves the freeze behind: a holder could unfreeze
+		// itself.
 		{"a recovery takes units and freezes along", func(r *Register) error { return r.Recover("bob", "bob2") }, "alice 100(0) bob2 50(20)", ""},
 		{"a recovery may add to a wallet in use", func(r *Register) error { return r.Recover("bob", "alice") }, "alice 150(20)", ""},
-		// Fails when the successor has the lost wallet's freeze instead of both: a
-		// recovery would set free who is frozen as a whole.
+		// Fails when the successor takes the lost wallet's freeze instead of
+		// both: a recovery would unfreeze a holder who is frozen as a whole.
 		{"a recovery leaves a successor that is frozen as a whole so", func(r *Register) error {
 			_ = r.Freeze("alice", units(0))
 			return r.Recover("bob", "alice")
@@ -90,13 +91,15 @@ func TestMovements(t *testing.T) {
 		}, "alice 100(100) bob 50(20)", ""},
 		{"a wallet without units can be recovered", func(r *Register) error { return r.Recover("zed", "alice") }, "alice 100(0) bob 50(20)", ""},
 		{"a recovery to itself is none", func(r *Register) error { return r.Recover("bob", "bob") }, "", "itself"},
-		// Fails when the second of two recoveries is not looked at: they form a circle.
+		// Fails when the second of two recoveries is not checked: they would form
+		// a circle.
 		{"a recovered wallet cannot come back", func(r *Register) error {
 			_ = r.Recover("bob", "bob2")
 			return r.Recover("bob2", "bob")
 		}, "alice 100(0) bob2 50(20)", "recovered"},
-		// Fails when only moving units asks whether the new wallet was recovered: wallets
-		// without units could form a circle, in which nobody finds the successor.
+		// Fails when only recoveries that move units check whether the new wallet
+		// was recovered: wallets without units could form a circle, and a search
+		// for the successor would not end.
 		{"a wallet without units cannot be recovered to a recovered one", func(r *Register) error {
 			_ = r.Recover("bob", "bob2")
 			return r.Recover("zed", "bob")
@@ -151,8 +154,8 @@ func TestSuccessorFollowsEveryRecovery(t *testing.T) {
 	}
 }
 
-// Fails when ids are not remembered (an import sent twice doubles the supply),
-// or when a void movement takes the rest of its message with it.
+// Fails when ids are not remembered (an import sent twice doubles the supply), or
+// when a void movement cancels the rest of its message.
 func TestMessages(t *testing.T) {
 	r := &Register{}
 	message := events.Movements{ID: "m1", Movements: []events.Movement{
@@ -185,8 +188,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// Newcomers below everything that was there before, again and again. Fails when
-// merge forgets the rest of the base.
+// Adds new holders below all others, again and again. Fails when merge forgets
+// the rest of the base.
 func TestHoldersInDescendingOrder(t *testing.T) {
 	const n = 5_000
 	r := &Register{}
@@ -200,7 +203,7 @@ func TestHoldersInDescendingOrder(t *testing.T) {
 	}
 }
 
-// oracle is the register as one would write it first: maps, and small numbers.
+// oracle is the simplest implementation of a register: maps, and small numbers.
 type oracle struct {
 	units, part map[events.Holder]uint64
 	whole, gone map[events.Holder]bool
@@ -328,11 +331,11 @@ func FuzzRegister(f *testing.F) {
 	})
 }
 
-// Newcomers are merged every thousand or so: an order that is neither ascending
-// nor descending crosses that many times. Fails when enter trusts a place that a
-// merge has moved.
+// New holders are merged after about every thousand. An order that is neither
+// ascending nor descending crosses a merge many times. Fails when enter uses a
+// place that a merge has moved.
 func TestManyHoldersInAnyOrder(t *testing.T) {
-	const n = 20_011 // a prime, so that the stride reaches everybody
+	const n = 20_011 // a prime, so that the stride reaches every holder
 	r := &Register{}
 	for i := range uint64(n) {
 		h := events.Holder(fmt.Sprintf("h%05d", i*7919%n))
@@ -340,7 +343,7 @@ func TestManyHoldersInAnyOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i > 0 {
-			// One unit goes round, between the base and the newcomers.
+			// One unit is passed round between the base and the new holders.
 			if err := r.Transfer(h, events.Holder(fmt.Sprintf("h%05d", (i-1)*7919%n)), units(1)); err != nil {
 				t.Fatal(err)
 			}

@@ -2,12 +2,12 @@ package settlement
 
 import "errors"
 
-// What a store answers when it does not commit.
+// Errors of a store that did not commit.
 var (
-	// ErrFenced means that somebody else has moved the cursor: another settler
-	// has taken the partition over. This one must stop.
+	// ErrFenced means that another settler has taken over the partition and moved
+	// its cursor. This settler must stop.
 	ErrFenced = errors.New("another settler has taken over")
-	// ErrInterrupted means that the store could not do it now (disk full,
-	// locked, input or output failed) and that trying again may help.
+	// ErrInterrupted means that the store could not commit at this time (disk
+	// full, locked, an input or output error); trying again may help.
 	ErrInterrupted = errors.New("store interrupted")
 )

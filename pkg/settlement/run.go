@@ -11,8 +11,8 @@ import (
 
 // AppendRuns appends the bytes of runs, version 1: the byte 1; then for each run
 // the number of its events as an unsigned varint of encoding/binary, a byte that
-// is the outcome, and, where that is refused, the length of the reason as a byte
-// and the reason.
+// is the outcome, and, if that is refused, the length of the reason as a byte and
+// the reason.
 func AppendRuns(dst []byte, runs []Run) []byte {
 	dst = append(dst, 1)
 	for _, r := range runs {
@@ -26,7 +26,7 @@ func AppendRuns(dst []byte, runs []Run) []byte {
 	return dst
 }
 
-var errRuns = errors.New("cut short or broken")
+var errRuns = errors.New("truncated or damaged")
 
 // DecodeRuns reads what [AppendRuns] wrote.
 func DecodeRuns(data []byte) ([]Run, error) {
@@ -42,7 +42,7 @@ func DecodeRuns(data []byte) ([]Run, error) {
 		r := Run{Events: int(n), Outcome: events.Outcome(data[width])}
 		data = data[width+1:]
 		if r.Outcome < events.Accepted || r.Outcome > events.Refused {
-			return nil, fmt.Errorf("decoding runs: %d is no outcome", r.Outcome)
+			return nil, fmt.Errorf("decoding runs: %d is not an outcome", r.Outcome)
 		}
 		if r.Outcome == events.Refused {
 			if len(data) == 0 || len(data)-1 < int(data[0]) {

@@ -1,14 +1,14 @@
-// Package settlement has the words for what a settler keeps beside the ledger:
-// settle makes them, a store keeps them, and whoever explains or checks reads
-// them.
+// Package settlement declares what a settler stores beside the ledger: settle
+// makes these values, a store keeps them, and explain and check read them.
 //
-// Everything here is a function of USAGE and CONTROL up to a position, and
-// comes in a [Cut]: what one position that cuts did, whole.
+// Everything here is a function of USAGE and CONTROL up to a position. It comes
+// in a [Cut], which is the complete effect of one position that cuts.
 //
 // # Invariants
 //
 //   - A cut is committed whole or not at all, together with its cursor.
-//   - Values in a cut that say "now" replace what was known; tallies add to it.
+//   - Values in a cut that are marked "as they are now" replace the stored ones;
+//     tallies are added to them.
 //   - Lists are ascending by their key, so that equal cuts are equal bytes.
 package settlement
 
@@ -18,8 +18,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Cut is what one position that cuts (barrier, marker or every hundredth
-// batch) did, together with the positions since the cut before it.
+// Cut is the effect of one position that cuts (a barrier, a marker or every
+// hundredth batch), together with the positions since the cut before it.
 type Cut struct {
 	Position uint64   // in USAGE, of the cut
 	Hash     [32]byte // SHA-256 of the message there
@@ -51,7 +51,7 @@ type Cursor struct {
 	Nonce     string // of that settler
 }
 
-// Outcome says what became of the events of one batch message, in their order
+// Outcome is what became of the events of one batch message, in their order
 // through all its segments.
 type Outcome struct {
 	Position uint64
@@ -59,7 +59,7 @@ type Outcome struct {
 	Runs     []Run
 }
 
-// Run is consecutive events with the same outcome.
+// Run is a series of consecutive events with the same outcome.
 type Run struct {
 	Events  int
 	Outcome events.Outcome
@@ -76,7 +76,7 @@ type Tally struct {
 	Events  uint64
 }
 
-// Source is who numbers events.
+// Source identifies who numbers events.
 type Source struct {
 	Provider events.Provider
 	Source   string
@@ -86,18 +86,18 @@ type Source struct {
 // Span is the sequences from First to Last, both included.
 type Span struct{ First, Last uint64 }
 
-// Progress is how the accepted sequences of a source changed: each span put
-// replaces the one that begins where it does.
+// Progress is how the accepted sequences of a source changed: each span in Put
+// replaces the stored span that begins at the same sequence.
 type Progress struct {
 	Source Source
 	Put    []Span
-	Remove []uint64 // spans that began here have become part of others
+	Remove []uint64 // spans that began here were merged into others
 }
 
-// Original says where accepted sequences are: in this segment of the message
-// at this position. The first is the segment's event Ordinal; each of the others
-// is the first event with its sequence after the one before it. What was refused
-// may have the same sequence, and is not meant.
+// Original says where accepted sequences are: in this segment of the message at
+// this position. The first sequence is the segment's event Ordinal; each of the
+// others is the first event with its sequence after the one before it. A refused
+// event may have the same sequence; it does not count.
 type Original struct {
 	Source   Source
 	Span     Span
@@ -132,7 +132,7 @@ type Outstanding struct {
 	Amount   money.Amount
 }
 
-// Collected is what was paid for one node's usage of one period and was not
+// Collected is what was paid for one node's usage of one period and has not been
 // handed over yet.
 type Collected struct {
 	Book   events.Book
@@ -142,7 +142,7 @@ type Collected struct {
 	Amount money.Amount
 }
 
-// Void is a decision that had no effect, and why.
+// Void is a decision that had no effect, with the reason.
 type Void struct {
 	Control uint64
 	Reason  string

@@ -1,6 +1,6 @@
 package settlement
 
-// State is what a store has derived, in one line and in parts.
+// State summarises everything that a store has derived, as one hash and in parts.
 type State struct {
 	Root        string           `json:"state_root" doc:"Hash over everything below; equal streams give an equal one."`
 	JournalHash string           `json:"journal_hash"`

@@ -1,20 +1,20 @@
 // Package strict decodes JSON that is signed, or that decides something, so that
 // every reader of the same bytes sees the same value.
 //
-// The method: the value is decoded as package encoding/json does, and the bytes
-// are walked once more beside the type that they were decoded into. What
-// encoding/json lets through is refused: a member that stands twice, of which it
-// takes the last one and others the first; a member whose letters are of another
-// case, which it takes for the known one and others do not; and a member that is
-// not known.
+// The method: encoding/json decodes the value, and then a second pass compares
+// the bytes with the type that they were decoded into. It refuses what
+// encoding/json accepts: a member that occurs twice, of which encoding/json takes
+// the last and other readers the first; a member whose name differs in case,
+// which encoding/json takes for the known one and other readers do not; and an
+// unknown member.
 //
-// A type that decodes itself (json.RawMessage among them) and an interface have
-// no known members: of the objects in them only that no member stands twice is
-// checked.
+// A type that decodes itself (such as json.RawMessage) and an interface have no
+// known members: the objects in them are only checked for members that occur
+// twice.
 //
 // # Invariants
 //
-//   - One reading: each member of each object stands once, by its decoded name.
+//   - One reading: each member of each object occurs once, by its decoded name.
 //   - Exact: each member of an object that becomes a struct has a name of that
 //     struct, byte for byte.
 //   - Whole: nothing but white space follows the value.
@@ -36,8 +36,8 @@ var (
 	errTrailing = errors.New("bytes after the JSON value")
 )
 
-// Decode decodes the one JSON value that data is into what v points to. After
-// an error that holds anything.
+// Decode decodes the single JSON value in data into what v points to. After an
+// error the content of v is undefined.
 func Decode(data []byte, v any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if err := decoder.Decode(v); err != nil {
@@ -54,14 +54,14 @@ func Decode(data []byte, v any) error {
 	return w.value(reflect.TypeOf(v))
 }
 
-// members are those of a struct.
+// members are the members of a struct.
 type members struct {
 	index map[string]int
 	names []string // by index
 	types []reflect.Type
 }
 
-// walker goes through a JSON value that is valid.
+// walker walks through a valid JSON value.
 type walker struct {
 	data  []byte
 	at    int
@@ -80,7 +80,8 @@ func (w *walker) space() {
 	}
 }
 
-// value goes over one value, which becomes a t; nil where nobody knows.
+// value walks over one value that is decoded as a t; nil if the type is not
+// known.
 func (w *walker) value(t reflect.Type) error {
 	w.space()
 	switch w.data[w.at] {
@@ -103,7 +104,7 @@ func (w *walker) value(t reflect.Type) error {
 	return nil
 }
 
-// text goes over a string and returns it as it is written, without its quotes.
+// text walks over a string and returns it as it is written, without its quotes.
 func (w *walker) text() []byte {
 	w.at++
 	from := w.at
@@ -141,7 +142,7 @@ func (w *walker) object(t reflect.Type) error {
 	case t.Kind() == reflect.Map:
 		element = t.Elem()
 	}
-	var few uint64 // the members of a struct that were seen, by their index
+	var few uint64 // a bit for each member of a struct that was seen, by its index
 	var seen map[string]struct{}
 	w.at++
 	for w.space(); w.data[w.at] != '}'; w.space() {
@@ -171,7 +172,7 @@ func (w *walker) object(t reflect.Type) error {
 			seen[string(name)] = struct{}{}
 		}
 		if twice {
-			return fmt.Errorf("%s stands twice", w.shown(string(name)))
+			return fmt.Errorf("%s occurs twice", w.shown(string(name)))
 		}
 		w.space()
 		w.at++ // the colon
@@ -185,14 +186,14 @@ func (w *walker) object(t reflect.Type) error {
 	return nil
 }
 
-// name goes over a member's name and returns it as it is decoded.
+// name walks over a member's name and returns it decoded.
 func (w *walker) name() []byte {
 	from := w.at
 	raw := w.text()
 	for _, c := range raw {
 		if c == '\\' || c >= 0x80 {
 			var name string
-			_ = json.Unmarshal(w.data[from:w.at], &name) // It was decoded before.
+			_ = json.Unmarshal(w.data[from:w.at], &name) // It was decoded successfully before.
 			return []byte(name)
 		}
 	}
@@ -208,7 +209,7 @@ func (w *walker) unknown(name string, of *members) error {
 	return fmt.Errorf("unknown field %s", w.shown(name))
 }
 
-// shown is a member's name with the names of the objects that it is in.
+// shown returns a member's name after the names of the objects around it.
 func (w *walker) shown(name string) string {
 	path := strings.Join(append(w.path, name), ".")
 	if len(path) > 200 {
@@ -222,7 +223,7 @@ var (
 	decodesText   = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// bare is a type without pointers; nil where its members are not known.
+// bare removes pointers from a type; it returns nil if the members are not known.
 func bare(t reflect.Type) reflect.Type {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -31,11 +31,11 @@ type document struct {
 	Plain  int
 }
 
-// Each row is accepted by encoding/json. Fails when the walk leaves a kind of
-// object out.
+// encoding/json accepts each row. Fails when the walk leaves out a kind of
+// object.
 func TestWhatTwoReadersWouldReadDifferentlyIsRefused(t *testing.T) {
 	tests := []struct{ name, text, want string }{
-		{"a member twice", `{"payout":{"amount":"1"},"payout":{"amount":"2"}}`, `"payout" stands twice`},
+		{"a member twice", `{"payout":{"amount":"1"},"payout":{"amount":"2"}}`, `"payout" occurs twice`},
 		{"a member in capitals", `{"PAYOUT":{"amount":"2"}}`, `unknown field "PAYOUT": it is written "payout"`},
 		{"a member and its capitals", `{"payout":{"amount":"1"},"PAYOUT":{"amount":"2"}}`, `unknown field "PAYOUT": it is written "payout"`},
 		{"a letter that folds to another", `{"\u212aind":"x"}`, "it is written \"kind\""},
@@ -44,15 +44,15 @@ func TestWhatTwoReadersWouldReadDifferentlyIsRefused(t *testing.T) {
 		{"a field that is never read", `{"Hidden":"x"}`, `unknown field "Hidden"`},
 		{"a member below", `{"payout":{"amount":"1","Amount":"2"}}`, `unknown field "payout.Amount": it is written "amount"`},
 		{"a member of an embedded struct", `{"kind":"a","Kind":"b"}`, `it is written "kind"`},
-		{"a member of an embedded struct twice", `{"kind":"a","kind":"b"}`, `"kind" stands twice`},
-		{"in a list", `{"list":[{"amount":"1"},{"amount":"1","amount":"2"}]}`, `"list.amount" stands twice`},
+		{"a member of an embedded struct twice", `{"kind":"a","kind":"b"}`, `"kind" occurs twice`},
+		{"in a list", `{"list":[{"amount":"1"},{"amount":"1","amount":"2"}]}`, `"list.amount" occurs twice`},
 		{"in a map", `{"named":{"a":{"AMOUNT":"1"}}}`, `"named.a.AMOUNT"`},
-		{"a key of a map twice", `{"texts":{"a":"1","a":"2"}}`, `"texts.a" stands twice`},
-		{"the same key in other spellings", `{"texts":{"a":"1","\u0061":"2"}}`, `"texts.a" stands twice`},
-		{"two spellings of what is no UTF-8", "{\"texts\":{\"\xff\":\"1\",\"\ufffd\":\"2\"}}", `stands twice`},
-		{"in what is decoded later", `{"raw":{"a":1,"a":2}}`, `"raw.a" stands twice`},
-		{"in a value of any type", `{"any":[{"a":{"b":1,"b":2}}]}`, `"any.a.b" stands twice`},
-		{"null twice", `{"payout":null,"payout":null}`, `"payout" stands twice`},
+		{"a key of a map twice", `{"texts":{"a":"1","a":"2"}}`, `"texts.a" occurs twice`},
+		{"the same key in other spellings", `{"texts":{"a":"1","\u0061":"2"}}`, `"texts.a" occurs twice`},
+		{"two spellings of what is no UTF-8", "{\"texts\":{\"\xff\":\"1\",\"\ufffd\":\"2\"}}", `occurs twice`},
+		{"in what is decoded later", `{"raw":{"a":1,"a":2}}`, `"raw.a" occurs twice`},
+		{"in a value of any type", `{"any":[{"a":{"b":1,"b":2}}]}`, `"any.a.b" occurs twice`},
+		{"null twice", `{"payout":null,"payout":null}`, `"payout" occurs twice`},
 		{"two values", `{} {}`, "bytes after the JSON value"},
 		{"a brace too many", `{}}`, "bytes after the JSON value"},
 		{"nothing", ``, "no JSON value"},
@@ -91,8 +91,8 @@ func TestWhatOneReaderReadsIsReadAsEncodingJSONDoes(t *testing.T) {
 	}
 }
 
-// Whatever is accepted is what encoding/json makes of it, and what it makes of
-// it written again is accepted.
+// Every accepted input gives the value that encoding/json decodes, and encoding
+// that value again gives input that is accepted.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{`{"payout":{"amount":"1"}}`, `{"any":[1,{"a":2}],"texts":{"":""}}`, `{"a":1}{`, `{"raw":{"a":[[]]}}`, "null", `"`, `{"list":[{`} {
 		f.Add([]byte(s))
@@ -107,7 +107,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := json.Marshal(&got)
 		if err != nil {
-			return // a time of no year, which the type takes and does not give
+			return // a time whose year the type can read but not write
 		}
 		if err := strict.Decode(again, &got); err != nil {
 			t.Fatalf("%q written again: %q: %v", data, again, err)

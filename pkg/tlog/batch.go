@@ -9,12 +9,12 @@ import (
 )
 
 // EventTree is the tree of one batch message: the leaves of its events, over all
-// its segments in their order, and behind them those of the contexts that they
-// have. The zero value is empty; once it has held as many events, hashing others
-// allocates nothing.
+// its segments in their order, followed by the leaves of the contexts that they
+// have. The zero value is empty. A tree that is used again does not allocate for
+// messages with at most as many events as before.
 //
-// Events that do not need more blocks of SHA-256 than others are hashed together
-// with them, up to [together] at a time, and so are the nodes of each level.
+// Leaves that need the same number of SHA-256 blocks are hashed together, up to
+// [together] at a time, and so are the nodes of each level.
 type EventTree struct {
 	leaves   []Hash // of the events
 	contexts []Hash
@@ -27,25 +27,27 @@ type EventTree struct {
 
 const (
 	together = 128
-	// Most leaves take one block, a few two; longer ones are hashed one by one.
+	// Most leaves take one block, a few take two; longer ones are hashed one by
+	// one.
 	shortBlocks = 1
 	longBlocks  = 2
 )
 
-// padded is leaves that take the same number of blocks, padded to them.
+// padded collects leaves that take the same number of blocks, padded to full
+// blocks.
 type padded struct {
 	bytes []byte
 	of    []int // index of the event of each
 }
 
-// Reset empties the tree for another message.
+// Reset empties the tree for the next message.
 func (t *EventTree) Reset() {
 	t.leaves = t.leaves[:0]
 	t.contexts = t.contexts[:0]
 }
 
 // Add adds the events of the next segment. A segment that cannot be decoded has
-// no events and is left out.
+// no events and is not added.
 func (t *EventTree) Add(book events.Book, segment *events.Columns) {
 	if t.short.bytes == nil {
 		t.short.bytes = make([]byte, together*shortBlocks*digest.BlockSize+1+events.LeafRoom)
@@ -55,7 +57,7 @@ func (t *EventTree) Add(book events.Book, segment *events.Columns) {
 	t.leaves = append(t.leaves, make([]Hash, segment.N)...)
 	t.put.Begin(segment, book, uint64(len(t.contexts)))
 	for i := range segment.N {
-		// Written where it stays if it is short.
+		// A short leaf is written directly to its final place.
 		at := len(t.short.of) * digest.BlockSize
 		room := t.short.bytes[at:]
 		n := 1 + t.put.Put((*[events.LeafRoom]byte)(room[1:]), i)
@@ -80,14 +82,14 @@ func (t *EventTree) Add(book events.Book, segment *events.Columns) {
 	}
 }
 
-// add notes that the next place holds the leaf of an event.
+// add records which event's leaf the next place holds.
 func (p *padded) add(leaves []Hash, event, blocks int) {
 	if p.of = append(p.of, event); len(p.of) == together {
 		p.flush(leaves, blocks)
 	}
 }
 
-// flush hashes what was added.
+// flush hashes the leaves that were added.
 func (p *padded) flush(leaves []Hash, blocks int) {
 	n := len(p.of)
 	if n == 0 {
@@ -109,7 +111,7 @@ func (p *padded) flush(leaves []Hash, blocks int) {
 func ContextHash(c *events.Context) Hash { return LeafHash(c.Append(nil)) }
 
 // EventHash returns the hash of the leaf of an event whose context has that
-// number, or an error where no event is like that.
+// number. It fails for a value that no event can have.
 func EventHash(context uint64, u *events.Usage) (Hash, error) {
 	leaf, err := events.AppendLeaf(nil, context, u)
 	return LeafHash(leaf), err
@@ -131,13 +133,14 @@ func (t *EventTree) Root() Hash {
 	return reduce(t.all)
 }
 
-// Describe says in the usage leaf of the message what the tree is.
+// Describe writes the description of the tree to the message's usage leaf.
 func (t *EventTree) Describe(leaf *UsageLeaf) {
 	leaf.Events, leaf.Contexts, leaf.EventRoot = t.Events(), t.Contexts(), t.Root()
 }
 
-// Proof proves the event with this ordinal in the message, from 0, to
-// [VerifyInclusion] with this index, [UsageLeaf.Leaves] and [EventTree.Root].
+// Proof returns the proof of the event with this ordinal in the message, from 0.
+// It verifies with [VerifyInclusion] for this index, [UsageLeaf.Leaves] and
+// [EventTree.Root].
 func (t *EventTree) Proof(ordinal uint64) ([]Hash, error) {
 	if ordinal >= t.Events() {
 		return nil, fmt.Errorf("proving event %d of a message with %d events: %w", ordinal, t.Events(), errBeyond)
@@ -145,8 +148,8 @@ func (t *EventTree) Proof(ordinal uint64) ([]Hash, error) {
 	return t.path(ordinal), nil
 }
 
-// ContextProof proves the context with this number, whose index is the number of
-// events more.
+// ContextProof returns the proof of the context with this number. Its index in
+// the tree is the number of events plus its own number.
 func (t *EventTree) ContextProof(number uint64) ([]Hash, error) {
 	if number >= t.Contexts() {
 		return nil, fmt.Errorf("proving context %d of a message with %d: %w", number, t.Contexts(), errBeyond)
@@ -154,8 +157,8 @@ func (t *EventTree) ContextProof(number uint64) ([]Hash, error) {
 	return t.path(t.Events() + number), nil
 }
 
-// path is PATH of RFC 6962, section 2.1.1, by which level by level the sibling
-// is shown; a last node without one moves up as it is.
+// path is PATH of RFC 6962, section 2.1.1: it gives the sibling on each level; a
+// last node without a sibling moves up unchanged.
 func (t *EventTree) path(i uint64) []Hash {
 	t.all = append(append(t.all[:0], t.leaves...), t.contexts...)
 	var path []Hash
@@ -179,7 +182,7 @@ func reduce(level []Hash) Hash {
 	return level[0]
 }
 
-// raise puts the level above one in its place.
+// raise replaces a level by the level above it.
 func raise(level []Hash) []Hash {
 	n := len(level)
 	digest.Nodes(level[:n/2], level[:n&^1])

@@ -84,8 +84,8 @@ func mixed(t testing.TB, n int) *events.Columns {
 	return c
 }
 
-// Fails when a leaf lands in another's place, a context is numbered otherwise, or
-// a level of nodes is built otherwise than one by one.
+// Fails when a leaf is put into another's place, when a context has another
+// number, or when a level of nodes differs from hashing one by one.
 func TestEachEventOfAMessageIsProvedToItsRoot(t *testing.T) {
 	type part struct {
 		book    events.Book
@@ -98,7 +98,7 @@ func TestEachEventOfAMessageIsProvedToItsRoot(t *testing.T) {
 		{{"acme-eu", segment(t, 1000)}},
 	} {
 		var tree EventTree
-		for range 2 { // Reused, it is the same.
+		for range 2 { // A reused tree gives the same result.
 			tree.Reset()
 			if tree.Root() != EmptyRoot() {
 				t.Fatal("a message without events has another root")
@@ -106,7 +106,7 @@ func TestEachEventOfAMessageIsProvedToItsRoot(t *testing.T) {
 			var own, contexts [][]byte
 			for _, p := range parts {
 				tree.Add(p.book, p.columns)
-				known := map[string]uint64{} // Not shared by segments.
+				known := map[string]uint64{} // Segments do not share contexts.
 				for i := range p.columns.N {
 					u := p.columns.Event(i)
 					c := events.Context{Provider: "acme", Book: p.book, Source: u.Source, Epoch: u.Epoch, Meter: u.Meter, Attributes: u.Attributes}
@@ -177,8 +177,8 @@ func TestHashingABatchAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkEventTree reports process CPU time an event: leaf bytes, leaf hash and
-// the node that each event brings on average.
+// BenchmarkEventTree reports CPU time per event: the bytes of its leaf, the hash
+// of its leaf and the nodes that an event adds on average.
 func BenchmarkEventTree(b *testing.B) {
 	c := segment(b, 1000)
 	cpu := func() int64 {

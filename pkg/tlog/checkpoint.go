@@ -9,32 +9,32 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Checkpoint is the state of a log, C2SP tlog-checkpoint.
+// Checkpoint is the state of a log, as C2SP tlog-checkpoint defines it.
 type Checkpoint struct {
 	Origin     string // of the log: aliquot/<installation>/<log>
 	Size       uint64 // leaves
 	Root       Hash
-	Extensions []string // lines that others may have added; ours has none
+	Extensions []string // lines that other logs may add; ours adds none
 }
 
 var (
 	errLines     = errors.New("want origin, size, root and a newline after each line")
 	errOrigin    = errors.New("the origin is empty or has control characters")
 	errSize      = errors.New("the size is not a decimal without leading zeros")
-	errOther     = errors.New("of another log")
-	errOverlong  = errors.New("longer than a checkpoint can be")
+	errOther     = errors.New("it is a checkpoint of another log")
+	errOverlong  = errors.New("it is longer than a checkpoint can be")
 	errExtension = errors.New("an empty extension line")
 )
 
 // ErrUnsigned means that a checkpoint has no signature of the log's key.
 var ErrUnsigned = errors.New("not signed by the log's key")
 
-// maxCheckpoint is the length of the longest signed checkpoint that is read,
-// bytes: room for about a hundred cosignatures, which is all that a note may
-// have.
+// maxCheckpoint is the length of the longest signed checkpoint that is read, in
+// bytes. It has room for about a hundred cosignatures, which is the most that a
+// note may have.
 const maxCheckpoint = 64 << 10
 
-// Marshal returns the text that is signed.
+// Marshal returns the text to be signed.
 func (c *Checkpoint) Marshal() string {
 	text := c.Origin + "\n" + strconv.FormatUint(c.Size, 10) + "\n" + c.Root.String() + "\n"
 	for _, line := range c.Extensions {
@@ -43,8 +43,8 @@ func (c *Checkpoint) Marshal() string {
 	return text
 }
 
-// ParseCheckpoint reads what [Checkpoint.Marshal] wrote, and nothing else. It
-// says nothing of who signed it: see [OpenCheckpoint].
+// ParseCheckpoint reads exactly what [Checkpoint.Marshal] writes. It does not
+// check who signed it: see [OpenCheckpoint].
 func ParseCheckpoint(text string) (Checkpoint, error) {
 	c, err := parseCheckpoint(text)
 	if err != nil {
@@ -95,8 +95,8 @@ func (c *Checkpoint) Sign(signers ...note.Signer) ([]byte, error) {
 }
 
 // OpenCheckpoint reads a signed checkpoint of the log with this origin. It must
-// have a valid signature of the log's key; signatures of the others are verified
-// too and are in the note's Sigs where they are valid. A signature that names a
+// have a valid signature of the log's key. Signatures of the other keys are
+// verified too; the valid ones are in the note's Sigs. A signature that names a
 // known key and is not valid makes the whole note invalid.
 func OpenCheckpoint(signed []byte, origin string, log note.Verifier, others ...note.Verifier) (Checkpoint, *note.Note, error) {
 	if len(signed) > maxCheckpoint {

@@ -20,7 +20,7 @@ func testKey(t testing.TB, seed string) *Key {
 }
 
 func TestAKeyIsReadAsItWasWritten(t *testing.T) {
-	for _, seed := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} { // Some have a plus in their base64.
+	for _, seed := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} { // Some of these keys have a plus in their base64.
 		key := testKey(t, seed)
 		again, err := ParseKey(key.Private() + "\n")
 		if err != nil || again.Private() != key.Private() || again.Public().String() != key.Public().String() {
@@ -138,8 +138,8 @@ func TestCosignaturesAreVerifiedBesideTheLogs(t *testing.T) {
 	for at := bytes.LastIndexByte(signed, ' ') + 1; at < len(signed)-1; at++ {
 		changed := bytes.Clone(signed)
 		changed[at] ^= 2
-		// Changed beyond the key's id, the whole note is invalid; within it, the
-		// witness is one that nobody knows.
+		// A change outside the key id makes the whole note invalid; a changed key
+		// id makes the witness unknown.
 		_, opened, err := OpenCheckpoint(changed, c.Origin, key.Public(), witness)
 		if err == nil && len(opened.Sigs) != 1 {
 			t.Errorf("byte %d: %d signatures", at, len(opened.Sigs))
@@ -234,7 +234,7 @@ func FuzzParseKeys(f *testing.F) {
 	f.Add(testKey(f, "a").Private())
 	f.Add(testKey(f, "a").Public().String())
 	f.Fuzz(func(_ *testing.T, text string) {
-		// No input makes them panic.
+		// No input may cause a panic.
 		_, _ = ParseKey(text)
 		_, _ = ParsePublicKey(text)
 		_, _ = ParseCosignatureKey(text)

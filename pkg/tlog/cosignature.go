@@ -15,8 +15,9 @@ import (
 // algCosignature is the algorithm byte of C2SP tlog-cosignature, Ed25519.
 const algCosignature = 4
 
-// Cosigner signs checkpoints that a witness has found consistent, C2SP
-// tlog-cosignature. It is a golang.org/x/mod/sumdb/note.Signer for one moment.
+// Cosigner signs checkpoints that a witness has found consistent, as C2SP
+// tlog-cosignature defines. It is a golang.org/x/mod/sumdb/note.Signer for one
+// point in time.
 type Cosigner struct {
 	name string
 	key  ed25519.PrivateKey
@@ -24,8 +25,8 @@ type Cosigner struct {
 }
 
 // NewCosigner returns the signer of the witness with this name and key at this
-// time, seconds since 1970 UTC, at least 1: the time is signed, and a witness
-// says by it that it knows of no larger tree of that log until then.
+// time, in seconds since 1970 UTC, at least 1. The time is signed: the witness
+// states that up to this time it knows of no larger tree of that log.
 func NewCosigner(name string, seed [ed25519.SeedSize]byte, time uint64) (*Cosigner, error) {
 	c := &Cosigner{name: name, key: ed25519.NewKeyFromSeed(seed[:]), time: time}
 	if time == 0 || time > 1<<63-1 {
@@ -37,8 +38,8 @@ func NewCosigner(name string, seed [ed25519.SeedSize]byte, time uint64) (*Cosign
 	return c, nil
 }
 
-// ParseCosigner reads the private key of a witness, as a note signer key with
-// any name, and returns its name and its seed for [NewCosigner].
+// ParseCosigner reads the private key of a witness, a note signer key with any
+// name, and returns its name and its seed for [NewCosigner].
 func ParseCosigner(text string) (name string, seed [ed25519.SeedSize]byte, err error) {
 	text = strings.TrimSuffix(text, "\n")
 	signer, err := note.NewSigner(text)
@@ -53,16 +54,16 @@ func ParseCosigner(text string) (name string, seed [ed25519.SeedSize]byte, err e
 	return signer.Name(), [ed25519.SeedSize]byte(data[1:]), nil
 }
 
-// CosignerText is what [ParseCosigner] reads. It is a secret.
+// CosignerText returns the text that [ParseCosigner] reads. It is a secret.
 func CosignerText(name string, seed [ed25519.SeedSize]byte) string {
 	public := ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey)
 	return privateText(name, keyHash(name, algEd25519, public), seed)
 }
 
-// Name is note.Signer's.
+// Name implements note.Signer.
 func (c *Cosigner) Name() string { return c.name }
 
-// KeyHash is note.Signer's.
+// KeyHash implements note.Signer.
 func (c *Cosigner) KeyHash() uint32 { return keyHash(c.name, algCosignature, c.public()) }
 
 // PublicKey returns the verifier key that witnesses publish.
@@ -73,7 +74,7 @@ func (c *Cosigner) PublicKey() string {
 
 func (c *Cosigner) public() []byte { return c.key[ed25519.SeedSize:] }
 
-// Sign is note.Signer's: text is a checkpoint's.
+// Sign implements note.Signer. The text must be a checkpoint.
 func (c *Cosigner) Sign(text []byte) ([]byte, error) {
 	if _, err := ParseCheckpoint(string(text)); err != nil {
 		return nil, fmt.Errorf("cosigning: %w", err)
@@ -91,11 +92,11 @@ type CosignatureKey struct {
 
 var (
 	errCosignatureKey = errors.New("not name+hash+key of an Ed25519 cosigner")
-	errTime           = errors.New("the time is not of this era")
+	errTime           = errors.New("the time is out of range")
 	errCosignature    = errors.New("not a cosignature")
 )
 
-// ParseCosignatureKey reads what [Cosigner.PublicKey] wrote.
+// ParseCosignatureKey reads what [Cosigner.PublicKey] writes.
 func ParseCosignatureKey(text string) (*CosignatureKey, error) {
 	text = strings.TrimSuffix(text, "\n")
 	parts := strings.SplitN(text, "+", 3)
@@ -113,13 +114,13 @@ func ParseCosignatureKey(text string) (*CosignatureKey, error) {
 	return k, nil
 }
 
-// Name is note.Verifier's.
+// Name implements note.Verifier.
 func (k *CosignatureKey) Name() string { return k.name }
 
-// KeyHash is note.Verifier's.
+// KeyHash implements note.Verifier.
 func (k *CosignatureKey) KeyHash() uint32 { return keyHash(k.name, algCosignature, k.public[:]) }
 
-// Verify is note.Verifier's.
+// Verify implements note.Verifier.
 func (k *CosignatureKey) Verify(text, signature []byte) bool {
 	if len(signature) != 8+ed25519.SignatureSize {
 		return false
@@ -128,8 +129,8 @@ func (k *CosignatureKey) Verify(text, signature []byte) bool {
 	return ed25519.Verify(k.public[:], cosigned(time, text), signature[8:])
 }
 
-// CosignatureTime returns when a cosignature was made, seconds since 1970 UTC.
-// Signature must be of a note that was opened with its [CosignatureKey].
+// CosignatureTime returns when a cosignature was made, in seconds since 1970 UTC.
+// The signature must come from a note that was opened with its [CosignatureKey].
 func CosignatureTime(signature note.Signature) (uint64, error) {
 	data, err := base64.StdEncoding.DecodeString(signature.Base64)
 	if err != nil || len(data) != 4+8+ed25519.SignatureSize {
@@ -138,7 +139,7 @@ func CosignatureTime(signature note.Signature) (uint64, error) {
 	return binary.BigEndian.Uint64(data[4:]), nil
 }
 
-// cosigned is what a witness signs.
+// cosigned returns the bytes that a witness signs.
 func cosigned(time uint64, text []byte) []byte {
 	return append([]byte("cosignature/v1\ntime "+strconv.FormatUint(time, 10)+"\n"), text...)
 }

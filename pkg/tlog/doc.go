@@ -1,12 +1,14 @@
 // Package tlog is the arithmetic of verifiable logs: what a leaf is, how leaves
-// become a signed root, and how anyone proves from that root what the log holds.
+// become a signed root, and how anyone proves from that root what the log
+// contains.
 //
 // The method is RFC 6962: SHA-256 with the prefix 0x00 for a leaf and 0x01 for a
-// node, so that neither can pass for the other. Proofs are planned and verified
-// by github.com/transparency-dev/merkle and read from C2SP tlog-tiles; roots are
-// signed as C2SP tlog-checkpoints in the signed notes of golang.org/x/mod, and
-// cosigned as C2SP tlog-cosignatures. Nothing here reads a disk or a clock: the
-// tiles come through a [TileReader], times and seeds are arguments.
+// node, so that neither can be mistaken for the other. Package
+// github.com/transparency-dev/merkle plans and verifies proofs, which are read
+// from C2SP tlog-tiles. Roots are signed as C2SP tlog-checkpoints in the signed
+// notes of golang.org/x/mod, and cosigned as C2SP tlog-cosignatures. Nothing here
+// reads a disk or a clock: tiles come through a [TileReader], and times and seeds
+// are arguments.
 //
 // # Invariants
 //
@@ -33,18 +35,18 @@
 //	             or, where the runs take more than 32,768 bytes, 0x00
 //	             SHA-256(runs)
 //
-// Events is the number of events that the runs add up to; a run may have none (a
-// segment that could not be read is one refused run without events). A batch
-// with events and the count 0 has only the hash of its runs, so that no sequence
-// of outcomes makes a leaf longer than a log can hold; who wants to prove such an
-// outcome shows the runs.
+// Events is the sum of the events of all runs. A run may have no events: a
+// segment that could not be read is one refused run without events. A batch with
+// events and the count 0 contains only the hash of its runs, so that no sequence
+// of outcomes makes a leaf longer than a log can store. To prove an outcome of
+// such a batch, the runs are shown beside the leaf.
 //
-// Root is the RFC 6962 root over the leaves of the batch's events, in the order of
-// its segments, and behind them the leaves of the contexts that the events have:
-// the event with ordinal i is leaf i, context k is leaf events + k; SHA-256 of
-// nothing where there are none. A context stands for what events of one segment
-// have in common: each segment brings one for each source, meter and set of
-// attributes that events of it have together, in the order of the first such
-// events. The bytes of both are those of events.AppendLeaf and
+// Root is the RFC 6962 root over the leaves of the batch's events, in the order
+// of its segments, followed by the leaves of their contexts: the event with
+// ordinal i is leaf i, context k is leaf events + k. It is SHA-256 of nothing if
+// there are no events. A context contains what events of one segment have in
+// common: each segment adds one context for each combination of source, meter and
+// attributes that occurs in it, in the order of the first event with that
+// combination. The bytes of both are defined by events.AppendLeaf and
 // events.Context.Append.
 package tlog

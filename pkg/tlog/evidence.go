@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// Evidence shows that a leaf is in a log, C2SP tlog-proof: the text form holds
-// all that a verifier needs besides the leaf and the keys it trusts.
+// Evidence shows that a leaf is in a log, as C2SP tlog-proof defines. Its text
+// contains everything that a verifier needs besides the leaf and the keys that it
+// trusts.
 type Evidence struct {
-	Extra      []byte // opaque, and covered by nothing
+	Extra      []byte // opaque; no signature or hash covers it
 	Index      uint64 // of the leaf
 	Path       []Hash // from the leaf's sibling to the root's child
 	Checkpoint []byte // signed
@@ -22,7 +23,7 @@ const evidenceHead = "c2sp.org/tlog-proof@v1\n"
 // maxPath is the length of the longest path: of a tree of 2⁶⁴ leaves.
 const maxPath = 64
 
-var errEvidence = errors.New("not of the form of a C2SP tlog-proof")
+var errEvidence = errors.New("it is not a C2SP tlog-proof")
 
 // Marshal returns the text.
 func (e *Evidence) Marshal() []byte {
@@ -37,8 +38,8 @@ func (e *Evidence) Marshal() []byte {
 	return append(append(text, '\n'), e.Checkpoint...)
 }
 
-// ParseEvidence reads what [Evidence.Marshal] wrote, and nothing else. The
-// checkpoint is kept as it stands; see [OpenCheckpoint].
+// ParseEvidence reads exactly what [Evidence.Marshal] writes. The checkpoint is
+// kept unopened; see [OpenCheckpoint].
 func ParseEvidence(text []byte) (*Evidence, error) {
 	e, err := parseEvidence(string(text))
 	if err != nil {
@@ -60,7 +61,8 @@ func parseEvidence(text string) (*Evidence, error) {
 	if rest, ok := strings.CutPrefix(head, "extra "); ok {
 		encoded, after, _ := strings.Cut(rest, "\n")
 		extra, err := base64.StdEncoding.Strict().DecodeString(encoded)
-		// Decoding skips carriage returns, which are not of the form.
+		// The base64 decoder skips carriage returns, which the form does not
+		// allow.
 		if err != nil || len(extra) == 0 || base64.StdEncoding.EncodeToString(extra) != encoded {
 			return nil, errEvidence
 		}

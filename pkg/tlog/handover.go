@@ -13,13 +13,14 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Handover is how a key gives the logs of its installation to the next one. It
-// says how far the old key has signed each log: nothing that the old key signs
-// of a larger tree is believed by whoever knows of the handover, and the new key
-// goes on with the same trees.
+// Handover records that a key hands over the logs of its installation to the next
+// key. It says how far the old key has signed each log. A verifier that knows the
+// handover rejects any larger tree that the old key signs; the new key continues
+// the same trees.
 //
-// It is a signed note with the signatures of both keys, so that neither can take
-// or be given the logs without the other. Its text is no checkpoint's:
+// It is a signed note with the signatures of both keys, so that neither key can
+// take over or be given the logs without the other. Its text differs from that of
+// every checkpoint:
 //
 //	aliquot log key handover v1
 //	<installation>
@@ -30,9 +31,9 @@ import (
 //	<who decided it>
 //	<log> <size> <root>
 //
-// The last line stands once for each log, ascending by name.
+// The last line occurs once for each log, ascending by name.
 type Handover struct {
-	Installation string // the name of the first key
+	Installation string // named by the first key
 	Number       uint64 // from 1
 	Old, New     *PublicKey
 	At           time.Time // to the second
@@ -40,7 +41,7 @@ type Handover struct {
 	Logs         []Signed
 }
 
-// Signed is how far a log was signed.
+// Signed is how far the old key has signed a log.
 type Signed struct {
 	Log  string
 	Size uint64
@@ -49,7 +50,7 @@ type Signed struct {
 
 const (
 	handoverHead = "aliquot log key handover v1"
-	// MaxHandovers is how often a key may be handed over.
+	// MaxHandovers is the most handovers that an installation may have.
 	MaxHandovers = 64
 	maxHandover  = 64 << 10 // bytes
 	maxLogName   = 64
@@ -57,14 +58,14 @@ const (
 )
 
 var (
-	errHandover     = errors.New("not of the form of a handover")
-	errActor        = errors.New("who decided the handover is not named in 1 to 200 bytes of one line")
+	errHandover     = errors.New("it does not have the form of a handover")
+	errActor        = errors.New("the name of the person who decided it must be one line of 1 to 200 bytes")
 	errHandoverSign = errors.New("not signed by both keys")
 	errSuccession   = errors.New("the handovers do not follow each other from the installation's first key")
-	errStranger     = errors.New("the key is none of those that the handovers are between")
+	errStranger     = errors.New("no handover names the key")
 	errHandovers    = fmt.Errorf("more than %d handovers", MaxHandovers)
-	errGivenAway    = errors.New("signed by a key of a tree beyond what it has handed over")
-	errNotGiven     = errors.New("signed by a key of a tree that it was not handed over")
+	errGivenAway    = errors.New("the tree is larger than what its key had signed when it handed over the log")
+	errNotGiven     = errors.New("the tree is smaller than what its key took over")
 )
 
 func (h *Handover) text() string {
@@ -87,8 +88,9 @@ func (h *Handover) Sign(old, next *Key) ([]byte, error) {
 	return signed, nil
 }
 
-// ParseHandover reads what [Handover.Sign] wrote, and verifies the signatures of
-// both keys that it names. Whether these are to be believed a [Succession] says.
+// ParseHandover reads what [Handover.Sign] writes and verifies the signatures of
+// both keys that it names. Whether these keys may be believed is decided by a
+// [Succession].
 func ParseHandover(signed []byte) (*Handover, error) {
 	h, err := parseHandover(signed)
 	if err != nil {
@@ -150,14 +152,15 @@ func parseHandover(signed []byte) (*Handover, error) {
 	return h, nil
 }
 
-// IsLogName reports whether a log can have this name: its stream's in lower case.
+// IsLogName reports whether a log can have this name: the name of a stream in
+// lower case.
 func IsLogName(name string) bool {
 	return name != "" && len(name) <= maxLogName && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
 	})
 }
 
-// of returns how far a log was signed.
+// of returns how far the old key has signed a log.
 func (h *Handover) of(log string) (Signed, bool) {
 	at, found := slices.BinarySearchFunc(h.Logs, log, func(s Signed, log string) int { return strings.Compare(s.Log, log) })
 	if !found {
@@ -166,18 +169,18 @@ func (h *Handover) of(log string) (Signed, bool) {
 	return h.Logs[at], true
 }
 
-// Succession is the keys of an installation's logs, the first one and those that
-// it was handed over to. The installation keeps the name of the first key, which
-// begins the origin of each log.
+// Succession is the sequence of keys of an installation's logs: the first one,
+// and those to which it was handed over. The installation keeps the name of the
+// first key, which is the beginning of the origin of each log.
 type Succession struct {
 	keys      []*PublicKey
 	handovers []*Handover
 	notes     [][]byte
 }
 
-// NewSuccession verifies that the handovers lead from the first key of an
-// installation on, and that the trusted key is one of theirs. Without handovers
-// it is the first and only one.
+// NewSuccession verifies that the handovers form a chain from the first key of an
+// installation, and that the trusted key is in the chain. Without handovers the
+// trusted key is the first and only one.
 func NewSuccession(trusted *PublicKey, handovers ...[]byte) (*Succession, error) {
 	s := &Succession{keys: []*PublicKey{trusted}}
 	if len(handovers) > MaxHandovers {
@@ -217,7 +220,7 @@ func (s *Succession) Installation() string { return s.keys[0].Name() }
 // Origin returns the origin of a log, named as its stream in lower case.
 func (s *Succession) Origin(log string) string { return s.keys[0].Origin(log) }
 
-// LogOf returns the log that has this origin; false where it is none of this
+// LogOf returns the log that has this origin, or false if it is not a log of this
 // installation.
 func (s *Succession) LogOf(origin string) (string, bool) {
 	log, ok := strings.CutPrefix(origin, s.Installation()+"/")
@@ -227,29 +230,29 @@ func (s *Succession) LogOf(origin string) (string, bool) {
 // Current returns the key that signs now.
 func (s *Succession) Current() *PublicKey { return s.keys[len(s.keys)-1] }
 
-// String is the text of the current key, as it stands in a file.
+// String returns the text of the current key, as key files contain it.
 func (s *Succession) String() string { return s.Current().String() }
 
-// Name is note.Verifier's, of the key that signs now.
+// Name implements note.Verifier, for the current key.
 func (s *Succession) Name() string { return s.Current().Name() }
 
-// KeyHash is note.Verifier's, of the key that signs now.
+// KeyHash implements note.Verifier, for the current key.
 func (s *Succession) KeyHash() uint32 { return s.Current().KeyHash() }
 
-// Verify is note.Verifier's, of the key that signs now.
+// Verify implements note.Verifier, for the current key.
 func (s *Succession) Verify(text, signature []byte) bool { return s.Current().Verify(text, signature) }
 
 // Keys returns all keys, the first one first.
 func (s *Succession) Keys() []*PublicKey { return slices.Clone(s.keys) }
 
-// Notes returns the handovers as they were signed.
+// Notes returns the handovers as signed notes.
 func (s *Succession) Notes() [][]byte { return slices.Clone(s.notes) }
 
-// Handovers returns what they say.
+// Handovers returns the content of the handovers.
 func (s *Succession) Handovers() []*Handover { return slices.Clone(s.handovers) }
 
-// Open is [OpenCheckpoint] for a log of the installation, signed by whichever
-// key had it then: it returns that key too.
+// Open does the same as [OpenCheckpoint] for a log of the installation, whichever
+// of its keys signed the checkpoint. It also returns that key.
 func (s *Succession) Open(signed []byte, log string, others ...note.Verifier) (Checkpoint, *note.Note, *PublicKey, error) {
 	var first error
 	for i := len(s.keys) - 1; i >= 0; i-- {
@@ -267,8 +270,8 @@ func (s *Succession) Open(signed []byte, log string, others ...note.Verifier) (C
 	return Checkpoint{}, nil, nil, first
 }
 
-// bounds says why key i cannot have signed a tree, by the handovers before and
-// after it.
+// bounds returns an error if key i cannot have signed a tree, because of the
+// handover before it or the one after it.
 func (s *Succession) bounds(i int, log string, c Checkpoint) error {
 	if i > 0 {
 		before, known := s.handovers[i-1].of(log)

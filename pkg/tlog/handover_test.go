@@ -21,7 +21,7 @@ func keysOf(t testing.TB, n int) []*Key {
 	return list
 }
 
-// between is the handover from key n-1 to key n, at ten leaves each.
+// between returns the handover from key n-1 to key n, at ten leaves for each key.
 func between(t testing.TB, keys []*Key, n int) []byte {
 	t.Helper()
 	h := Handover{
@@ -36,8 +36,8 @@ func between(t testing.TB, keys []*Key, n int) []byte {
 	return signed
 }
 
-// Fails when a handover is believed without one of its signatures, out of order,
-// or of another installation.
+// Fails when a handover is accepted without one of its signatures, out of order,
+// or for another installation.
 func TestHandoversThatAreNotBelieved(t *testing.T) {
 	keys := keysOf(t, 5)
 	one, two, three := between(t, keys, 1), between(t, keys, 2), between(t, keys, 3)
@@ -93,8 +93,8 @@ func TestHandoversThatAreNotBelieved(t *testing.T) {
 	}
 }
 
-// Each key is believed from the tree that it was handed over to the one that it
-// has handed over. Fails when a bound is one off.
+// Each key is accepted for trees from the one that it took over to the one that
+// it handed over. Fails when a bound is off by one.
 func TestAKeySignsOnlyWhatIsItsOwn(t *testing.T) {
 	keys := keysOf(t, 3)
 	s, err := NewSuccession(keys[0].Public(), between(t, keys, 1), between(t, keys, 2))
@@ -175,7 +175,7 @@ func FuzzParseSubmission(f *testing.F) {
 	})
 }
 
-// The tree that a reader of a stream grows is the one that its log signs.
+// The tree that a reader builds from a stream has the root that the log signs.
 func TestAStreamTreeIsTheLogs(t *testing.T) {
 	var tree StreamTree
 	var want Range

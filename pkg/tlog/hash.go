@@ -10,13 +10,13 @@ import (
 // Hash is a SHA-256.
 type Hash [sha256.Size]byte
 
-// String returns the hash in standard base64, as checkpoints and proofs have it.
+// String returns the hash in standard base64, as in checkpoints and proofs.
 func (h Hash) String() string { return base64.StdEncoding.EncodeToString(h[:]) }
 
-// MarshalText is [Hash.String]; it never fails.
+// MarshalText returns [Hash.String]; it never fails.
 func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
-// UnmarshalText reads what [Hash.MarshalText] wrote, and nothing else.
+// UnmarshalText reads exactly what [Hash.MarshalText] writes.
 func (h *Hash) UnmarshalText(text []byte) error {
 	read, err := ParseHash(string(text))
 	if err == nil {
@@ -25,9 +25,9 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	return err
 }
 
-var errHash = errors.New("not the base64 of 32 bytes")
+var errHash = errors.New("it is not the base64 of 32 bytes")
 
-// ParseHash reads what [Hash.String] wrote, and nothing else.
+// ParseHash reads exactly what [Hash.String] writes.
 func ParseHash(text string) (h Hash, err error) {
 	if len(text) != base64.StdEncoding.EncodedLen(len(h)) {
 		return h, fmt.Errorf("parsing a hash: %w", errHash)
@@ -49,12 +49,13 @@ func EmptyRoot() Hash { return sha256.Sum256(nil) }
 
 // LeafHash returns the hash of a leaf: SHA-256(0x00 ‖ leaf).
 func LeafHash(leaf []byte) Hash {
-	// Nearly every leaf fits; what does not takes an allocation.
+	// Nearly every leaf fits into this buffer; longer ones are allocated.
 	var room [512]byte
 	return sha256.Sum256(append(append(room[:0], leafPrefix), leaf...))
 }
 
-// NodeHash returns the hash of the node over two: SHA-256(0x01 ‖ left ‖ right).
+// NodeHash returns the hash of a node above two others: SHA-256(0x01 ‖ left ‖
+// right).
 func NodeHash(left, right Hash) Hash {
 	var data [1 + 2*sha256.Size]byte
 	data[0] = nodePrefix

@@ -1,6 +1,6 @@
 package tlog
 
-// Index is what an installation says of its logs at GET /tlog/index.json.
+// Index is what an installation publishes about its logs at GET /tlog/index.json.
 type Index struct {
 	Installation string   `json:"installation"`
 	Key          string   `json:"key"`                 // that signs now

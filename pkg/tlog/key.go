@@ -21,13 +21,14 @@ type Key struct {
 	seed   [ed25519.SeedSize]byte
 }
 
-// PublicKey verifies them. It is a golang.org/x/mod/sumdb/note.Verifier.
+// PublicKey verifies the signatures of a [Key]. It is a
+// golang.org/x/mod/sumdb/note.Verifier.
 //
 // Its name is aliquot/<installation>, where installation is the first 16
-// hexadecimal digits of the SHA-256 of the 32 bytes of the key; the origin of a
-// log is the name, a slash and the log's name. One name for all logs is our
-// choice: C2SP tlog-checkpoint says that a key's name should be the origin, which
-// would make each reader configure one key a log.
+// hexadecimal digits of the SHA-256 of the 32 bytes of the key. The origin of a
+// log is the name, a slash and the log's name. C2SP tlog-checkpoint recommends
+// that a key's name be the origin; we use one name for all logs, because
+// otherwise each reader would have to configure one key for each log.
 type PublicKey struct {
 	note.Verifier
 	text string
@@ -40,7 +41,7 @@ const (
 )
 
 var (
-	errKeyName = errors.New("the name is not made from the key")
+	errKeyName = errors.New("the name does not belong to the key")
 	errKey     = errors.New("malformed")
 )
 
@@ -63,7 +64,7 @@ func NewKey(seed [ed25519.SeedSize]byte) (*Key, error) {
 	return &Key{Signer: signer, public: *verifier, seed: seed}, nil
 }
 
-// ParseKey reads what [Key.Private] wrote.
+// ParseKey reads what [Key.Private] writes.
 func ParseKey(text string) (*Key, error) {
 	text = strings.TrimSuffix(text, "\n")
 	signer, err := note.NewSigner(text)
@@ -89,7 +90,8 @@ func ParseKey(text string) (*Key, error) {
 // Private returns the key as a note signer key. It is a secret.
 func (k *Key) Private() string { return privateText(k.Name(), k.KeyHash(), k.seed) }
 
-// String returns the public key, so that a key in a log line gives nothing away.
+// String returns the public key, so that a key printed by mistake reveals no
+// secret.
 func (k *Key) String() string { return k.public.text }
 
 // Public returns the key that verifies what this one signs.
@@ -98,7 +100,7 @@ func (k *Key) Public() *PublicKey { return &k.public }
 // Origin returns the origin of a log that this key signs.
 func (k *Key) Origin(log string) string { return k.public.Origin(log) }
 
-// ParsePublicKey reads what [PublicKey.String] wrote.
+// ParsePublicKey reads what [PublicKey.String] writes.
 func ParsePublicKey(text string) (*PublicKey, error) {
 	text = strings.TrimSuffix(text, "\n")
 	verifier, err := note.NewVerifier(text)
@@ -132,7 +134,8 @@ func privateText(name string, hash uint32, seed [ed25519.SeedSize]byte) string {
 	return fmt.Sprintf("%s%s+%08x+%s", keyPrefix, name, hash, base64.StdEncoding.EncodeToString(data))
 }
 
-// keyHash is the key id of signed notes: of the name, the algorithm and the key.
+// keyHash is the key id of signed notes, computed from the name, the algorithm
+// and the key.
 func keyHash(name string, algorithm byte, public []byte) uint32 {
 	sum := sha256.Sum256(append(append([]byte(name+"\n"), algorithm), public...))
 	return binary.BigEndian.Uint32(sum[:])

@@ -10,22 +10,24 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// MaxLeaf is the length of the longest leaf, bytes: what an entry bundle of C2SP
-// tlog-tiles can hold.
+// MaxLeaf is the length of the longest leaf in bytes, which is the longest entry
+// that an entry bundle of C2SP tlog-tiles can store.
 const MaxLeaf = 1<<16 - 1
 
-// maxRuns is the length of the longest runs that stand in a leaf themselves.
+// maxRuns is the length in bytes of the longest runs that a leaf contains in
+// full.
 const maxRuns = 1 << 15
 
 const leafVersion = 1
 
-// mostEvents is beyond any message, and keeps sums of counts from wrapping.
+// mostEvents is more than any message has. It prevents sums of counts from
+// wrapping.
 const mostEvents = 1 << 32
 
-// Unreadable is the kind of the leaf of a message that is none of the three.
+// Unreadable is the kind of the leaf of a message that could not be decoded.
 const Unreadable events.MessageKind = 0
 
-// StreamLeaf stands for one message of CONTROL, REGISTER, LEDGER or PAYOUT.
+// StreamLeaf is the leaf of one message of CONTROL, REGISTER, LEDGER or PAYOUT.
 type StreamLeaf struct {
 	Position uint64
 	Subject  string
@@ -40,7 +42,7 @@ func (l *StreamLeaf) Append(dst []byte) []byte {
 	return append(dst, l.Data[:]...)
 }
 
-// DecodeStreamLeaf reads what [StreamLeaf.Append] wrote, and nothing else.
+// DecodeStreamLeaf reads exactly what [StreamLeaf.Append] writes.
 func DecodeStreamLeaf(data []byte) (StreamLeaf, error) {
 	d := decoder{data: data}
 	d.head('S')
@@ -53,7 +55,7 @@ func DecodeStreamLeaf(data []byte) (StreamLeaf, error) {
 	return l, nil
 }
 
-// UsageLeaf stands for one message of USAGE.
+// UsageLeaf is the leaf of one message of USAGE.
 type UsageLeaf struct {
 	Kind     events.MessageKind // or [Unreadable]
 	Position uint64
@@ -61,17 +63,17 @@ type UsageLeaf struct {
 
 	Control uint64 // of a barrier
 
-	// Of a batch.
+	// The rest belongs to a batch.
 	Events    uint64
 	Contexts  uint64           // that the events have
 	EventRoot Hash             // [EventTree.Root]
-	Runs      []settlement.Run // of outcomes, in the order of the events; empty where Folded
-	RunsHash  Hash             // SHA-256 of the runs, where Folded
+	Runs      []settlement.Run // of outcomes, in the order of the events; empty if Folded
+	RunsHash  Hash             // SHA-256 of the runs, if Folded
 	Folded    bool             // the runs are too long for a leaf
 }
 
-// Append appends the bytes of the leaf. Runs too long for a leaf are appended as
-// their hash, which is what decoding then gives.
+// Append appends the bytes of the leaf. Runs that are too long for a leaf are
+// replaced by their hash; decoding then returns only the hash.
 func (l *UsageLeaf) Append(dst []byte) []byte {
 	dst = append(dst, 'U', leafVersion, byte(l.Kind))
 	dst = binary.AppendUvarint(dst, l.Position)
@@ -96,8 +98,8 @@ func (l *UsageLeaf) Append(dst []byte) []byte {
 	return dst
 }
 
-// AppendRuns appends runs as a leaf has them, or as they are shown beside a leaf
-// that has only their hash.
+// AppendRuns appends the bytes that runs have in a leaf. Where the leaf contains
+// only their hash, they are shown beside it in these bytes.
 func AppendRuns(dst []byte, runs []settlement.Run) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(runs)))
 	for _, r := range runs {
@@ -108,7 +110,7 @@ func AppendRuns(dst []byte, runs []settlement.Run) []byte {
 	return dst
 }
 
-// DecodeRuns reads what [AppendRuns] wrote, and nothing else.
+// DecodeRuns reads exactly what [AppendRuns] writes.
 func DecodeRuns(data []byte) ([]settlement.Run, error) {
 	d := decoder{data: data}
 	runs := d.runs(d.uint())
@@ -118,7 +120,7 @@ func DecodeRuns(data []byte) ([]settlement.Run, error) {
 	return runs, nil
 }
 
-// DecodeUsageLeaf reads what [UsageLeaf.Append] wrote, and nothing else.
+// DecodeUsageLeaf reads exactly what [UsageLeaf.Append] writes.
 func DecodeUsageLeaf(data []byte) (UsageLeaf, error) {
 	d := decoder{data: data}
 	d.head('U')
@@ -140,11 +142,11 @@ func DecodeUsageLeaf(data []byte) (UsageLeaf, error) {
 	return l, nil
 }
 
-// Leaves is how many leaves the tree of a batch has.
+// Leaves returns the number of leaves of the batch's tree.
 func (l *UsageLeaf) Leaves() uint64 { return l.Events + l.Contexts }
 
-// At returns what became of the event with this ordinal, from 0; false where the
-// leaf has no such event, or only the hash of its runs.
+// At returns what became of the event with this ordinal, from 0. It returns false
+// if the leaf has no such event, or contains only the hash of its runs.
 func (l *UsageLeaf) At(ordinal uint64) (settlement.Run, bool) {
 	for _, r := range l.Runs {
 		if ordinal < uint64(r.Events) {
@@ -160,10 +162,10 @@ func appendText(dst []byte, text string) []byte {
 }
 
 var (
-	errCut      = errors.New("cut short")
-	errTrailing = errors.New("more bytes than a leaf")
-	errVersion  = errors.New("of another kind or version")
-	errKind     = errors.New("no kind of message")
+	errCut      = errors.New("it is truncated")
+	errTrailing = errors.New("bytes follow the end of the leaf")
+	errVersion  = errors.New("another kind or version of leaf")
+	errKind     = errors.New("unknown kind of message")
 	errVarint   = errors.New("an integer is not in its shortest form")
 	errSum      = errors.New("the runs do not add up to the events")
 	errContexts = errors.New("more contexts than events, or more events than a message can have")
@@ -171,7 +173,7 @@ var (
 	errLong     = errors.New("runs too long for a leaf")
 )
 
-// decoder reads a leaf up to its first fault, which it keeps.
+// decoder reads a leaf up to its first error and remembers that error.
 type decoder struct {
 	data []byte
 	err  error

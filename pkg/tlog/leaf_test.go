@@ -110,7 +110,7 @@ func TestLeavesThatAreNotInTheirOneFormAreRefused(t *testing.T) {
 	}
 }
 
-// A provider can make outcomes alternate: the leaf stays short all the same.
+// A provider can make outcomes alternate: the leaf must stay short nevertheless.
 func TestRunsTooLongForALeafAreFolded(t *testing.T) {
 	l := UsageLeaf{Kind: events.Batch, Position: 9, Events: 10_000}
 	for i := range 10_000 {
@@ -135,7 +135,7 @@ func TestRunsTooLongForALeafAreFolded(t *testing.T) {
 	if shown, err := DecodeRuns(runs); err != nil || !reflect.DeepEqual(shown, l.Runs) {
 		t.Errorf("runs are read otherwise: %v", err)
 	}
-	// The same runs inside the leaf would be a second form of it.
+	// The same runs in full inside the leaf would be a second encoding of it.
 	open := l
 	open.Runs = nil
 	head := open.Append(nil)
@@ -183,7 +183,7 @@ func FuzzDecodeStreamLeaf(f *testing.F) {
 	})
 }
 
-// The first root of RFC 6962 implementations everywhere.
+// This is the root of an empty tree in every RFC 6962 implementation.
 func TestTheEmptyRootIsKnown(t *testing.T) {
 	const want = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	root := EmptyRoot()

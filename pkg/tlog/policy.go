@@ -12,10 +12,10 @@ import (
 )
 
 // Policy says which logs are believed, and which witnesses must have cosigned a
-// checkpoint for that: C2SP tlog-policy.
+// checkpoint before it is believed, as C2SP tlog-policy defines.
 //
-// One log line stands for all logs of an installation, since they have one key;
-// a second one may name the key that it was handed over to.
+// One log line covers all logs of an installation, because they have the same
+// key; a second log line may name the key to which they were handed over.
 type Policy struct {
 	Logs      []PolicyLog
 	Witnesses []PolicyWitness
@@ -27,54 +27,55 @@ type Policy struct {
 // PolicyLog is a log line.
 type PolicyLog struct {
 	Key *PublicKey
-	URL string // empty: none
+	URL string // empty if the line has none
 }
 
 // PolicyWitness is a witness line.
 type PolicyWitness struct {
-	Name string // in this file
+	Name string // the name in this file
 	Key  *CosignatureKey
-	URL  string // that it takes submissions below; empty: none
+	URL  string // prefix of the URL to which submissions are sent; empty if the line has none
 }
 
-// member is what a name stands for: a witness or a group, by index.
+// member is a witness or a group, by index.
 type member struct {
 	name    string
-	witness int // none: it is a group
+	witness int // none if it is a group
 	group   int
 	inGroup bool
 }
 
 type group struct {
-	most    int // members that must have witnessed
+	most    int // members that must have cosigned
 	members []int
 }
 
 const (
 	none       = -1
 	quorumNone = "none"
-	// MaxPolicy is the length of the longest policy that is read, bytes.
+	// MaxPolicy is the length of the longest policy that is read, in bytes.
 	MaxPolicy = 256 << 10
 )
 
 var (
 	errPolicyByte   = errors.New("a control character that is neither tab nor newline")
-	errPolicyWord   = errors.New("want log, witness, group or quorum")
-	errPolicyLine   = errors.New("not as many words as the line wants")
-	errPolicyName   = errors.New("the name is defined already, or is none")
-	errPolicyKey    = errors.New("the key is in the policy already")
-	errPolicyMember = errors.New("the name is not defined on a line before")
-	errPolicyTwice  = errors.New("the name is a member of a group already")
+	errPolicyWord   = errors.New("a line must begin with log, witness, group or quorum")
+	errPolicyLine   = errors.New("the line has too many or too few words")
+	errPolicyName   = errors.New("the name is already defined, or is the word none")
+	errPolicyKey    = errors.New("the key is already in the policy")
+	errPolicyMember = errors.New("no line above defines the name")
+	errPolicyTwice  = errors.New("the name is already a member of a group")
 	errThreshold    = errors.New("want all, any, or a number from 1 to the number of members")
 	errQuorumTwice  = errors.New("a second quorum")
 	errNoQuorum     = errors.New("there is no quorum line")
-	errPolicyLong   = errors.New("longer than a policy can be")
+	errPolicyLong   = errors.New("it is longer than a policy can be")
 )
 
-// ErrQuorum means that a checkpoint has not the cosignatures that a policy wants.
-var ErrQuorum = errors.New("the witnesses that have cosigned it are no quorum")
+// ErrQuorum means that a checkpoint does not have the cosignatures that a policy
+// requires.
+var ErrQuorum = errors.New("the witnesses that have cosigned it are not a quorum")
 
-// ParsePolicy reads a policy. Its errors name the line.
+// ParsePolicy reads a policy. Its errors name the line number.
 func ParsePolicy(text []byte) (*Policy, error) {
 	if len(text) > MaxPolicy {
 		return nil, fmt.Errorf("reading a policy: %w", errPolicyLong)
@@ -166,8 +167,8 @@ func (p *Policy) witness(words []string, keys map[string]bool) error {
 	return p.define(member{name: words[0], witness: len(p.Witnesses) - 1, group: none})
 }
 
-// once refuses a key that wraps the same public key as another of its kind: a
-// log's may be a witness's too.
+// once refuses a key whose public key another key of the same kind already has. A
+// log and a witness may have the same public key.
 func once(text string, keys map[string]bool) error {
 	parts := strings.SplitN(text, "+", 3) // Name, hash, and base64 that may have a plus.
 	data, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
@@ -230,7 +231,7 @@ func (p *Policy) find(name string) (int, error) {
 	return 0, fmt.Errorf("%.80q: %w", name, errPolicyMember)
 }
 
-// Verifiers returns the keys of all witnesses, for [OpenCheckpoint].
+// Verifiers returns the keys of all witnesses, to be given to [OpenCheckpoint].
 func (p *Policy) Verifiers() []note.Verifier {
 	list := make([]note.Verifier, len(p.Witnesses))
 	for i := range p.Witnesses {
@@ -239,14 +240,14 @@ func (p *Policy) Verifiers() []note.Verifier {
 	return list
 }
 
-// Check says why a note is not witnessed as the policy wants: [ErrQuorum]; nil
-// where it is. The note must have been opened with [Policy.Verifiers], so that
-// its Sigs are valid.
+// Check returns [ErrQuorum] if a note does not have the cosignatures that the
+// policy requires. The note must have been opened with [Policy.Verifiers], so
+// that its Sigs are valid.
 func (p *Policy) Check(opened *note.Note) error {
 	if p.quorum == none {
 		return nil
 	}
-	// Groups come after what they name, so one pass decides all.
+	// A group is always defined after its members, so one pass is enough.
 	witnessed := make([]bool, len(p.members))
 	for i, m := range p.members {
 		if m.witness != none {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// crowd is some witnesses, of which each can cosign one checkpoint.
+// crowd is a set of witnesses, each of which can cosign one checkpoint.
 type crowd struct {
 	key       *Key
 	cosigners []*Cosigner
@@ -30,7 +30,7 @@ func newCrowd(t testing.TB, n int) *crowd {
 	return c
 }
 
-// lines are the log and witness lines of a policy.
+// lines returns the log and witness lines of a policy.
 func (c *crowd) lines() string {
 	text := "log " + c.key.String() + "\n"
 	for i, w := range c.cosigners {
@@ -39,7 +39,8 @@ func (c *crowd) lines() string {
 	return text
 }
 
-// check checks a checkpoint that these witnesses, from 1, have cosigned.
+// check checks a checkpoint that the witnesses with these numbers, from 1, have
+// cosigned.
 func (c *crowd) check(t testing.TB, policy string, who ...int) error {
 	t.Helper()
 	p, err := ParsePolicy([]byte(policy))
@@ -66,7 +67,7 @@ func (c *crowd) check(t testing.TB, policy string, who ...int) error {
 	return p.Check(opened)
 }
 
-// Fails when a threshold is one off, or a group counts a member twice.
+// Fails when a threshold is off by one, or when a group counts a member twice.
 func TestQuorums(t *testing.T) {
 	c := newCrowd(t, 6)
 	const spec = "group x 2 w1 w2 w3\ngroup y any w4 w5 w6\ngroup both all x y\nquorum both\n"
@@ -106,28 +107,28 @@ func TestPoliciesThatAreNone(t *testing.T) {
 		{"nothing", "", "no quorum line"},
 		{"no quorum", c.lines(), "no quorum line"},
 		{"two quorums", c.lines() + "quorum w1\nquorum w1\n", "line 6: a second quorum"},
-		{"a quorum of nobody that is known", c.lines() + "quorum w9\n", `line 5: "w9": the name is not defined`},
-		{"a quorum of two", c.lines() + "quorum w1 w2\n", "line 5: not as many words"},
-		{"a word that is not known", "quorum none\nwitnes w1\n", `line 2: "witnes": want log`},
-		{"a group of nobody", c.lines() + "group g any\nquorum g\n", "line 5: not as many words"},
-		{"a group of a later one", c.lines() + "group g any h w1\ngroup h any w2\nquorum g\n", `line 5: "h": the name is not defined`},
-		{"a group of none", c.lines() + "group g any none\nquorum g\n", `line 5: "none": the name is not defined`},
+		{"a quorum of nobody that is known", c.lines() + "quorum w9\n", `line 5: "w9": no line above defines the name`},
+		{"a quorum of two", c.lines() + "quorum w1 w2\n", "line 5: the line has too many or too few words"},
+		{"a word that is not known", "quorum none\nwitnes w1\n", `line 2: "witnes": a line must begin with log`},
+		{"a group of nobody", c.lines() + "group g any\nquorum g\n", "line 5: the line has too many or too few words"},
+		{"a group of a later one", c.lines() + "group g any h w1\ngroup h any w2\nquorum g\n", `line 5: "h": no line above defines the name`},
+		{"a group of none", c.lines() + "group g any none\nquorum g\n", `line 5: "none": no line above defines the name`},
 		{"a group of itself", c.lines() + "group g any g\nquorum g\n", "line 5"},
-		{"a member twice in a group", c.lines() + "group g 2 w1 w1\nquorum g\n", `"w1": the name is a member`},
-		{"a member of two groups", c.lines() + "group g any w1\ngroup h any w1\nquorum g\n", `line 6: "w1": the name is a member`},
+		{"a member twice in a group", c.lines() + "group g 2 w1 w1\nquorum g\n", `"w1": the name is already a member`},
+		{"a member of two groups", c.lines() + "group g any w1\ngroup h any w1\nquorum g\n", `line 6: "w1": the name is already a member`},
 		{"a threshold of none", c.lines() + "group g 0 w1\nquorum g\n", `line 5: "0": want all, any`},
 		{"a threshold of more", c.lines() + "group g 3 w1 w2\nquorum g\n", `line 5: "3": want all, any`},
 		{"a threshold of -1", c.lines() + "group g -1 w1 w2\nquorum g\n", `line 5: "-1": want all, any`},
 		{"a threshold with a zero before", c.lines() + "group g 01 w1 w2\nquorum g\n", `line 5: "01": want all, any`},
-		{"a group with a witness's name", c.lines() + "group w1 any w2\nquorum w1\n", `line 5: "w1": the name is defined already`},
-		{"a group named none", c.lines() + "group none any w2\nquorum none\n", `line 5: "none": the name is defined already`},
-		{"one witness twice", c.lines() + "witness other " + c.cosigners[0].PublicKey() + "\nquorum w1\n", "line 5: the key is in the policy already"},
-		{"one log twice", c.lines() + "log " + c.key.String() + "\nquorum w1\n", "line 5: the key is in the policy already"},
+		{"a group with a witness's name", c.lines() + "group w1 any w2\nquorum w1\n", `line 5: "w1": the name is already defined`},
+		{"a group named none", c.lines() + "group none any w2\nquorum none\n", `line 5: "none": the name is already defined`},
+		{"one witness twice", c.lines() + "witness other " + c.cosigners[0].PublicKey() + "\nquorum w1\n", "line 5: the key is already in the policy"},
+		{"one log twice", c.lines() + "log " + c.key.String() + "\nquorum w1\n", "line 5: the key is already in the policy"},
 		{"a log with a witness's key", "log " + c.cosigners[0].PublicKey() + "\nquorum none\n", "line 1"},
 		{"a witness with a log's key", "witness w " + c.key.String() + "\nquorum none\n", "line 1"},
 		{"a key that is cut", "log " + c.key.String()[:40] + "\nquorum none\n", "line 1"},
 		{"a carriage return", "quorum none\r\n", "line 1: a control character"},
-		{"a log of four words", "log " + c.key.String() + " http://x y\nquorum none\n", "line 1: not as many"},
+		{"a log of four words", "log " + c.key.String() + " http://x y\nquorum none\n", "line 1: the line has too many"},
 		{"too long", strings.Repeat("#", MaxPolicy) + "\nquorum none\n", "longer than"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

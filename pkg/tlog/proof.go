@@ -8,25 +8,25 @@ import (
 	"github.com/transparency-dev/merkle/proof"
 )
 
-// TileWidth is the number of hashes of a full tile, and of entries of a full
+// TileWidth is the number of hashes in a full tile, and of entries in a full
 // bundle.
 const TileWidth = 1 << tileHeight
 
 const tileHeight = 8
 
-// A TileReader returns the tile with this level and index as C2SP tlog-tiles
-// have it: width hashes of 32 bytes, of the nodes that stand 8 × level above the
+// A TileReader returns the tile with this level and index, as C2SP tlog-tiles
+// defines it: width hashes of 32 bytes, of the nodes that are 8 × level above the
 // leaves. A width below [TileWidth] asks for the partial tile; a reader may
-// return a longer one, whose beginning it is. The bytes are not kept.
+// return a longer tile that begins with it. The caller does not keep the bytes.
 type TileReader func(level, index uint64, width int) ([]byte, error)
 
 var (
 	errBeyond    = errors.New("beyond the end of the tree")
-	errShortTile = errors.New("the tile is cut short")
-	errNegative  = errors.New("the later tree is the smaller one")
+	errShortTile = errors.New("the tile is truncated")
+	errNegative  = errors.New("the later tree is smaller")
 )
 
-// InclusionProof proves leaf index in the tree of this size.
+// InclusionProof returns the proof of the leaf at index in the tree of this size.
 func InclusionProof(size, index uint64, tiles TileReader) ([]Hash, error) {
 	if index >= size {
 		return nil, fmt.Errorf("proving leaf %d in a tree of %d: %w", index, size, errBeyond)
@@ -42,8 +42,9 @@ func InclusionProof(size, index uint64, tiles TileReader) ([]Hash, error) {
 	return hashes, nil
 }
 
-// ConsistencyProof proves that the tree of size to begins with the tree of size
-// from. It is empty where from is 0 or to: every tree begins with the empty one.
+// ConsistencyProof returns the proof that the tree of size to begins with the
+// tree of size from. It is empty if from is 0 or equal to to, because every tree
+// begins with the empty one.
 func ConsistencyProof(from, to uint64, tiles TileReader) ([]Hash, error) {
 	if from > to {
 		return nil, fmt.Errorf("proving %d leaves as the beginning of %d: %w", from, to, errNegative)
@@ -59,7 +60,7 @@ func ConsistencyProof(from, to uint64, tiles TileReader) ([]Hash, error) {
 	return hashes, nil
 }
 
-// RootOf returns the root of the first size leaves, from their tiles.
+// RootOf computes the root of the first size leaves from their tiles.
 func RootOf(size uint64, tiles TileReader) (Hash, error) {
 	hashes, err := RangeOf(size, tiles)
 	if err != nil {
@@ -68,9 +69,9 @@ func RootOf(size uint64, tiles TileReader) (Hash, error) {
 	return hashes.Root(), nil
 }
 
-// RangeOf returns the tree of the first size leaves, from their tiles: at most
-// one complete subtree for each bit of size is read, so nothing before the last
-// tiles is checked.
+// RangeOf returns the tree of the first size leaves, read from their tiles. It
+// reads one complete subtree for each bit that is set in size, so it checks
+// nothing before the last tiles.
 func RangeOf(size uint64, tiles TileReader) (*Range, error) {
 	ids := compact.RangeNodes(0, size, nil)
 	r := &Range{size: size, hashes: make([]Hash, 0, len(ids))}
@@ -84,7 +85,7 @@ func RangeOf(size uint64, tiles TileReader) (*Range, error) {
 	return r, nil
 }
 
-// collect reads the nodes of a plan and folds those of its incomplete subtree.
+// collect reads the nodes of a plan and combines those of its incomplete subtree.
 func collect(plan proof.Nodes, size uint64, tiles TileReader) ([]Hash, error) {
 	found := make([][]byte, 0, len(plan.IDs))
 	for _, id := range plan.IDs {
@@ -105,11 +106,11 @@ func collect(plan proof.Nodes, size uint64, tiles TileReader) ([]Hash, error) {
 	return hashes, nil
 }
 
-// node reads a node that is complete in a tree of this size: the root of the
-// hashes below it in the tile that has them.
+// node reads a node that is complete in a tree of this size. It computes the node
+// from the hashes below it in the tile that contains them.
 func node(id compact.NodeID, size uint64, tiles TileReader) (Hash, error) {
 	level := uint64(id.Level) / tileHeight
-	first := id.Index << (id.Level % tileHeight) // in the hashes of the tile's level
+	first := id.Index << (id.Level % tileHeight) // counted in hashes of the tile's level
 	count := uint64(1) << (id.Level % tileHeight)
 	index := first / TileWidth
 	width := min(TileWidth, (size>>(level*tileHeight))-index*TileWidth)
@@ -128,8 +129,8 @@ func node(id compact.NodeID, size uint64, tiles TileReader) (Hash, error) {
 	return r.Root(), nil
 }
 
-// VerifyInclusion says why the proof does not show that a leaf with this hash
-// has this index in the tree with this size and root; nil where it does.
+// VerifyInclusion returns an error if the proof does not show that a leaf with
+// this hash has this index in the tree with this size and root.
 func VerifyInclusion(leaf Hash, index, size uint64, path []Hash, root Hash) error {
 	if err := proof.VerifyInclusion(hasher{}, index, size, leaf[:], raw(path), root[:]); err != nil {
 		return fmt.Errorf("verifying leaf %d in a tree of %d: %w", index, size, err)
@@ -137,8 +138,8 @@ func VerifyInclusion(leaf Hash, index, size uint64, path []Hash, root Hash) erro
 	return nil
 }
 
-// VerifyConsistency says why the proof does not show that the tree of size to
-// begins with the tree of size from; nil where it does.
+// VerifyConsistency returns an error if the proof does not show that the tree of
+// size to begins with the tree of size from.
 func VerifyConsistency(from, to uint64, path []Hash, fromRoot, toRoot Hash) error {
 	if from == 0 && fromRoot != EmptyRoot() {
 		// The library accepts any root of a tree without leaves.
@@ -150,7 +151,7 @@ func VerifyConsistency(from, to uint64, path []Hash, fromRoot, toRoot Hash) erro
 	return nil
 }
 
-var errEmptyRoot = errors.New("not the root of a tree without leaves")
+var errEmptyRoot = errors.New("it is not the root of a tree without leaves")
 
 func raw(hashes []Hash) [][]byte {
 	s := make([][]byte, len(hashes))
@@ -160,7 +161,7 @@ func raw(hashes []Hash) [][]byte {
 	return s
 }
 
-// hasher is merkle.LogHasher over the functions of this package.
+// hasher implements merkle.LogHasher with the functions of this package.
 type hasher struct{}
 
 func (hasher) EmptyRoot() []byte {

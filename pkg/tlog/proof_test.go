@@ -7,7 +7,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// forest is a tree in memory, and its tiles.
+// forest is a tree in memory, with its tiles.
 type forest struct {
 	levels [][]Hash // of every height: the hashes of the complete subtrees
 	roots  map[int]Hash
@@ -43,7 +43,7 @@ func (f *forest) tile(level, index uint64, width int) ([]byte, error) {
 	return data, nil
 }
 
-// root is MTH of RFC 6962, section 2.1, as it stands there.
+// root is MTH of RFC 6962, section 2.1, exactly as the RFC defines it.
 func (f *forest) root(size int) Hash {
 	if known, ok := f.roots[size]; ok {
 		return known
@@ -90,11 +90,11 @@ func TestTheRootIsThatOfTheRFC(t *testing.T) {
 	}
 }
 
-// sizes are trees around the edges of tiles, and some within.
+// sizes are sizes of trees around the limits of tiles, and some between them.
 var sizes = []int{1, 2, 3, 4, 7, 8, 100, 255, 256, 257, 511, 512, 513, 770, 65_535, 65_536, 65_537, 66_000}
 
-// Verified by golang.org/x/mod/sumdb/tlog, which nobody here wrote, and by our
-// own verification, each of which refuses every proof with one bit flipped.
+// golang.org/x/mod/sumdb/tlog, an independent implementation, and our own
+// verification accept every proof and refuse it with any one bit flipped.
 func TestOthersAcceptOurInclusionProofs(t *testing.T) {
 	f := grow(66_000)
 	for _, size := range sizes {
@@ -218,7 +218,8 @@ func TestOthersAcceptOurConsistencyProofs(t *testing.T) {
 	}
 }
 
-// Tiles that a reader cuts short or does not have are errors, never a proof.
+// Tiles that a reader truncates or does not have are errors and never give a
+// proof.
 func TestAProofNeedsItsTiles(t *testing.T) {
 	f := grow(600)
 	short := func(level, index uint64, width int) ([]byte, error) {
@@ -236,7 +237,7 @@ func TestAProofNeedsItsTiles(t *testing.T) {
 	}
 }
 
-// golang.org/x/mod reads the tiles themselves and comes to the same root.
+// golang.org/x/mod reads the tiles themselves and computes the same root.
 func TestOthersReadOurTiles(t *testing.T) {
 	f := grow(66_000)
 	for _, size := range sizes {

@@ -7,23 +7,25 @@ import (
 	"strings"
 )
 
-// Submission is what a log sends to a witness, C2SP tlog-witness: a checkpoint,
-// and the proof that it goes on from the one that the witness has cosigned.
+// Submission is what a log sends to a witness, as C2SP tlog-witness defines: a
+// checkpoint, and the proof that it extends the one that the witness cosigned
+// last.
 type Submission struct {
-	Old        uint64 // size of the tree that the witness has cosigned last; 0: none
+	Old        uint64 // size of the tree that the witness cosigned last; 0 if none
 	Path       []Hash // consistency proof from there
 	Checkpoint []byte // signed
 }
 
 const (
 	submissionHead = "old "
-	// maxConsistency is the most hashes that a submission may have.
+	// maxConsistency is the largest number of hashes that a submission may have.
 	maxConsistency = 63
-	// MaxSubmission is the length of the longest submission that is read, bytes.
+	// MaxSubmission is the length of the longest submission that is read, in
+	// bytes.
 	MaxSubmission = maxCheckpoint + 4<<10
 )
 
-var errSubmission = errors.New("not of the form of a C2SP tlog-witness request")
+var errSubmission = errors.New("it is not a C2SP tlog-witness request")
 
 // Marshal returns the body of the request.
 func (s *Submission) Marshal() []byte {
@@ -34,8 +36,8 @@ func (s *Submission) Marshal() []byte {
 	return append([]byte(text+"\n"), s.Checkpoint...)
 }
 
-// ParseSubmission reads what [Submission.Marshal] wrote, and nothing else. The
-// checkpoint is kept as it stands; see [OpenCheckpoint].
+// ParseSubmission reads exactly what [Submission.Marshal] writes. The checkpoint
+// is kept unopened; see [OpenCheckpoint].
 func ParseSubmission(body []byte) (*Submission, error) {
 	s, err := parseSubmission(string(body))
 	if err != nil {
@@ -66,8 +68,8 @@ func parseSubmission(body string) (*Submission, error) {
 	return s, nil
 }
 
-// Origin returns the origin that a signed checkpoint names, before anything of
-// it is believed: who reads it finds by it which keys to ask for.
+// Origin returns the origin that a signed checkpoint names, without verifying
+// anything: the reader uses it to find the keys to verify with.
 func Origin(signed []byte) string {
 	if len(signed) > maxCheckpoint {
 		return ""

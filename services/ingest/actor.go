@@ -11,9 +11,9 @@ import (
 
 // Errors of authentication.
 var (
-	ErrUnauthenticated = errors.New("no known key")
-	ErrForbidden       = errors.New("the key's scope does not reach here")
-	ErrNoProvider      = errors.New("no such provider")
+	ErrUnauthenticated = errors.New("the key is not known")
+	ErrForbidden       = errors.New("the key's scope does not allow this")
+	ErrNoProvider      = errors.New("the provider is not known")
 )
 
 // Actor is who submits or asks.
@@ -21,13 +21,13 @@ type Actor struct {
 	Name     events.Actor    // "provider:<key>", "operator:<key>"
 	Key      string          // name of the key
 	Scope    string          // "operator", "provider", "auditor"
-	Provider events.Provider // the scope's own one; empty for the others
+	Provider events.Provider // of scope "provider"; empty for the others
 }
 
-// Authenticate finds the bearer of a token. The comparison takes the same time
-// for every token but the operator's own, whose hash is compared in constant
-// time: the look-up is by the token's SHA-256, of which an attacker cannot choose
-// a prefix.
+// Authenticate finds the actor of a token. The operator's own token is compared
+// in constant time. The look-up of other tokens leaks nothing useful through its
+// duration: it is by the token's SHA-256, of which an attacker cannot choose a
+// prefix.
 func (s *Service) Authenticate(token string) (Actor, error) {
 	sum := sha256.Sum256([]byte(token))
 	if s.config.OperatorSHA256 != [32]byte{} && subtle.ConstantTimeCompare(sum[:], s.config.OperatorSHA256[:]) == 1 {
@@ -36,7 +36,7 @@ func (s *Service) Authenticate(token string) (Actor, error) {
 	return s.actor(hex.EncodeToString(sum[:]))
 }
 
-// AuthenticateNKey finds the bearer of a public nkey whose signature was checked.
+// AuthenticateNKey finds the actor of a public nkey whose signature was checked.
 func (s *Service) AuthenticateNKey(nkey string) (Actor, error) { return s.actor(nkey) }
 
 func (s *Service) actor(secret string) (Actor, error) {
@@ -49,8 +49,8 @@ func (s *Service) actor(secret string) (Actor, error) {
 	return Actor{Name: events.Actor(key.Scope + ":" + key.Key), Key: key.Key, Scope: key.Scope, Provider: key.Provider}, nil
 }
 
-// For returns the provider that an actor may submit usage for: its own, or for
-// an operator the one named. named is empty where none was named.
+// For returns the provider for which an actor may submit usage: its own, or for
+// an operator the one that is named. named is empty if the request names none.
 func (s *Service) For(a Actor, named events.Provider) (events.Provider, error) {
 	switch a.Scope {
 	case "provider":

@@ -10,7 +10,8 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
-// They were once answered accepted, and refused where nobody looked.
+// Such events were once answered as accepted, and refused later where nobody saw
+// it.
 func TestWhatTakesBackOrReplacesAnEventIsRefusedAtIntake(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
 	good := used("a")

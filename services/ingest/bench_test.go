@@ -19,11 +19,12 @@ import (
 const (
 	benchNodes     = 300
 	benchCustomers = 50
-	benchEvents    = 1_000 // a request
+	benchEvents    = 1_000 // per request
 	benchBodies    = 16
 )
 
-// benchBatch is one request's events; each is of another node and customer.
+// benchBatch returns the events of one request; each has another node and
+// customer.
 func benchBatch(n int) []events.Usage {
 	list := make([]events.Usage, benchEvents)
 	for i := range list {
@@ -40,9 +41,9 @@ func benchBatch(n int) []events.Usage {
 	return list
 }
 
-// BenchmarkHTTP sends 1,000 events a request over loopback, eight senders at a
-// time, sync always: an iteration is one request. cpu-ns/event is the process's,
-// the senders included.
+// BenchmarkHTTP sends 1,000 events per request over loopback, with eight senders
+// at a time and every message synced. One iteration is one request. cpu-ns/event
+// is the CPU time of the process, including the senders.
 func BenchmarkHTTP(b *testing.B) {
 	forms := []struct {
 		name, media string

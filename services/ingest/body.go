@@ -20,23 +20,23 @@ import (
 
 const (
 	firstBytes = 64 << 10
-	maxKept    = 2 << 20 // of a buffer that is kept for the next body
+	maxKept    = 2 << 20 // size of a buffer that is kept for the next body
 	maxWindow  = 8 << 20 // of zstd; RFC 8878 asks decoders for no more
 )
 
-// Body is one body, decompressed. What was read of it, and at most as much
-// again, is reserved of the service's room until Release.
+// Body is one body, decompressed. Until Release it reserves room in the service
+// for what was read and for at most as much again.
 type Body struct {
 	service  *Service
 	of       *quota
 	data     []byte
-	reserved int // of data's capacity; the rest is of an earlier body, and kept for later ones
+	reserved int // bytes of data's capacity that are reserved; the rest is left from an earlier body
 }
 
-// Bytes returns what was read, until Release.
+// Bytes returns what was read. It is valid until Release.
 func (b *Body) Bytes() []byte { return b.data }
 
-// Release gives the body's memory back. Nothing may use its bytes afterwards.
+// Release releases the body's memory. Nothing may use its bytes afterwards.
 func (b *Body) Release() {
 	s := b.service
 	s.room.leave(b.of, int64(b.reserved))
@@ -47,18 +47,19 @@ func (b *Body) Release() {
 	}
 }
 
-// codings are the decompressors, reused.
+// codings are the decompressors, which are reused.
 type codings struct {
 	gzips sync.Pool // of *gzip.Reader
 	zstds sync.Pool // of *zstd.Decoder
 }
 
-// ReadBody reads and decompresses a body of a provider, of length bytes, or -1
-// where that is not known. Coding is that of Content-Encoding: empty, identity, gzip or zstd.
+// ReadBody reads and decompresses a body of a provider. length is its length in
+// bytes, or -1 if it is not known. coding is the value of Content-Encoding:
+// empty, identity, gzip or zstd.
 //
-// A refusal is the body's fault: the body then holds what was read of it. An
-// error is [ErrOverloaded], or that of from. In every case the body must be
-// released.
+// A refusal means that the body is faulty; the body then contains what was read
+// of it. An error is [ErrOverloaded], or the error of from. The body must be
+// released in every case.
 func (s *Service) ReadBody(ctx context.Context, provider events.Provider, from io.Reader, length int64, coding string) (*Body, *events.Refusal, error) {
 	b, ok := s.bodies.Get().(*Body)
 	if !ok {
@@ -68,7 +69,7 @@ func (s *Service) ReadBody(ctx context.Context, provider events.Provider, from i
 	limit := s.config.MaxBody
 	compressed := &bounded{from: from, left: int64(limit)}
 	if length > int64(limit) {
-		compressed.left, limit = firstBytes, firstBytes // Enough to know it by.
+		compressed.left, limit = firstBytes, firstBytes // Enough to recognise it by.
 	}
 	var source io.Reader = compressed
 	coding = strings.ToLower(strings.TrimSpace(coding))
@@ -76,7 +77,7 @@ func (s *Service) ReadBody(ctx context.Context, provider events.Provider, from i
 	switch coding {
 	case "", "identity":
 		if length >= 0 && length <= int64(limit) {
-			most = int(length) + 1 // One more, to see the end in one go.
+			most = int(length) + 1 // One more byte, so that one read also reaches the end.
 		}
 	case "gzip", "x-gzip":
 		z, err := s.codings.gzip(compressed)
@@ -91,7 +92,7 @@ func (s *Service) ReadBody(ctx context.Context, provider events.Provider, from i
 		z, err := s.codings.zstd(compressed, s.config.MaxBody)
 		if z != nil {
 			defer func() {
-				_ = z.Reset(nil) // Lets go of the body; nothing can fail.
+				_ = z.Reset(nil) // Releases the body; it cannot fail.
 				s.codings.zstds.Put(z)
 			}()
 		}
@@ -100,7 +101,7 @@ func (s *Service) ReadBody(ctx context.Context, provider events.Provider, from i
 		}
 		source = z
 	default:
-		refusal := whole("Content-Encoding", events.Unsupported, "is none of identity, gzip, zstd")
+		refusal := whole("Content-Encoding", events.Unsupported, "is not identity, gzip or zstd")
 		return b, &refusal, nil
 	}
 	for {
@@ -126,8 +127,9 @@ func (s *Service) ReadBody(ctx context.Context, provider events.Provider, from i
 	}
 }
 
-// grow makes room for as much again as was read, and for most bytes in all: not
-// for what a length promises, because promising costs its sender nothing.
+// grow makes room for as much again as was read, and for at most most bytes in
+// all. It does not trust the declared length, because declaring one costs the
+// sender nothing.
 func (b *Body) grow(ctx context.Context, most int) error {
 	size := 2 * len(b.data)
 	if most > len(b.data) {
@@ -149,11 +151,11 @@ func (b *Body) grow(ctx context.Context, most int) error {
 }
 
 func (s *Service) tooLarge() *events.Refusal {
-	refusal := whole("body", events.TooLarge, "more than %d bytes", s.config.MaxBody)
+	refusal := whole("body", events.TooLarge, "has more than %d bytes", s.config.MaxBody)
 	return &refusal
 }
 
-// unreadable sorts what decompressing failed with.
+// unreadable classifies the errors of decompressing.
 func (s *Service) unreadable(compressed *bounded, coding string, err error) *events.Refusal {
 	if compressed.beyond || errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
 		return s.tooLarge()
@@ -181,8 +183,8 @@ func (c *codings) zstd(from io.Reader, limit int) (*zstd.Decoder, error) {
 		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(uint64(limit)+1))
 }
 
-// bounded reads at most left bytes and says whether there was more. err is what
-// reading failed with, as opposed to decompressing.
+// bounded reads at most left bytes and records whether there were more. err is
+// the error of reading, as opposed to decompressing.
 type bounded struct {
 	from   io.Reader
 	left   int64
@@ -190,7 +192,7 @@ type bounded struct {
 	err    error
 }
 
-var errBeyond = errors.New("longer than its limit")
+var errBeyond = errors.New("the body is longer than its limit")
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if len(p) == 0 {
@@ -220,7 +222,7 @@ func (b *bounded) note(err error) error {
 	return err
 }
 
-// Media types of what is submitted.
+// Media types of submissions.
 const (
 	BatchMedia  = "application/cloudevents-batch+json"
 	SingleMedia = "application/cloudevents+json"
@@ -228,24 +230,24 @@ const (
 	PackedMedia = "application/vnd.aliquot.packed"
 )
 
-// linesMedia are the names that JSON Lines go by; none is registered.
+// linesMedia are the names that are used for JSON Lines; none is registered.
 var linesMedia = []string{
 	LinesMedia, "application/ndjson", "application/jsonl", "application/x-jsonl", "application/jsonlines",
 	"application/x-jsonlines", "application/json-lines", "application/x-json-lines", "text/x-ndjson",
 }
 
-// LinesNames returns the media types that are read as JSON Lines, [LinesMedia]
-// first.
+// LinesNames returns the media types that are read as JSON Lines, with
+// [LinesMedia] first.
 func LinesNames() []string { return slices.Clone(linesMedia) }
 
-// FormOf reads a Content-Type, whose media types and parameters have no case.
-// application/json is an event where attributes say that it is the data of one,
-// or where it is an object; lines where one object follows another on the next
-// line; otherwise a batch.
+// FormOf reads a Content-Type. Media types and parameters are compared without
+// case. application/json is an event if attributes say that it is the data of
+// one, or if it is an object; it is lines if one object follows another on the
+// next line; otherwise it is a batch.
 func FormOf(contentType string, attributes bool, body []byte) (Form, string, *events.Refusal) {
 	media, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil {
-		refusal := whole("Content-Type", events.Unsupported, "is no media type")
+		refusal := whole("Content-Type", events.Unsupported, "is not a media type")
 		return 0, contentType, &refusal
 	}
 	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
@@ -270,21 +272,21 @@ func FormOf(contentType string, attributes bool, body []byte) (Form, string, *ev
 	case media == "application/json":
 		return Batch, media, nil
 	}
-	refusal := whole("Content-Type", events.Unsupported, "is none of %s, %s, application/json, %s, %s", BatchMedia, SingleMedia, LinesMedia, PackedMedia)
+	refusal := whole("Content-Type", events.Unsupported, "is not one of %s, %s, application/json, %s, %s", BatchMedia, SingleMedia, LinesMedia, PackedMedia)
 	return 0, media, &refusal
 }
 
-// mark is the byte order mark that some programs write before JSON.
+// mark is the byte order mark, which some programs write before JSON.
 const mark = "\uFEFF"
 
-// hasLines reports whether the first line ends an object and the next begins
-// one: in one JSON value, a comma stands between them.
+// hasLines reports whether the first line ends an object and the next line begins
+// another. Inside one JSON value a comma would be between them.
 func hasLines(body []byte) bool {
 	line, rest, found := bytes.Cut(bytes.TrimLeft(bytes.TrimPrefix(body, []byte(mark)), " \t\r\n"), []byte("\n"))
 	return found && bytes.HasSuffix(bytes.TrimRight(line, " \t\r"), []byte("}")) && isObject(rest)
 }
 
-// isObject reports whether JSON begins as an object.
+// isObject reports whether JSON text begins as an object.
 func isObject(body []byte) bool {
 	for _, c := range bytes.TrimPrefix(body, []byte(mark)) {
 		switch c {

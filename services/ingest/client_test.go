@@ -59,7 +59,8 @@ func TestAClientSendsEveryFormat(t *testing.T) {
 	}
 }
 
-// Refusals of the engine and of the client itself stand at their events' places.
+// Refusals by the engine and by the client itself have the indices of their
+// events.
 func TestAClientSaysWhichEventsWereRefused(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
 	list := []events.Usage{
@@ -94,7 +95,7 @@ func TestAClientSaysWhichEventsWereRefused(t *testing.T) {
 	}
 }
 
-// Fails when a repetition is encoded anew, or is not made.
+// Fails when a repeated attempt is encoded again, or is not made.
 func TestAClientRepeatsTheSameBytesUntilTheyAreStored(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
 	var attempts atomic.Int32

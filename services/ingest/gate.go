@@ -11,8 +11,8 @@ import (
 )
 
 // follow folds CONTROL into the directory, each decision once it is in effect in
-// every partition: an event that is accepted because of it then comes after its
-// barrier, and settle knows the same names.
+// every partition. So an event that is accepted because of a decision comes after
+// its barrier, and settle knows the same names.
 func (s *Service) follow(ctx context.Context) error {
 	reader, err := s.config.Control.Read(ctx, 1, "")
 	if err != nil {
@@ -33,7 +33,8 @@ func (s *Service) follow(ctx context.Context) error {
 			}
 			return fmt.Errorf("following CONTROL: %w", err)
 		}
-		// What cannot be read is void like every other decision without a body.
+		// A message that cannot be read is void, like every other decision
+		// without a body.
 		decision, err := events.DecodeDecision(message.Data)
 		if err != nil {
 			decision = events.Decision{}
@@ -46,15 +47,15 @@ func (s *Service) follow(ctx context.Context) error {
 	}
 }
 
-// Directory calls f with the directory as far as it is in effect here. f must
-// not keep it, nor take long.
+// Directory calls f with the directory, as far as it is in effect here. f must
+// neither keep it nor take long.
 func (s *Service) Directory(f func(*directory.Directory)) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	f(s.folded)
 }
 
-// WaitDirectory returns when decisions up to position k of CONTROL are known
+// WaitDirectory returns when the decisions up to position k of CONTROL are known
 // here, or with the context's error.
 func (s *Service) WaitDirectory(ctx context.Context, k uint64) error {
 	for {
@@ -72,17 +73,18 @@ func (s *Service) WaitDirectory(ctx context.Context, k uint64) error {
 	}
 }
 
-// gate says what one submission may hold. It implements [events.Gate].
+// gate says what one submission may contain. It implements [events.Gate].
 type gate struct {
 	service   *Service
 	provider  events.Provider
 	received  int64
-	fromEvent bool // each event is received at its own last instant, where its book allows it
+	fromEvent bool // each event counts as received at its own last instant, if its book allows it
 
-	last events.Route // of the node asked for last; most are of its book
+	last events.Route // of the last node; most events belong to the same book
 }
 
-// Node finds the book of a node that is the provider's and is accepted for here.
+// Node finds the book of a node, if the node is the provider's and this process
+// accepts its usage.
 func (g *gate) Node(name []byte) (events.Route, bool) {
 	g.service.mu.RLock()
 	defer g.service.mu.RUnlock()
@@ -124,7 +126,7 @@ func (g *gate) Meter(book events.Book, name []byte) (money.Quantity, bool) {
 	return meter.Max, ok
 }
 
-// partition returns where a book's usage goes.
+// partition returns the partition to which a book's usage goes.
 func (s *Service) partition(name events.Book) int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

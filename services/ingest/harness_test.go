@@ -31,7 +31,8 @@ const (
 	ownToken      = "the folder's own"
 )
 
-// bench is an ingest on a real log, without a settler unless one is given.
+// bench is an ingest service on a real log, without a settler unless one is
+// given.
 type bench struct {
 	t       testing.TB
 	log     *eventlog.Log
@@ -59,7 +60,7 @@ func open(t testing.TB, streams eventlog.Config, change func(*ingest.Config)) *b
 	return b
 }
 
-// serve runs an ingest on an open log.
+// serve runs an ingest service on an open log.
 func serve(t testing.TB, log *eventlog.Log, change func(*ingest.Config)) *bench {
 	t.Helper()
 	ctx := t.Context()
@@ -182,7 +183,7 @@ type answer struct {
 	header http.Header
 }
 
-// post sends a body with headers given in pairs; Authorization is acme's unless
+// post sends a body with headers given in pairs. Authorization is acme's unless
 // it is among them.
 func (b *bench) post(media string, body []byte, header ...string) answer {
 	b.t.Helper()

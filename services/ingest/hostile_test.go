@@ -21,7 +21,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
-// raw is an event of which one member has another JSON value.
+// raw is an event in which one member has another JSON value.
 func raw(id, member, value string) string {
 	members := map[string]string{
 		"specversion": `"1.0"`, "type": `"aliquot.usage"`, "source": `"meter-1"`, "id": `"` + id + `"`, "time": `"2026-11-22T12:00:00Z"`,
@@ -44,15 +44,15 @@ func raw(id, member, value string) string {
 	return object(members, `,"data":`+object(data, ""))
 }
 
-// Each bad event is refused alone, between two good ones that are accepted, and
-// is kept in REFUSED with its field and reason.
+// Each bad event between two good ones is refused alone, and kept in REFUSED with
+// its field and reason. The good ones are accepted.
 func TestABadEventIsRefusedAlone(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
 	long := func(n int) string { return `"` + strings.Repeat("x", n) + `"` }
 	tests := []struct {
 		name, member, value string
 		reason              events.Reason
-		field               string // the member where empty
+		field               string // the member if empty
 	}{
 		{"an id of 10 KB", "id", long(10 << 10), events.TooLong, ""},
 		{"an empty id", "id", `""`, events.Missing, ""},
@@ -149,7 +149,7 @@ func TestABadBodyIsRefusedAsAWhole(t *testing.T) {
 			a := b.post(test.media, test.body, "Content-Encoding", test.coding)
 			kept++
 			last := b.kept(kept)[kept-1]
-			if test.status == 0 { // What is text inside one event is that event's fault.
+			if test.status == 0 { // Bad text inside one event makes only that event bad.
 				if a.Refused != 1 || a.Refusals[0].Reason != test.reason {
 					t.Errorf("answer %+v", a)
 				}
@@ -171,7 +171,7 @@ func TestABadBodyIsRefusedAsAWhole(t *testing.T) {
 	}
 }
 
-// spaces gives n spaces.
+// spaces returns n spaces.
 type spaces struct{ n int64 }
 
 func (z *spaces) Read(p []byte) (int, error) {
@@ -186,7 +186,7 @@ func (z *spaces) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Fails when a body may outgrow its limit before it is measured.
+// Fails when a body can grow beyond its limit before it is measured.
 func TestALargeBodyCostsNoMoreThanItsLimit(t *testing.T) {
 	b := open(t, eventlog.Config{}, func(c *ingest.Config) { c.MaxBody = 1 << 20 })
 	bomb := func(write func(io.Writer) io.WriteCloser) []byte {
@@ -227,7 +227,7 @@ func TestALargeBodyCostsNoMoreThanItsLimit(t *testing.T) {
 			if err == nil && (a.status != 413 || a.Reason != events.TooLarge) {
 				t.Errorf("answer %+v", a)
 			}
-			if err != nil && test.coding != "" { // One who is sending still may not hear the answer.
+			if err != nil && test.coding != "" { // A sender that is still sending may not receive the answer.
 				t.Error(err)
 			}
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > 32<<20 {
@@ -244,7 +244,8 @@ func TestALargeBodyCostsNoMoreThanItsLimit(t *testing.T) {
 	}
 }
 
-// A sender that says more than it sends, or sends slowly, holds up nobody.
+// A sender that announces more than it sends, or that sends slowly, delays nobody
+// else.
 func TestABrokenOffBodyIsNobodysProblem(t *testing.T) {
 	b := open(t, eventlog.Config{}, func(c *ingest.Config) { c.MaxPending = 1 << 20 })
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.server.URL+"/v1/events", io.MultiReader(strings.NewReader("["), failing{}))
@@ -267,12 +268,12 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// Fails when a body's room is not given back, or never taken.
+// Fails when a body's room is not released, or never reserved.
 func TestWhatIsBeyondTheRoomIsToldToComeAgain(t *testing.T) {
 	b := open(t, eventlog.Config{}, func(c *ingest.Config) {
 		c.MaxPending, c.MaxBody, c.QueueWait = 256<<10, 128<<10, 50*time.Millisecond
 	})
-	// Bodies that never end hold the room.
+	// Bodies that never end occupy the room.
 	var holding sync.WaitGroup
 	var pipes []*io.PipeWriter
 	for range 4 {
@@ -312,7 +313,7 @@ func TestAFullDiskIsSaidSo(t *testing.T) {
 	b.stop()
 	b.server.Close()
 	_ = b.log.Close()
-	// No disk has so much free space; what is declared is read all the same.
+	// No disk has this much free space; declared names are still read.
 	streams, err := eventlog.Open(t.Context(), eventlog.Config{Dir: dir, ReserveBytes: 1 << 60})
 	if err != nil {
 		t.Fatal(err)
@@ -330,7 +331,7 @@ func TestAFullDiskIsSaidSo(t *testing.T) {
 	if a.status != 507 || a.header.Get("Retry-After") == "" {
 		t.Errorf("answer %+v", a)
 	}
-	// REFUSED is full as well, which changes no answer.
+	// REFUSED is full as well, which does not change any answer.
 	if a := again.post(batchMedia, []byte("[")); a.status != 400 {
 		t.Errorf("a bad body: %+v", a)
 	}

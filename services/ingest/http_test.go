@@ -115,7 +115,8 @@ func TestAnEventStandsWhereItsHandleSays(t *testing.T) {
 	}
 }
 
-// A provider's segment is kept as it is, unless an event of it must be refused.
+// A provider's segment is stored unchanged, unless an event in it must be
+// refused.
 func TestAGoodPackedSegmentIsKeptVerbatim(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
 	good := packed(t, "acme", used("a"), used("b"))
@@ -167,7 +168,7 @@ func TestWhoMaySubmit(t *testing.T) {
 			}
 		})
 	}
-	// Fails when nodes of every provider are known to all.
+	// Fails when every provider knows the nodes of all.
 	if a := b.post(batchMedia, body, "Authorization", "Bearer "+otherToken); a.status != 422 || a.Refusals[0].Reason != events.UnknownNode {
 		t.Errorf("another's node: %+v", a)
 	}

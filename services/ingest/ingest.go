@@ -1,26 +1,26 @@
-// Package ingest accepts usage: it checks every event that is submitted, stores
-// what is good in the streams, and answers after it is on disk.
+// Package ingest accepts usage: it checks every submitted event, stores the good
+// ones in the streams, and answers after they are on disk.
 //
 // A submission's events are read once, checked against the directory, and packed
-// by book. The packed segments of submissions that come at the same time go into
-// one stream message: while one message is being synced, the next one fills.
-// What is wrong with an event is a value in the answer, with its field and its
-// reason, and is kept in REFUSED; the good events beside it are accepted.
+// by book. The packed segments of submissions that arrive at the same time go
+// into one stream message: while one message is being synced, the next one fills.
+// A fault of an event is a value in the answer, with its field and its reason,
+// and is kept in REFUSED; the good events beside it are accepted.
 //
 // # Invariants
 //
 //   - Durable: an answer that counts events as accepted leaves after the stream
 //     has acknowledged the message that holds them, or after that message was
 //     read back from the stream.
-//   - Whole: every event of a submission is either in one of the positions of the
-//     answer's handle or among its refusals, and in one of them only.
-//   - Alike: an event is accepted or refused for the same reasons that settle
-//     would refuse it for, against decisions that are in effect there already.
-//   - Bounded: bodies under way share one limit in bytes, by what was read of
-//     them; beyond it a submission is told to come again.
-//   - Fair: one provider's bodies have a share of that limit at most, and a body
-//     that comes slower than a rate is given up.
-//   - Apart: a full or failing REFUSED changes no answer.
+//   - Whole: every event of a submission is either at one of the positions of the
+//     answer's handle or among its refusals, and never in both.
+//   - Consistent: ingest refuses an event for the same reasons for which settle
+//     would refuse it, judged by decisions that are already in effect there.
+//   - Bounded: the bodies in progress share one limit in bytes, counted by what
+//     was read of them. Beyond it a submission is asked to come again.
+//   - Fair: the bodies of one provider have at most a share of that limit, and a
+//     body that arrives slower than a minimum rate is given up.
+//   - Independent: a full or failing REFUSED changes no answer.
 package ingest
 
 import (
@@ -42,18 +42,18 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Errors of a submission that say nothing about its events. After every one of
-// them the same submission may be sent again: what was stored already is then
-// found to be a duplicate.
+// Errors of a submission that say nothing about its events. After each of them
+// the same submission may be sent again: events that were already stored are then
+// found to be duplicates.
 var (
-	// ErrOverloaded means that too much is under way, or that the stream cannot
-	// be reached: nothing was stored. Come again after a second or so.
+	// ErrOverloaded means that too much is in progress, or that the stream cannot
+	// be reached. Nothing was stored. Try again after about a second.
 	ErrOverloaded = errors.New("overloaded")
 	// ErrFull means that free space is below the reserve: nothing was stored.
-	ErrFull = errors.New("no space left for usage")
-	// ErrUnknown means that no proof could be had whether the submission, or a
-	// part of it, is stored.
-	ErrUnknown = errors.New("outcome of storing unknown")
+	ErrFull = errors.New("no space is left for usage")
+	// ErrUnknown means that it could not be determined whether the submission, or
+	// a part of it, was stored.
+	ErrUnknown = errors.New("it is unknown whether the usage was stored")
 )
 
 // Defaults of a [Config].
@@ -66,13 +66,13 @@ const (
 	DefaultSlowAfter   = 10 * time.Second
 )
 
-// Pace is how slowly a body may come.
+// Pace is the slowest rate at which a body may arrive.
 type Pace struct {
-	Rate  int64         // bytes a second, on average after the first time
-	After time.Duration // that a body may take whatever its rate
+	Rate  int64         // bytes per second, on average, after After
+	After time.Duration // time that a body may take at any rate
 }
 
-// Allows returns how long a body may have taken once n bytes of it have come.
+// Allows returns how long the first n bytes of a body may take.
 func (p Pace) Allows(n int64) time.Duration {
 	if n/p.Rate > int64(time.Hour/time.Second) {
 		return p.After + time.Hour
@@ -82,61 +82,62 @@ func (p Pace) Allows(n int64) time.Duration {
 
 // Config is what a [Service] needs.
 type Config struct {
-	// Usage has the stream of each partition that this process accepts for.
-	// Books of other partitions are unknown here.
+	// Usage has the stream of each partition for which this process accepts
+	// usage. Books of other partitions are unknown here.
 	Usage map[int]*eventlog.Stream
-	// Refused keeps refused submissions; nil keeps none.
+	// Refused stores refused submissions; nil stores none.
 	Refused *eventlog.Stream
 	// Control is where the directory is read from.
 	Control *eventlog.Stream
-	// Settler says what is settled; nil only in tests without one, where
-	// decisions take effect at once and nothing can be waited for.
+	// Settler says what is settled. It may be nil only in tests without a
+	// settler: decisions then take effect at once, and nothing can be waited for.
 	Settler Settler
-	// Store is where outcomes are looked up, and Identities where events without
-	// sequence are found; nil: none is known.
+	// Store finds outcomes, and Identities finds events without a sequence; nil
+	// finds none.
 	Store      Store
 	Identities Identities
-	// OperatorSHA256 is the SHA-256 of a token whose bearer is an operator
-	// without a key in the directory; zeros: there is none.
+	// OperatorSHA256 is the SHA-256 of a token that makes its bearer an operator
+	// without a key in the directory; zeros if there is none.
 	OperatorSHA256 [32]byte
 
 	// MaxBody is the largest body in bytes, before and after decompression; 0
-	// means DefaultMaxBody. Smaller than a provider's batches, and they are all
-	// refused as too_large.
+	// means DefaultMaxBody. If it is smaller than a provider's batches, they are
+	// all refused as too_large.
 	MaxBody int
-	// MaxPending bounds the bytes of all bodies under way; 0 means
-	// DefaultMaxPending. Below MaxBody large submissions never get in.
+	// MaxPending limits the bytes of all bodies in progress; 0 means
+	// DefaultMaxPending. Below MaxBody large submissions are never accepted.
 	MaxPending int64
-	// MaxProvider bounds those of one provider; 0 means a quarter of MaxPending,
-	// and at least MaxBody. Near MaxPending, one provider can shut out the others.
+	// MaxProvider limits those of one provider; 0 means a quarter of MaxPending,
+	// and at least MaxBody. Near MaxPending one provider can shut out the others.
 	MaxProvider int64
-	// MinRate is how many bytes of a body must come a second, on average after
-	// SlowAfter; 0 means DefaultMinRate. High, and providers on slow lines are
-	// refused; near 0, a body holds its room for minutes.
+	// MinRate is how many bytes of a body must arrive per second, on average
+	// after SlowAfter; 0 means DefaultMinRate. If it is high, providers on slow
+	// lines are refused; if it is near 0, a body can occupy its room for minutes.
 	MinRate int64
-	// SlowAfter is how long a body may take whatever its rate; 0 means
+	// SlowAfter is how long a body may take at any rate; 0 means
 	// DefaultSlowAfter.
 	SlowAfter time.Duration
-	// MaxInFlight is how many messages of a partition are being stored at once;
-	// 0 means DefaultMaxInFlight. The stream syncs one after the other anyway:
-	// with 1, messages are largest, and twice as many packed events a second
-	// were measured as with 2 (bench_test.go). More may help a remote log.
+	// MaxInFlight is how many messages of a partition are being stored at once; 0
+	// means DefaultMaxInFlight. The stream syncs them one after the other anyway:
+	// with 1, messages are largest, and twice as many packed events per second
+	// were measured as with 2 (bench_test.go). A higher value may help with a
+	// remote log.
 	MaxInFlight int
-	// QueueWait is how long a submission waits for room before it is told to
+	// QueueWait is how long a submission waits for room before it is asked to
 	// come again; 0 means DefaultQueueWait.
 	QueueWait time.Duration
-	// Meter and Tracer show what the service does; nil shows nothing.
+	// Meter and Tracer receive metrics and traces; nil means none.
 	Meter  metric.Meter
 	Tracer trace.Tracer
-	// Now stamps submissions; nil means time.Now.
+	// Now returns the time of receipt; nil means time.Now.
 	Now func() time.Time
-	// Logger is told of what is wrong with the streams, never of what is wrong
-	// with a submission; nil means slog.Default.
+	// Logger receives faults of the streams, never faults of a submission; nil
+	// means slog.Default.
 	Logger *slog.Logger
 }
 
-// Settler is what ingest asks about settlement. Its waits end early with the
-// context's error or with the one that stopped the settler.
+// Settler answers what is settled. Its waits end early with the context's error
+// or with the error that stopped the settler.
 type Settler interface {
 	// WaitEffective returns when CONTROL is in effect up to position k in every
 	// partition.
@@ -162,10 +163,10 @@ type Service struct {
 	changed chan struct{} // closed when folded changes
 }
 
-// New prepares a service; [Service.Run] makes it work.
+// New prepares a service; [Service.Run] runs it.
 func New(config Config) (*Service, error) {
 	if len(config.Usage) == 0 || config.Control == nil {
-		return nil, errors.New("preparing ingest: it needs CONTROL and the stream of a partition")
+		return nil, errors.New("preparing ingest: CONTROL and the stream of a partition are required")
 	}
 	if config.MaxBody == 0 {
 		config.MaxBody = DefaultMaxBody
@@ -213,12 +214,12 @@ func New(config Config) (*Service, error) {
 	return s, nil
 }
 
-// Pace is how slowly a body may come.
+// Pace returns the slowest rate at which a body may arrive.
 func (s *Service) Pace() Pace { return Pace{s.config.MinRate, s.config.SlowAfter} }
 
-// Run follows CONTROL and stores what is submitted, until ctx ends or CONTROL
-// cannot be read any further. It then refuses what is still queued with
-// [ErrOverloaded] and returns when what is in flight is known. A service runs
+// Run follows CONTROL and stores submissions until ctx ends or CONTROL can no
+// longer be read. It then refuses what is still queued with [ErrOverloaded], and
+// returns when the outcome of every message in flight is known. A service runs
 // once.
 func (s *Service) Run(ctx context.Context) error {
 	for _, partition := range slices.Sorted(maps.Keys(s.publishers)) {
@@ -248,7 +249,8 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// begin learns where a partition's stream ends, waiting where it has no leader.
+// begin finds the end of a partition's stream. It waits while the stream has no
+// leader.
 func (s *Service) begin(ctx context.Context, p *publisher) error {
 	for {
 		err := p.begin(ctx)
@@ -264,8 +266,8 @@ func (s *Service) begin(ctx context.Context, p *publisher) error {
 	}
 }
 
-// stamp returns the time of receipt, in nanoseconds since 1970 UTC: later than
-// every one before, so that no two stream messages are alike.
+// stamp returns the time of receipt, in nanoseconds since 1970 UTC. It is later
+// than every earlier one, so that no two stream messages are equal.
 func (s *Service) stamp() int64 {
 	now := s.config.Now().UnixNano()
 	for {
@@ -277,7 +279,7 @@ func (s *Service) stamp() int64 {
 	}
 }
 
-// whole is a refusal of a submission as a whole.
+// whole is a refusal of a whole submission.
 func whole(field string, reason events.Reason, format string, args ...any) events.Refusal {
 	return events.Refusal{Index: -1, Field: field, Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }

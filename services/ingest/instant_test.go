@@ -10,9 +10,9 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
-// The horizon and the tolerance for the future ask for the last instant, both
-// bounds included, in every format. Fails when ingest asks at the exclusive end,
-// or refuses at a bound what settle accepts there.
+// The horizon and the tolerance for the future apply to the last instant, with
+// both bounds included, in every format. Fails when ingest uses the exclusive
+// end, or refuses at a bound what settle accepts there.
 func TestTheHorizonAsksForTheLastInstant(t *testing.T) {
 	const horizon, future = 35 * 24 * time.Hour, 300 * time.Second
 	for i, test := range []struct {
@@ -32,7 +32,7 @@ func TestTheHorizonAsksForTheLastInstant(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			b := open(t, eventlog.Config{}, nil)
 			for n, format := range []string{batchMedia, ingest.PackedMedia} {
-				received := noon.Add(time.Duration(n)) // No two stamps are alike.
+				received := noon.Add(time.Duration(n)) // Every stamp differs.
 				u := used(fmt.Sprint(format, i), func(u *events.Usage) {
 					u.Start, u.End = received.Add(test.start).UnixNano(), received.Add(test.end).UnixNano()
 				})

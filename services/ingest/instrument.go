@@ -15,19 +15,19 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// What became of a submission, as aliquot.ingest.submissions has it.
+// What became of a submission, as values of aliquot.ingest.submissions.
 const (
 	wasAccepted   = "accepted"   // its good events are stored
-	wasRefused    = "refused"    // nothing of it was good
+	wasRefused    = "refused"    // it had no good event
 	wasOverloaded = "overloaded" // 503: nothing was stored
 	wasFull       = "full"       // 507: nothing was stored
-	wasUnknown    = "unknown"    // 503: it is not known what was stored
+	wasUnknown    = "unknown"    // 503: it is unknown whether it was stored
 )
 
-// instruments measure submissions and messages, never single events, but for
-// those that are refused one by one.
+// instruments measure submissions and messages. Single events are only measured
+// if they are refused one by one.
 type instruments struct {
-	tracer trace.Tracer // nil: nothing is traced
+	tracer trace.Tracer // nil means that nothing is traced
 
 	accepted    metric.Int64Counter
 	refused     metric.Int64Counter
@@ -37,14 +37,13 @@ type instruments struct {
 	batchBytes  metric.Int64Histogram
 	storing     metric.Float64Histogram
 
-	// Made once: a set of attributes made for each measurement costs as much
-	// as the measurement.
+	// Made once: making a set of attributes costs as much as the measurement.
 	outcomes map[string]metric.MeasurementOption
 	reasons  map[events.Reason]metric.MeasurementOption
 	others   metric.MeasurementOption
 }
 
-// newInstruments reports every instrument that cannot be made.
+// newInstruments makes every instrument; its error names all that cannot be made.
 func newInstruments(meter metric.Meter, tracer trace.Tracer) (*instruments, error) {
 	if meter == nil {
 		meter = noop.Meter{}
@@ -58,7 +57,7 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer) (*instruments, erro
 	i.submissions, problems[2] = meter.Int64Counter("aliquot.ingest.submissions", metric.WithUnit("{submission}"),
 		metric.WithDescription("Submissions by what became of them: accepted, refused, overloaded, full, unknown."))
 	i.duration, problems[3] = meter.Float64Histogram("aliquot.ingest.submission.duration", metric.WithUnit("s"),
-		metric.WithDescription("From a submission that is read to its answer, without waiting for outcomes."),
+		metric.WithDescription("Time from a submission that is read to its answer, without waiting for outcomes."),
 		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
 	i.batchEvents, problems[4] = meter.Int64Histogram("aliquot.ingest.batch.events", metric.WithUnit("{event}"),
 		metric.WithDescription("Events of one message of USAGE."),
@@ -67,7 +66,7 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer) (*instruments, erro
 		metric.WithDescription("Bytes of one message of USAGE."),
 		metric.WithExplicitBucketBoundaries(256, 1<<10, 4<<10, 16<<10, 64<<10, 128<<10, 256<<10, 512<<10, 1<<20))
 	i.storing, problems[6] = meter.Float64Histogram("aliquot.ingest.publish.duration", metric.WithUnit("s"),
-		metric.WithDescription("From sending a message of USAGE until it is known to be on disk."),
+		metric.WithDescription("Time from sending a message of USAGE until it is known to be on disk."),
 		metric.WithExplicitBucketBoundaries(.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30))
 	for _, name := range [...]string{wasAccepted, wasRefused, wasOverloaded, wasFull, wasUnknown} {
 		i.outcomes[name] = metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", name)))
@@ -76,7 +75,8 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer) (*instruments, erro
 		i.reasons[reason] = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", string(reason))))
 	}
 	i.others = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", "other")))
-	// From zero: a rate over a series that begins with its first event misses it.
+	// Counters begin at zero: a rate over a series that begins with its first
+	// event misses that event.
 	ctx := context.Background()
 	i.accepted.Add(ctx, 0)
 	for _, set := range i.outcomes {
@@ -88,7 +88,8 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer) (*instruments, erro
 	return i, errors.Join(problems...)
 }
 
-// watch measures what cannot be counted as it happens; the caller ends it.
+// watch measures values that cannot be counted as they happen. The caller must
+// unregister it.
 func (s *Service) watch() (metric.Registration, error) {
 	meter := s.config.Meter
 	if meter == nil {
@@ -109,7 +110,7 @@ func (i *instruments) refusals(ctx context.Context, list []events.Refusal) {
 	for at := 0; at < len(list); {
 		reason, from := list[at].Reason, at
 		for at < len(list) && list[at].Reason == reason {
-			at++ // what is wrong with one event is often wrong with the next
+			at++ // consecutive events often have the same fault
 		}
 		set, ok := i.reasons[reason]
 		if !ok {
@@ -119,7 +120,7 @@ func (i *instruments) refusals(ctx context.Context, list []events.Refusal) {
 	}
 }
 
-// answered measures a submission that began at an instant.
+// answered records a submission that began at this time.
 func (i *instruments) answered(ctx context.Context, began time.Time, answer *events.Answer, err error) {
 	outcome := wasAccepted
 	switch {
@@ -140,15 +141,15 @@ func (i *instruments) answered(ctx context.Context, began time.Time, answer *eve
 	}
 }
 
-// begin begins the span of a submission that has been read. It is the child of
-// whoever asked: of the trace in the request's header, or, where that has none,
-// of the one that the first CloudEvent names as its own (the distributed tracing
-// extension); the other becomes a link.
+// begin begins the span of a submission that has been read. Its parent is the
+// trace in the request's header, or, if there is none, the trace that the first
+// CloudEvent names (the distributed tracing extension). If both exist, the other
+// one becomes a link.
 func (i *instruments) begin(ctx context.Context, w *work, b *Submission, received int64) (context.Context, trace.Span) {
 	if i.tracer == nil {
 		return trail.Trail{}.Start(ctx, nil, "")
 	}
-	here := trace.SpanContextFromContext(ctx) // of the request, over HTTP
+	here := trace.SpanContextFromContext(ctx) // the span of the HTTP request
 	asked, event := trail.Of(b.Header), trail.Parse(w.traceparent(b))
 	var from trail.Trail
 	if here.IsValid() && (asked.IsValid() || !event.IsValid()) {
@@ -160,12 +161,12 @@ func (i *instruments) begin(ctx context.Context, w *work, b *Submission, receive
 	from.Add(here)
 	options := []trace.SpanStartOption{trace.WithTimestamp(time.Unix(0, received))}
 	if from.IsEmpty() && !here.IsValid() && !asked.IsValid() && !event.IsValid() {
-		return i.tracer.Start(ctx, "accept usage", options...) // nobody has decided whether to sample it
+		return i.tracer.Start(ctx, "accept usage", options...) // the sampler here decides
 	}
 	return from.Start(ctx, i.tracer, "accept usage", options...)
 }
 
-// end ends it.
+// end ends the span of a submission.
 func end(span trace.Span, b *Submission, answer *events.Answer, err error) {
 	if span.IsRecording() {
 		span.SetAttributes(

@@ -11,8 +11,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// BenchmarkASubmissionIsShown is what showing one submission costs, whatever the
-// number of its events.
+// BenchmarkASubmissionIsShown measures what telemetry costs for one submission,
+// whatever the number of its events.
 func BenchmarkASubmissionIsShown(b *testing.B) {
 	meter := metric.NewMeterProvider(metric.WithReader(metric.NewManualReader())).Meter("bench")
 	tracer := trace.NewTracerProvider(trace.WithSampler(trace.AlwaysSample())).Tracer("bench")

@@ -22,9 +22,9 @@ const (
 	named = "00-1af7651916cd43dd8448eb211c80319d-b7ad6b7169203332-01"
 )
 
-// A message of USAGE names the trace of the request whose events it has, and is
-// the same bytes with it as without. Fails when the header is written into what
-// is not sampled, or not written at all.
+// The header of a message of USAGE names the trace of the request whose events it
+// contains, and its bytes do not depend on the trace. Fails when the header is
+// written to a message that is not sampled, or is not written at all.
 func TestATraceGoesWithTheMessageAndNotIntoIt(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	b := open(t, eventlog.Config{}, func(c *ingest.Config) {
@@ -38,7 +38,7 @@ func TestATraceGoesWithTheMessageAndNotIntoIt(t *testing.T) {
 	for at, c := range []struct {
 		what string
 		body []byte
-		// header and want are traces: the second is of the message's span.
+		// header and want are traces; want is the trace of the message's span.
 		header, want string
 	}{
 		{"the request's", []byte(event), asked, asked},
@@ -65,7 +65,8 @@ func TestATraceGoesWithTheMessageAndNotIntoIt(t *testing.T) {
 			t.Errorf("%s: the trace is in the message", c.what)
 		}
 	}
-	// Each request that was sampled: accepted, then published as its child.
+	// Each sampled request has a span for accepting it, with a child for
+	// publishing.
 	spans := recorder.Ended()
 	if len(spans) != 8 {
 		t.Fatalf("%d spans, want 8", len(spans))
@@ -82,7 +83,7 @@ func TestATraceGoesWithTheMessageAndNotIntoIt(t *testing.T) {
 	}
 }
 
-// What is counted is what was sent, submission by submission.
+// The counters match what was sent, submission by submission.
 func TestSubmissionsAreCounted(t *testing.T) {
 	reader := metric.NewManualReader()
 	b := open(t, eventlog.Config{}, func(c *ingest.Config) {
@@ -111,7 +112,7 @@ func TestSubmissionsAreCounted(t *testing.T) {
 	}
 }
 
-// counts reads every counter, with the value of its attribute behind its name.
+// counts reads every counter. The value of its attribute follows its name.
 func counts(t *testing.T, reader metric.Reader) map[string]int64 {
 	t.Helper()
 	var all metricdata.ResourceMetrics

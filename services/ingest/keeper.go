@@ -15,10 +15,10 @@ const (
 	keepTimeout = 5 * time.Second
 )
 
-// keeper writes refused submissions down, beside everything else: what it has
-// no room for is dropped and counted.
+// keeper stores refused submissions independently of everything else: those for
+// which it has no room are dropped and counted.
 type keeper struct {
-	stream  *eventlog.Stream // nil keeps none
+	stream  *eventlog.Stream // nil stores none
 	logger  *slog.Logger
 	queue   chan events.RefusedSubmission
 	dropped atomic.Uint64
@@ -39,7 +39,7 @@ func (k *keeper) add(r events.RefusedSubmission) {
 	}
 }
 
-// run writes until ctx ends, and then what is waiting still.
+// run writes until ctx ends, and then what is still waiting.
 func (k *keeper) run(ctx context.Context) {
 	for {
 		select {
@@ -72,5 +72,6 @@ func (k *keeper) write(ctx context.Context, r events.RefusedSubmission) {
 	}
 }
 
-// Dropped is how many refused submissions could not be kept since the start.
+// Dropped returns how many refused submissions could not be stored since the
+// start.
 func (s *Service) Dropped() uint64 { return s.keeper.dropped.Load() }

@@ -18,7 +18,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest/natsapi"
 )
 
-// packedIn is a packed event of a provider whose segment has a length.
+// packedIn returns a packed event of a provider in a segment with this length.
 func packedIn(t *testing.T, length byte) []byte {
 	t.Helper()
 	for n := range 100 {

@@ -12,44 +12,45 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// Store is where outcomes are looked up.
+// Store finds outcomes.
 type Store interface {
-	// Outcome says what became of the events of a message; false where its
+	// Outcome returns what became of the events of a message, or false if its
 	// position is not settled or has no events.
 	Outcome(ctx context.Context, partition int, position uint64) (settlement.Outcome, bool, error)
-	// Original says where an accepted sequence is.
+	// Original returns where an accepted sequence is.
 	Original(ctx context.Context, source settlement.Source, sequence uint64) (settlement.Original, bool, error)
 }
 
-// Identities is where accepted events without sequence are found.
+// Identities finds accepted events without a sequence.
 type Identities interface {
 	Lookup(key [16]byte) (settlement.Identity, bool, error)
 }
 
-// ErrNotFound means that no such event is known.
-var ErrNotFound = errors.New("no such event")
+// ErrNotFound means that the event is not known.
+var ErrNotFound = errors.New("the event is not known")
 
 var outcomeNames = [...]string{
 	events.Accepted: "accepted", events.Late: "late", events.Duplicate: "duplicate", events.Refused: "refused",
 }
 
-// Await waits at most so long for events to be settled and says what became of
-// them, as [Service.Outcomes] does; Settled says whether it was long enough.
+// Await waits up to wait for events to be settled and returns what became of
+// them, as [Service.Outcomes] does. Settled says whether all of them are settled.
 func (s *Service) Await(ctx context.Context, wait time.Duration, provider events.Provider, handles []events.Handle) (events.Outcomes, error) {
 	if wait > 0 && s.config.Settler != nil {
 		waiting, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		for _, h := range handles {
 			if s.config.Settler.WaitSettled(waiting, h.Partition, h.Position) != nil {
-				break // What is not settled is said to be so.
+				break // The answer says what is not settled.
 			}
 		}
 	}
 	return s.Outcomes(ctx, provider, handles)
 }
 
-// Outcomes says what became of events. Where provider is given, only its own are
-// told; [ErrNotFound] where a handle is of no usage message of the stream.
+// Outcomes returns what became of events. If provider is given, only its own
+// events are shown. It fails with [ErrNotFound] if a handle does not belong to a
+// usage message of the stream.
 func (s *Service) Outcomes(ctx context.Context, provider events.Provider, handles []events.Handle) (events.Outcomes, error) {
 	total := events.Outcomes{Settled: true, Exceptions: []events.Exception{}}
 	for _, h := range handles {
@@ -151,7 +152,7 @@ func (s *Service) open(ctx context.Context, partition int, position uint64) (*op
 	return o, nil
 }
 
-// isOf reports whether all events of a handle are the provider's.
+// isOf reports whether all events of a handle belong to the provider.
 func (o *opened) isOf(provider events.Provider, h events.Handle) bool {
 	at := 0
 	for i := range o.columns {
@@ -183,8 +184,8 @@ func label(c *events.Columns, i int) string {
 	return strconv.FormatUint(c.Sources[c.Source[i]].Epoch, 10) + "/" + strconv.FormatUint(c.Sequence[i], 10)
 }
 
-// Identity is what an event is known by: Source with ID, or with Epoch and
-// Sequence where Sequenced.
+// Identity identifies an event: Source with ID, or, if Sequenced, Source with
+// Epoch and Sequence.
 type Identity struct {
 	Source    string
 	ID        string
@@ -193,9 +194,9 @@ type Identity struct {
 	Sequenced bool
 }
 
-// Find returns where a provider's event was accepted; [ErrNotFound] where none
-// with this identity is settled and accepted. An event that was refused in
-// settlement is found by its handle only.
+// Find returns where a provider's event was accepted. It fails with [ErrNotFound]
+// if no event with this identity is settled and accepted. An event that
+// settlement refused can only be found by its handle.
 func (s *Service) Find(ctx context.Context, provider events.Provider, id Identity) (events.Handle, error) {
 	if id.Sequenced {
 		return s.findSequence(ctx, provider, id)
@@ -210,7 +211,8 @@ func (s *Service) Find(ctx context.Context, provider events.Provider, id Identit
 	if !ok {
 		return events.Handle{}, ErrNotFound
 	}
-	// The index is one for all partitions that this process settles: try each.
+	// One index serves all partitions that this process settles, so each one is
+	// tried.
 	for partition := range s.config.Usage {
 		message, err := s.open(ctx, partition, at.Position)
 		if err != nil {

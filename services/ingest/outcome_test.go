@@ -15,7 +15,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
-// settled is a settler and its store that have settled what they are told.
+// settled is a settler with its store. It has settled what the test says.
 type settled struct {
 	mu        sync.Mutex // guards what follows
 	outcomes  map[uint64]settlement.Outcome

@@ -20,7 +20,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Limits of what is put together in one message; a single segment may exceed
+// Limits of one message that combines segments; a single segment may exceed
 // targetBytes.
 const (
 	targetBytes  = 512 << 10 // of packed segments, before compression
@@ -36,7 +36,7 @@ type part struct {
 	events    int
 	segment   events.Segment
 	ticket    *ticket
-	trace     trace.SpanContext // of the submission, where it is sampled
+	trace     trace.SpanContext // of the submission, if it is sampled
 
 	// Written by the publisher before the ticket is counted down.
 	position uint64
@@ -57,7 +57,7 @@ func (t *ticket) count() {
 }
 
 // store publishes parts and returns when all of them are known to be stored, or
-// with the first error. Neighbouring parts of one partition share a message where
+// with the first error. Consecutive parts of one partition share a message if
 // they fit, because they are queued together.
 func (s *Service) store(parts []part) error {
 	t := &ticket{done: make(chan struct{})}
@@ -70,7 +70,7 @@ func (s *Service) store(parts []part) error {
 		for n < len(rest) && rest[n].partition == rest[0].partition {
 			n++
 		}
-		// The book was found by the gate, so it has a publisher.
+		// The gate found the book, so its partition has a publisher.
 		s.publishers[rest[0].partition].add(rest[:n])
 		rest = rest[n:]
 	}
@@ -83,7 +83,7 @@ func (s *Service) store(parts []part) error {
 	return nil
 }
 
-// publisher puts the parts of one partition into messages and stores them.
+// publisher combines the parts of one partition into messages and stores them.
 type publisher struct {
 	stream  stream
 	subject string
@@ -94,7 +94,7 @@ type publisher struct {
 	pause   time.Duration // between attempts to read the stream back
 	nonce   string        // of this process, so that message ids are its own
 	count   atomic.Uint64 // of messages
-	// floor is a position before which nothing of ours is in doubt.
+	// floor is a position up to which none of our messages is in doubt.
 	floor atomic.Uint64
 
 	mu     sync.Mutex // guards what follows
@@ -102,15 +102,15 @@ type publisher struct {
 	closed bool
 }
 
-// slot is what storing one message needs, reused.
+// slot is the memory for storing one message; it is reused.
 type slot struct {
 	parts   []*part
 	message events.Message
 	data    []byte
 }
 
-// stream is what a publisher asks of an [eventlog.Stream], whose errors it tells
-// apart.
+// stream is what a publisher needs from an [eventlog.Stream], whose errors it
+// distinguishes.
 type stream interface {
 	Publish(ctx context.Context, subject string, data []byte, options eventlog.PublishOptions) (uint64, error)
 	Last(ctx context.Context) (uint64, error)
@@ -134,7 +134,7 @@ func newPublisher(partition int, stream stream, inFlight int, show *instruments,
 	return p
 }
 
-// begin learns where the stream ends.
+// begin finds the end of the stream.
 func (p *publisher) begin(ctx context.Context) error {
 	last, err := p.stream.Last(ctx)
 	if err == nil {
@@ -143,7 +143,7 @@ func (p *publisher) begin(ctx context.Context) error {
 	return err
 }
 
-// add queues parts, all of them before the first is taken.
+// add queues parts, all of them before the first one is taken.
 func (p *publisher) add(parts []part) {
 	p.mu.Lock()
 	closed := p.closed
@@ -165,7 +165,7 @@ func (p *publisher) add(parts []part) {
 	}
 }
 
-// run stores what is queued until ctx ends. While all slots are taken the queue
+// run stores what is queued until ctx ends. While all slots are in use the queue
 // fills, and the next message takes as much of it as fits.
 func (p *publisher) run(ctx context.Context) {
 	var storing sync.WaitGroup
@@ -207,7 +207,7 @@ func (p *publisher) next(ctx context.Context, storing *sync.WaitGroup) bool {
 	}
 }
 
-// take moves parts from the queue to a slot; false where there are none.
+// take moves parts from the queue to a slot. It returns false if there are none.
 func (p *publisher) take(s *slot) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -227,7 +227,7 @@ func (p *publisher) take(s *slot) bool {
 	return n > 0
 }
 
-// publish stores the parts of a slot as one message and tells their tickets.
+// publish stores the parts of a slot as one message and completes their tickets.
 func (p *publisher) publish(ctx context.Context, s *slot) {
 	segments := s.message.Segments[:0]
 	for _, one := range s.parts {
@@ -246,8 +246,8 @@ func (p *publisher) publish(ctx context.Context, s *slot) {
 	clear(segments)
 }
 
-// shown stores the message of a slot and shows how it went: a span that goes on
-// the trails of the submissions in it.
+// shown stores the message of a slot and records a span for it, which continues
+// the traces of the submissions in it.
 func (p *publisher) shown(ctx context.Context, s *slot) (position uint64, err error) {
 	var from trail.Trail
 	count := 0
@@ -275,15 +275,16 @@ func (p *publisher) shown(ctx context.Context, s *slot) (position uint64, err er
 	return position, err
 }
 
-// store returns the position of a message that is on disk.
+// store stores a message and returns its position once it is on disk.
 //
-// Where the outcome of a publish is unknown, the end of the stream is read back:
-// the message is there, or it is published again under the condition that the
-// stream still ends where it was read to. One connection's messages reach the
-// stream in order, so a first one that was only slow lands before the condition
-// is checked.
+// If the outcome of a publish is unknown, the end of the stream is read back.
+// Either the message is there, or it is published again under the condition that
+// the stream still ends where it was read to. Messages of one connection reach
+// the stream in order, so a first attempt that was only slow arrives before the
+// condition is checked.
 func (p *publisher) store(ctx context.Context, data []byte) (uint64, error) {
-	// A message that was sent must be followed to its end, stopping or not.
+	// Once a message was sent, its outcome must be found out, even while
+	// stopping.
 	ctx = context.WithoutCancel(ctx)
 	options := eventlog.PublishOptions{MsgID: p.nonce + "-" + strconv.FormatUint(p.count.Add(1), 10)}
 	floor := p.floor.Load()
@@ -297,7 +298,7 @@ func (p *publisher) store(ctx context.Context, data []byte) (uint64, error) {
 		case errors.Is(err, eventlog.ErrAmbiguous):
 			doubt = true
 		case doubt:
-			// Refused this time, but not the first.
+			// This attempt was refused, but the first one may have been stored.
 		case errors.Is(err, eventlog.ErrFull):
 			return 0, fmt.Errorf("%w: %w", ErrFull, err)
 		default:
@@ -321,7 +322,7 @@ func (p *publisher) store(ctx context.Context, data []byte) (uint64, error) {
 	}
 }
 
-// search is find, repeated while the stream cannot be read.
+// search does the same as find, and repeats it while the stream cannot be read.
 func (p *publisher) search(ctx context.Context, data []byte, floor uint64) (position, last uint64, found bool, err error) {
 	for attempt := 1; ; attempt++ {
 		position, last, found, err = p.find(ctx, data, floor)
@@ -332,8 +333,8 @@ func (p *publisher) search(ctx context.Context, data []byte, floor uint64) (posi
 	}
 }
 
-// find looks for a message among those after floor. last is where the stream
-// ended.
+// find looks for a message among those after floor. last is the end of the
+// stream.
 func (p *publisher) find(ctx context.Context, data []byte, floor uint64) (position, last uint64, found bool, err error) {
 	if last, err = p.stream.Last(ctx); err != nil {
 		return 0, 0, false, err

@@ -18,7 +18,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// faulty is a real stream whose publishes go wrong as told, one fault a publish.
+// faulty is a real stream whose publishes fail as the test says, one fault for
+// each publish.
 type faulty struct {
 	*eventlog.Stream
 
@@ -46,7 +47,7 @@ func (f *faulty) Publish(ctx context.Context, subject string, data []byte, optio
 	if len(f.faults) > 0 {
 		now, f.faults = f.faults[0], f.faults[1:]
 	}
-	// The server's own window of ids would hide what is tested here.
+	// The server's own window of message ids would hide what is tested here.
 	options.MsgID = ""
 	if f.late != nil {
 		if _, err := f.Stream.Publish(ctx, subject, f.late, eventlog.PublishOptions{}); err != nil {
@@ -85,7 +86,7 @@ func (f *faulty) Last(ctx context.Context) (uint64, error) {
 
 // Fails when a message whose answer was lost is published again without looking,
 // when the repetition has no condition on the end of the stream, and when a
-// refused repetition is taken for proof that nothing is stored.
+// refused repetition counts as proof that nothing was stored.
 func TestAMessageIsStoredOnceWhateverItsAnswers(t *testing.T) {
 	always := []fault{lostMessage, lostMessage, lostMessage, lostMessage, lostMessage}
 	tests := []struct {
@@ -119,7 +120,8 @@ func TestAMessageIsStoredOnceWhateverItsAnswers(t *testing.T) {
 			p := newPublisher(i, broken, 1, unseen(t), slog.New(slog.DiscardHandler))
 			p.pause = time.Millisecond
 			data := events.AppendMessage(nil, &events.Message{Kind: events.Batch, Segments: []events.Segment{{Book: "eu", Packed: []byte(test.name)}}})
-			// Somebody else's message is there, and one comes in between.
+			// The stream has a message of another publisher, and another one
+			// arrives in between.
 			if _, err := stream.Publish(t.Context(), p.subject, events.AppendMessage(nil, &events.Message{Kind: events.Marker}), eventlog.PublishOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -211,8 +213,8 @@ func TestWhatComesTogetherIsStoredTogether(t *testing.T) {
 	}
 }
 
-// A message has the events of several submissions: the first one's trace goes
-// on, and the others are linked. Fails when but one is kept.
+// A message contains the events of several submissions: its span continues the
+// trace of the first one and links the others. Fails when only one is kept.
 func TestAMessageIsOnTheTrailOfEverySubmissionInIt(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	show, err := newInstruments(nil, trace.NewTracerProvider(trace.WithSpanProcessor(recorder)).Tracer("test"))
@@ -244,7 +246,7 @@ func TestAMessageIsOnTheTrailOfEverySubmissionInIt(t *testing.T) {
 	}
 }
 
-// holding stores nothing but the header that a stream would have stored.
+// holding stores only the header that a stream would have stored.
 type holding struct{ header map[string][]string }
 
 func (h *holding) Publish(ctx context.Context, _ string, _ []byte, _ eventlog.PublishOptions) (uint64, error) {

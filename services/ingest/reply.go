@@ -8,8 +8,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Problem is an RFC 9457 problem: what is said where a submission as a whole
-// came to nothing.
+// Problem is an RFC 9457 problem: the answer to a submission that failed as a
+// whole.
 type Problem struct {
 	Title    string           `json:"title"`
 	Status   int              `json:"status"`
@@ -19,21 +19,21 @@ type Problem struct {
 	Refusals []events.Refusal `json:"refusals,omitempty"`
 }
 
-// NewProblem makes a problem of an HTTP status.
+// NewProblem makes a problem with an HTTP status.
 func NewProblem(status int, reason events.Reason, field, detail string) *Problem {
 	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail, Field: field, Reason: reason}
 }
 
-// Interrupted makes a problem of an error that is nobody's fault: the same
-// submission may be sent again.
+// Interrupted makes a problem of an error that is not the sender's fault: the
+// same submission may be sent again.
 func Interrupted(err error) *Problem {
 	if errors.Is(err, ErrFull) {
-		return NewProblem(http.StatusInsufficientStorage, "", "", "no space is left for usage, nothing was stored: send the same again later")
+		return NewProblem(http.StatusInsufficientStorage, "", "", "nothing was stored, because no space is left for usage: send the same again later")
 	}
 	if errors.Is(err, ErrOverloaded) {
 		return NewProblem(http.StatusServiceUnavailable, "", "", "nothing was stored: send the same again later")
 	}
-	return NewProblem(http.StatusServiceUnavailable, "", "", "what is stored is not known: send the same again, duplicates are found")
+	return NewProblem(http.StatusServiceUnavailable, "", "", "it is unknown whether the usage was stored: send the same again, duplicates are found")
 }
 
 // Media types of answers.
@@ -46,14 +46,14 @@ const (
 func (p *Problem) Encode() (status int, media string, body []byte) {
 	body, err := json.Marshal(p)
 	if err != nil {
-		return http.StatusInternalServerError, problemMedia, nil // Texts and numbers alone: cannot happen.
+		return http.StatusInternalServerError, problemMedia, nil // Cannot happen: it only has texts and numbers.
 	}
 	return p.Status, problemMedia, body
 }
 
-// Encode returns an answer as JSON with its HTTP status: 202 where something was
-// stored, 200 once that is settled or where there was nothing, 422 where every
-// event was refused, and a [Problem] where the submission as a whole was.
+// Encode returns an answer as JSON with its HTTP status: 202 if something was
+// stored, 200 once that is settled or if there was nothing to store, 422 if every
+// event was refused, and a [Problem] if the whole submission was refused.
 func Encode(a *events.Answer) (status int, media string, body []byte) {
 	if len(a.Refusals) == 1 && a.Refusals[0].Index < 0 {
 		refusal := a.Refusals[0]

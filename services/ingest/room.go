@@ -11,8 +11,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// room is the memory for bodies under way, in bytes. Of all of it each provider
-// has a share at most, so that one of them cannot shut out the others.
+// room is the memory for bodies in progress, in bytes. Each provider may use at
+// most a share of it, so that one provider cannot shut out the others.
 type room struct {
 	size, share int64
 	all         *semaphore.Weighted
@@ -21,18 +21,18 @@ type room struct {
 	of map[events.Provider]*quota
 }
 
-// quota is what one provider has of the room.
+// quota is what one provider uses of the room.
 type quota struct {
 	provider events.Provider
 	taken    *semaphore.Weighted
-	bodies   int // under way, guarded by the room's mu
+	bodies   int // in progress; guarded by the room's mu
 }
 
 func newRoom(size, share int64) *room {
 	return &room{size: size, share: min(share, size), all: semaphore.NewWeighted(size), of: map[events.Provider]*quota{}}
 }
 
-// enter begins a body of a provider. It must leave.
+// enter begins a body of a provider, which must leave in the end.
 func (r *room) enter(provider events.Provider) *quota {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,7 +45,7 @@ func (r *room) enter(provider events.Provider) *quota {
 	return p
 }
 
-// leave ends a body and gives back what it took.
+// leave ends a body and releases what it used.
 func (r *room) leave(p *quota, taken int64) {
 	r.all.Release(taken)
 	p.taken.Release(taken)
@@ -56,9 +56,9 @@ func (r *room) leave(p *quota, taken int64) {
 	}
 }
 
-// reserve takes n bytes more for a body. Where there are none it waits for them,
-// or fails with [ErrOverloaded] once it has waited so long; a body that has room
-// already must not wait, so that bodies cannot wait for each other.
+// reserve reserves n more bytes for a body. If they are not available it waits
+// for them, and fails with [ErrOverloaded] after wait. A body that has already
+// reserved room must not wait, so that bodies cannot wait for each other.
 func (r *room) reserve(ctx context.Context, p *quota, n int64, wait time.Duration) error {
 	if p.taken.TryAcquire(n) {
 		if r.all.TryAcquire(n) {

@@ -14,15 +14,15 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
-// slowBody is a body that promises more than it sends.
+// slowBody is a body that announces more than it sends.
 type slowBody struct {
 	conn   net.Conn
 	answer *bufio.Reader
 }
 
-// slowly begins a body of length bytes, sends what is given once the server asks
-// for it, and then nothing. It returns the status that the server answered the
-// headers with: 100 where it reads the body.
+// slowly begins a body of length bytes, sends sent once the server asks for it,
+// and then nothing. It returns the status with which the server answered the
+// headers: 100 if it reads the body.
 func (b *bench) slowly(token string, length int, sent string) (*slowBody, int) {
 	b.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(b.server.URL, "http://"))
@@ -37,7 +37,7 @@ func (b *bench) slowly(token string, length int, sent string) (*slowBody, int) {
 	}
 	status := s.status(b.t)
 	if status == http.StatusContinue {
-		// The server may have given the body up by now: then nobody reads this.
+		// The server may already have given up the body; then nobody reads this.
 		_, _ = conn.Write([]byte(sent))
 	}
 	return s, status
@@ -60,8 +60,8 @@ func (s *slowBody) status(t testing.TB) (status int) {
 	}
 }
 
-// Fails when a body's declared length is charged: sixteen of these bodies would
-// have all room.
+// Fails when a body's announced length is reserved: sixteen of these bodies would
+// take all the room.
 func TestBodiesThatPromiseMuchHoldUpNobody(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
 	for i := range 20 {
@@ -76,7 +76,7 @@ func TestBodiesThatPromiseMuchHoldUpNobody(t *testing.T) {
 	}
 }
 
-// Fails when a provider may take all room.
+// Fails when one provider may use all the room.
 func TestOneProviderDoesNotShutOutAnother(t *testing.T) {
 	b := open(t, eventlog.Config{}, func(c *ingest.Config) {
 		c.MaxPending, c.MaxBody, c.QueueWait, c.SlowAfter = 1<<20, 128<<10, 20*time.Millisecond, time.Hour
@@ -100,7 +100,7 @@ func TestOneProviderDoesNotShutOutAnother(t *testing.T) {
 	}
 }
 
-// Fails when a body that stands still keeps its room.
+// Fails when a body that has stopped arriving keeps its room.
 func TestABodyThatComesTooSlowlyIsGivenUp(t *testing.T) {
 	b := open(t, eventlog.Config{}, func(c *ingest.Config) {
 		c.MaxPending, c.MaxBody, c.QueueWait, c.SlowAfter = 128<<10, 100<<10, time.Minute, 50*time.Millisecond

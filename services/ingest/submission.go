@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Form is how a body is written.
+// Form is the form in which a body is written.
 type Form uint8
 
 // The forms, with their media types.
@@ -21,24 +21,25 @@ const (
 	Packed                 // application/vnd.aliquot.packed
 )
 
-// Submission is what somebody sends: some events of one provider.
+// Submission is one request: events of one provider.
 type Submission struct {
 	Actor    Actor
 	Provider events.Provider
 	Form     Form
-	Media    string              // as it was said, to be shown
-	Header   map[string][]string // of Binary
-	// Body is decompressed. Packed, it is segments of packed.proto, each after
-	// its length as an unsigned varint. It may be reused once Submit returns.
+	Media    string              // as the sender wrote it, for display
+	Header   map[string][]string // only for Binary
+	// Body is decompressed. In the form Packed it consists of segments of
+	// packed.proto, each after its length as an unsigned varint. It may be reused
+	// once Submit returns.
 	Body []byte
-	// ReceivedFromEvent takes each event as received at its own last instant, in books
-	// that allow it.
+	// ReceivedFromEvent uses each event's last instant as the time at which it
+	// was received. The book must allow it.
 	ReceivedFromEvent bool
-	// Wait is how long the answer may wait for the outcomes; 0: not at all.
+	// Wait is how long the answer may wait for the outcomes; 0 does not wait.
 	Wait time.Duration
 }
 
-// work is what reading a submission needs, reused from one to the next.
+// work is the memory for reading one submission; it is reused.
 type work struct {
 	parser    events.Parser
 	collector events.Collector
@@ -54,11 +55,11 @@ type work struct {
 // maxKeptPacked is the largest buffer that is kept for the next submission.
 const maxKeptPacked = 4 << 20
 
-// Submit reads a submission, stores its good events and answers after they are
-// on disk. Faults of the submission are in the answer; an error says that it
-// cannot be known that everything is stored: [ErrOverloaded], [ErrFull],
-// [ErrUnknown]. ctx bounds the wait for outcomes only: what is queued is stored
-// whether or not anybody still listens.
+// Submit reads a submission, stores its good events and answers after they are on
+// disk. Faults of the submission are in the answer. An error means that it is not
+// known that everything is stored: [ErrOverloaded], [ErrFull], [ErrUnknown]. ctx
+// only limits the wait for outcomes: what is queued is stored even if nobody
+// waits for the answer any more.
 func (s *Service) Submit(ctx context.Context, b Submission) (events.Answer, error) {
 	w := s.works.Get().(*work)
 	defer func() {
@@ -81,7 +82,7 @@ func (s *Service) Submit(ctx context.Context, b Submission) (events.Answer, erro
 	return answer, nil
 }
 
-// take reads and stores a submission, and shows what became of it.
+// take reads and stores a submission, and records its telemetry.
 func (s *Service) take(ctx context.Context, w *work, b *Submission, received int64) (answer events.Answer, err error) {
 	began := time.Now()
 	answer = s.read(w, b, received)
@@ -112,7 +113,7 @@ func (s *Service) take(ctx context.Context, w *work, b *Submission, received int
 	return answer, nil
 }
 
-// traceparent is what the first event that says whose trace it is of says.
+// traceparent returns the trace that the first event with a trace names.
 func (w *work) traceparent(b *Submission) string {
 	switch b.Form {
 	case Packed:
@@ -128,8 +129,8 @@ func (w *work) traceparent(b *Submission) string {
 	return w.parser.Traceparent()
 }
 
-// Keep notes a submission that was refused before its body could be read whole,
-// and answers it.
+// Keep stores a submission that was refused before its body was read completely,
+// and returns the answer to it.
 func (s *Service) Keep(b Submission, refusal events.Refusal) events.Answer {
 	refusals := []events.Refusal{refusal}
 	s.keep(&b, s.stamp(), refusals)
@@ -142,8 +143,8 @@ func (s *Service) keep(b *Submission, received int64, refusals []events.Refusal)
 	s.keeper.add(events.NewRefused(b.Provider, b.Actor.Name, time.Unix(0, received), b.Media, b.Body, refusals))
 }
 
-// read fills w.parts with what is to be stored. The parts' bytes are w's or the
-// body's.
+// read fills w.parts with the segments to be stored. Their bytes belong to w or
+// to the body.
 func (s *Service) read(w *work, b *Submission, received int64) events.Answer {
 	answer := events.Answer{Handle: []events.Handle{}, Refusals: []events.Refusal{}}
 	w.gate = gate{service: s, provider: b.Provider, received: received, fromEvent: b.ReceivedFromEvent}
@@ -168,7 +169,7 @@ func (s *Service) read(w *work, b *Submission, received int64) events.Answer {
 	for p := range w.collector.Parts() {
 		from := len(w.packed)
 		w.packed = p.Builder.AppendTo(w.packed)
-		// A growing buffer moves, but what was taken from it before stays.
+		// A growing buffer may move, but earlier slices of it keep their bytes.
 		w.add(s, b, received, p.Book, p.Builder.Len(), w.packed[from:len(w.packed):len(w.packed)])
 	}
 	return answer
@@ -201,14 +202,15 @@ func (w *work) readEvents(b *Submission) *events.Refusal {
 	return refused
 }
 
-// readPacked takes segments. One whose events are all good and of one book is
-// passed on verbatim; the good events of others are packed anew.
+// readPacked reads segments. A segment whose events are all good and belong to
+// one book is stored unchanged; the good events of other segments are packed
+// again.
 func (s *Service) readPacked(w *work, b *Submission, received int64) *events.Refusal {
 	index, at := 0, 0
 	for segments := 0; at < len(b.Body); segments++ {
 		size, width := binary.Uvarint(b.Body[at:])
 		if width <= 0 || size > uint64(len(b.Body)-at-width) {
-			r := whole("segment", events.Malformed, "at byte %d: %d bytes follow, not the length of a segment and the segment", at, len(b.Body)-at)
+			r := whole("segment", events.Malformed, "at byte %d: the remaining %d bytes are not a segment after its length", at, len(b.Body)-at)
 			return &r
 		}
 		if segments == events.MaxSegments {
@@ -228,7 +230,7 @@ func (s *Service) readPacked(w *work, b *Submission, received int64) *events.Ref
 			return &r
 		}
 		if c.Provider != b.Provider {
-			r := whole("provider", events.Unauthorized, "segment %d is of provider %q", segments, c.Provider)
+			r := whole("provider", events.Unauthorized, "segment %d belongs to provider %q", segments, c.Provider)
 			return &r
 		}
 		if book, ok := w.verifier.verify(c, &w.gate); ok {

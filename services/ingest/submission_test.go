@@ -21,7 +21,7 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// unseen are instruments that show nothing.
+// unseen are instruments that record nothing.
 func unseen(t testing.TB) *instruments {
 	t.Helper()
 	i, err := newInstruments(nil, nil)
@@ -62,9 +62,9 @@ func reading(t testing.TB) *Service {
 }
 
 // Packed and as JSON, the same events are accepted into the same books and
-// refused for the same reasons. Fails when the verifier passes what the
-// collector refuses: without its look at the quantity, at the customer, at the
-// book of later nodes, or at either bound of the ends.
+// refused for the same reasons. Fails when the verifier accepts what the
+// collector refuses: if it does not check the quantity, the customer, the book of
+// later nodes, or either bound of the ends.
 func TestPackedAndJSONAreJudgedAlike(t *testing.T) {
 	s := reading(t)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -113,7 +113,7 @@ func TestPackedAndJSONAreJudgedAlike(t *testing.T) {
 	}
 }
 
-// judge reads a submission and says of each event where it went.
+// judge reads a submission and returns for each event where it went.
 func (s *Service) judge(t *testing.T, b Submission) map[string]string {
 	t.Helper()
 	w := new(work)
@@ -165,8 +165,8 @@ var seed = []events.Usage{
 		Attributes: []events.Attribute{{Name: "gpu", Value: "H100"}}},
 }
 
-// Whatever is submitted, nothing panics; what is stored can be read, has the
-// provider's name, and each event of it is counted once.
+// Whatever is submitted, nothing panics. What is stored can be read and has the
+// provider's name, and each event is counted once.
 func FuzzSubmission(f *testing.F) {
 	f.Add(uint8(Packed), packedOf(f, seed))
 	f.Add(uint8(Packed), append(packedOf(f, seed[:1]), packedOf(f, seed[1:])...))
@@ -197,8 +197,8 @@ func FuzzSubmission(f *testing.F) {
 	})
 }
 
-// Whatever a body and its coding, what is read of it stays within the limit, and
-// all room is given back.
+// Whatever a body and its coding are, what is read of it stays within the limit,
+// and all room is released.
 func FuzzReadBody(f *testing.F) {
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)

@@ -15,7 +15,7 @@ import (
 )
 
 // A body that cannot be read is its sender's fault, whatever is wrong with its
-// framing: the answer is not to send the same again.
+// framing: the answer must not ask for the same body again.
 func TestABodyThatCannotBeReadIsRefused(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
 	body := string(batch(used("a")))

@@ -18,32 +18,34 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// Kind says what contradicts what.
+// Kind says how two checkpoints contradict each other.
 type Kind string
 
-// The kinds. The first three are alarms: nobody but the log can have made them.
+// The kinds. The first three are alarms, because only the log itself can cause
+// them.
 const (
 	// Split is two trees of one size: the log has two histories, and both notes
 	// are signed by its key.
 	Split Kind = "split view"
-	// Rollback is a log that publishes a smaller tree than it had published.
+	// Rollback is a log that publishes a smaller tree than it published before.
 	Rollback Kind = "rollback"
-	// Forked is a log that publishes a larger tree that does not begin with the
-	// one seen, by its own tiles.
+	// Forked is a log that publishes a larger tree that, by the log's own tiles,
+	// does not begin with the tree that the witness has seen.
 	Forked Kind = "forked"
 
-	// Unproved is a larger tree that was submitted with a proof that does not
-	// show it to begin with the one seen. The log has two histories, or whoever
-	// submitted it had no right proof: the log's tiles tell which.
-	Unproved Kind = "submitted and not proved consistent"
-	// Smaller is a smaller tree that was submitted as what follows the one seen.
-	Smaller Kind = "submitted and smaller"
+	// Unproved is a larger tree that was submitted with a wrong proof that it
+	// begins with the tree that the witness has seen. Either the log has two
+	// histories, or the submitter had no right proof: the log's tiles show which.
+	Unproved Kind = "submitted without a valid consistency proof"
+	// Smaller is a smaller tree that was submitted as the successor of the one
+	// that the witness has seen.
+	Smaller Kind = "submitted, but smaller"
 )
 
 func (k Kind) alarming() bool { return k == Split || k == Rollback || k == Forked }
 
-// Evidence is a file of the folder evidence: both checkpoints with the
-// signatures of the log's own key, so that anybody can see the contradiction.
+// Evidence is a file of the folder evidence: both checkpoints with the signatures
+// of the log's own key, so that anybody can see the contradiction.
 type Evidence struct {
 	Time   time.Time   `json:"time"`
 	Kind   Kind        `json:"kind"`
@@ -54,8 +56,8 @@ type Evidence struct {
 	Proof  []tlog.Hash `json:"proof,omitempty"`
 }
 
-// contradiction is a checkpoint beside the one that was cosigned last: where
-// they contradict each other, evidence is made of it.
+// contradiction is a checkpoint beside the one that was cosigned last. If they
+// contradict each other, evidence is made of it.
 type contradiction struct {
 	of                  *watched
 	log, origin         string
@@ -65,12 +67,12 @@ type contradiction struct {
 	path                []tlog.Hash
 }
 
-// maxEvidence is how many files are kept. Each is of another tree that the
-// log's key has signed, so nobody but the log can make many.
+// maxEvidence is how many files are kept. Each one is about another tree that the
+// log's key has signed, so only the log can cause many.
 const maxEvidence = 1000
 
-// keep writes evidence, once for each tree that was refused, and raises the
-// alarm where nobody but the log can have made it. The caller holds the mutex.
+// keep writes evidence, once for each refused tree, and raises the alarm if only
+// the log can have caused it. The caller holds the mutex.
 func (w *Witness) keep(c *contradiction, kind Kind) {
 	if kind.alarming() {
 		w.alarms++
@@ -87,7 +89,7 @@ func (w *Witness) keep(c *contradiction, kind Kind) {
 	}
 	entries, err := os.ReadDir(filepath.Dir(file))
 	if err == nil && len(entries) >= maxEvidence {
-		err = fmt.Errorf("%d files are there already", len(entries))
+		err = fmt.Errorf("there are already %d files", len(entries))
 	}
 	var data []byte
 	if err == nil {
@@ -101,7 +103,7 @@ func (w *Witness) keep(c *contradiction, kind Kind) {
 	}
 }
 
-// ReadEvidence reads what a witness's folder has of it, the oldest first.
+// ReadEvidence reads the evidence in a witness's folder, the oldest first.
 func ReadEvidence(dir string) (list []Evidence, err error) {
 	entries, err := os.ReadDir(filepath.Join(dir, "evidence"))
 	if err != nil {

@@ -17,16 +17,16 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-var errOtherHandovers = errors.New("the handovers are not those that were followed before")
+var errOtherHandovers = errors.New("the handovers contradict those that were followed before")
 
-// KeyFile is where a witness's own key is: a secret.
+// KeyFile is the file of a witness's own key: a secret.
 func KeyFile(dir string) string { return filepath.Join(dir, "witness.key") }
 
-// PublicKeyFile is where what verifies its cosignatures is.
+// PublicKeyFile is the file of the key that verifies its cosignatures.
 func PublicKeyFile(dir string) string { return filepath.Join(dir, "witness.pub") }
 
 // EnsureKey returns the public key of the witness in a folder, and makes one the
-// first time, for logs to be told of before it runs.
+// first time, so that logs can be told of the key before the witness runs.
 func EnsureKey(dir, name string) (string, error) {
 	w := &Witness{config: Config{Dir: dir, Name: name}}
 	defer func() { _ = w.Close() }()
@@ -55,7 +55,7 @@ func (w *Witness) openKey() error {
 		return fmt.Errorf("%s: %w", KeyFile(w.config.Dir), err)
 	}
 	if w.config.Name != "" && w.config.Name != w.name {
-		return fmt.Errorf("the key in %s is of %s, not of %s", w.config.Dir, w.name, w.config.Name)
+		return fmt.Errorf("the key in %s belongs to %s, not to %s", w.config.Dir, w.name, w.config.Name)
 	}
 	cosigner, err := tlog.NewCosigner(w.name, w.seed, 1)
 	if err != nil {
@@ -68,7 +68,7 @@ func (w *Witness) openKey() error {
 	return durable.Replace(PublicKeyFile(w.config.Dir), []byte(w.public+"\n"), 0o644, nil)
 }
 
-// newKey makes a key, where nothing was cosigned with one that is gone.
+// newKey makes a key. It fails if something was cosigned with a key that is gone.
 func (w *Witness) newKey() ([]byte, error) {
 	if entries, err := os.ReadDir(filepath.Join(w.config.Dir, "logs")); err != nil || len(entries) > 0 {
 		return nil, errors.Join(fmt.Errorf("there are cosigned checkpoints, but no %s", KeyFile(w.config.Dir)), err)
@@ -87,8 +87,8 @@ func (w *Witness) newKey() ([]byte, error) {
 	return text, durable.Replace(KeyFile(w.config.Dir), text, 0o600, nil)
 }
 
-// readKeys returns the keys that a trusted one and the handovers that were
-// followed before lead to.
+// readKeys returns the keys to which a trusted key and the handovers that were
+// followed before lead.
 func (w *Witness) readKeys(trusted *tlog.PublicKey) (*tlog.Succession, error) {
 	entries, err := os.ReadDir(filepath.Join(w.config.Dir, "keys"))
 	if err != nil {
@@ -113,9 +113,9 @@ func (w *Witness) readKeys(trusted *tlog.PublicKey) (*tlog.Succession, error) {
 	return tlog.NewSuccession(trusted)
 }
 
-// Follow takes the handovers of an installation's log keys: they must lead on
-// from those that were followed before. Afterwards the witness cosigns what the
-// new key has signed.
+// Follow accepts the handovers of an installation's log keys. They must continue
+// those that were followed before. Afterwards the witness cosigns what the new
+// key signs.
 func (w *Witness) Follow(handovers [][]byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -129,7 +129,7 @@ func (w *Witness) Follow(handovers [][]byte) error {
 		}
 		was := of.keys.Keys()
 		now := keys.Keys()
-		// A key that is trusted by itself may turn out not to be the first one.
+		// A key that was trusted alone may turn out not to be the first one.
 		if len(was) > 1 {
 			for i := range min(len(was), len(now)) {
 				if now[i].String() != was[i].String() {
@@ -137,7 +137,7 @@ func (w *Witness) Follow(handovers [][]byte) error {
 				}
 			}
 			if len(now) <= len(was) {
-				return nil // Nothing new; fewer are an old copy.
+				return nil // There is nothing new; a shorter list is an old copy.
 			}
 		}
 		data, err := json.Marshal(keys.Notes())
@@ -146,7 +146,7 @@ func (w *Witness) Follow(handovers [][]byte) error {
 		}
 		file := filepath.Join(w.config.Dir, "keys", filepath.Base(keys.Installation())+".json")
 		if err := durable.Replace(file, data, 0o600, w.config.Fault); err != nil {
-			return fmt.Errorf("remembering handovers: %w", err)
+			return fmt.Errorf("storing handovers: %w", err)
 		}
 		w.config.Logger.Info("the key of the logs was handed over", "installation", keys.Installation(), "key", keys.Current().String())
 		of.keys = keys

@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// hold takes a folder for this process, until the file is closed.
+// hold locks a folder for this process until the file is closed.
 func hold(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

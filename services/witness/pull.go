@@ -17,7 +17,7 @@ import (
 
 const (
 	indexPath = "/tlog/index.json"
-	// maxIndex and maxPulled bound what is read of an answer, bytes.
+	// maxIndex and maxPulled limit how many bytes of an answer are read.
 	maxIndex  = 8 << 20
 	maxPulled = 64 << 10
 	maxLogs   = 10_000
@@ -30,7 +30,7 @@ var (
 	errTiles  = errors.New("its tiles do not hash to its checkpoint")
 	errLogs   = errors.New("more logs than an installation can have")
 	errHidden = errors.New("no longer listed")
-	errCut    = errors.New("longer than it can be")
+	errCut    = errors.New("the file is longer than it can be")
 )
 
 // Puller fetches the logs of one installation and has them cosigned.
@@ -38,27 +38,27 @@ type Puller struct {
 	witness *Witness
 	url     string
 	client  *http.Client
-	tiles   map[string][]byte // of one look, by path
+	tiles   map[string][]byte // files of the current pull, by path
 }
 
-// Puller returns what fetches the logs below this address, as
-// http://HOST:PORT, of an installation whose key the witness was given. It is
-// for one goroutine.
+// Puller returns a puller of the logs below an address such as http://HOST:PORT,
+// of an installation whose key the witness was given. Only one goroutine may use
+// it.
 func (w *Witness) Puller(url string) *Puller {
 	return &Puller{witness: w, url: strings.TrimSuffix(url, "/"), client: &http.Client{Timeout: pullPatience}}
 }
 
-// Pulled is what came of looking at one log.
+// Pulled is the result for one log.
 type Pulled struct {
 	Log   string `json:"log"`
-	Size  uint64 `json:"size"`            // that it publishes
-	Seen  uint64 `json:"seen"`            // that is cosigned now
+	Size  uint64 `json:"size"`            // size that the log publishes
+	Seen  uint64 `json:"seen"`            // size that is cosigned now
 	Kind  Kind   `json:"kind,omitempty"`  // why it was refused
-	Fault string `json:"fault,omitempty"` // in words; where there is no kind, it may go better next time
+	Fault string `json:"fault,omitempty"` // in words; without a kind the next pull may succeed
 }
 
-// Pull looks at every log once. The error means that the installation could not
-// be asked for its logs at all.
+// Pull pulls every log once. The error means that the installation could not be
+// asked for its logs.
 func (p *Puller) Pull(ctx context.Context) ([]Pulled, error) {
 	data, err := p.get(ctx, indexPath, maxIndex)
 	if err != nil {
@@ -118,8 +118,8 @@ func (p *Puller) Run(ctx context.Context, every time.Duration) error {
 	}
 }
 
-// pull looks at one log. What was cosigned before is read before the log is
-// asked: meanwhile the log may submit a larger tree by itself.
+// pull pulls one log. It reads what was cosigned last before it asks the log,
+// because the log may submit a larger tree itself in the meantime.
 func (p *Puller) pull(ctx context.Context, installation, log string) (done Pulled, err error) {
 	if !tlog.IsLogName(log) {
 		return done, fmt.Errorf("%.80q: %w", log, ErrUnknown)
@@ -146,7 +146,7 @@ func (p *Puller) pull(ctx context.Context, installation, log string) (done Pulle
 		done.Kind = Rollback
 		return done, p.witness.refuse(c, Rollback)
 	case next.Size < last.Size, next.Size == last.Size && next.Size > 0:
-		return done, nil // Cosigned already, or a larger one.
+		return done, nil // This tree, or a larger one, is already cosigned.
 	}
 	p.tiles = map[string][]byte{}
 	read := func(level, index uint64, width int) ([]byte, error) { return p.tile(ctx, log, level, index, width) }
@@ -181,7 +181,7 @@ func (w *Witness) refuse(c *contradiction, kind Kind) error {
 	return fmt.Errorf("%s: seen %d leaves with root %s, shown %d leaves with root %s", kind, c.seen.Size, c.seen.Root, c.shown.Size, c.shown.Root)
 }
 
-// seen returns how large the tree cosigned last is.
+// seen returns the size of the tree that was cosigned last.
 func (w *Witness) seen(log, installation string) (uint64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -194,7 +194,7 @@ func (w *Witness) seen(log, installation string) (uint64, error) {
 	return 0, fmt.Errorf("%.200q: %w", installation, ErrUnknown)
 }
 
-// names lists the logs of an installation of which something was cosigned.
+// names lists the logs of an installation that were ever cosigned.
 func (w *Witness) names(installation string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -210,7 +210,7 @@ func (w *Witness) names(installation string) []string {
 	return nil
 }
 
-// compare opens a checkpoint of a log beside what was cosigned last.
+// compare opens a checkpoint of a log together with the one cosigned last.
 func (w *Witness) compare(signed []byte, log string) (*contradiction, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -221,8 +221,8 @@ func (w *Witness) compare(signed []byte, log string) (*contradiction, error) {
 	return c, err
 }
 
-// tile is a tlog.TileReader. A partial tile may have been replaced by the full
-// one since the checkpoint was published.
+// tile is a tlog.TileReader. The full tile may have replaced a partial one since
+// the checkpoint was published.
 func (p *Puller) tile(ctx context.Context, log string, level, index uint64, width int) ([]byte, error) {
 	var first error
 	for _, w := range []int{width, tlog.TileWidth} {

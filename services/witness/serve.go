@@ -10,9 +10,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// Handler answers submissions as C2SP tlog-witness says, below the path that the
+// Handler answers submissions as C2SP tlog-witness defines, below a path that the
 // caller strips: POST /add-checkpoint. GET /seen lists what was cosigned last,
-// GET /key is the witness's public key, and GET /healthz is red once there was
+// GET /key returns the witness's public key, and GET /healthz fails once there is
 // evidence against a log. All of it is public.
 func (w *Witness) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -20,14 +20,14 @@ func (w *Witness) Handler() http.Handler {
 	mux.HandleFunc("GET /seen", w.serveSeen)
 	mux.HandleFunc("GET /key", func(to http.ResponseWriter, _ *http.Request) {
 		to.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = io.WriteString(to, w.public+"\n") // A client that went away.
+		_, _ = io.WriteString(to, w.public+"\n") // An error means that the client has gone.
 	})
 	mux.HandleFunc("GET /healthz", func(to http.ResponseWriter, _ *http.Request) {
 		if n := w.Alarms(); n > 0 {
 			http.Error(to, strconv.Itoa(n)+" submissions contradict what was cosigned", http.StatusInternalServerError)
 			return
 		}
-		_, _ = io.WriteString(to, "ok\n") // A client that went away.
+		_, _ = io.WriteString(to, "ok\n") // An error means that the client has gone.
 	})
 	return mux
 }
@@ -36,11 +36,11 @@ func (w *Witness) serveAdd(to http.ResponseWriter, request *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(to, request.Body, tlog.MaxSubmission))
 	var long *http.MaxBytesError
 	if errors.As(err, &long) {
-		http.Error(to, "longer than a submission can be", http.StatusRequestEntityTooLarge)
+		http.Error(to, "the request is longer than a submission can be", http.StatusRequestEntityTooLarge)
 		return
 	}
 	if err != nil {
-		return // The client went away.
+		return // The client has gone.
 	}
 	var line []byte
 	s, err := tlog.ParseSubmission(body)
@@ -53,7 +53,7 @@ func (w *Witness) serveAdd(to http.ResponseWriter, request *http.Request) {
 	switch {
 	case err == nil:
 		to.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = to.Write(line) // A client that went away asks again.
+		_, _ = to.Write(line) // A client that has gone asks again.
 	case errors.As(err, &conflict):
 		to.Header().Set("Content-Type", "text/x.tlog.size")
 		to.WriteHeader(http.StatusConflict)
@@ -68,7 +68,7 @@ func (w *Witness) serveAdd(to http.ResponseWriter, request *http.Request) {
 		http.Error(to, err.Error(), http.StatusUnprocessableEntity)
 	default:
 		w.config.Logger.Error("a checkpoint was not cosigned", "cause", err)
-		http.Error(to, "the witness cannot remember: see its log", http.StatusInternalServerError)
+		http.Error(to, "the witness cannot store the checkpoint: see its log", http.StatusInternalServerError)
 	}
 }
 
@@ -76,9 +76,9 @@ func (w *Witness) serveSeen(to http.ResponseWriter, _ *http.Request) {
 	list, err := w.Seen()
 	if err != nil {
 		w.config.Logger.Error("listing what was cosigned", "cause", err)
-		http.Error(to, "what was cosigned cannot be read: see the witness's log", http.StatusInternalServerError)
+		http.Error(to, "the cosigned checkpoints cannot be read: see the witness's log", http.StatusInternalServerError)
 		return
 	}
 	to.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(to).Encode(list) // A client that went away.
+	_ = json.NewEncoder(to).Encode(list) // An error means that the client has gone.
 }

@@ -1,26 +1,25 @@
-// Package witness is what an auditor runs beside somebody else's logs: it
-// remembers the largest tree that it has seen of each, and cosigns only what
-// goes on from there.
+// Package witness is what an auditor runs for somebody else's logs: it remembers
+// the largest tree of each log that it has seen, and cosigns only trees that
+// extend it.
 //
 // The method is C2SP tlog-witness and tlog-cosignature: a log submits its
-// checkpoint with a proof that it begins with the tree cosigned before
-// ([Witness.Handler]), or the witness fetches checkpoint and tiles and makes
-// that proof itself ([Puller]). Whoever verifies a receipt against a policy
-// with witnesses can then no longer be shown another history than everybody
-// else: for that, the witnesses would have to help.
+// checkpoint with a proof that it extends the tree cosigned before
+// ([Witness.Handler]), or the witness fetches checkpoint and tiles and makes that
+// proof itself ([Puller]). A verifier whose policy requires witnesses can then
+// not be shown another history than everybody else, unless the witnesses help.
 //
 // # Invariants
 //
-//   - What was cosigned is a chain: of one log, each tree begins with the one
+//   - What was cosigned is a chain: each tree of a log begins with the one
 //     cosigned before it.
-//   - Remembered before said: a cosignature leaves only when the tree that it is
-//     of is on the witness's own disk, so no crash makes it forget one.
-//   - One at a time: comparing with what is remembered and remembering are one
+//   - Stored before sent: a cosignature leaves only when its tree is on the
+//     witness's own disk, so no crash makes the witness forget one.
+//   - One at a time: comparing with the last tree and storing the new one are one
 //     step.
-//   - What it remembers and cannot read is not forgotten: of that log nothing is
-//     cosigned until somebody has looked.
+//   - An unreadable tree is not forgotten: nothing of that log is cosigned until
+//     a person has looked.
 //   - A tree that contradicts another under the log's own signature is kept with
-//     it, as evidence that needs no trust in the witness.
+//     it, as evidence that does not need trust in the witness.
 //
 // # Files
 //
@@ -50,25 +49,25 @@ import (
 
 // Config says who the witness is and whose logs it watches.
 type Config struct {
-	// Dir is the witness's own folder. It is made where it is missing. Losing it
-	// makes the witness believe the next tree that it is shown.
+	// Dir is the witness's own folder. It is created if it is missing. A witness
+	// that loses it believes the next tree that it is shown.
 	Dir string
-	// Name is of the witness's key, where it has none yet; empty: one made from
-	// the key.
+	// Name is the name of the witness's key if it has none yet; an empty name is
+	// made from the key.
 	Name string
-	// Keys are public keys of logs, one an installation: any of those that its
-	// logs were handed over between.
+	// Keys are public keys of logs, one for each installation: any one of the
+	// keys that the installation has had.
 	Keys []*tlog.PublicKey
-	// Now is the time of a cosignature.
+	// Now returns the time of a cosignature.
 	Now func() time.Time
-	// Logger is told what is refused; nil: slog.Default.
+	// Logger receives what is refused; nil means slog.Default.
 	Logger *slog.Logger
-	// Fault, in tests, is asked before each step that changes the disk.
+	// Fault, in tests, is called before each step that changes the disk.
 	Fault durable.Fault
 }
 
-// Witness cosigns. It is for any number of goroutines and, on one folder, for
-// one process.
+// Witness cosigns. Any number of goroutines may use it, but only one process may
+// use a folder.
 type Witness struct {
 	config Config
 	name   string
@@ -84,36 +83,36 @@ type Witness struct {
 
 // watched is one installation.
 type watched struct {
-	trusted *tlog.PublicKey // as it was configured
+	trusted *tlog.PublicKey // the key that was configured
 	keys    *tlog.Succession
 }
 
 var (
-	// ErrUnknown means that nobody has asked to watch the log.
-	ErrUnknown = errors.New("the origin is not of a log that is watched")
+	// ErrUnknown means that the log is not watched.
+	ErrUnknown = errors.New("the origin does not belong to a log that is watched")
 	// ErrUnsigned means that the checkpoint has no signature of the log's key.
 	ErrUnsigned = errors.New("not signed by a key of the log")
-	// ErrMalformed means that the submission is none.
+	// ErrMalformed means that the submission cannot be read.
 	ErrMalformed = errors.New("malformed")
-	// ErrProof means that the checkpoint was not proved to go on from the one
+	// ErrProof means that the checkpoint was not proved to extend the one
 	// cosigned last.
-	ErrProof = errors.New("not proved to go on from the tree that was cosigned last")
-	// ErrNoKeys means that there is nothing to watch.
-	ErrNoKeys = errors.New("no key of a log is given")
-	// ErrHeld means that another process has the folder.
+	ErrProof = errors.New("there is no proof that it extends the tree that was cosigned last")
+	// ErrNoKeys means that no log is watched.
+	ErrNoKeys = errors.New("no public key of a log is given")
+	// ErrHeld means that another process uses the folder.
 	ErrHeld = errors.New("another witness runs on this folder")
 
-	errState = errors.New("what was cosigned last cannot be read: nothing is cosigned until somebody has looked")
+	errState = errors.New("the tree that was cosigned last cannot be read: nothing is cosigned until a person has looked")
 )
 
-// Conflict means that the tree the submitter takes for the last one cosigned is
-// not, or is another one of that size.
+// Conflict means that the tree from which the submitter starts is not the one
+// cosigned last, or that another tree of this size was cosigned.
 type Conflict struct {
-	Size  uint64 // of the tree that was cosigned last
-	Split bool   // the same size, and another root
+	Size  uint64 // size of the tree that was cosigned last
+	Split bool   // the same size with another root
 }
 
-// Error says it in words.
+// Error describes the conflict.
 func (c *Conflict) Error() string {
 	if c.Split {
 		return fmt.Sprintf("a tree of %d leaves with another root was cosigned", c.Size)
@@ -121,7 +120,7 @@ func (c *Conflict) Error() string {
 	return fmt.Sprintf("the tree cosigned last has %d leaves", c.Size)
 }
 
-// Open opens a witness's folder, and makes folder and key the first time.
+// Open opens a witness's folder, and creates folder and key the first time.
 func Open(config Config) (*Witness, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
@@ -173,7 +172,7 @@ func (w *Witness) makeFolders() error {
 	return nil
 }
 
-// Close gives the folder free.
+// Close releases the folder.
 func (w *Witness) Close() error {
 	if w.lock == nil {
 		return nil
@@ -184,8 +183,9 @@ func (w *Witness) Close() error {
 // PublicKey returns the verifier key of the witness's cosignatures.
 func (w *Witness) PublicKey() string { return w.public }
 
-// Alarms returns how often a log contradicted itself since the start: anybody
-// may submit, so what only a submission says is kept and does not count.
+// Alarms returns how often a log contradicted itself since the start. Because
+// anybody may submit, a contradiction that only a submission claims is kept but
+// does not count.
 func (w *Witness) Alarms() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -203,10 +203,10 @@ func (w *Witness) find(origin string) (*watched, string, bool) {
 	return nil, "", false
 }
 
-// Add takes a submission and returns the cosignature, as the line of a signed
-// note. It fails with [ErrMalformed], [ErrUnknown], [ErrUnsigned], [Conflict]
-// and [ErrProof]; any other error means that nothing could be remembered, and
-// nothing was said.
+// Add accepts a submission and returns the cosignature, as the line of a signed
+// note. It fails with [ErrMalformed], [ErrUnknown], [ErrUnsigned], [Conflict] and
+// [ErrProof]. Any other error means that the tree could not be stored, and that
+// no cosignature was made.
 func (w *Witness) Add(s *tlog.Submission) (line []byte, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -218,8 +218,8 @@ func (w *Witness) Add(s *tlog.Submission) (line []byte, err error) {
 	next, last, before := c.shown, c.seen, c.seenNote
 	switch {
 	case s.Old > next.Size:
-		// Whoever knows that a larger tree was cosigned and shows a smaller one
-		// says that the log has gone back.
+		// A submitter that knows the larger tree that was cosigned and submits a
+		// smaller one claims that the log has gone back.
 		if before != nil && s.Old == last.Size {
 			w.keep(c, Smaller)
 		}
@@ -254,7 +254,7 @@ func (w *Witness) look(signed []byte) (*contradiction, error) {
 	if c.shown, opened, _, err = c.of.keys.Open(signed, c.log); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsigned, err)
 	}
-	// Only the signatures that were verified go on.
+	// Only signatures that were verified are kept.
 	c.note = &note.Note{Text: opened.Text, Sigs: opened.Sigs}
 	if c.shownNote, err = note.Sign(c.note); err != nil {
 		return nil, err
@@ -263,7 +263,7 @@ func (w *Witness) look(signed []byte) (*contradiction, error) {
 	return c, err
 }
 
-// cosign remembers a tree and returns its cosignature.
+// cosign stores a tree and returns its cosignature.
 func (w *Witness) cosign(c *contradiction) ([]byte, error) {
 	now := w.config.Now().Unix()
 	cosigner, err := tlog.NewCosigner(w.name, w.seed, uint64(max(now, 0)))
@@ -290,8 +290,8 @@ func (w *Witness) file(of *watched, log string) string {
 	return filepath.Join(w.config.Dir, "logs", filepath.Base(of.keys.Installation()), log)
 }
 
-// last returns what was cosigned last of a log, and its note: the empty tree and
-// nil where nothing was.
+// last returns the checkpoint of a log that was cosigned last, and its note. If
+// there is none it returns the empty tree and nil.
 func (w *Witness) last(of *watched, log string) (tlog.Checkpoint, []byte, error) {
 	empty := tlog.Checkpoint{Origin: of.keys.Origin(log), Root: tlog.EmptyRoot()}
 	signed, err := os.ReadFile(w.file(of, log))
@@ -299,8 +299,8 @@ func (w *Witness) last(of *watched, log string) (tlog.Checkpoint, []byte, error)
 		return empty, nil, nil
 	}
 	if err == nil {
-		// Its own signature says that the witness wrote it; whose key signed the
-		// tree then may have been handed over since.
+		// The witness's own signature shows that it wrote the file. The log's key
+		// may have been handed over since.
 		var c tlog.Checkpoint
 		if c, _, err = tlog.OpenCheckpoint(signed, empty.Origin, w.key); err == nil {
 			return c, signed, nil
@@ -309,7 +309,7 @@ func (w *Witness) last(of *watched, log string) (tlog.Checkpoint, []byte, error)
 	return empty, nil, fmt.Errorf("%s: %w: %w", w.file(of, log), errState, err)
 }
 
-// Seen is the tree that was cosigned last of a log.
+// Seen is the tree of a log that was cosigned last.
 type Seen struct {
 	Origin string    `json:"origin"`
 	Size   uint64    `json:"size"`
@@ -337,15 +337,14 @@ func (w *Witness) Seen() (list []Seen, err error) {
 	return list, nil
 }
 
-// remembered lists the logs of which something was cosigned. The caller holds
-// the mutex.
+// remembered lists the logs that were ever cosigned. The caller holds the mutex.
 func (w *Witness) remembered(of *watched) (names []string, err error) {
 	entries, err := os.ReadDir(filepath.Dir(w.file(of, "any")))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing what was cosigned: %w", err)
 	}
 	for _, e := range entries {
-		if tlog.IsLogName(e.Name()) { // Others are what a crash left unfinished.
+		if tlog.IsLogName(e.Name()) { // A crash may have left other files.
 			names = append(names, e.Name())
 		}
 	}

@@ -21,8 +21,8 @@ import (
 	"github.com/aliquot-engine/aliquot/services/witness"
 )
 
-// history is a log that an operator keeps: two with one seed and different words
-// are the two histories of a split view.
+// history is a log that an operator keeps. Two with the same seed and different
+// words are the two histories of a split view.
 type history struct {
 	t    testing.TB
 	key  *tlog.Key
@@ -50,7 +50,7 @@ func newHistory(t testing.TB, key *tlog.Key, log, word string) *history {
 	return h
 }
 
-// grow makes the log this long, and returns the published checkpoint.
+// grow makes the log this long and returns the published checkpoint.
 func (h *history) grow(size uint64) []byte {
 	h.t.Helper()
 	var leaves [][]byte
@@ -80,7 +80,8 @@ func (h *history) checkpoint() []byte {
 	return signed
 }
 
-// from is a submission of what is published now, with the proof from a size.
+// from returns a submission of the published checkpoint, with the proof from a
+// size.
 func (h *history) from(old uint64) *tlog.Submission {
 	h.t.Helper()
 	path, err := tlog.ConsistencyProof(min(old, h.log.Size()), h.log.Size(), h.log.Reader().Tile)
@@ -110,7 +111,8 @@ func configOf(dir string, keys ...*tlog.Key) witness.Config {
 	return c
 }
 
-// cosigned wants a checkpoint with this line to have a valid cosignature of now.
+// cosigned checks that a checkpoint with this line has a valid cosignature with
+// the present time.
 func cosigned(t testing.TB, w *witness.Witness, key *tlog.Key, log string, checkpoint, line []byte) {
 	t.Helper()
 	verifier, err := tlog.ParseCosignatureKey(w.PublicKey())
@@ -136,8 +138,8 @@ func evidence(t testing.TB, dir string) []witness.Evidence {
 	return list
 }
 
-// The statuses of C2SP tlog-witness. Fails when any of the checks of Add is left
-// out, or asked in another order.
+// Checks the statuses of C2SP tlog-witness. Fails when any of the checks of Add
+// is left out, or when their order changes.
 func TestSubmissionsAreAnsweredAsC2SPSays(t *testing.T) {
 	key, stranger := newKey(t, "log"), newKey(t, "stranger")
 	h := newHistory(t, key, "control", "one")
@@ -264,8 +266,8 @@ func first0(s *tlog.Submission, old uint64) []byte {
 }
 
 // An operator keeps two histories under one key and shows one to each of two
-// witnesses: each goes on with its own and refuses the other, so that no quorum
-// of both cosigns either. Fails when a witness cosigns without a proof.
+// witnesses. Each follows its own and refuses the other, so that neither history
+// gets a quorum of both. Fails when a witness cosigns without a proof.
 func TestASplitViewHasNoQuorum(t *testing.T) {
 	key := newKey(t, "log")
 	one, two := newHistory(t, key, "ledger", "one"), newHistory(t, key, "ledger", "two")
@@ -308,7 +310,7 @@ func TestASplitViewHasNoQuorum(t *testing.T) {
 		return line
 	}
 	one.grow(3)
-	two.grow(3) // still the same
+	two.grow(3) // still the same history
 	if err := quorum(one.checkpoint(), add(ws[0], one.from(0)), add(ws[1], one.from(0))); err != nil {
 		t.Fatalf("one history: %v", err)
 	}
@@ -337,10 +339,9 @@ func TestASplitViewHasNoQuorum(t *testing.T) {
 	}
 }
 
-// Whatever step of remembering is the last before a crash, the witness that
-// starts again has cosigned a chain: what it said before it remembers, and the
-// other history is refused. Fails when the cosignature leaves before the state
-// is on disk.
+// After a crash at any step of storing, the witness that starts again has
+// cosigned a chain: it remembers what it cosigned before, and refuses the other
+// history. Fails when the cosignature leaves before the state is on disk.
 func TestAWitnessThatCrashesAtAnyWriteForgetsNothing(t *testing.T) {
 	key := newKey(t, "log")
 	crash := errors.New("crash")
@@ -385,7 +386,7 @@ func TestAWitnessThatCrashesAtAnyWriteForgetsNothing(t *testing.T) {
 		if size := seen[0].Size; size != 4 && size != 7 || !crashed && size != 7 {
 			t.Errorf("step %d: it has seen %d", step, size)
 		}
-		// The other history never, the same one from wherever it is.
+		// It never cosigns the other history, and always the same one.
 		if _, err := w.Add(two.from(seen[0].Size)); err == nil {
 			t.Errorf("step %d: it cosigns the other history", step)
 		}
@@ -482,8 +483,8 @@ func (s *installation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.StripPrefix("/tlog/"+parts[2], h.log.Handler()).ServeHTTP(w, r)
 }
 
-// A witness that fetches by itself makes the proofs from the tiles, and finds
-// what the log hides. Fails when what was cosigned is not compared.
+// A witness that pulls makes the proofs from the tiles itself, and finds what the
+// log hides. Fails when the result is not compared with what was cosigned.
 func TestAPullerProvesFromTilesAndFindsContradictions(t *testing.T) {
 	key := newKey(t, "log")
 	honest := newHistory(t, key, "control", "one")
@@ -548,12 +549,12 @@ func TestAPullerProvesFromTilesAndFindsContradictions(t *testing.T) {
 	if w.Alarms() != 3 {
 		t.Errorf("what was only unreadable is an alarm: %d", w.Alarms())
 	}
-	// The log that was cosigned is hidden, behind one of another installation, and
-	// one that cannot be a log.
+	// The log that was cosigned is hidden behind one of another installation and
+	// a name that cannot be a log.
 	site.logs = map[string]*history{"control": newHistory(t, newKey(t, "stranger"), "control", "one")}
-	pull(0, 0, "", "not of a log that is watched")
+	pull(0, 0, "", "does not belong to a log that is watched")
 	site.logs, hidden = map[string]*history{"../control": honest}, 1
-	pull(0, 0, "", "not of a log that is watched")
+	pull(0, 0, "", "does not belong to a log that is watched")
 	if list, err := p.Pull(t.Context()); err != nil || list[1].Log != "control" || list[1].Seen != 70_002 || !strings.Contains(list[1].Fault, "no longer listed") {
 		t.Errorf("a log that is hidden: %+v, %v", list, err)
 	}
@@ -564,8 +565,8 @@ func TestAPullerProvesFromTilesAndFindsContradictions(t *testing.T) {
 }
 
 // A witness that was given a key follows its handover, also after a restart, and
-// takes from the old key nothing beyond. Fails when the sizes of a handover are
-// not compared.
+// then accepts no larger tree from the old key. Fails when the sizes of a
+// handover are not compared.
 func TestAWitnessFollowsAHandover(t *testing.T) {
 	old, next, evil := newKey(t, "log"), newKey(t, "next"), newKey(t, "evil")
 	h := newHistory(t, old, "control", "one")
@@ -583,7 +584,7 @@ func TestAWitnessFollowsAHandover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.grow(6) // by the old key, which goes on signing
+	h.grow(6) // by the old key, which continues to sign
 	byNext := h.from(4)
 	if byNext.Checkpoint, err = (&tlog.Checkpoint{Origin: old.Origin("control"), Size: 6, Root: h.log.Root()}).Sign(next); err != nil {
 		t.Fatal(err)
@@ -639,7 +640,7 @@ func TestAFolderWithoutKeysIsNotOpened(t *testing.T) {
 	}
 }
 
-// Whatever is submitted, the witness answers, and cosigns what is signed alone.
+// Whatever is submitted, the witness answers, and it cosigns only what is signed.
 func FuzzAdd(f *testing.F) {
 	key := newKey(f, "log")
 	h := newHistory(f, key, "control", "one")

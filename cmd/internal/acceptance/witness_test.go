@@ -110,7 +110,7 @@ func TestWitnessesMakeAQuorum(t *testing.T) {
 			t.Fatalf("no quorum: %s", verified("--policy", two).out)
 		}
 	}
-	if c := verified("--policy", all); c.code != 1 || !strings.Contains(c.out, "are no quorum") {
+	if c := verified("--policy", all); c.code != 1 || !strings.Contains(c.out, "are not a quorum") {
 		t.Errorf("a quorum without w3: exit %d\n%s%s", c.code, c.out, c.err)
 	}
 	if c := verified("--policy", write("bad", "quorum q\n")); c.code != 1 || !strings.Contains(c.err, "line 1") {

@@ -14,15 +14,15 @@ func TestAMemberOfARequestIsReadOnceAndUnderItsOwnName(t *testing.T) {
 	s := New(Config{OperatorSHA256: sha256.Sum256([]byte("t"))})
 	const deposit = `"book":"b","customer":"c","asset":"USDC","amount":"1","reference":"r"`
 	tests := []struct{ name, path, body, want string }{
-		{"an amount twice", "/v1/deposits", `{"amount":"1000",` + deposit + `}`, `\"amount\" stands twice`},
+		{"an amount twice", "/v1/deposits", `{"amount":"1000",` + deposit + `}`, `\"amount\" occurs twice`},
 		{"an amount in capitals beside it", "/v1/deposits", `{` + deposit + `,"Amount":"1000"}`, `it is written \"amount\"`},
 		{"a customer in capitals alone", "/v1/deposits", strings.Replace(`{`+deposit+`}`, "customer", "CUSTOMER", 1), `it is written \"customer\"`},
 		{"a member that nobody knows", "/v1/deposits", `{` + deposit + `,"note":"x"}`, "unexpected property"},
 		{"two bodies", "/v1/deposits", `{` + deposit + `}{` + deposit + `}`, "bytes after the JSON value"},
-		{"a period twice", "/v1/periods/close", `{"book":"b","period":"2026-10","period":"2026-11"}`, `\"period\" stands twice`},
+		{"a period twice", "/v1/periods/close", `{"book":"b","period":"2026-10","period":"2026-11"}`, `\"period\" occurs twice`},
 		{"a scope in capitals", "/v1/keys", `{"key":"k","scope":"provider","Scope":"operator","provider":"p"}`, `it is written \"scope\"`},
-		{"a token of a distribution twice", "/v1/distributions", `{"token":"A","token":"B","period":"2026-11"}`, `\"token\" stands twice`},
-		{"a rate of a round twice", "/v1/quotes", `{"pair":"USDC/USD","source":"f","rounds":[{"round":"1","time":"2026-11-20T00:00:00Z","rate":"1","rate":"2"}]}`, `\"rounds.rate\" stands twice`},
+		{"a token of a distribution twice", "/v1/distributions", `{"token":"A","token":"B","period":"2026-11"}`, `\"token\" occurs twice`},
+		{"a rate of a round twice", "/v1/quotes", `{"pair":"USDC/USD","source":"f","rounds":[{"round":"1","time":"2026-11-20T00:00:00Z","rate":"1","rate":"2"}]}`, `\"rounds.rate\" occurs twice`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// A run checks itself: that everything was accepted, settled once, and charged
-// to the last atto.
-// Fails when bodies repeat a sequence, or a patch lands beside its place.
+// A run verifies itself: everything was accepted, settled once, and charged to
+// the last atto. Fails when bodies repeat a sequence, or when a patch is written
+// to the wrong place.
 func TestEveryVariantComesOutRight(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the engine for each variant")
@@ -29,7 +29,7 @@ func TestEveryVariantComesOutRight(t *testing.T) {
 	}
 }
 
-// A patched body says what one encoded anew would.
+// A patched body is equal to one that is encoded again.
 func TestPatchesLandInTheirPlaces(t *testing.T) {
 	day := time.Date(2026, 7, 14, 0, 0, 0, 0, time.UTC)
 	for _, v := range Variants() {

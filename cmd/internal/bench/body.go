@@ -14,36 +14,38 @@ import (
 
 const (
 	// firstSequence has as many digits, and as many bytes as a varint, as every
-	// sequence that a run comes to: what is patched keeps its length.
+	// sequence that a run reaches, so that patches do not change the length.
 	firstSequence = 50_000_000_000
 	firstSecond   = 2 * time.Hour // of the day: no event crosses midnight
 	duration      = time.Minute
-	seconds       = 20 * 3600 // of the day that a run's events end in
+	seconds       = 20 * 3600 // of the day; the events of a run end within them
 )
 
-// shape is a body that was encoded once, and where to patch it.
+// shape is a body that was encoded once, with the places to patch.
 type shape struct {
 	data   []byte
 	n      int // events
 	charge money.Amount
 
-	source    []int // where the sender's number stands, 3 digits
+	source    []int // where the sender's number is, 3 digits
 	sequences []int // 11 digits, of event i % n
-	ids       []int // 32 hexadecimal digits, likewise
+	ids       []int // 32 hexadecimal digits, of event i % n
 	starts    []int // 8 characters of a time of day
 	ends      []int
 	nodes     []int // 6 digits
 	partition int
 	customers []int
 
-	// Packed: the first element of a column of differences, 6 bytes; 0: none.
+	// Packed only: the first element of a column of differences, 6 bytes; 0 if
+	// there is none.
 	sequence, end int
 	firstEnd      uint64
 	unit          uint64
 }
 
-// errPatch means that a body is not as the patches expect: the codec changed.
-var errPatch = errors.New("the encoded body has not the parts that are patched")
+// errPatch means that an encoded body does not have the expected parts, because
+// the codec changed.
+var errPatch = errors.New("the encoded body does not have the parts to be patched")
 
 // newShapes encodes the bodies of a variant for one partition.
 func newShapes(v Variant, partition int, day time.Time) ([]shape, error) {
@@ -52,7 +54,7 @@ func newShapes(v Variant, partition int, day time.Time) ([]shape, error) {
 	for i := range list {
 		all, charge, err := usage(random, v, partition, day, v.perBody())
 		if err != nil {
-			return nil, fmt.Errorf("making usage up: %w", err)
+			return nil, fmt.Errorf("making up usage: %w", err)
 		}
 		if v.packed {
 			list[i], err = packedShape(v, all)
@@ -124,7 +126,7 @@ func packedShape(v Variant, all []events.Usage) (s shape, err error) {
 	find := func(what []byte) int {
 		at := bytes.Index(s.data, what)
 		if at < 0 || bytes.Contains(s.data[at+1:], what) {
-			err = fmt.Errorf("%w: %q is there not once", errPatch, what)
+			err = fmt.Errorf("%w: %q does not occur exactly once", errPatch, what)
 			return 0
 		}
 		return at
@@ -141,7 +143,7 @@ func packedShape(v Variant, all []events.Usage) (s shape, err error) {
 		s.sequence = find(signed(firstSequence))
 	}
 	if v.single {
-		// In the order of the events, because every one brings new names.
+		// In the order of the events, because each of them adds new names.
 		at := 0
 		next := func(name string) int {
 			k := bytes.Index(s.data[at:], []byte(name))
@@ -163,8 +165,8 @@ func packedShape(v Variant, all []events.Usage) (s shape, err error) {
 // signed is the varint of a difference that is not negative.
 func signed(v uint64) []byte { return binary.AppendUvarint(nil, v<<1) }
 
-// fill writes body number n of a sender, whose first event is its event number
-// first, into dst.
+// fill writes body number n of a sender to dst. first is the number of the body's
+// first event among the sender's events.
 func (s *shape) fill(dst []byte, sender int, first uint64, n int) []byte {
 	dst = append(dst[:0], s.data...)
 	for _, at := range s.source {
@@ -193,7 +195,7 @@ func (s *shape) fill(dst []byte, sender int, first uint64, n int) []byte {
 			copy(dst[s.starts[i]:], start[:])
 		}
 	}
-	// Each round of singles pairs nodes and customers anew.
+	// Each round of singles combines nodes and customers in another way.
 	for i, at := range s.nodes {
 		k, first := uint64(n)*uint64(s.n)+uint64(i), uint64(s.partition)*perPartition
 		putDigits(dst[at:at+6], first+k%singles)
@@ -229,7 +231,8 @@ func appendID(dst []byte, k uint64) []byte {
 	return dst
 }
 
-// mix is the finaliser of MurmurHash3: it maps no two numbers to one.
+// mix is the finaliser of MurmurHash3: it maps different numbers to different
+// numbers.
 func mix(k uint64) uint64 {
 	k = (k ^ k>>33) * 0xff51afd7ed558ccd
 	k = (k ^ k>>33) * 0xc4ceb9fe1a85ec53

@@ -8,48 +8,51 @@ import (
 	"strings"
 )
 
-// Config says what to measure. Zero fields take the defaults.
+// Config says what to measure. A field that is zero takes its default.
 type Config struct {
-	// Events of the variants that are accepted quickest; [Variant] says which
-	// take a part of them. At least 100,000; 5,000,000. Too few, and the figures
-	// are those of a start.
+	// Events is the number of events of the fastest variants; the others take a
+	// part of it, see [Variant]. At least 100,000; the default is 5,000,000. With
+	// too few events the figures describe the start.
 	Events int
-	// Variants by name; empty: all.
+	// Variants are names of variants; empty means all.
 	Variants []string
-	// Senders is how many requests are under way at once; 16. Fewer than the
-	// engine needs to fill its messages, and every request waits for the disk.
+	// Senders is how many requests are in progress at once; the default is 16.
+	// With fewer senders than the engine needs to fill its messages, every
+	// request waits for the disk.
 	Senders int
-	// Rounds is how often every variant is measured, in turn with the others; 1.
-	// What is reported is the round with the median of the CPU time, the upper of
-	// two. On a machine that does other work too, one round says little.
+	// Rounds is how often every variant is measured, in turn with the others; the
+	// default is 1. The report has the round with the median CPU time, the higher
+	// one of two. On a machine that does other work too, one round says little.
 	Rounds int
 	// Lazy adds the variants that do not sync.
 	Lazy bool
-	// DatabaseURL names a server of PostgreSQL or CockroachDB that keeps the ledger
-	// in the place of SQLite, each variant's in a database that is made for it and
-	// dropped; empty: SQLite.
+	// DatabaseURL names a PostgreSQL or CockroachDB server that stores the ledger
+	// instead of SQLite. Each variant gets a database of its own, which is
+	// dropped afterwards. Empty means SQLite.
 	DatabaseURL string
-	// Telemetry adds the variants that show what they do.
+	// Telemetry adds the variants with metrics and traces.
 	Telemetry bool
-	// Partitions is how many partitions there are, with a book in each, and a
-	// settler; 1. More than cores gain nothing on one machine.
+	// Partitions is how many partitions there are, each with a book and a
+	// settler; the default is 1. More partitions than cores bring nothing on one
+	// machine.
 	Partitions int
-	// Folder is where temporary folders are made; empty: the system's place.
+	// Folder is where temporary folders are made; empty means the system's
+	// default.
 	Folder string
-	// Proofs, where it is not nil, adds receipts of single events, and a replay of
-	// all of them. It gives what verifies a receipt of the installation in a
-	// folder and tells which event it proves.
+	// Proofs, unless nil, adds receipts of single events and a replay of all of
+	// them. It is called with the folder of an installation and returns a
+	// function that verifies a receipt and says which event it proves.
 	Proofs func(dir string) (verify func(receipt []byte) (id string, err error), err error)
-	// Throughput leaves the latencies out.
+	// Throughput leaves out the latencies.
 	Throughput bool
 
-	// Profile is where a CPU profile of each variant's measured part goes, with
-	// the variant's name after it, and of its receipts and its replay, with that
-	// word after it; empty: none.
+	// Profile is the file for a CPU profile of each variant's measured part, with
+	// the variant's name added, and of its receipts and its replay, with that
+	// word added; empty means none.
 	Profile string
 
-	Progress func(text string) // told what is under way; nil: nobody
-	Logger   *slog.Logger      // of the engine
+	Progress func(text string) // receives what is being done; nil is allowed
+	Logger   *slog.Logger      // for the engine
 }
 
 // Variant is one way of sending usage.
@@ -62,18 +65,18 @@ type Variant struct {
 	lazy   bool
 	unkept bool // no second copy and no verifiable logs
 	shown  int  // what telemetry shows
-	part   int  // of Config.Events: one in so many
+	part   int  // divisor of Config.Events
 }
 
-// What telemetry shows.
+// What telemetry is switched on.
 const (
 	hidden   = iota // nothing
-	paged           // metrics, and somebody asks for them each second
-	exported        // those, and metrics and the trace of every request to a collector in the process
+	paged           // metrics, read every second
+	exported        // the same, and metrics and the trace of every request are exported to a collector in the process
 )
 
-// perBody is how many events a request has: what the goal says for JSON, and as
-// many as a segment may have where they are packed.
+// perBody is how many events a request has: 1,000 as JSON, and as many as a
+// segment may have if they are packed.
 func (v Variant) perBody() int {
 	if v.packed {
 		return 10_000
@@ -101,7 +104,7 @@ func Variants() []Variant {
 	}
 	for _, v := range list[:2] {
 		name := v.Name
-		v.Name, v.What, v.shown = name+"-metrics", "as "+name+", with metrics, asked for each second", paged
+		v.Name, v.What, v.shown = name+"-metrics", "as "+name+", with metrics, read every second", paged
 		list = append(list, v)
 		v.Name, v.What, v.shown = name+"-traced", "as "+name+", with metrics and every request traced, to a collector in the process", exported
 		list = append(list, v)
@@ -115,12 +118,13 @@ const (
 	leastEvents = 10_000
 	mostEvents  = 2_000_000_000
 	mostSenders = 256
-	// mostPartitions is what the sources and the numbers of nodes have room for.
+	// mostPartitions is the number of partitions for which sources and node
+	// numbers have room.
 	mostPartitions = 8
 	mostRounds     = 101
 )
 
-// chosen checks the configuration, reporting every problem at once.
+// chosen checks the configuration and reports every problem at once.
 func (c *Config) chosen() ([]Variant, error) {
 	var problems []error
 	if c.Events == 0 {
@@ -159,7 +163,7 @@ func (c *Config) chosen() ([]Variant, error) {
 	}
 	for _, name := range c.Variants {
 		if !slices.Contains(names, name) {
-			problems = append(problems, fmt.Errorf("variant: %q is none of %s", name, strings.Join(names, ", ")))
+			problems = append(problems, fmt.Errorf("variant: %q is not one of %s", name, strings.Join(names, ", ")))
 		}
 	}
 	if c.Progress == nil {

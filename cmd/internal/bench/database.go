@@ -12,8 +12,8 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store/cockroach"
 )
 
-// ownDatabase makes an empty database on the server of a URL and returns its own
-// URL, and what drops it again.
+// ownDatabase makes an empty database on the server of a URL. It returns the URL
+// of the database, and a function that drops it.
 func ownDatabase(ctx context.Context, server string) (url string, drop func() error, err error) {
 	config, err := pgx.ParseConfig(server)
 	if err != nil {

@@ -21,8 +21,8 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// resident is the memory that this process holds, in bytes; 0 where the system
-// does not say.
+// resident is the memory that this process uses, in bytes; 0 if the system does
+// not say.
 func resident() int64 {
 	data, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -35,7 +35,7 @@ func resident() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// Disk is what a folder holds, in bytes.
+// Disk is the size of a folder's contents, in bytes.
 type Disk struct {
 	Usage  int64 `json:"usage"`  // the stream of usage
 	Ledger int64 `json:"ledger"` // the stream of journal entries
@@ -45,7 +45,7 @@ type Disk struct {
 	Kept   int64 `json:"kept"`   // the second copy and the verifiable logs
 }
 
-// Sum is all of it.
+// Sum is the sum of all parts.
 func (d Disk) Sum() int64 { return d.Usage + d.Ledger + d.Other + d.SQL + d.IDs + d.Kept }
 
 func (d Disk) less(e Disk) Disk {
@@ -81,7 +81,7 @@ func diskOf(dir string) (d Disk, err error) {
 	return d, err
 }
 
-// ignoreGone passes over files that were removed while the folder was read.
+// ignoreGone ignores files that were removed while the folder was read.
 func ignoreGone(err error) error {
 	if os.IsNotExist(err) {
 		return nil
@@ -89,10 +89,10 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// Machine says what the figures were measured on.
+// Machine describes the machine on which the figures were measured.
 type Machine struct {
 	CPU   string `json:"cpu"`
-	Cores int    `json:"cores"` // that this process may use
+	Cores int    `json:"cores"` // number that this process may use
 	OS    string `json:"os"`
 	Go    string `json:"go"`
 }
@@ -113,7 +113,7 @@ func ThisMachine() Machine {
 	return m
 }
 
-// field returns the first value of that name in a file of names and values.
+// field returns the first value with that name in a file of names and values.
 func field(file, name, separator string) string {
 	f, err := os.Open(file)
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// Proof is what it takes to prove one event of all, and to derive everything
+// Proof is the cost of proving one event among all, and of deriving everything
 // again.
 type Proof struct {
 	Receipts int      `json:"receipts"`
 	Made     *Latency `json:"made"`        // from the request to the receipt
 	MadeCPU  int64    `json:"made_cpu_ns"` // of each
-	Verified *Latency `json:"verified"`    // by who has the receipt and the key
+	Verified *Latency `json:"verified"`    // with only the receipt and the key
 	Longest  int      `json:"longest"`     // receipt, bytes
 
 	Replay    float64 `json:"replay_seconds"`
@@ -27,10 +27,10 @@ type Proof struct {
 	Peak      int64   `json:"replay_resident_peak"`  // bytes
 }
 
-// receipts is how many are made, each of another event.
+// receipts is how many receipts are made, each of another event.
 const receipts = 100
 
-// prove makes receipts of events all over the run, and replays it.
+// prove makes receipts of events from the whole run, and replays it.
 func (r *run) prove(ctx context.Context, f *Figures) error {
 	verify, err := r.config.Proofs(r.dir)
 	if err != nil {
@@ -69,7 +69,7 @@ func (r *run) prove(ctx context.Context, f *Figures) error {
 			return err
 		}
 		if proved != id {
-			return fmt.Errorf("the receipt of %s is of %s", id, proved)
+			return fmt.Errorf("the receipt of %s proves %s", id, proved)
 		}
 	}
 	if err := ended(); err != nil {
@@ -97,12 +97,12 @@ func (r *run) prove(ctx context.Context, f *Figures) error {
 	watching.Wait()
 	err = errors.Join(err, profiled())
 	if err == nil && !result.Identical {
-		err = errors.New("replay gives something else")
+		err = errors.New("replay derives something else")
 	}
 	return err
 }
 
-// watch follows the memory until stop is closed.
+// watch records the memory until stop is closed.
 func (p *Proof) watch(stop <-chan struct{}) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -116,12 +116,12 @@ func (p *Proof) watch(stop <-chan struct{}) {
 	}
 }
 
-// ProofHeadings are those of [Figures.ProofCells].
+// ProofHeadings are the headings of [Figures.ProofCells].
 var ProofHeadings = []string{
 	"variant", "events", "receipt made p50", "p99", "CPU", "verified p50", "p99", "bytes", "settled in", "replayed in", "CPU ns/event", "memory at its start", "peak",
 }
 
-// ProofCells spells out what proving takes; nil where it was not measured.
+// ProofCells formats the cost of proofs; nil if it was not measured.
 func (f *Figures) ProofCells() []string {
 	p := f.Proof
 	if p == nil {

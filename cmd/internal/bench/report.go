@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// Headings are those of [Figures.Cells].
+// Headings are the headings of [Figures.Cells].
 var Headings = []string{
 	"variant", "events", "events/s", "CPU ns/event", "least to most", "signed after", "B/event: usage", "ledger", "SQL", "ids", "kept",
 	"memory after 1/4", "2/4", "3/4", "4/4", "peak",
 }
 
-// Cells spells the throughput of a variant out. A figure that was not taken is a dash.
+// Cells formats the throughput of a variant. A figure that was not measured is a
+// dash.
 func (f *Figures) Cells() []string {
 	per := func(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/float64(f.Events)) }
 	return []string{
@@ -22,10 +23,10 @@ func (f *Figures) Cells() []string {
 	}
 }
 
-// LatencyHeadings are those of [Figures.LatencyCells].
+// LatencyHeadings are the headings of [Figures.LatencyCells].
 var LatencyHeadings = []string{"variant", "load, events/s", "answer p50", "p99", "answer to settled p50", "p99", "alone, to settled p50", "p99"}
 
-// LatencyCells spells the latencies of a variant out; nil where none was taken.
+// LatencyCells formats the latencies of a variant; nil if they were not measured.
 func (f *Figures) LatencyCells() []string {
 	if f.Answer == nil || f.Settled == nil || f.Alone == nil {
 		return nil

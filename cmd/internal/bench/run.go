@@ -20,8 +20,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Figures are what one variant came to. Everything is for each event unless it
-// says otherwise.
+// Figures are the measurements of one variant, per event unless stated otherwise.
 type Figures struct {
 	Variant
 	Events    int     `json:"events"`
@@ -42,11 +41,11 @@ type Figures struct {
 	Proof *Proof `json:"proof,omitempty"`
 
 	Answer  *Latency `json:"answer,omitempty"`  // from a request to its answer, at a fifth of the speed
-	Settled *Latency `json:"settled,omitempty"` // from the answer to settled, likewise
-	Alone   *Latency `json:"alone,omitempty"`   // from a request to settled, when nothing else is under way
+	Settled *Latency `json:"settled,omitempty"` // from the answer to settled, at a fifth of the speed
+	Alone   *Latency `json:"alone,omitempty"`   // from a request to settled, when nothing else is in progress
 }
 
-// Latency is how long something took.
+// Latency is the distribution of a duration.
 type Latency struct {
 	P50 time.Duration `json:"p50_ns"`
 	P99 time.Duration `json:"p99_ns"`
@@ -61,8 +60,9 @@ type Report struct {
 	Variants   []Figures `json:"variants"`
 }
 
-// Kept says what the second copy and the verifiable logs cost: the CPU time of
-// each variant that was also measured without them, less that one's.
+// Kept returns the cost of the second copy and the verifiable logs: the CPU time
+// of each variant that was also measured without them, less the CPU time without
+// them.
 func (r *Report) Kept() (names []string, ns []int64) {
 	for _, v := range r.Variants {
 		for _, without := range r.Variants {
@@ -75,7 +75,7 @@ func (r *Report) Kept() (names []string, ns []int64) {
 }
 
 // Run measures the variants, one after the other, each on an empty folder, in as
-// many rounds as asked for. It stops at the first that does not come out right.
+// many rounds as configured. It stops at the first variant whose result is wrong.
 func Run(ctx context.Context, config Config) (Report, error) {
 	report := Report{Machine: ThisMachine()}
 	variants, err := config.chosen()
@@ -110,10 +110,10 @@ type run struct {
 	senders []*sender
 	shapes  [][]shape // by partition
 	dir     string
-	url     string // of the database; empty: SQLite
+	url     string // of the database; empty means SQLite
 
 	accepted atomic.Int64
-	position []atomic.Uint64 // by partition, the last of its stream that has usage of ours
+	position []atomic.Uint64 // by partition: the last position with usage of this run
 	peak     atomic.Int64
 }
 
@@ -204,7 +204,7 @@ func (r *run) declareNames(ctx context.Context, partition int) error {
 	}
 	in.Book = bookName(partition)
 	in.Nodes, in.Customers = names(partition, r.variant.single)
-	const most = 10_000 // names in a request, which answers when they are in effect
+	const most = 10_000 // names in a request, which is answered when they are in effect
 	for len(in.Nodes)+len(in.Customers) > 0 {
 		part := in
 		part.Nodes = in.Nodes[:min(most, len(in.Nodes))]
@@ -217,7 +217,7 @@ func (r *run) declareNames(ctx context.Context, partition int) error {
 	return nil
 }
 
-// throughput sends everything as fast as it is taken.
+// throughput sends everything as fast as it is accepted.
 func (r *run) throughput(ctx context.Context, f *Figures) error {
 	per := r.variant.perBody()
 	bodies := max(r.config.Events/r.variant.part/per, 1)
@@ -227,7 +227,7 @@ func (r *run) throughput(ctx context.Context, f *Figures) error {
 	if err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // What the variant before left behind is not this one's.
+	debug.FreeOSMemory() // Memory that the previous variant left behind must not count.
 	stop := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() { r.watch(stop, f) })
@@ -290,8 +290,8 @@ func (r *run) settled(ctx context.Context) error {
 	return nil
 }
 
-// profile begins a CPU profile of a part where one is wanted; what it returns
-// ends it.
+// profile starts a CPU profile of a part, if one is configured, and returns a
+// function that ends it.
 func (r *run) profile(part string) (end func() error, err error) {
 	if r.config.Profile == "" {
 		return func() error { return nil }, nil
@@ -309,7 +309,7 @@ func (r *run) profile(part string) (end func() error, err error) {
 	}, nil
 }
 
-// each runs f for every sender at once and returns what went wrong.
+// each runs f for every sender at once and returns their errors.
 func (r *run) each(f func(*sender) error) error {
 	problems := make([]error, len(r.senders))
 	var running sync.WaitGroup
@@ -320,7 +320,7 @@ func (r *run) each(f func(*sender) error) error {
 	return errors.Join(problems...)
 }
 
-// watch follows the memory until stop is closed.
+// watch records the memory until stop is closed.
 func (r *run) watch(stop <-chan struct{}, f *Figures) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -342,7 +342,7 @@ func (r *run) watch(stop <-chan struct{}, f *Figures) {
 	}
 }
 
-// generator measures what it costs to make a body, without sending it.
+// generator measures the cost of making a body without sending it.
 func (r *run) generator() int64 {
 	const times = 50
 	var dst []byte
@@ -353,7 +353,7 @@ func (r *run) generator() int64 {
 	return int64(cpu()-used) / int64(times*r.variant.perBody())
 }
 
-// check opens the database that the run left and compares it with what was sent.
+// check opens the database of the run and compares it with what was sent.
 func (r *run) check(ctx context.Context) (err error) {
 	db, err := database.Open(ctx, r.dir, r.url, r.config.Logger)
 	if err != nil {
@@ -377,7 +377,7 @@ func (r *run) check(ctx context.Context) (err error) {
 		accepted += t.Events
 	}
 	if accepted != uint64(r.accepted.Load()) {
-		return fmt.Errorf("%d events were settled, %d accepted", accepted, r.accepted.Load())
+		return fmt.Errorf("%d events were settled, but %d were accepted", accepted, r.accepted.Load())
 	}
 	balances, err := db.Balances(ctx, "node:")
 	if err != nil {
@@ -390,7 +390,7 @@ func (r *run) check(ctx context.Context) (err error) {
 		}
 	}
 	if earned != want {
-		return fmt.Errorf("%s was earned, %s charged", earned, want)
+		return fmt.Errorf("%s was earned, but %s was charged", earned, want)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 type sender struct {
 	run       *run
 	number    int
-	partition int // of the book that it reports for
+	partition int // of the book for which it reports
 	client    *http.Client
 	body      []byte
 	answer    bytes.Buffer
@@ -34,10 +34,10 @@ func newSender(r *run, number int) *sender {
 	}}}
 }
 
-// busy is the pause after an answer that says to come again.
+// busy is the pause after an answer that asks to come again.
 const busy = 20 * time.Millisecond
 
-// send sends body number n and returns where its last event is.
+// send sends body number n and returns the position of its last event.
 func (s *sender) send(ctx context.Context, n int) (position uint64, err error) {
 	shape := &s.run.shapes[s.partition][n%shapes]
 	s.body = shape.fill(s.body, s.number, s.sent, n)
@@ -80,7 +80,7 @@ func (s *sender) post(ctx context.Context, path, media string, body []byte, into
 	return s.do(ctx, http.MethodPost, path, media, body, into)
 }
 
-// do sends a request until it is taken, and reads its answer.
+// do sends a request until it is accepted, and reads its answer.
 func (s *sender) do(ctx context.Context, method, path, media string, body []byte, into any) error {
 	for {
 		request, err := http.NewRequestWithContext(ctx, method, s.run.daemon.URL()+path, bytes.NewReader(body))
@@ -113,13 +113,13 @@ func (s *sender) do(ctx context.Context, method, path, media string, body []byte
 }
 
 const (
-	load      = 5 // latency is measured at one in so many of the events a second
+	load      = 5 // latency is measured at this fraction of the maximum rate
 	pacedFor  = 10 * time.Second
 	aloneRuns = 20
 )
 
-// latency sends at a steady pace, well below what is possible, and notes how
-// long each request took; then a few requests with nothing beside them.
+// latency sends at a steady rate, well below the maximum, and records how long
+// each request takes; then it sends a few requests with nothing else in progress.
 func (r *run) latency(ctx context.Context, f *Figures) error {
 	r.config.Progress(r.variant.Name + ": latency")
 	pace := time.Duration(float64(time.Second) * float64(r.variant.perBody()) * load / float64(f.PerSecond))
@@ -136,7 +136,8 @@ func (r *run) latency(ctx context.Context, f *Figures) error {
 			if n >= count {
 				return nil
 			}
-			// Each request has its time, however slow those before it were.
+			// Each request has its own due time, however slow the requests before
+			// it were.
 			due := start.Add(time.Duration(n) * pace)
 			time.Sleep(time.Until(due))
 			position, err := s.send(ctx, base+n)

@@ -13,15 +13,15 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
 )
 
-// show is who looks at what a variant shows.
+// show is the consumer of a variant's telemetry.
 type show struct {
-	telemetry *telemetry.Telemetry // nil: nobody
-	sink      *http.Server         // nil: no collector
+	telemetry *telemetry.Telemetry // nil if there is none
+	sink      *http.Server         // nil if there is no collector
 	stop      chan struct{}
 	looking   sync.WaitGroup
 }
 
-// newShow sets up what a variant shows, with somebody who looks.
+// newShow sets up a variant's telemetry and its consumer.
 func newShow(ctx context.Context, v Variant, logger *slog.Logger) (*show, error) {
 	s := &show{stop: make(chan struct{})}
 	config := telemetry.Config{Service: "aliquot-bench", Logger: logger}
@@ -34,7 +34,7 @@ func newShow(ctx context.Context, v Variant, logger *slog.Logger) (*show, error)
 			return nil, err
 		}
 		s.sink = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body) // 200, whatever it was
+			_, _ = io.Copy(io.Discard, r.Body) // Everything is answered with 200.
 		})}
 		s.looking.Go(func() { _ = s.sink.Serve(listener) })
 		config.Collector = "http://" + listener.Addr().String()
@@ -67,7 +67,7 @@ func (unread) Write(p []byte) (int, error) { return len(p), nil }
 
 func (unread) WriteHeader(int) {}
 
-// close exports the last of it and ends who looks.
+// close exports the rest and stops the consumer.
 func (s *show) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

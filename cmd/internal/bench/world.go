@@ -9,10 +9,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// The world that usage is of: a provider of 400 nodes, half of them GPUs billed
-// by the second, half inference servers billed by the token, and 100 customers,
-// some of whom use most. Or, where nothing is to be added up, a node and a
-// customer for each event of a round of singles.
+// The world of the usage: a provider with 400 nodes, half of them GPUs billed by
+// the second, half inference servers billed by the token, and 100 customers, of
+// whom a few use most. If nothing is to be added up, a round of singles has a
+// node and a customer for each event.
 const (
 	provider  = "bench"
 	nodes     = 400
@@ -40,8 +40,8 @@ pair: USDC/USD
 fixed: 1
 `
 
-// bookDeclarations are those of the book of one partition: its name, and the
-// partition.
+// bookDeclarations are the declarations of the book of one partition, with its
+// name and the partition as arguments.
 const bookDeclarations = `---
 kind: Book
 book: %[1]s
@@ -75,7 +75,8 @@ rules:
     per: 1000000
 `
 
-// declared is what is declared for so many partitions, a book in each.
+// declared returns the declarations for a number of partitions, with a book in
+// each.
 func declared(partitions int) string {
 	text := declarations
 	for p := range partitions {
@@ -91,8 +92,8 @@ func bookName(partition int) events.Book {
 	return events.Book(fmt.Sprintf("bench-%d", partition))
 }
 
-// perPartition is how many numbers of nodes and customers a partition has room
-// for: each is in one book.
+// perPartition is how many numbers of nodes and customers each partition has:
+// every node and customer is in one book.
 const perPartition = 100_000
 
 func nodeName(partition, i int) events.Node {
@@ -103,7 +104,8 @@ func customerName(partition, i int) events.Customer {
 	return events.Customer(fmt.Sprintf("customer-%06d", partition*perPartition+i))
 }
 
-// names returns what a variant's usage names in the book of a partition.
+// names returns the nodes and customers that a variant's usage names in the book
+// of a partition.
 func names(partition int, single bool) (n []events.Node, c []events.Customer) {
 	ofNodes, ofCustomers := nodes, customers
 	if single {
@@ -118,14 +120,15 @@ func names(partition int, single bool) (n []events.Node, c []events.Customer) {
 	return n, c
 }
 
-// usage makes the events of one shape up. Identities, and where every event has
-// its own node and customer those too, are patched when a body is sent.
+// usage makes up the events of one shape. Identities are patched when a body is
+// sent, and so are nodes and customers if every event has its own.
 func usage(random *rand.Rand, v Variant, partition int, day time.Time, n int) ([]events.Usage, money.Amount, error) {
 	list := make([]events.Usage, n)
 	total := money.Amount{}
 	for i := range list {
 		at := random.IntN(nodes)
-		// The lesser of three: a fifth of the customers have half of the usage.
+		// The least of three, so that a fifth of the customers have half of the
+		// usage.
 		who := min(random.IntN(customers), random.IntN(customers), random.IntN(customers))
 		m := meters[at%2]
 		text := fmt.Sprintf("%d.%03d", 1+random.IntN(59), random.IntN(1000))
@@ -173,5 +176,5 @@ func usage(random *rand.Rand, v Variant, partition int, day time.Time, n int) ([
 	return list, total, nil
 }
 
-// source is what numbers the events of a sender.
+// source is the source that numbers the events of a sender.
 func source(sender int) string { return fmt.Sprintf("//bench.example/meter/%03d", sender) }

@@ -1,18 +1,18 @@
 // Package demo makes up a day of a compute provider: nodes in several regions,
-// customers of uneven size, quotes with a wobble and an hour off the peg,
+// customers of uneven size, quotes that vary and leave the peg for an hour,
 // holders with a long tail, and everything that goes wrong on such a day.
 //
-// The method: every choice comes from PCG streams that are seeded with the
-// world's seed and a number of their own, so that a part does not move when
-// another is changed. [World.Next] gives the day hour by hour, in the order in
-// which a provider would live through it.
+// The method: every choice comes from PCG streams, each seeded with the world's
+// seed and a number of its own, so that changing one part does not change
+// another. [World.Next] returns the day hour by hour, in the order in which a
+// provider experiences it.
 //
 // # Invariants
 //
 //   - Equal seeds and sizes give equal documents and events, on any machine.
-//   - Quantities, prices and rates are decimals or integers; chance is integer
+//   - Quantities, prices and rates are decimals or integers; chances are integer
 //     weights. There is no float.
-//   - The memory of a day is that of its busiest hour.
+//   - The memory needed for a day is that of its busiest hour.
 package demo
 
 import (
@@ -33,14 +33,14 @@ const (
 	Pair     = events.Pair("USDC/USD")
 	List     = "screening-demo"
 
-	Operator = "ines.okafor"  // who runs the day
-	Releaser = "marta.lindqv" // who answers for the release of what waited
+	Operator = "ines.okafor"  // the person who runs the day
+	Releaser = "marta.lindqv" // the person who releases what waited for a price
 
 	TokenEurope = events.Token("EUCOMPUTE") // the nodes in Europe
 	TokenWorld  = events.Token("WORLDGPU")  // every other node
 )
 
-// Meters of the demo. The last two are there to be refused.
+// Meters of the demo. The last two exist to be refused.
 const (
 	gpuSeconds   = events.Meter("gpu.seconds")
 	tokensInput  = events.Meter("llm.tokens.input")
@@ -49,13 +49,14 @@ const (
 	licences     = events.Meter("licence.units")    // its price makes absurd quantities overflow
 )
 
-// Date is the day: fixed, so that a seed gives the same journal whenever it is run.
+// Date is the day. It is fixed, so that a seed gives the same journal whenever it
+// is run.
 var Date = time.Date(2026, time.March, 4, 0, 0, 0, 0, time.UTC)
 
-// Period is the day's.
+// Period is the day as a period.
 const Period = events.Period("2026-03-04")
 
-// Config sizes a world. Zero fields take the defaults.
+// Config sizes a world. A field that is zero takes its default.
 type Config struct {
 	Seed      uint64
 	Events    int // usage events of the day, without resent, late and malformed ones; 200,000
@@ -64,7 +65,7 @@ type Config struct {
 	Holders   int // distinct, over both tokens; 5,000
 }
 
-// Bounds of a world's sizes.
+// Limits of a world's sizes.
 const (
 	maxEvents  = 50_000_000
 	maxNodes   = 20_000
@@ -100,7 +101,7 @@ type World struct {
 	byRegion [][]int  // indexes into Nodes
 }
 
-// New makes a world. It fails where [Config.Validate] does.
+// New makes a world. It fails for the reasons of [Config.Validate].
 func New(c Config) (*World, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func New(c Config) (*World, error) {
 	return w, nil
 }
 
-// stream returns a source of chance of its own for each name.
+// stream returns a random source of its own for each name.
 func (w *World) stream(name string) *rand.Rand {
 	number := uint64(14695981039346656037) // FNV-1a, 64 bits
 	for i := range len(name) {
@@ -153,8 +154,8 @@ func (w *World) Book() []byte {
 	return []byte(b.String())
 }
 
-// declarations is what does not depend on the seed. GPU-hours at the order of
-// what clouds asked in 2026; tokens likewise.
+// declarations are the declarations that do not depend on the seed. The prices of
+// GPU-hours and tokens are of the size that clouds asked in 2026.
 const declarations = `kind: Provider
 provider: meridian
 name: Meridian Cloud

@@ -15,7 +15,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// day lives through a world and returns everything that it sends.
+// day runs a world to its end and returns everything that it sends.
 func day(t *testing.T, c Config) (w *World, hours []Hour) {
 	t.Helper()
 	w, err := New(c)
@@ -97,8 +97,7 @@ func TestEveryAgentNumbersItsEventsWithoutGaps(t *testing.T) {
 	}
 }
 
-// The declarations are ones that apply takes, and that a directory does not
-// find void.
+// apply accepts the declarations, and no directory finds one of them void.
 func TestTheBookIsInOrder(t *testing.T) {
 	w, err := New(Config{Seed: 2})
 	if err != nil {
@@ -133,8 +132,8 @@ func TestTheBookIsInOrder(t *testing.T) {
 	}
 }
 
-// The market leaves the band in which usage is priced, once, and is near the
-// peg otherwise; the sources agree all the time.
+// The market leaves the band in which usage is priced once, and is near the peg
+// otherwise; the sources always agree.
 func TestTheMarketFallsOnce(t *testing.T) {
 	_, hours := day(t, Config{Seed: 5, Events: 1_000})
 	falls, below := 0, false

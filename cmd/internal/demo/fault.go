@@ -11,21 +11,21 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Fault is one submission that has something wrong, as it goes over the wire.
+// Fault is one faulty submission, as it is sent.
 type Fault struct {
-	Says     string // what happened, for people
+	Says     string // what went wrong, for people
 	Media    string // Content-Type
 	Encoding string // Content-Encoding
-	Live     bool   // received now, not at the events' end
+	Live     bool   // received now, not at the end of the events
 	Body     []byte
-	Events   int             // in it; 0 where it cannot be read as events at all
-	Reasons  []events.Reason // that it must be refused for, here or at settlement; each once or more
+	Events   int             // number in it; 0 if it cannot be read as events
+	Reasons  []events.Reason // reasons for which it must be refused, by ingest or by settle; each at least once
 }
 
 const faulty = "meridian/agent-0.9-beta"
 
-// Faults returns everything that goes wrong with submissions on the day. Every
-// reason that usage can be refused for is in one of them.
+// Faults returns every faulty submission of the day. Together they cover every
+// reason for which usage can be refused.
 func (w *World) Faults() []Fault {
 	node, customer := string(w.Nodes[0].Name), string(w.Customers[0].Name)
 	noon := Date.Add(12 * time.Hour).Format(time.RFC3339)
@@ -81,19 +81,19 @@ func bomb(size int) []byte {
 	z := gzip.NewWriter(&b)
 	block := bytes.Repeat([]byte(" "), 1<<20)
 	for range size >> 20 {
-		_, _ = z.Write(block) // A buffer takes everything.
+		_, _ = z.Write(block) // Writing to a buffer never fails.
 	}
 	_ = z.Close()
 	return b.Bytes()
 }
 
-// foreign is a good segment of somebody else.
+// foreign is a good segment of another provider.
 func (w *World) foreign() []byte {
 	u := events.Usage{Source: faulty, ID: "not-ours", Node: w.Nodes[0].Name, Customer: w.Customers[0].Name, Meter: gpuSeconds, Quantity: whole(1), Start: Date.UnixNano() + 1, End: Date.UnixNano() + 1}
 	return Pack("somebody-else", []events.Usage{u})
 }
 
-// contradiction is events of the early morning, each with another quantity.
+// contradiction repeats events of the early morning with other quantities.
 func (w *World) contradiction() []byte {
 	list := make([]events.Usage, len(w.kept))
 	for i, u := range w.kept {
@@ -103,7 +103,7 @@ func (w *World) contradiction() []byte {
 	return Pack(Provider, list)
 }
 
-// Pack encodes events as a body of one segment, or nothing where one of them
+// Pack encodes events as a body with one segment. It returns nil if one of them
 // cannot be encoded.
 func Pack(provider events.Provider, list []events.Usage) []byte {
 	if len(list) == 0 {

@@ -13,13 +13,13 @@ type Node struct {
 	Name   events.Node
 	Region string
 	GPU    string
-	Model  string // what it serves; "none" rents by the second
+	Model  string // the model that it serves; "none" for a machine rented by the second
 	GPUs   int    // of one machine
 
 	europe bool
 }
 
-// region has a share of the fleet, and the hour by which its day is ahead of UTC.
+// region has a share of the fleet and an offset in hours from UTC.
 type region struct {
 	name   string
 	share  uint64
@@ -64,7 +64,7 @@ func (w *World) buildFleet() {
 	shares, kinds, served = sums(shares), sums(kinds), sums(served)
 	w.byRegion = make([][]int, len(regions))
 	for i := range w.Config.Nodes {
-		at := i // Every region has one at least.
+		at := i // Every region has at least one.
 		if i >= len(regions) {
 			at = pick(chance, shares)
 		}
@@ -109,7 +109,7 @@ func (w *World) buildCustomers() {
 			c.Plan = "committed"
 		}
 		w.Customers = append(w.Customers, c)
-		// Zipf's law: the k-th largest has a k-th of the largest's weight.
+		// Zipf's law: the k-th largest has a k-th of the weight of the largest.
 		w.weights = append(w.weights, 1_000_000/uint64(i+1))
 	}
 	w.weights = sums(w.weights)
@@ -126,7 +126,8 @@ func sums(weights []uint64) []uint64 {
 	return out
 }
 
-// pick returns an index with the chance of its weight, given running totals.
+// pick returns an index with a probability in proportion to its weight, given
+// running totals.
 func pick(chance *rand.Rand, totals []uint64) int {
 	n := chance.Uint64N(totals[len(totals)-1])
 	return sort.Search(len(totals), func(i int) bool { return totals[i] > n })

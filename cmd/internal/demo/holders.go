@@ -7,8 +7,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Register returns who holds a token as a file for `aliquot register import`: a
-// few large holders and a long tail. Some hold both tokens.
+// Register returns the holders of a token as a file for `aliquot register
+// import`: a few large holders and a long tail. Some hold both tokens.
 func (w *World) Register(token events.Token) []byte {
 	chance := w.stream("register " + string(token))
 	holders := w.Holders
@@ -20,7 +20,7 @@ func (w *World) Register(token events.Token) []byte {
 	var b strings.Builder
 	b.WriteString("holder,units\n")
 	for rank, k := range chance.Perm(to - from) {
-		// 10^12 for the largest, and Zipf's law below, each a little off.
+		// 10^12 for the largest, then by Zipf's law, each with a small deviation.
 		units := 1_000_000_000_000/uint64(rank+1) + chance.Uint64N(10_000)
 		fmt.Fprintf(&b, "%s,%d\n", all[from+k], units)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Sources of quotes: made up, like their rates.
+// Sources of quotes; they are made up, and so are their rates.
 var quoteSources = []string{"feed-north", "feed-river", "feed-atlas"}
 
 const (
@@ -17,16 +17,16 @@ const (
 	quoteDigits = 8 // decimals of a rate
 	onPeg       = 100_000_000
 
-	// From 13:30 to 14:10 the asset is below the band in which it is priced.
+	// From 13:30 to 14:10 the asset is below the band in which usage is priced.
 	fallsAt, risesAt = 13*60 + 30, 14*60 + 10 // minutes of the day
 
-	// ReleaseSource and ReleaseRound name the first round back on the peg, which
-	// prices what waited.
+	// ReleaseSource and ReleaseRound name the first round after the return to the
+	// peg, at which the waiting usage is priced.
 	ReleaseSource = "feed-north"
 	ReleaseRound  = "20260304-1435"
 )
 
-// market is the true rate, which every source sees with an error of its own.
+// market is the true rate, which every source reports with an error of its own.
 type market struct {
 	chance *rand.Rand
 	drift  int64 // off the peg, in units of 10^-8
@@ -42,7 +42,8 @@ func (m *market) hour(h int) []events.QuotesObserved {
 	}
 	for at := time.Duration(0); at < time.Hour; at += quoteStep {
 		minute := h*60 + int(at/time.Minute)
-		// A walk that is drawn back: within some three hundredths of a percent.
+		// A random walk that is pulled back towards the peg, within about three
+		// hundredths of a percent.
 		m.drift += m.chance.Int64N(6_001) - 3_000 - m.drift/16
 		rate := onPeg + m.drift - excursion(minute)
 		for i := range out {
@@ -57,7 +58,7 @@ func (m *market) hour(h int) []events.QuotesObserved {
 	return out
 }
 
-// excursion is how far below the peg the market is, in units of 10^-8: half an
+// excursion is how far the market is below the peg, in units of 10^-8: half an
 // hour down to 3.4 %, and half an hour back.
 func excursion(minute int) int64 {
 	const depth, ramp = 3_400_000, 20
@@ -75,7 +76,7 @@ func excursion(minute int) int64 {
 
 func rateOf(units int64) money.Amount {
 	q, err := money.ParseAmount(fmt.Sprintf("%d.%0*d", units/onPeg, quoteDigits, units%onPeg))
-	if err != nil { // Eight decimals near one always fit.
+	if err != nil { // A rate near one with eight decimals always fits.
 		return money.Amount{}
 	}
 	return q

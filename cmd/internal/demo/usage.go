@@ -10,7 +10,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// BatchEvents is the most events that an agent sends at once.
+// BatchEvents is the largest number of events that an agent sends at once.
 const BatchEvents = 1_000
 
 // Hour is one hour of the day: first its quotes, then its usage.
@@ -24,10 +24,10 @@ type Hour struct {
 type Batch struct {
 	Source string
 	Events []events.Usage
-	Resent bool // the answer was lost: it is sent once more
+	Resent bool // the answer was lost, so it is sent again
 }
 
-// load is how busy each hour of a region's own day is.
+// load is how busy each hour of a region's local day is.
 var load = [24]uint64{38, 30, 26, 24, 25, 30, 42, 60, 82, 98, 108, 112, 106, 110, 114, 112, 104, 96, 90, 86, 80, 70, 58, 46}
 
 // Next returns the next hour; ok is false after the last.
@@ -45,7 +45,7 @@ func (w *World) Next() (h Hour, ok bool) {
 			h.Batches = append(h.Batches, Batch{Source: source(at), Events: part, Resent: resend.IntN(60) == 0})
 		}
 		if number == 3 && len(all) > 0 {
-			w.kept = append(w.kept, all[0]) // To be contradicted later.
+			w.kept = append(w.kept, all[0]) // It is contradicted later.
 		}
 	}
 	if number == 11 {
@@ -56,8 +56,8 @@ func (w *World) Next() (h Hour, ok bool) {
 
 func source(at int) string { return "meridian/agent/" + regions[at].name }
 
-// count is how many events a region has in an hour: the difference of running
-// totals, so that the day has exactly as many as asked for.
+// count is how many events a region has in an hour. It is a difference of running
+// totals, so that the day has exactly as many events as configured.
 func (w *World) count(at, hour int) int {
 	var all, before, until uint64
 	for r := range regions {
@@ -100,11 +100,11 @@ func (w *World) number(at int, list []events.Usage) {
 	}
 }
 
-// work makes the events of one job or request: one, or two where there is room.
+// work makes the events of one job or request: one, or two if there is room.
 func (w *World) work(chance *rand.Rand, node *Node, end int64, room int) []events.Usage {
 	u := events.Usage{Node: node.Name, Customer: w.Customers[pick(chance, w.weights)].Name, End: end}
 	if node.Model == "none" || room < 2 {
-		// Seconds to an hour, at the millisecond, on some of the machine's GPUs:
+		// Seconds up to an hour, in milliseconds, on some of the machine's GPUs:
 		// with the default sizes, four fifths of the fleet are busy.
 		ms := int64(500) + chance.Int64N(1<<(13+chance.IntN(10)))
 		count := int64(1) << chance.IntN(4)
@@ -120,7 +120,7 @@ func (w *World) work(chance *rand.Rand, node *Node, end int64, room int) []event
 	return []events.Usage{u, answer}
 }
 
-// legacy is an exporter that numbers nothing: its events have ids, and it
+// legacy is an exporter that does not number its events: they have ids, and it
 // exports some of them twice.
 func (w *World) legacy() Batch {
 	chance := w.stream("legacy")
@@ -139,8 +139,8 @@ func (w *World) legacy() Batch {
 	return b
 }
 
-// Late returns usage of the day that arrives after the day was closed: agents
-// that were cut off.
+// Late returns usage of the day that arrives after the day was closed, from
+// agents that had lost their connection.
 func (w *World) Late() []Batch {
 	chance := w.stream("late")
 	var out []Batch
@@ -161,7 +161,7 @@ func (w *World) Late() []Batch {
 
 func whole(n int64) money.Quantity { return thousandths(n * 1000) }
 
-// thousandths makes n ÷ 1000. It is zero where n is not above zero.
+// thousandths returns n ÷ 1000, or zero if n is not above zero.
 func thousandths(n int64) money.Quantity {
 	q, err := money.QuantityFromMantissa(0, uint64(max(n, 0)), 3)
 	if err != nil { // 63 bits with three decimals always fit.

@@ -1,23 +1,23 @@
-// Package trail follows work from trace to trace: over the headers of requests
-// and messages, and from many pieces of work into the one that does them
-// together.
+// Package trail follows work from trace to trace: through the headers of requests
+// and messages, and from many pieces of work into one that combines them.
 //
-// The method: what is sampled leaves its W3C trace context in the header of the
-// message that it is written into; whoever reads the message adds it to the
-// [Trail] of what it is doing. A span that begins where a trail ends is a child
-// of the first and linked to the others, so that a trace shown by itself goes
-// on through the whole engine, and none of those done together is lost.
+// The method: work that is sampled writes its W3C trace context into the header
+// of the message that it produces. The reader of the message adds that context to
+// the [Trail] of its own work. A span that begins at the end of a trail is a
+// child of the first trace and linked to the others. So a trace that is viewed
+// alone continues through the whole engine, and no trace is lost when several are
+// combined.
 //
-// Services know this package and the OpenTelemetry interfaces; what collects
-// and exports is set up by the process (internal/telemetry).
+// Services know this package and the OpenTelemetry interfaces; the process sets
+// up what collects and exports (internal/telemetry).
 //
 // # Invariants
 //
-//   - Beside the data: a trace context is a header, never a part of a message.
-//     What is not sampled leaves nothing.
-//   - Bounded: a trail keeps [Most] traces and forgets the others.
-//   - Free where it is not wanted: with a nil tracer, and for what is not
-//     sampled, nothing is allocated and no span begins.
+//   - Beside the data: a trace context is in a header, never part of a message.
+//     Work that is not sampled writes nothing.
+//   - Bounded: a trail keeps [Most] traces and drops the others.
+//   - Free if unused: with a nil tracer, and for work that is not sampled,
+//     nothing is allocated and no span begins.
 package trail
 
 import (
@@ -33,7 +33,7 @@ import (
 // Most is how many traces a trail keeps.
 const Most = 32
 
-// MostBytes bounds what a trace context adds to a header.
+// MostBytes limits the size that a trace context adds to a header.
 const MostBytes = 512
 
 const (
@@ -41,11 +41,11 @@ const (
 	stateHeader  = "tracestate"
 )
 
-// Trail is the sampled traces that some work goes back to, the first one first.
-// The zero value is empty. It is not safe for concurrent use.
+// Trail is the list of sampled traces from which some work originates, the first
+// one first. The zero value is empty. It is not safe for concurrent use.
 type Trail struct{ list []trace.SpanContext }
 
-// Add notes one, if it is sampled.
+// Add adds a trace, if it is sampled.
 func (t *Trail) Add(one trace.SpanContext) {
 	if !one.IsSampled() || !one.IsValid() || len(t.list) == Most {
 		return
@@ -55,14 +55,14 @@ func (t *Trail) Add(one trace.SpanContext) {
 	}
 }
 
-// Join notes those of another trail.
+// Join adds the traces of another trail.
 func (t *Trail) Join(other Trail) {
 	for _, one := range other.list {
 		t.Add(one)
 	}
 }
 
-// Take returns the trail and leaves an empty one.
+// Take returns the trail and leaves an empty one behind.
 func (t *Trail) Take() Trail {
 	taken := *t
 	t.list = nil
@@ -72,7 +72,8 @@ func (t *Trail) Take() Trail {
 // IsEmpty reports whether nothing sampled has been added.
 func (t Trail) IsEmpty() bool { return len(t.list) == 0 }
 
-// First is the one that a span would be a child of; invalid where there is none.
+// First returns the trace of which a span would be a child; invalid if the trail
+// is empty.
 func (t Trail) First() trace.SpanContext {
 	if len(t.list) == 0 {
 		return trace.SpanContext{}
@@ -80,8 +81,9 @@ func (t Trail) First() trace.SpanContext {
 	return t.list[0]
 }
 
-// Start begins a span where the trail ends. Where it is empty or the tracer nil,
-// the context is returned as it is, with a span that records nothing.
+// Start begins a span at the end of the trail. If the trail is empty or the
+// tracer is nil, it returns the context unchanged and a span that records
+// nothing.
 func (t Trail) Start(ctx context.Context, tracer trace.Tracer, name string, options ...trace.SpanStartOption) (context.Context, trace.Span) {
 	if tracer == nil || len(t.list) == 0 {
 		return ctx, noop.Span{}
@@ -96,28 +98,28 @@ func (t Trail) Start(ctx context.Context, tracer trace.Tracer, name string, opti
 	return tracer.Start(trace.ContextWithRemoteSpanContext(ctx, t.list[0]), name, options...)
 }
 
-// Of reads the trace context of a header, whose names may be written in any
-// case; invalid where it has none.
+// Of reads the trace context of a header, whose names may be written in any case.
+// It is invalid if the header has none.
 func Of(header map[string][]string) trace.SpanContext {
 	if len(header) == 0 {
 		return trace.SpanContext{}
 	}
 	c := carrier(header)
 	if c.Get(parentHeader) == "" {
-		return trace.SpanContext{} // Most messages: nothing is allocated.
+		return trace.SpanContext{} // This is the case for most messages; nothing is allocated.
 	}
 	ctx := propagation.TraceContext{}.Extract(context.Background(), c)
 	return trace.SpanContextFromContext(ctx)
 }
 
-// Parse reads the value of a traceparent by itself, such as the CloudEvents
-// extension of that name; invalid where it is none.
+// Parse reads a single traceparent value, such as the CloudEvents extension of
+// that name. It is invalid if the value is not one.
 func Parse(traceparent string) trace.SpanContext {
 	return Of(map[string][]string{parentHeader: {traceparent}})
 }
 
-// Header returns a header with the context's trace, or nil where it is not
-// sampled: what is to travel with a message.
+// Header returns a header with the context's trace, to be sent with a message, or
+// nil if the trace is not sampled.
 func Header(ctx context.Context) map[string][]string {
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return nil

@@ -1,6 +1,6 @@
-// Package peertest has no code: its tests show our logs to verifiers that nobody
-// here wrote.
+// Package peertest has no code: its tests verify our logs with independent
+// implementations.
 //
-// It is a module of its own, so that what they depend on stays out of the
-// product.
+// It is a module of its own, so that the dependencies of these implementations
+// stay out of the product.
 package peertest

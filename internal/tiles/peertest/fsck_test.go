@@ -68,8 +68,9 @@ func check(dir, origin string, key *tlog.Key) error {
 		}
 		return hashes, nil
 	}
-	// Each file that differs ends one of its workers, and with none left it would
-	// wait for ever: one flipped byte shows in the bundle's tile and those above.
+	// Each file that differs ends one of its workers, and without workers it
+	// would wait without end: one flipped byte affects the bundle's tile and
+	// those above.
 	return fsck.New(origin, verifier, &client.FileFetcher{Root: dir}, hasher, fsck.Opts{N: 16}).Check(context.Background())
 }
 
@@ -115,7 +116,7 @@ func TestTesserasFsckRejectsAFlippedByte(t *testing.T) {
 }
 
 // Tessera's client makes proofs from our tiles, and transparency-dev/merkle with
-// its own hasher verifies those that we make.
+// its own hasher verifies the proofs that we make.
 func TestTheClientAndTheProofsOfOthersAgreeWithOurs(t *testing.T) {
 	dir, _, log := newLog(t, 300, 66_000)
 	files := &client.FileFetcher{Root: dir}

@@ -13,7 +13,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// Tessera reads our policies, and comes to the same verdict on every set of
+// Tessera reads our policies and reaches the same verdict on every set of
 // cosignatures.
 func TestTesseraAgreesOnQuorums(t *testing.T) {
 	_, key, log := newLog(t, 3)
@@ -41,7 +41,8 @@ func TestTesseraAgreesOnQuorums(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 7))
 	verdicts := map[bool]int{}
 	for n := range 40 {
-		// A random tree of groups over all witnesses, each used at most once.
+		// A random tree of groups over all witnesses, each of which is used at
+		// most once.
 		var free []string
 		for i := range crowd {
 			free = append(free, fmt.Sprintf("w%d", i))

@@ -11,7 +11,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// inclusion is a proof as sigstore.js reads it.
+// inclusion is a proof in the form that sigstore.js reads.
 type inclusion struct {
 	Leaf  []byte      `json:"leaf"`
 	Index uint64      `json:"index,string"`
@@ -20,8 +20,8 @@ type inclusion struct {
 	Root  tlog.Hash   `json:"root"`
 }
 
-// The Merkle verification of npm @sigstore/verify, which is not Go, accepts our
-// proofs and rejects each with a byte flipped.
+// The Merkle verification of npm @sigstore/verify, which is not written in Go,
+// accepts our proofs and rejects each of them with one byte flipped.
 func TestSigstoreAcceptsOurProofs(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {

@@ -23,15 +23,16 @@ import (
 	"github.com/aliquot-engine/aliquot/services/witness"
 )
 
-// Tessera as a log submits to our witnesses, makes the proofs by itself, and
-// publishes nothing that they have not cosigned.
+// Tessera, acting as a log, submits to our witnesses, makes the proofs itself,
+// and publishes nothing that they have not cosigned.
 func TestTesseraHasItsCheckpointsCosignedByOurWitnesses(t *testing.T) {
 	key, err := tlog.NewKey(sha256.Sum256([]byte("a log of tessera's")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Tessera wants a signer that is named as the origin, and our keys are named
-	// as the installation: on the way to the witness the same text is signed so.
+	// Tessera requires a signer that is named like the origin, and our keys are
+	// named like the installation. On the way to the witness the same text is
+	// signed with our name.
 	private, text, err := note.GenerateKey(rand.Reader, key.Origin("control"))
 	if err != nil {
 		t.Fatal(err)

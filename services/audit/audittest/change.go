@@ -9,8 +9,8 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// Changed returns the name of a copy of the store's file in which a statement
-// was run, past everything that guards it. It must have changed something.
+// Changed makes a copy of the store's file, runs a statement in it without any of
+// the store's guards, and returns its name. The statement must change something.
 func (w *World) Changed(t testing.TB, statement string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "changed.db")

@@ -22,17 +22,17 @@ func Token(t testing.TB) events.TokenDeclared {
 	return events.TokenDeclared{Token: "REV", Book: "eu", Nodes: []events.Node{"n1", "n2"}, Minimum: Amount(t, "0.01")}
 }
 
-// Story is a world with a little of everything: two customers, one of which
-// pays too little; repeated, refused, late and suspended events, some released;
-// two closings and two distributions, with a listed and a frozen holder, and
-// payouts of which some are confirmed and one failed.
+// Story is a world with a little of everything: two customers, one of whom pays
+// too little; repeated, refused, late and suspended events, some of them
+// released; two closings and two distributions, with a listed and a frozen
+// holder, and payouts of which some are confirmed and one failed.
 func Story(t testing.TB) *World {
 	t.Helper()
 	return Retold(t, nil, nil)
 }
 
-// Retold is the [Story] with what an edit makes of its decisions and movements:
-// everything that follows from them is derived anew. An edit may be nil.
+// Retold is the [Story] with edited decisions and movements, and with everything
+// that follows from them derived again. Either edit may be nil.
 func Retold(t testing.TB, decision func(events.Body) events.Body, movement func(*events.Movement)) *World {
 	t.Helper()
 	return New(t).tell(decision, movement)
@@ -83,14 +83,14 @@ func (w *World) tell(decision func(events.Body) events.Body, movement func(*even
 		list = append(list, Event{Sequence: i + 1, Node: fmt.Sprint("n", 1+i%3), Customer: []string{"ann", "bob"}[i%2], Quantity: fmt.Sprintf("%d.25", 1000+i*37)})
 	}
 	w.Send("eu", "acme", list[:25]...)
-	w.Send("eu", "acme", list[20:]...) // five of them again
+	w.Send("eu", "acme", list[20:]...) // five of them are repeated
 	w.Send("eu", "acme",
 		Event{ID: "a", Node: "n1", Customer: "ann", Quantity: "7.125"},
 		Event{ID: "b", Node: "nowhere", Customer: "ann", Quantity: "1"},
 		Event{ID: "a", Node: "n1", Customer: "ann", Quantity: "7.125"},
 		Event{ID: "a", Node: "n1", Customer: "ann", Quantity: "8"},
 		Event{ID: "free", Node: "n2", Customer: "bob", Quantity: "0"})
-	// In the depeg: they wait.
+	// These fall into the time off the peg: they wait.
 	w.Send("eu", "acme",
 		Event{ID: "s1", Node: "n1", Customer: "ann", Quantity: "100", End: Noon.Add(90 * time.Minute)},
 		Event{ID: "s2", Node: "n2", Customer: "bob", Quantity: "50.1", End: Noon.Add(95 * time.Minute)})
@@ -114,7 +114,8 @@ func (w *World) tell(decision func(events.Body) events.Body, movement func(*even
 		return nil
 	}))
 	w.Declare(events.PayoutsConfirmed{Batch: "d1:csv", Rail: "csv", Parts: 1, Results: results})
-	// A second day: late usage, a release, a distribution of what was carried too.
+	// A second day: late usage, a release, and a distribution that also pays what
+	// was carried.
 	w.Send("eu", "acme",
 		Event{Sequence: 41, Node: "n1", Customer: "ann", Quantity: "3600"},
 		Event{Sequence: 42, Node: "n2", Customer: "ann", Quantity: "1234", End: Noon.Add(20 * time.Hour)})

@@ -28,14 +28,15 @@ import (
 	"github.com/aliquot-engine/aliquot/services/settle"
 )
 
-// Noon is when usage happens in a [World], unless it is said otherwise.
+// Noon is the time of usage in a [World], unless a test says otherwise.
 var Noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-// Late is when everything is decided and received: five days after Noon, so that
-// nothing of a test lies in the future. Decision n is of n seconds after it.
+// Late is the time at which everything is decided and received: five days after
+// Noon, so that nothing in a test lies in the future. Decision n is made n
+// seconds later.
 var Late = Noon.AddDate(0, 0, 5)
 
-// patience bounds every wait.
+// patience limits every wait.
 const patience = time.Minute
 
 // World is an event log, a store, and the loops between them.
@@ -45,7 +46,7 @@ type World struct {
 	Usage, Control, Register, Ledger, Payout *eventlog.Stream
 
 	DB   *store.DB
-	File string // of the store, where it is in one
+	File string // of the store, if it is in a file
 	IDs  *ids.Store
 
 	settler   *settle.Settler
@@ -55,18 +56,19 @@ type World struct {
 	lives     int
 	decisions int
 	builder   events.Builder
-	decision  func(events.Body) events.Body // edits what is decided; nil does not
-	movement  func(*events.Movement)        // edits what is moved; nil does not
+	decision  func(events.Body) events.Body // edits decisions; nil for none
+	movement  func(*events.Movement)        // edits movements; nil for none
 }
 
-// New returns a world without anything declared, whose loops run, on a store in a
-// file.
+// New returns a world in which nothing is declared and the loops run, on a store
+// in a file.
 func New(t testing.TB) *World {
 	t.Helper()
 	return On(t, nil)
 }
 
-// On is [New] on a store that the caller closes; nil: in a file.
+// On does the same as [New] on a store that the caller closes; nil means a new
+// one in a file.
 func On(t testing.TB, db *store.DB) *World {
 	t.Helper()
 	dir := t.TempDir()
@@ -105,7 +107,7 @@ func (w *World) must(err error) {
 	}
 }
 
-// Start runs the loops, taking the store over.
+// Start runs the loops, which take over the store.
 func (w *World) Start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -129,7 +131,7 @@ func (w *World) Start() {
 	w.t.Cleanup(w.stop)
 }
 
-// Stop ends the loops, after everything that is committed has been published.
+// Stop ends the loops after everything committed was published.
 func (w *World) Stop() {
 	w.t.Helper()
 	w.Rest()
@@ -170,14 +172,14 @@ func (w *World) Rest() {
 		}
 		select {
 		case <-ctx.Done():
-			w.t.Fatal("the relays did not come to rest")
+			w.t.Fatal("the relays did not finish")
 		case <-time.After(time.Millisecond):
 		}
 	}
 }
 
-// Decide appends a decision, waits until it is in effect, and returns why it is
-// void, or nothing.
+// Decide appends a decision, waits until it is in effect, and returns the reason
+// if it is void, or "".
 func (w *World) Decide(body events.Body) string {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -203,7 +205,7 @@ func (w *World) Decide(body events.Body) string {
 	return reason
 }
 
-// Declare is Decide for what must take effect.
+// Declare does the same as Decide for decisions that must take effect.
 func (w *World) Declare(bodies ...events.Body) {
 	w.t.Helper()
 	for _, b := range bodies {
@@ -213,21 +215,22 @@ func (w *World) Declare(bodies ...events.Body) {
 	}
 }
 
-// Event is usage as it is sent. Where Sequence is zero, it goes by its ID.
+// Event is usage as it is sent. If Sequence is zero, the event is identified by
+// its ID.
 type Event struct {
 	ID       string
 	Sequence uint64
 	Node     string
 	Customer string
-	Meter    string // "gpu.seconds" where empty
+	Meter    string // "gpu.seconds" if empty
 	Quantity string
-	Model    string    // attribute "model" where not empty
-	Start    time.Time // a minute before End where zero
-	End      time.Time // [Noon] where zero
+	Model    string    // attribute "model" if not empty
+	Start    time.Time // a minute before End if zero
+	End      time.Time // [Noon] if zero
 }
 
-// Send publishes one batch, events of one book and provider, all of them
-// sequenced or none, and returns its position.
+// Send publishes one batch and returns its position. Its events belong to one
+// book and provider; either all or none of them have sequences.
 func (w *World) Send(book events.Book, provider events.Provider, list ...Event) uint64 {
 	w.t.Helper()
 	b := &w.builder
@@ -283,7 +286,7 @@ func (w *World) Move(token events.Token, id string, list ...events.Movement) {
 	w.must(err)
 }
 
-// Distribute declares a distribution that rests on everything there is.
+// Distribute declares a distribution that rests on the ends of all streams.
 func (w *World) Distribute(id string, token events.TokenDeclared, period events.Period) {
 	w.t.Helper()
 	w.Rest()
@@ -295,7 +298,7 @@ func (w *World) Distribute(id string, token events.TokenDeclared, period events.
 	w.Declare(d)
 }
 
-// PayOwed declares a payout run that rests on everything there is.
+// PayOwed declares a payout run that rests on the ends of all streams.
 func (w *World) PayOwed(run string, token events.Token) {
 	w.t.Helper()
 	w.Rest()
@@ -309,7 +312,7 @@ func (w *World) PayOwed(run string, token events.Token) {
 	})
 }
 
-// state is how far the log of a stream is at a position.
+// state returns the state of a stream's log at a position.
 func (w *World) state(stream *eventlog.Stream, position uint64) events.LogState {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

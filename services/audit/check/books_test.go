@@ -9,14 +9,14 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// No closing hands over what belongs to a later period, and a handover comes from
-// what a node has collected. Fails when either is taken as it stands.
+// No closing hands over revenue of a later period, and a handover comes from what
+// a node has collected. Fails when either is not checked.
 func TestAHandoverIsOfItsPeriodOrBefore(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		period, origin events.Period
 		from           ledger.Account
-		want           string // part of what is broken; empty: nothing
+		want           string // part of the reported fault; empty if there is none
 	}{
 		{"of its own period", "2026-10", "2026-10", "node:n:collected", ""},
 		{"of one before", "2026-10", "2026-09", "node:n:collected", ""},
@@ -35,8 +35,8 @@ func TestAHandoverIsOfItsPeriodOrBefore(t *testing.T) {
 	}
 }
 
-// What covered receivables is what was collected for nodes. Fails when a side is
-// compared with itself.
+// The amounts that cover receivables are collected for nodes. Fails when a side
+// is compared with itself.
 func TestWhatCoversReceivablesIsCollectedForNodes(t *testing.T) {
 	for _, c := range []struct {
 		name                                   string

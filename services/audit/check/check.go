@@ -1,18 +1,18 @@
 // Package check says whether every invariant of the ledger holds at one moment.
 //
 // The method is one snapshot of the store: the journal is folded once, row by
-// row, and what comes of it is compared with the balances, with what settle
-// keeps beside the ledger (tallies, outstanding charges, suspense, sequences)
-// and with what distribute keeps (distributions, shares, entitlements,
-// payouts). Deep, the usage stream is read as well, and its events counted
-// against their outcomes.
+// row, and the result is compared with the balances, with what settle keeps
+// beside the ledger (tallies, outstanding charges, suspense, sequences) and with
+// what distribute keeps (distributions, shares, entitlements, payouts). A deep
+// check also reads the usage stream, and counts its events against their
+// outcomes.
 //
 // # Invariants
 //
-//   - Read only: a check writes nothing, anywhere.
-//   - One cut: everything is of one commit; what goes on meanwhile is not seen.
+//   - Read only: a check writes nothing anywhere.
+//   - One cut: everything read is of one commit; later commits are not seen.
 //   - Stable: the same checks in the same order under the same names, always.
-//   - Named: a check that is false says the first difference, with both sides.
+//   - Named: a check that fails names the first difference, with both sides.
 //   - Bounded: memory grows with accounts and with what is owed, not with the
 //     journal or the stream.
 package check
@@ -45,15 +45,15 @@ func All(list []Check) bool {
 	return true
 }
 
-// Streams are what a store is compared with.
+// Streams are the streams with which a store is compared.
 type Streams struct {
-	Usage   []*eventlog.Stream // one a partition; none leaves out what needs them
-	Control *eventlog.Stream   // nil leaves out what needs it
+	Usage   []*eventlog.Stream // one for each partition; without any, checks that need them are left out
+	Control *eventlog.Stream   // nil leaves out checks that need it
 }
 
-// Run checks a store, and what it says of streams against them. Deep reads the
-// whole usage up to the cursors. An error means that something could not be read,
-// not that an invariant is false.
+// Run checks a store, and compares what it says about streams with the streams.
+// Deep reads the whole usage up to the cursors. An error means that something
+// could not be read, not that an invariant is false.
 func Run(ctx context.Context, db *store.DB, streams Streams, deep bool) (list []Check, err error) {
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		list = nil
@@ -76,7 +76,7 @@ func Run(ctx context.Context, db *store.DB, streams Streams, deep bool) (list []
 	return list, nil
 }
 
-// one is a check to be made. find returns the first difference, or nothing.
+// one is a check to be made. find returns the first difference, or "".
 type one struct {
 	name string
 	find func() (string, error)
@@ -118,7 +118,7 @@ func (b *books) checks(ctx context.Context, streams Streams, deep bool) []one {
 	return list
 }
 
-// cursorOf returns the cursor that is in a stream.
+// cursorOf returns the cursor of a stream.
 func (b *books) cursorOf(usage *eventlog.Stream) (settlement.Cursor, error) {
 	cursors, err := b.snapshot.Cursors()
 	if err != nil {
@@ -132,8 +132,8 @@ func (b *books) cursorOf(usage *eventlog.Stream) (settlement.Cursor, error) {
 	return settlement.Cursor{}, nil
 }
 
-// cursorsWithinStreams: every settled partition's stream is there, and has what
-// its cursor says.
+// cursorsWithinStreams: every settled partition's stream is there and agrees with
+// its cursor.
 func (b *books) cursorsWithinStreams(ctx context.Context, usage []*eventlog.Stream) (string, error) {
 	cursors, err := b.snapshot.Cursors()
 	if err != nil {
@@ -142,7 +142,7 @@ func (b *books) cursorsWithinStreams(ctx context.Context, usage []*eventlog.Stre
 	for _, c := range cursors {
 		stream := eventlog.OfPartition(c.Partition, usage...)
 		if stream == nil {
-			return fmt.Sprintf("partition %d is settled up to %d of %s, which is not here", c.Partition, c.Position, c.Stream), nil
+			return fmt.Sprintf("partition %d is settled up to %d of %s, but that stream is missing", c.Partition, c.Position, c.Stream), nil
 		}
 		if broken, err := b.cursorWithinStream(ctx, stream); err != nil || broken != "" {
 			return broken, err
@@ -151,8 +151,8 @@ func (b *books) cursorsWithinStreams(ctx context.Context, usage []*eventlog.Stre
 	return "", nil
 }
 
-// cursorWithinStream: the stream is the one that the cursor knows, and has the
-// message that it remembers.
+// cursorWithinStream: the stream is the one in the cursor, and has the message
+// that the cursor remembers.
 func (b *books) cursorWithinStream(ctx context.Context, usage *eventlog.Stream) (string, error) {
 	c, err := b.cursorOf(usage)
 	if err != nil || c.Position == 0 {

@@ -49,9 +49,9 @@ func TestAnEmptyStoreHasNothingWrong(t *testing.T) {
 	}
 }
 
-// Each row breaks one thing behind the store's back, and names the check that
-// must see it. Fails when the check named compares a side with itself, or
-// leaves the row's table out.
+// Each row changes one value directly in the database, and names the check that
+// must notice it. Fails when that check compares a side with itself, or leaves
+// out the row's table.
 func TestWhatWasChangedIsNamed(t *testing.T) {
 	const atto = `x'80000000000000000000000000000001'`
 	account := func(name string) string {
@@ -96,19 +96,19 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 		{"a payout's amount", `UPDATE payout SET amount = ` + atto + ` WHERE holder = 'zoe'`, "payouts_equal_plans", "is not a payment"},
 		{"a payout's holder", `UPDATE payout SET holder = 'eve' WHERE holder = 'zoe'`, "payouts_equal_plans", "should be po-"},
 		{"a payout that is gone", `DELETE FROM payout WHERE holder = 'zoe'`, "payouts_equal_plans", "planned"},
-		{"a payout's state", `UPDATE payout SET state = 'lost' WHERE holder = 'zoe'`, "payouts_equal_plans", "no state"},
+		{"a payout's state", `UPDATE payout SET state = 'lost' WHERE holder = 'zoe'`, "payouts_equal_plans", "not a state"},
 		{"a payout paid twice", `UPDATE payout SET state = 'confirmed' WHERE state = 'failed'`, "shares_equal_payouts_payable_and_held", "token REV"},
 		{"an entitlement", `UPDATE entitlement SET payable = ` + atto, "shares_equal_payouts_payable_and_held", "payouts, payable and held"},
 		{"a confirmation", `UPDATE payout SET state = 'confirmed' WHERE state = 'submitted'`, "payouts_equal_accounts", "rail:csv:"},
 		{"held for payable", `UPDATE entitlement SET payable = held, held = payable`, "payouts_equal_accounts", "holder:"},
 		{"the hash at the cursor", `UPDATE cursor SET hash = zeroblob(32)`, "cursor_within_stream", "position"},
 		{"the cursor beyond the stream", `UPDATE cursor SET position = position + 1000`, "cursor_within_stream", "ends at"},
-		{"the token of a distribution", `UPDATE distribution SET token = 'OTHER'`, "distributions_as_told", "as told to PAYOUT"},
-		{"the period of a distribution", `UPDATE distribution SET period = '2026-10'`, "distributions_as_told", "as told to PAYOUT"},
-		{"the name of a distribution", `UPDATE distribution SET id = id || 'x'`, "distributions_as_told", "as told to PAYOUT"},
-		{"the book of a distribution", `UPDATE distribution SET book = 'us'`, "distributions_as_told", "its records of book"},
+		{"the token of a distribution", `UPDATE distribution SET token = 'OTHER'`, "distributions_as_told", "in PAYOUT it is"},
+		{"the period of a distribution", `UPDATE distribution SET period = '2026-10'`, "distributions_as_told", "in PAYOUT it is"},
+		{"the name of a distribution", `UPDATE distribution SET id = id || 'x'`, "distributions_as_told", "in PAYOUT it is"},
+		{"the book of a distribution", `UPDATE distribution SET book = 'us'`, "distributions_as_told", "its records to book"},
 		{"the rail of a distribution", `UPDATE distribution SET rail = 'evm'`, "distributions_as_told", "planned for"},
-		{"a distribution that is gone", `DELETE FROM distribution`, "distributions_as_told", "is not there"},
+		{"a distribution that is gone", `DELETE FROM distribution`, "distributions_as_told", "but not in the store"},
 		{"a distribution more", `INSERT INTO distribution SELECT 1, id || 'x', token, book, period, ledger, register, record_date, rail, holders, supply FROM distribution LIMIT 1`, "distributions_as_declared", "which is a"},
 		{"the record date of a distribution", `UPDATE distribution SET record_date = '2020-01-01T00:00:00Z'`, "distributions_as_declared", "2020-01-01T00:00:00Z"},
 		{"the ledger that a distribution rests on", `UPDATE distribution SET ledger = ledger + 1`, "distributions_as_declared", "rests on LEDGER"},
@@ -116,9 +116,9 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 		{"a source's name", `UPDATE source SET source = source || '-other'`, "sources_within_stream", "is not where it was accepted"},
 		{"a source's provider", `UPDATE source SET provider = 'other'`, "sources_within_stream", "of other"},
 		{"a source's epoch", `UPDATE source SET epoch = epoch + 1`, "sources_within_stream", "is not where it was accepted"},
-		{"a source's partition", `UPDATE source SET partition = 3`, "sources_within_stream", "partition 3, which is not here"},
+		{"a source's partition", `UPDATE source SET partition = 3`, "sources_within_stream", "partition 3, whose stream is missing"},
 		{"where the original of a source is", `UPDATE original SET segment = segment + 7`, "sources_within_stream", "is not where it was accepted"},
-		{"a source that is gone", `DELETE FROM source`, "sequences_accepted_once", "of no source"},
+		{"a source that is gone", `DELETE FROM source`, "sequences_accepted_once", "no such source"},
 		{"outcomes of another message", `UPDATE outcome SET position = position + 1 WHERE position = (SELECT max(position) FROM outcome)`, "outcomes_equal_usage", "position"},
 		{"a node's events", `UPDATE tally SET node = 'n9' WHERE node = 'n2'`, "outcomes_equal_usage", "node n9"},
 	}

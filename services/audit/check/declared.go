@@ -14,16 +14,15 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// told is what a distribution is called elsewhere than in its row.
+// told is what the streams say about a distribution, besides its row.
 type told struct {
 	book events.Book // of its journal records
 	made *events.DistributionMade
 	rail events.Rail // of its planned payouts
 }
 
-// distributionsAsTold: every distribution is named, in its row, as it was told to
-// PAYOUT and as its records in the journal have it; and every one that was told is
-// there.
+// distributionsAsTold: every distribution has the name in its row that PAYOUT and
+// its journal records have, and every distribution in PAYOUT has a row.
 func (b *books) distributionsAsTold() (string, error) {
 	all := map[uint64]*told{} // by position of the declaration
 	at := func(control uint64) *told {
@@ -40,13 +39,13 @@ func (b *books) distributionsAsTold() (string, error) {
 		}
 		paid, err := events.DecodePaid(m.Data)
 		if err != nil {
-			return nil //nolint:nilerr // what cannot be read names no distribution; replay compares the bytes
+			return nil //nolint:nilerr // a message that cannot be read names no distribution; replay compares its bytes
 		}
 		switch p := paid.(type) {
 		case events.DistributionMade:
 			at(p.Control).made = &p
 			order = append(order, p.Control)
-		case events.PayoutRunMade: // kept as a distribution without a period and holders
+		case events.PayoutRunMade: // stored as a distribution without a period and holders
 			at(p.Control).made = &events.DistributionMade{Distribution: p.Run, Token: p.Token, Control: p.Control, Void: p.Void}
 			order = append(order, p.Control)
 		case events.PayoutsPlanned:
@@ -71,7 +70,7 @@ func (b *books) distributionsAsTold() (string, error) {
 	}
 	for _, control := range order {
 		if m := all[control].made; m.Void == "" && !stored[control] {
-			return fmt.Sprintf("distribution %s of CONTROL %d was told to PAYOUT, and is not there", m.Distribution, control), nil
+			return fmt.Sprintf("distribution %s of CONTROL %d is in PAYOUT, but not in the store", m.Distribution, control), nil
 		}
 	}
 	return "", nil
@@ -79,24 +78,24 @@ func (b *books) distributionsAsTold() (string, error) {
 
 func (t *told) differs(d *distribution.Distribution) string {
 	if t == nil || t.made == nil || t.made.Void != "" {
-		return fmt.Sprintf("distribution %s of CONTROL %d was never told to PAYOUT", d.ID, d.Control)
+		return fmt.Sprintf("distribution %s of CONTROL %d is not in PAYOUT", d.ID, d.Control)
 	}
 	m := t.made
 	switch {
 	case d.ID != m.Distribution || d.Token != m.Token || d.Period != m.Period:
-		return fmt.Sprintf("distribution %s of token %s for %s: as told to PAYOUT it is %s of token %s for %s", d.ID, d.Token, d.Period, m.Distribution, m.Token, m.Period)
+		return fmt.Sprintf("distribution %s of token %s for %s: in PAYOUT it is %s of token %s for %s", d.ID, d.Token, d.Period, m.Distribution, m.Token, m.Period)
 	case uint64(d.Holders) != m.Holders || d.Supply != m.Supply:
-		return fmt.Sprintf("distribution %s: %d holders of %v units, told to PAYOUT are %d of %v", d.ID, d.Holders, d.Supply, m.Holders, m.Supply)
+		return fmt.Sprintf("distribution %s: %d holders of %v units, but in PAYOUT %d of %v", d.ID, d.Holders, d.Supply, m.Holders, m.Supply)
 	case t.book != "" && t.book != d.Book:
-		return fmt.Sprintf("distribution %s is of book %s, its records of book %s", d.ID, d.Book, t.book)
+		return fmt.Sprintf("distribution %s belongs to book %s, but its records to book %s", d.ID, d.Book, t.book)
 	case t.rail != "" && t.rail != d.Rail:
-		return fmt.Sprintf("distribution %s is for rail %s, its payouts were planned for %s", d.ID, d.Rail, t.rail)
+		return fmt.Sprintf("distribution %s is for rail %s, but its payouts were planned for %s", d.ID, d.Rail, t.rail)
 	}
 	return ""
 }
 
 // distributionsAsDeclared: every distribution rests on the positions and the date
-// that its declaration names.
+// in its declaration.
 func (b *books) distributionsAsDeclared(ctx context.Context, control *eventlog.Stream) (string, error) {
 	made, err := b.snapshot.Distributions("")
 	if err != nil {
@@ -106,7 +105,7 @@ func (b *books) distributionsAsDeclared(ctx context.Context, control *eventlog.S
 		d := &made[i]
 		m, err := control.Get(ctx, d.Control)
 		if errors.Is(err, eventlog.ErrNotFound) {
-			return fmt.Sprintf("distribution %s was declared at CONTROL %d, where nothing is", d.ID, d.Control), nil
+			return fmt.Sprintf("distribution %s was declared at CONTROL %d, but there is no message", d.ID, d.Control), nil
 		}
 		if err != nil {
 			return "", err
@@ -117,24 +116,25 @@ func (b *books) distributionsAsDeclared(ctx context.Context, control *eventlog.S
 		}
 		body, ok := decision.Body.(events.DistributionDeclared)
 		if run, is := decision.Body.(events.PayoutRunDeclared); is {
-			// It rests on no LEDGER, and its record date is when it was decided.
+			// A payout run does not rest on LEDGER, and its record date is the
+			// time of the decision.
 			body, ok = events.DistributionDeclared{Distribution: run.Run, Token: run.Token, RegisterSeq: run.RegisterSeq, RecordDate: decision.At}, true
 		}
 		switch {
 		case !ok:
 			return fmt.Sprintf("distribution %s was declared at CONTROL %d, which is a %s", d.ID, d.Control, decision.Body.Kind()), nil
 		case body.Distribution != d.ID || body.Token != d.Token || body.Period != d.Period:
-			return fmt.Sprintf("distribution %s of token %s for %s: declared is %s of token %s for %s", d.ID, d.Token, d.Period, body.Distribution, body.Token, body.Period), nil
+			return fmt.Sprintf("distribution %s of token %s for %s: the declaration says %s of token %s for %s", d.ID, d.Token, d.Period, body.Distribution, body.Token, body.Period), nil
 		case body.LedgerSeq != d.Ledger || body.RegisterSeq != d.Register || !body.RecordDate.Equal(d.RecordDate):
-			return fmt.Sprintf("distribution %s rests on LEDGER %d, REGISTER %d and the record date %s, declared are LEDGER %d, REGISTER %d and %s", d.ID,
+			return fmt.Sprintf("distribution %s rests on LEDGER %d, REGISTER %d and the record date %s, but its declaration on LEDGER %d, REGISTER %d and %s", d.ID,
 				d.Ledger, d.Register, d.RecordDate.UTC().Format(time.RFC3339Nano), body.LedgerSeq, body.RegisterSeq, body.RecordDate.UTC().Format(time.RFC3339Nano)), nil
 		}
 	}
 	return "", nil
 }
 
-// sourcesWithinStreams: every source is named as in the message that its first
-// accepted sequence is in.
+// sourcesWithinStreams: every source is named as in the message that contains its
+// first accepted sequence.
 func (b *books) sourcesWithinStreams(ctx context.Context, usage []*eventlog.Stream) (string, error) {
 	sources, err := b.snapshot.Sources("")
 	if err != nil {
@@ -150,15 +150,15 @@ func (b *books) sourcesWithinStreams(ctx context.Context, usage []*eventlog.Stre
 			return "", err
 		}
 		if !ok {
-			continue // No sequence of it was accepted.
+			continue // None of its sequences was accepted.
 		}
 		stream := eventlog.OfPartition(s.Partition, usage...)
 		if stream == nil {
-			return fmt.Sprintf("%s was accepted in partition %d, which is not here", name, s.Partition), nil
+			return fmt.Sprintf("%s was accepted in partition %d, whose stream is missing", name, s.Partition), nil
 		}
 		m, err := stream.Get(ctx, first.Position)
 		if errors.Is(err, eventlog.ErrNotFound) {
-			return fmt.Sprintf("%s: sequence %d was accepted at position %d of %s, where nothing is", name, first.Span.First, first.Position, stream.Name()), nil
+			return fmt.Sprintf("%s: sequence %d was accepted at position %d of %s, but there is no message", name, first.Span.First, first.Position, stream.Name()), nil
 		}
 		if err != nil {
 			return "", err
@@ -184,7 +184,8 @@ func (b *books) firstOriginal(s store.SourceID) (first settlement.Original, ok b
 	return first, ok, err
 }
 
-// names reports whether a segment has a sequence of a source where it should.
+// names reports whether a segment has a sequence of a source in the recorded
+// place.
 func names(c *events.Columns, s store.SourceID, o settlement.Original) bool {
 	if o.Ordinal < 0 || o.Ordinal >= c.N || !c.Sequenced || c.Provider != s.Provider {
 		return false

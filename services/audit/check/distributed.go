@@ -33,9 +33,9 @@ func (b *books) accounts(kind, part string, side func(ledger.Balance) (money.Amo
 	return s, nil
 }
 
-// inboxesAgree: what settle handed over reached the inboxes, what distributions
-// took from them left them, each took what its period and position let it, and
-// divided it by its waterfall.
+// inboxesAgree: what settle handed over reached the inboxes; what distributions
+// took left them; and each distribution took what its period and position allow,
+// and divided it by its waterfall.
 func (b *books) inboxesAgree() (string, error) {
 	reached, err := b.accounts("token", "inbox", credit)
 	if err != nil {
@@ -45,7 +45,7 @@ func (b *books) inboxesAgree() (string, error) {
 		return d, nil
 	}
 	read := sums[place]{}
-	var waiting []distribution.Handover // not taken yet
+	var waiting []distribution.Handover // not yet taken
 	err = b.snapshot.Handovers("", func(h distribution.Handover) error {
 		waiting = append(waiting, h)
 		return read.add(place{ledger.TokenInbox(h.Token), h.Asset}, h.Amount)
@@ -54,7 +54,8 @@ func (b *books) inboxesAgree() (string, error) {
 		return "", err
 	}
 	first := ""
-	// map order: the least text wins. The distributor may be behind, never ahead.
+	// map order: the smallest text wins. The distributor may be behind, never
+	// ahead.
 	for at, a := range read {
 		if a.Cmp(b.handed[at]) > 0 {
 			if text := fmt.Sprintf("%v: read by the distributor %v, handed over %v", at, a, b.handed[at]); first == "" || text < first {
@@ -85,11 +86,11 @@ func (b *books) inboxesAgree() (string, error) {
 		}
 		for _, p := range d.Pools {
 			if p.Inbox != due[p.Asset] {
-				return fmt.Sprintf("distribution %s took %v %s, handed over for %s and before were %v", d.ID, p.Inbox, p.Asset, d.Period, due[p.Asset]), nil
+				return fmt.Sprintf("distribution %s took %v %s, but what was handed over for %s and earlier is %v", d.ID, p.Inbox, p.Asset, d.Period, due[p.Asset]), nil
 			}
 			fee, pool, err := waterfall.Divide(p.Inbox, p.FeeBasisPoints)
 			if err != nil || fee != p.Fee || pool != p.Pool {
-				return fmt.Sprintf("distribution %s in %s: %v at %d basis points are a fee of %v and a pool of %v, stored are %v and %v", d.ID, p.Asset, p.Inbox, p.FeeBasisPoints, fee, pool, p.Fee, p.Pool), nil
+				return fmt.Sprintf("distribution %s in %s: %v at %d basis points give a fee of %v and a pool of %v, but %v and %v are stored", d.ID, p.Asset, p.Inbox, p.FeeBasisPoints, fee, pool, p.Fee, p.Pool), nil
 			}
 			if err := taken.add(place{ledger.TokenInbox(d.Token), p.Asset}, p.Inbox); err != nil {
 				return "", err
@@ -160,17 +161,18 @@ func (b *books) shares(d *distribution.Distribution, p distribution.Pool) (strin
 	case err != nil:
 		return "", err
 	case sum != p.Pool:
-		return fmt.Sprintf("distribution %s in %s: the pool is %v, the shares sum to %v", d.ID, p.Asset, p.Pool, sum), nil
+		return fmt.Sprintf("distribution %s in %s: the pool is %v, but the shares sum to %v", d.ID, p.Asset, p.Pool, sum), nil
 	case held != p.Held:
-		return fmt.Sprintf("distribution %s in %s: %v of the pool are held, held shares sum to %v", d.ID, p.Asset, p.Held, held), nil
+		return fmt.Sprintf("distribution %s in %s: %v of the pool are held, but held shares sum to %v", d.ID, p.Asset, p.Held, held), nil
 	case supply != d.Supply || holders != d.Holders:
-		return fmt.Sprintf("distribution %s in %s: a supply of %v units of %d holders, shares of %v units of %d holders", d.ID, p.Asset, d.Supply, d.Holders, supply, holders), nil
+		return fmt.Sprintf("distribution %s in %s: a supply of %v units of %d holders, but shares of %v units of %d holders", d.ID, p.Asset, d.Supply, d.Holders, supply, holders), nil
 	}
 	return "", nil
 }
 
-// payoutsEqualPlans: every distribution has the payouts that it planned, each
-// of whole minor units, under the name that its holder and asset give it.
+// payoutsEqualPlans: every distribution has the payouts that it planned, each a
+// whole number of minor units, with the name that follows from its holder and
+// asset.
 func (b *books) payoutsEqualPlans() (string, error) {
 	made, err := b.snapshot.Distributions("")
 	if err != nil {
@@ -189,7 +191,7 @@ func (b *books) payoutsEqualPlans() (string, error) {
 			case p.ID != payout.ID(d.ID, p.Asset, p.Holder):
 				broken = fmt.Sprintf("payout %s of %s to %s should be %s", p.ID, d.ID, p.Holder, payout.ID(d.ID, p.Asset, p.Holder))
 			case !slices.Contains(distribution.States(), p.State):
-				broken = fmt.Sprintf("payout %s of %s is %q, which is no state", p.ID, d.ID, p.State)
+				broken = fmt.Sprintf("payout %s of %s is %q, which is not a state", p.ID, d.ID, p.State)
 			}
 			counts[p.Asset]++
 			return amounts.add(p.Asset, p.Amount)
@@ -199,7 +201,7 @@ func (b *books) payoutsEqualPlans() (string, error) {
 		}
 		for _, p := range d.Pools {
 			if amounts[p.Asset] != p.Planned || counts[p.Asset] != p.Payouts {
-				return fmt.Sprintf("distribution %s in %s: planned %d payouts of %v, stored %d of %v", d.ID, p.Asset, p.Payouts, p.Planned, counts[p.Asset], amounts[p.Asset]), nil
+				return fmt.Sprintf("distribution %s in %s: %d payouts of %v were planned, but %d of %v are stored", d.ID, p.Asset, p.Payouts, p.Planned, counts[p.Asset], amounts[p.Asset]), nil
 			}
 			delete(counts, p.Asset)
 		}
@@ -210,7 +212,7 @@ func (b *books) payoutsEqualPlans() (string, error) {
 	return "", nil
 }
 
-// revenue is a token's in an asset.
+// revenue identifies a token in an asset.
 type revenue struct {
 	token events.Token
 	asset money.Asset
@@ -218,7 +220,7 @@ type revenue struct {
 
 func (r revenue) String() string { return fmt.Sprintf("token %s in %s", r.token, r.asset) }
 
-// sharesAccounted: of every token, what was shared out is paid, in flight,
+// sharesAccounted: for every token, what was shared out is paid, in flight,
 // payable or held. What came back from a rail is payable or held again.
 func (b *books) sharesAccounted() (string, error) {
 	made, err := b.snapshot.Distributions("")
@@ -257,8 +259,8 @@ func (b *books) sharesAccounted() (string, error) {
 	return difference(side[revenue]{"shares", shared}, side[revenue]{"payouts, payable and held", lies}), nil
 }
 
-// payoutsEqualAccounts: the accounts of holders and rails say what the tables
-// of entitlements and payouts say.
+// payoutsEqualAccounts: the accounts of holders and rails agree with the tables
+// of entitlements and payouts.
 func (b *books) payoutsEqualAccounts() (string, error) {
 	said := sums[place]{}
 	add := func(account ledger.Account, asset money.Asset, a money.Amount) error {
@@ -285,7 +287,7 @@ func (b *books) payoutsEqualAccounts() (string, error) {
 		err := b.snapshot.Payouts(d, func(p distribution.Payout) error {
 			at := payout.Account(p.State, p.Holder, d.Rail)
 			if kind, _, _ := at.Split(); kind != "rail" {
-				return nil // the holder's again, and counted above
+				return nil // it belongs to the holder again and is counted above
 			}
 			return add(at, p.Asset, p.Amount)
 		})
@@ -302,7 +304,7 @@ func (b *books) payoutsEqualAccounts() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		// What agrees is of no more interest, and takes no memory.
+		// Accounts that agree are dropped to save memory.
 		if k := place(at.Place); said[k] == left {
 			delete(said, k)
 		} else {

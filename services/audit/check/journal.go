@@ -9,12 +9,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// books is what one pass over the journal and the balances gives.
+// books is the result of one pass over the journal and the balances.
 type books struct {
 	snapshot *store.Snapshot
 
-	broken  string // first row of the journal that is not as it must be
-	unequal string // first balance that is not the fold
+	broken  string // fault of the first faulty row of the journal
+	unequal string // first balance that differs from the fold of the journal
 	total   *ledger.Balances
 	sorted  []held // of total
 
@@ -26,7 +26,7 @@ type books struct {
 	billed    map[nodePeriod]uint64 // events in postings
 }
 
-// held is what one account has.
+// held is the balance of one account.
 type held struct {
 	ledger.Place
 	ledger.Balance
@@ -66,11 +66,11 @@ func (b *books) read() error {
 	return nil
 }
 
-// walk is where the pass over one writer's rows is.
+// walk is the state of the pass over one writer's rows.
 type walk struct {
 	number   uint64
 	last     ledger.Record // without its entries
-	customer string        // whom the collection being read is from
+	customer string        // the customer of the collection that is being read
 }
 
 func (b *books) readWriter(w store.WriterState, fold *ledger.Balances) error {
@@ -100,7 +100,7 @@ func (b *books) readWriter(w store.WriterState, fold *ledger.Balances) error {
 		return err
 	}
 	if at.last.Part+1 < at.last.Parts {
-		b.breaks("%s row %d: it is part %d of %d, and the next is missing", w.Name, at.number, at.last.Part+1, at.last.Parts)
+		b.breaks("%s row %d: it is part %d of %d, and the next part is missing", w.Name, at.number, at.last.Part+1, at.last.Parts)
 	}
 	return nil
 }
@@ -111,14 +111,13 @@ func (b *books) breaks(format string, args ...any) {
 	}
 }
 
-// follows checks that a row is the one after the last, and what its columns
-// say it is.
+// follows checks that a row is the next one, and that it agrees with its columns.
 func (b *books) follows(w store.WriterState, at *walk, row store.Written, r *ledger.Record) {
 	if row.Number != at.number+1 {
 		b.breaks("%s: row %d follows row %d", w.Name, row.Number, at.number)
 	}
 	if r.Cut != row.Cut || r.Book != row.Book || r.Part != row.Part {
-		b.breaks("%s row %d: its columns say cut %d, book %s, part %d, its record cut %d, book %s, part %d",
+		b.breaks("%s row %d: its columns say cut %d, book %s, part %d, but its record says cut %d, book %s, part %d",
 			w.Name, row.Number, row.Cut, row.Book, row.Part, r.Cut, r.Book, r.Part)
 	}
 	if r.Cut < at.last.Cut {
@@ -174,8 +173,8 @@ func (b *books) charge(e *ledger.Entry, p *ledger.Posting) error {
 	return b.owed.add(debt{string(e.Book), customer, node, e.Origin, p.Asset}, p.Amount)
 }
 
-// handover takes what is handed over off what is collected. No closing hands over
-// what belongs to a later period.
+// handover subtracts what is handed over from what is collected. No closing hands
+// over revenue of a later period.
 func (b *books) handover(e *ledger.Entry, p *ledger.Posting) error {
 	if e.Origin > e.Period {
 		b.breaks("book %s: the closing of %s hands over %v %s of %s, a later period", e.Book, e.Period, p.Amount, p.Asset, e.Origin)
@@ -198,8 +197,8 @@ func (b *books) handover(e *ledger.Entry, p *ledger.Posting) error {
 	return b.handed.add(place{p.Credit, p.Asset}, p.Amount)
 }
 
-// collection takes what is collected off what is owed. An entry begins with its
-// customer's posting; its parts follow each other.
+// collection subtracts what is collected from what is owed. An entry begins with
+// its customer's posting; its parts follow each other.
 func (b *books) collection(at *walk, e *ledger.Entry, p *ledger.Posting) error {
 	if is(p.Debit, "customer", "prepaid") {
 		_, at.customer, _ = p.Debit.Split()
@@ -220,7 +219,7 @@ func (b *books) collection(at *walk, e *ledger.Entry, p *ledger.Posting) error {
 		return err
 	}
 	if b.owed[k].IsZero() {
-		delete(b.owed, k) // what is paid takes no memory
+		delete(b.owed, k) // debts that are paid are dropped to save memory
 	}
 	return nil
 }
@@ -235,7 +234,7 @@ func (b *books) balances(w store.WriterState, fold *ledger.Balances) error {
 		}
 		same++
 		if balance.Debit.Sign() < 0 || balance.Credit.Sign() < 0 {
-			return nil // said below
+			return nil // reported below
 		}
 		return b.total.AddRow(at, balance)
 	})
@@ -248,7 +247,7 @@ func (b *books) balances(w store.WriterState, fold *ledger.Balances) error {
 	return b.unequalBalance(w, fold)
 }
 
-// unequalBalance finds the first balance that is not the fold.
+// unequalBalance finds the first balance that differs from the fold.
 func (b *books) unequalBalance(w store.WriterState, fold *ledger.Balances) error {
 	stored := ledger.NewBalances()
 	err := b.snapshot.BalanceRows(w, func(row store.Balance) error {
@@ -263,13 +262,14 @@ func (b *books) unequalBalance(w store.WriterState, fold *ledger.Balances) error
 	}
 	if at, equal := stored.Difference(fold); !equal && b.unequal == "" {
 		here, there := stored.Of(at.Account, at.Asset), fold.Of(at.Account, at.Asset)
-		b.unequal = fmt.Sprintf("%s in %s by %s: the balance is debit %v, credit %v, the journal sums to debit %v, credit %v",
+		b.unequal = fmt.Sprintf("%s in %s by %s: the balance is debit %v, credit %v, but the journal sums to debit %v, credit %v",
 			at.Account, at.Asset, w.Name, here.Debit, here.Credit, there.Debit, there.Credit)
 	}
 	return nil
 }
 
-// journalComplete: every writer's rows are there, one after the other, whole.
+// journalComplete: the rows of every writer are there, one after the other and
+// whole.
 func (b *books) journalComplete() (string, error) { return b.broken, nil }
 
 // balancesEqualJournal: every balance is the sum of its writer's postings.
@@ -283,8 +283,8 @@ func (b *books) debitsEqualCredits() (string, error) {
 	return "", nil
 }
 
-// oneWriter: only a token's inbox is posted to by settle and distribute, and
-// only what lies outside the books by several partitions.
+// oneWriter: settle and distribute both post only to a token's inbox, and several
+// partitions post only to accounts outside the books.
 func (b *books) oneWriter() (string, error) {
 	shared, err := b.snapshot.SharedAccounts()
 	if err != nil {
@@ -300,11 +300,11 @@ func (b *books) oneWriter() (string, error) {
 	return "", nil
 }
 
-// noNegativeBalances: no account may owe what it should have, and nothing stays
-// in a pool. What is payable to a holder may be below zero: a payment that was
-// given up, and paid again, has arrived after all, and the next shares cover it
-// (decision 0021). That it is what the payouts say, payouts_equal_accounts and
-// shares_equal_payouts_payable_and_held check.
+// noNegativeBalances: no account owes what it should have, and nothing stays in a
+// pool. What is payable to a holder may be below zero: a payment that was given
+// up and paid again has arrived after all, and the next shares cover it (decision
+// 0021). The checks payouts_equal_accounts and
+// shares_equal_payouts_payable_and_held verify that amount against the payouts.
 func (b *books) noNegativeBalances() (string, error) {
 	for _, at := range b.sorted {
 		left, err := net(at.Place, at.Balance)

@@ -13,7 +13,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// sum adds one side of the accounts of a kind and part, per asset.
+// sum adds up one side of the accounts of a kind and part, per asset.
 func (b *books) sum(kind, part string, side func(ledger.Balance) (money.Amount, error)) (sums[money.Asset], error) {
 	s := sums[money.Asset]{}
 	for _, at := range b.sorted {
@@ -37,7 +37,7 @@ func rest(b ledger.Balance) (money.Amount, error)   { return b.Credit.Sub(b.Debi
 func owed(b ledger.Balance) (money.Amount, error)   { return b.Debit.Sub(b.Credit) }
 
 // chargesEqualEarned: what usage and releases charged is what nodes earned and
-// what customers were asked for.
+// what customers were charged.
 func (b *books) chargesEqualEarned() (string, error) {
 	earned, err := b.sum("node", "earned", credit)
 	if err != nil {
@@ -54,8 +54,8 @@ func (b *books) chargesEqualEarned() (string, error) {
 	return difference(charged, side[money.Asset]{"receivable", asked}), nil
 }
 
-// chargedEventsWithinAccepted: no more events are charged or wait than were
-// accepted, per node and period. Fewer may be: a charge of zero posts nothing.
+// chargedEventsWithinAccepted: per node and period, no more events are charged or
+// wait than were accepted. There may be fewer: a charge of zero posts nothing.
 func (b *books) chargedEventsWithinAccepted() (string, error) {
 	tallies, err := b.snapshot.Tallies("")
 	if err != nil {
@@ -82,10 +82,10 @@ func (b *books) chargedEventsWithinAccepted() (string, error) {
 		used[nodePeriod{l.Book, string(l.Node), l.Period}] += l.Events
 	}
 	first := ""
-	// map order: the least text wins.
+	// map order: the smallest text wins.
 	for k, n := range used {
 		if n > accepted[k] {
-			if text := fmt.Sprintf("%s: %d events are charged or wait, %d were accepted", k, n, accepted[k]); first == "" || text < first {
+			if text := fmt.Sprintf("%s: %d events are charged or wait, but %d were accepted", k, n, accepted[k]); first == "" || text < first {
 				first = text
 			}
 		}
@@ -93,9 +93,9 @@ func (b *books) chargedEventsWithinAccepted() (string, error) {
 	return first, nil
 }
 
-// outstandingEqualsReceivables: per customer, node and period, what is outstanding is
-// what was charged less what was collected; per customer it is the receivable,
-// per node what is earned and not collected.
+// outstandingEqualsReceivables: per customer, node and period, what is
+// outstanding is what was charged less what was collected; its sum per customer
+// is the receivable, and per node what is earned and not collected.
 func (b *books) outstandingEqualsReceivables() (string, error) {
 	list, err := b.snapshot.Outstanding("", "")
 	if err != nil {
@@ -138,8 +138,9 @@ func (b *books) outstandingEqualsReceivables() (string, error) {
 	return difference(side[place]{"balance", earned}, side[place]{"outstanding", nodes}), nil
 }
 
-// collectedEqualsNotHandedOver: per node and period, what is kept as collected is
-// what was collected less what was handed over; per node it is the balance.
+// collectedEqualsNotHandedOver: per node and period, what is stored as collected
+// is what was collected less what was handed over; its sum per node is the
+// balance.
 func (b *books) collectedEqualsNotHandedOver() (string, error) {
 	list, err := b.snapshot.Collected()
 	if err != nil {
@@ -164,8 +165,8 @@ func (b *books) collectedEqualsNotHandedOver() (string, error) {
 	return difference(side[place]{"balance", balances}, side[place]{"kept as collected", nodes}), nil
 }
 
-// depositsEqualCollectedAndPrepaid: customers' money is either still theirs or
-// has covered a charge.
+// depositsEqualCollectedAndPrepaid: a customer's money is either still the
+// customer's or has covered a charge.
 func (b *books) depositsEqualCollectedAndPrepaid() (string, error) {
 	deposits, err := b.sum("treasury", "", owed) // less what was reversed
 	if err != nil {
@@ -190,8 +191,8 @@ func (b *books) depositsEqualCollectedAndPrepaid() (string, error) {
 	return difference(side[money.Asset]{"deposited", deposits}, side[money.Asset]{"collected and prepaid", kept}), nil
 }
 
-// collectedAccounted: what was collected is with the platform, with providers,
-// in pools that were divided, or on its way there.
+// collectedAccounted: what was collected is with the platform, with providers, in
+// pools that were divided, or on its way to these.
 func (b *books) collectedAccounted() (string, error) {
 	collected, err := b.sum("node", "collected", credit)
 	if err != nil {
@@ -263,7 +264,7 @@ func (b *books) talliesEqualOutcomes() (string, error) {
 				}
 			}
 			if (n != o.Events || o.Position > c.Position) && broken == "" {
-				broken = fmt.Sprintf("position %d has %d outcomes of %d events; partition %d is settled up to %d", o.Position, n, o.Events, c.Partition, c.Position)
+				broken = fmt.Sprintf("position %d has %d outcomes for %d events; partition %d is settled up to %d", o.Position, n, o.Events, c.Partition, c.Position)
 			}
 			return nil
 		})
@@ -271,18 +272,18 @@ func (b *books) talliesEqualOutcomes() (string, error) {
 			return "", err
 		}
 		if batches != c.Batches && broken == "" {
-			broken = fmt.Sprintf("partition %d has outcomes of %d messages, and has settled %d", c.Partition, batches, c.Batches)
+			broken = fmt.Sprintf("partition %d has outcomes of %d messages, but has settled %d", c.Partition, batches, c.Batches)
 		}
 	}
 	if broken != "" {
 		return broken, nil
 	}
 	first := ""
-	// map order: the least text wins, in both loops.
+	// map order: the smallest text wins, in both loops.
 	for _, m := range []map[verdict]uint64{tallied, kept} {
 		for v := range m {
 			if tallied[v] != kept[v] {
-				if text := fmt.Sprintf("%s: the tallies sum to %d events, the outcomes to %d", v, tallied[v], kept[v]); first == "" || text < first {
+				if text := fmt.Sprintf("%s: the tallies sum to %d events, but the outcomes to %d", v, tallied[v], kept[v]); first == "" || text < first {
 					first = text
 				}
 			}
@@ -291,11 +292,11 @@ func (b *books) talliesEqualOutcomes() (string, error) {
 	return first, nil
 }
 
-// sequencesAcceptedOnce: the ranges that were accepted of a source do not
-// overlap, and together are the sequences that count as accepted.
+// sequencesAcceptedOnce: the accepted ranges of a source do not overlap, and
+// together are the sequences that count as accepted.
 func (b *books) sequencesAcceptedOnce() (string, error) {
 	if n, ok, err := b.snapshot.Sourceless(); err != nil || ok {
-		return fmt.Sprintf("sequences of source %d count as accepted, which are of no source", n), err
+		return fmt.Sprintf("sequences of source %d count as accepted, but there is no such source", n), err
 	}
 	sources, err := b.snapshot.Sources("")
 	if err != nil {
@@ -325,13 +326,13 @@ func (b *books) sequencesAcceptedOnce() (string, error) {
 		i := 0
 		err = b.snapshot.Spans(s, func(span settlement.Span) error {
 			if broken == "" && (i >= len(joined) || joined[i] != span) {
-				broken = fmt.Sprintf("%s: sequences %d to %d count as accepted, and were not accepted as such", name, span.First, span.Last)
+				broken = fmt.Sprintf("%s: sequences %d to %d count as accepted, but no message was accepted with them", name, span.First, span.Last)
 			}
 			i++
 			return nil
 		})
 		if err == nil && broken == "" && i < len(joined) {
-			broken = fmt.Sprintf("%s: sequences %d to %d were accepted and do not count as such", name, joined[i].First, joined[i].Last)
+			broken = fmt.Sprintf("%s: sequences %d to %d were accepted, but do not count as accepted", name, joined[i].First, joined[i].Last)
 		}
 		if err != nil || broken != "" {
 			return broken, err
@@ -362,7 +363,7 @@ func (b *books) outcomesEqual(ctx context.Context, usage *eventlog.Stream, count
 		return "", err
 	}
 	if last < c.Position {
-		return fmt.Sprintf("%s ends at %d, settled is %d", usage.Name(), last, c.Position), nil
+		return fmt.Sprintf("%s ends at %d, but is settled up to %d", usage.Name(), last, c.Position), nil
 	}
 	r, err := usage.Read(ctx, 1, "")
 	if err != nil {
@@ -370,7 +371,8 @@ func (b *books) outcomesEqual(ctx context.Context, usage *eventlog.Stream, count
 	}
 	defer r.Stop()
 	at, broken := uint64(0), ""
-	// to reads on to a batch's position, and returns its events.
+	// to reads on to the position of a batch and returns the number of its
+	// events.
 	to := func(position uint64) (n int, err error) {
 		for at < position {
 			m, err := r.Next(ctx)
@@ -383,7 +385,7 @@ func (b *books) outcomesEqual(ctx context.Context, usage *eventlog.Stream, count
 				return events, nil
 			}
 			if batch && broken == "" {
-				broken = fmt.Sprintf("position %d has a batch of %d events and no outcome", at, events)
+				broken = fmt.Sprintf("position %d has a batch of %d events but no outcome", at, events)
 			}
 		}
 		return 0, nil
@@ -391,13 +393,13 @@ func (b *books) outcomesEqual(ctx context.Context, usage *eventlog.Stream, count
 	err = b.snapshot.Outcomes(c.Partition, func(o settlement.Outcome) error {
 		n, err := to(o.Position)
 		if err == nil && n != o.Events && broken == "" {
-			broken = fmt.Sprintf("position %d has %d events and outcomes of %d", o.Position, n, o.Events)
+			broken = fmt.Sprintf("position %d has %d events, but outcomes of %d", o.Position, n, o.Events)
 		}
 		return err
 	})
 	if err == nil && at < c.Position {
 		if _, err = to(c.Position); err == nil && count.batch && broken == "" {
-			broken = fmt.Sprintf("position %d has a batch and no outcome", at)
+			broken = fmt.Sprintf("position %d has a batch but no outcome", at)
 		}
 	}
 	return broken, err
@@ -407,7 +409,7 @@ func (b *books) outcomesEqual(ctx context.Context, usage *eventlog.Stream, count
 type counter struct {
 	events  map[nodePeriod]uint64 // by book and node; no period
 	total   uint64
-	batch   bool // the last message was one
+	batch   bool // the last message was a batch
 	decoded events.Message
 	scratch []byte
 	columns events.Columns
@@ -428,13 +430,13 @@ func (c *counter) compare(snapshot *store.Snapshot) (string, error) {
 		}
 	}
 	if total != c.total {
-		return fmt.Sprintf("the stream has %d events, the tallies %d", c.total, total), nil
+		return fmt.Sprintf("the stream has %d events, but the tallies %d", c.total, total), nil
 	}
 	first := ""
-	// map order: the least text wins.
+	// map order: the smallest text wins.
 	for k, n := range tallied {
 		if n > c.events[k] {
-			if text := fmt.Sprintf("book %s, node %s: the stream has %d events, the tallies %d", k.book, k.node, c.events[k], n); first == "" || text < first {
+			if text := fmt.Sprintf("book %s, node %s: the stream has %d events, but the tallies %d", k.book, k.node, c.events[k], n); first == "" || text < first {
 				first = text
 			}
 		}
@@ -442,8 +444,8 @@ func (c *counter) compare(snapshot *store.Snapshot) (string, error) {
 	return first, nil
 }
 
-// message counts one message; what cannot be read has no events, as for the
-// settler.
+// message counts the events of one message. As for the settler, a message that
+// cannot be read has none.
 func (c *counter) message(data []byte) (batch bool, n int) {
 	var err error
 	c.scratch, err = c.decoded.Decode(data, c.scratch)

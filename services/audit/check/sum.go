@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// sums are amounts by what they are of.
+// sums are amounts by key.
 type sums[K comparable] map[K]money.Amount
 
 func (s sums[K]) add(k K, a money.Amount) error {
@@ -30,14 +30,14 @@ func (s sums[K]) sub(k K, a money.Amount) error {
 	return nil
 }
 
-// side is one of two things that should be equal, and what it is.
+// side is one of two sums that should be equal, with its name.
 type side[K comparable] struct {
 	name string
 	sums sums[K]
 }
 
-// difference returns the first key, in the order of its text, whose sums
-// differ; nothing where there is none. What has no sum has a sum of zero.
+// difference returns the first key, in the order of its text, whose sums differ,
+// or "". A key without a sum has a sum of zero.
 func difference[K comparable](left, right side[K]) string {
 	var first string
 	var at K
@@ -49,7 +49,7 @@ func difference[K comparable](left, right side[K]) string {
 			first, at = text, k
 		}
 	}
-	// map order: the least text wins, in both loops.
+	// map order: the smallest text wins, in both loops.
 	for k := range left.sums {
 		consider(k)
 	}
@@ -84,13 +84,13 @@ func (e earning) String() string {
 	return fmt.Sprintf("book %s, node %s, period %s, %s", e.book, e.node, e.period, e.asset)
 }
 
-// place is an account in an asset, as text.
+// place is an account in an asset that has a text.
 type place ledger.Place
 
 func (p place) String() string { return fmt.Sprintf("%s in %s", p.Account, p.Asset) }
 
-// net is what an account has more on its usual side: debit for what is owed to
-// us or lies outside, credit for everything else.
+// net is the balance of an account on its usual side: debit for receivables and
+// accounts outside the books, credit for all others.
 func net(at ledger.Place, b ledger.Balance) (money.Amount, error) {
 	kind, _, part := at.Account.Split()
 	if kind == "treasury" || part == "receivable" {

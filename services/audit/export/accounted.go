@@ -14,24 +14,24 @@ import (
 func accountedColumns() []Column {
 	return []Column{
 		{"book", Text, false},
-		{"node", Text, true},       // null: what names no node of the book
-		{"period", Text, true},     // the events' own
+		{"node", Text, true},       // null for events that name no node of the book
+		{"period", Text, true},     // the period of the events
 		{"received", Count, false}, // counted in USAGE
 		{"accepted", Count, false},
 		{"late", Count, false},
 		{"duplicate", Count, false},
 		{"refused", Count, false},
 		{"accounted", Truth, false}, // received = accepted + late + duplicate + refused
-		{"gaps", Count, false},      // that follow an event of this node and period
+		{"gaps", Count, false},      // number of gaps after an event of this node and period
 		{"missing", Count, false},   // sequences in them
-		{"reasons", Text, true},     // of the refused: reason and number
+		{"reasons", Text, true},     // of refused events: reason and number
 	}
 }
 
-// line is a node's period.
+// line is one node and period.
 type line struct {
 	book   events.Book
-	node   events.Node // empty: none of the book
+	node   events.Node // empty for events that name no node of the book
 	period events.Period
 }
 
@@ -46,15 +46,16 @@ type account struct {
 	reasons                                      map[events.Reason]uint64
 }
 
-// gap is sequences of a source that never came, though a later one did.
+// gap is a range of sequences of a source that never came, although a later one
+// did.
 type gap struct {
 	source settlement.Source
 	span   settlement.Span
-	before place // of the event that it follows
-	after  place // of the event that it precedes
+	before place // of the event before the gap
+	after  place // of the event after the gap
 }
 
-// place is where an accepted event is, and whose.
+// place is where an accepted event is, and whose it is.
 type place struct {
 	line
 	partition int
@@ -63,7 +64,7 @@ type place struct {
 	of        *source
 }
 
-// ledgered counts every event, and finds the gaps of every source.
+// counted counts every event, and finds the gaps of every source.
 type counted struct {
 	lines   map[line]*account
 	sources map[settlement.Source]*dedup.Set
@@ -79,7 +80,7 @@ func (c *counted) line(l line) *account {
 	return a
 }
 
-// count passes over USAGE once, and once more where gaps are to be placed.
+// count reads USAGE once, and a second time if there are gaps to be placed.
 func (r *run) count() (*counted, error) {
 	c := &counted{lines: map[line]*account{}, sources: map[settlement.Source]*dedup.Set{}}
 	var seen periods
@@ -113,8 +114,8 @@ func (r *run) count() (*counted, error) {
 	return c, r.placeGaps(c)
 }
 
-// line is where an event is counted: under its node where that is one of the
-// book, as settle tallies it.
+// line returns the line on which an event is counted: that of its node if the
+// node belongs to the book, as settle tallies it.
 func (u *used) line(seen *periods) line {
 	l := line{book: u.segment.Book, period: u.period(seen)}
 	name := u.node()
@@ -124,7 +125,7 @@ func (u *used) line(seen *periods) line {
 	return l
 }
 
-// accepted returns the sequence of an event that took its identity.
+// accepted returns the sequence of an event that was accepted with it.
 func (u *used) accepted() (settlement.Source, uint64, bool) {
 	if !u.columns.Sequenced || u.run.Outcome != events.Accepted && u.run.Outcome != events.Late {
 		return settlement.Source{}, 0, false
@@ -211,7 +212,7 @@ func gapColumns() []Column {
 		{"first", Count, false}, // sequence
 		{"last", Count, false},
 		{"missing", Count, false},
-		{"book", Text, false}, // of the event before the gap, whose record the row is of
+		{"book", Text, false}, // of the event before the gap; the row names its record
 		{"node", Text, true},
 		{"period", Text, true},
 		{"ordinal", Count, false},

@@ -12,8 +12,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// rowsWritten is how many rows the memory is measured over: some, or as many as
-// ALIQUOT_EXPORT_ROWS says.
+// rowsWritten is the number of rows for which memory is measured: some, or as
+// many as ALIQUOT_EXPORT_ROWS says.
 func rowsWritten(t *testing.T) int {
 	if n, err := strconv.Atoi(os.Getenv("ALIQUOT_EXPORT_ROWS")); err == nil {
 		return n
@@ -21,7 +21,7 @@ func rowsWritten(t *testing.T) int {
 	return 160_000
 }
 
-// held is what is in use after a collection, in MB.
+// held is the memory in use after a collection, in MB.
 func held() int {
 	var m runtime.MemStats
 	runtime.GC()
@@ -29,10 +29,10 @@ func held() int {
 	return int(m.HeapAlloc >> 20)
 }
 
-// mostMB is what a report may hold beside what it reads.
+// mostMB is how much memory a report may use besides what it reads.
 const mostMB = 96
 
-// Fails where a format keeps its rows.
+// Fails when a format keeps its rows.
 func TestMemoryDoesNotGrowWithRows(t *testing.T) {
 	n := rowsWritten(t)
 	for _, format := range Formats() {
@@ -64,7 +64,7 @@ func TestMemoryDoesNotGrowWithRows(t *testing.T) {
 	}
 }
 
-// The trial balance of many accounts. Fails where sums stay in memory.
+// The trial balance of many accounts. Fails when sums stay in memory.
 func TestMemoryDoesNotGrowWithAccounts(t *testing.T) {
 	n := rowsWritten(t)
 	before := held()
@@ -73,7 +73,7 @@ func TestMemoryDoesNotGrowWithAccounts(t *testing.T) {
 	defer sums.sorter.close()
 	most := 0
 	for i := range n {
-		// Each account comes twice, far apart.
+		// Each account occurs twice, far apart.
 		place := ledger.Place{Account: ledger.Account(fmt.Sprintf("holder:%d:payable", i%(n/2)*7919%(n/2))), Asset: "USDC"}
 		if err := sums.add(place, &sum{Balance: ledger.Balance{Credit: money.Atto(int64(i + 1))}, postings: 1, of: r.payout, position: uint64(i + 1)}); err != nil {
 			t.Fatal(err)

@@ -10,9 +10,10 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/export"
 )
 
-// What a rail says against the instruction, or against itself, is in the
-// reconciliation until a right answer or a person decides; then everything
-// agrees. Fails when a conflict is closed by a repeat, or is never closed.
+// An answer of a rail that contradicts the instruction or an earlier answer is in
+// the reconciliation until a right answer or a person resolves it; then
+// everything agrees. Fails when a repetition closes a conflict, or when nothing
+// does.
 func TestAConflictIsOpenUntilSomebodyDecides(t *testing.T) {
 	w := audittest.Story(t)
 	payouts := map[events.Holder]distribution.Payout{}
@@ -41,7 +42,7 @@ func TestAConflictIsOpenUntilSomebodyDecides(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.holder, reason, c.want)
 		}
 	}
-	answer("erin", events.PayoutOutcome{State: "confirmed", Reference: "tx-erin"}) // what is known decides nothing
+	answer("erin", events.PayoutOutcome{State: "confirmed", Reference: "tx-erin"}) // an answer that is already known resolves nothing
 	w.Rest()
 	k := keep(t, w)
 	open := map[string]string{}
@@ -89,9 +90,9 @@ func TestAConflictIsOpenUntilSomebodyDecides(t *testing.T) {
 	}
 }
 
-// A payout run's payouts are reconciled as a distribution's are, beside it and
-// under its own name. Fails when the journal of a run is not found by its
-// reference, or when its payouts are left out.
+// The payouts of a payout run are reconciled like those of a distribution,
+// separately and under the run's own name. Fails when the journal of a run is not
+// found by its reference, or when its payouts are left out.
 func TestARunIsReconciled(t *testing.T) {
 	w := audittest.Story(t)
 	var zoe string

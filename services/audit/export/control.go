@@ -19,18 +19,19 @@ type decided struct {
 	m      *message
 	broken error // why it could not be decoded
 	effect string
-	reason string // where void
+	reason string // if void
 }
 
-// What a decision did.
+// The effects of a decision.
 const (
 	applied   = "applied"
-	repeated  = "repeated"  // the same decision, by its id, was applied before
-	unchanged = "unchanged" // it says what is so already
+	repeated  = "repeated"  // a decision with the same id was already applied
+	unchanged = "unchanged" // it says what is already declared
 	voided    = "void"
 )
 
-// decided folds CONTROL into the run's directory and calls each.
+// decided folds CONTROL into the run's directory and calls each for every
+// message.
 func (r *run) decided(each func(decided) error) error {
 	r.directory = directory.New()
 	return r.read(r.control, 1, r.control.size, func(m *message) error {
@@ -60,7 +61,7 @@ func decode(m *message) decided {
 	return decided{Decision: decision, m: m, broken: err}
 }
 
-// follower reads CONTROL as far as it is asked to.
+// follower reads CONTROL up to the positions for which it is asked.
 type follower struct {
 	run    *run
 	at     uint64
@@ -75,9 +76,9 @@ func (f *follower) stop() {
 	}
 }
 
-var errAhead = errors.New("CONTROL is signed only up to before what is in effect")
+var errAhead = errors.New("CONTROL is not signed up to the decisions that are in effect")
 
-// to calls each for the decisions up to a position that were not read before.
+// to calls each for the decisions up to a position that it has not read yet.
 func (f *follower) to(position uint64, each func(decided) error) (err error) {
 	if position > f.run.control.size {
 		return fmt.Errorf("%w: %d of %d", errAhead, f.run.control.size, position)

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// csvSink writes RFC 4180 with line feeds: a header, then one record a row. See
-// the package comment for what it does to hostile text.
+// csvSink writes RFC 4180 with line feeds: a header, then one record for each
+// row. The package comment says how it escapes hostile text.
 type csvSink struct {
 	out     *bufio.Writer
 	scratch []byte
@@ -52,11 +52,11 @@ func (s *csvSink) close() error { return s.out.Flush() }
 
 const hexDigits = "0123456789abcdef"
 
-// appendText appends a text so that neither a parser nor a spreadsheet mistakes
-// it, and so that [ReadText] gives it back.
+// appendText appends a text in a form that neither a parser nor a spreadsheet
+// misinterprets, and from which [ReadText] recovers it.
 func appendText(dst []byte, s string) []byte {
 	if s == "" {
-		return append(dst, `""`...) // null is nothing at all
+		return append(dst, `""`...) // null is an empty field
 	}
 	quoted := formula(s[0])
 	for i := 0; i < len(s) && !quoted; i++ {
@@ -87,7 +87,8 @@ func appendText(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// formula reports whether a spreadsheet would compute, or drop, what begins so.
+// formula reports whether a spreadsheet would compute or drop a text that begins
+// with c.
 func formula(c byte) bool {
 	switch c {
 	case '=', '+', '-', '@', '\t', '\r', '\n', '\'':
@@ -96,8 +97,8 @@ func formula(c byte) bool {
 	return false
 }
 
-// ReadText is the inverse of what a report's CSV does to a text beyond the
-// quoting of RFC 4180, which the reader of the CSV has undone already.
+// ReadText reverses what a report's CSV does to a text beyond the quoting of RFC
+// 4180, which the CSV reader has already removed.
 func ReadText(s string) string {
 	if s != "" && s[0] == '\'' {
 		s = s[1:]

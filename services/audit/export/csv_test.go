@@ -10,13 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// hostile are texts that a parser or a spreadsheet would rather not meet.
+// hostile are texts that a parser or a spreadsheet may misinterpret.
 var hostile = []string{
 	"", "plain", "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'quoted", "''", "a,b", `say "x"`, `"`, `""`, "two\nlines", "two\r\nlines",
 	"\x00", "a\x00b", "\x01\x1f\x7f", `back\slash`, `\x00`, `\\`, "\xff\xfe", "é", "日本", "=cmd|' /C calc'!A0", " lead", "trail ", "\u2028", "a\u009b2K", "\u202e001", "\u2066x\u2069", "a\u200bb", "\u0085", "\U000e0041", "-", "\\", "'=", "x\\",
 }
 
-// written is the CSV of one text beside a plain one.
+// written returns the CSV of one text beside a plain one.
 func written(t testing.TB, s string) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -52,7 +52,7 @@ func checkText(t testing.TB, s string) {
 	if got != "" && strings.ContainsRune("=+-@\t\r\n", rune(got[0])) {
 		t.Errorf("%q: a spreadsheet computes %q", s, got)
 	}
-	// The reader turns a carriage return and a line feed into a line feed.
+	// The CSV reader turns a carriage return with a line feed into a line feed.
 	if want := strings.ReplaceAll(s, "\r\n", "\n"); ReadText(got) != want {
 		t.Errorf("%q comes back as %q", s, ReadText(got))
 	}

@@ -11,19 +11,20 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 )
 
-// cut is the moment that a report is of. It bounds LEDGER and PAYOUT so that
-// what the one says rests on nothing that the other lacks: a distribution
+// cut is the point up to which a report is made. It limits LEDGER and PAYOUT so
+// that neither rests on anything that the other lacks: a distribution that was
 // declared at a position of CONTROL rests on LEDGER as it was before that.
 //
-// At a position of LEDGER everything is in it that was decided before the record
-// there was cut; at one of PAYOUT, everything that was settled by then; at one of
-// CONTROL, what both did under decisions up to it; at a time, what the streams
-// had by their own stamps.
+// A cut at a position of LEDGER includes everything that was decided before the
+// record there was cut; one at a position of PAYOUT, everything that was settled
+// by then; one at a position of CONTROL, everything that both did under decisions
+// up to it; one at a time, everything that the streams had then by their own time
+// stamps.
 type cut struct {
-	ledger   uint64 // last position; 0 where another bound holds
+	ledger   uint64 // last position; 0 if another limit applies
 	payout   uint64
-	control  uint64 // records of both under decisions up to here
-	register uint64 // last position; of the register alone
+	control  uint64 // limit for both: records under decisions up to here
+	register uint64 // last position; only for the register
 	time     time.Time
 }
 
@@ -45,7 +46,7 @@ func (c *cut) includes(m *message, r *ledger.Record) bool {
 	return true
 }
 
-// parseAt reads the moment that is asked for and finds it in the streams.
+// parseAt reads the point that is asked for and finds it in the streams.
 func (r *run) parseAt() error {
 	if r.At == "" {
 		return nil
@@ -68,7 +69,7 @@ func (r *run) parseAt() error {
 			return r.rowAt(r.At[:dash], n)
 		}
 	}
-	return wrong("at %q is neither a position (ledger:12, payout:3, control:40), a journal row (settle-0-12, distribute-3) nor a time (RFC 3339)", r.At)
+	return wrong("at %q is not a position (ledger:12, payout:3, control:40), a journal row (settle-0-12, distribute-3) or a time (RFC 3339)", r.At)
 }
 
 func (r *run) positionAt(stream string, position uint64) error {
@@ -97,7 +98,7 @@ func (r *run) positionAt(stream string, position uint64) error {
 		r.cut.control = position
 		return within(r.control)
 	}
-	return wrong("at %s: a position is one of ledger, payout or control", r.At)
+	return wrong("at %s: a position must be of ledger, payout or control", r.At)
 }
 
 // cutAt cuts at a record of LEDGER or PAYOUT.
@@ -115,8 +116,8 @@ func (r *run) cutAt(m *message) error {
 	return nil
 }
 
-// payoutAt cuts at the last record of the journal that PAYOUT has at or before a
-// position: its other messages post nothing.
+// payoutAt cuts at the last journal record that PAYOUT has at or before a
+// position. Its other messages post nothing.
 func (r *run) payoutAt(position uint64) error {
 	for at := position; at > 0; at-- {
 		m, err := r.get(r.payout, at)
@@ -127,7 +128,7 @@ func (r *run) payoutAt(position uint64) error {
 			return r.cutAt(m)
 		}
 	}
-	return wrong("at %s: PAYOUT has no journal row up to there", r.At)
+	return wrong("at %s: PAYOUT has no journal row up to this position", r.At)
 }
 
 var errFound = errors.New("found")
@@ -154,8 +155,8 @@ func (r *run) rowAt(writer string, number uint64) error {
 	return nil
 }
 
-// records calls each for every record of the journal, LEDGER and then PAYOUT,
-// with the name of its writer and its number among that writer's rows.
+// records calls each for every record of the journal, first in LEDGER and then in
+// PAYOUT, with the name of its writer and its number among that writer's rows.
 func (r *run) records(each func(m *message, writer string, number uint64) error) error {
 	numbers := map[string]uint64{}
 	for _, s := range []*source{r.ledger, r.payout} {

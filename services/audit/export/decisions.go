@@ -12,21 +12,21 @@ import (
 
 func decisionColumns() []Column {
 	return []Column{
-		{"kind", Text, false}, // such as card_declared; movements for a register
+		{"kind", Text, false}, // such as card_declared; "movements" for a register
 		{"id", Text, true},
 		{"actor", Text, true},
 		{"approver", Text, true},
-		{"at", Instant, true}, // by whoever recorded it
+		{"at", Instant, true}, // as stated by the recorder
 		{"recorded", Instant, false},
 		{"subject", Text, true}, // what it is about
 		{"book", Text, true},
 		{"effect", Text, false}, // applied, unchanged, repeated, void
-		{"reason", Text, true},  // where void
-		{"body", Text, true},    // JSON; of movements, how many of each kind
+		{"reason", Text, true},  // if void
+		{"body", Text, true},    // JSON; for movements, how many of each kind
 	}
 }
 
-// decisions lists what people decided: CONTROL and then REGISTER, in order.
+// decisions lists what people decided: first CONTROL and then REGISTER, in order.
 func (r *run) decisions() error {
 	if err := r.decided(r.decision); err != nil {
 		return err
@@ -64,14 +64,15 @@ func (r *run) decision(d decided) error {
 		named(subject), named(book), text(d.effect), named(d.reason), text(string(body)))
 }
 
-// about finds what a decision is about, and its book, by the members of its body.
+// about finds the subject of a decision and its book from the members of its
+// body.
 func about(body []byte, d *directory.Directory) (subject string, book events.Book, err error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
 		return "", "", fmt.Errorf("reading the body of a decision: %w", err)
 	}
 	member := func(name string) (value string) {
-		_ = json.Unmarshal(members[name], &value) // What is no text is no name.
+		_ = json.Unmarshal(members[name], &value) // A member that is not a text is not a name.
 		return value
 	}
 	for _, name := range []string{"payout", "batch", "distribution", "run", "card", "node", "meter", "key", "list", "pair", "customer", "token", "period", "book", "provider"} {

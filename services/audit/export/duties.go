@@ -14,19 +14,19 @@ func dutyColumns() []Column {
 		{"rule", Text, false},
 		{"title", Text, false},
 		{"verdict", Text, false}, // kept or broken
-		{"actor", Text, true},    // who held both duties
+		{"actor", Text, true},    // the person who held both duties
 		{"subject", Text, true},  // a distribution, a pair, a token, a book, a decision
 		{"book", Text, true},
 		{"first_kind", Text, true},
 		{"first_stream", Text, true},
 		{"first_position", Count, true},
 		{"first_at", Instant, true},
-		{"second_kind", Text, true}, // whose record the row is of
+		{"second_kind", Text, true}, // the row names this record
 		{"second_at", Instant, true},
 	}
 }
 
-// deed is one thing that one actor did.
+// deed is one action of one actor.
 type deed struct {
 	actor    events.Actor
 	kind     string
@@ -35,7 +35,7 @@ type deed struct {
 	at       time.Time
 }
 
-// finding is two duties in one hand.
+// finding is two duties held by one actor.
 type finding struct {
 	subject       string
 	book          events.Book
@@ -48,7 +48,7 @@ func (a *finding) compare(b *finding) int {
 		cmp.Compare(a.first.position, b.first.position), cmp.Compare(a.second.position, b.second.position))
 }
 
-// duty is a rule: what one hand should not do alone.
+// duty is a rule about what one actor should not do alone.
 type duty struct {
 	name, title string
 	find        func(*deeds) []finding
@@ -63,14 +63,14 @@ func dutyRules() []duty {
 		{"registered-and-declared", "Nobody keeps a token's register and declares its distributions", func(d *deeds) []finding { return d.both(d.registered, d.declaredOf) }},
 		{"deposited-and-confirmed", "Nobody records a book's deposits and confirms payouts from it", func(d *deeds) []finding { return d.both(d.deposited, d.paidFrom) }},
 		{"self-approved", "Nobody approves a decision of their own", func(d *deeds) []finding { return d.selfApproved }},
-		{"single-person-chain", "No distribution is one person's from the price to the confirmation", (*deeds).chains},
+		{"single-person-chain", "No distribution is done by one person from the price to the confirmation", (*deeds).chains},
 	}
 }
 
-// hands are what was done to a subject, the first time by each actor.
+// hands are the actors who did something to a subject, each with the first time.
 type hands map[subject]map[events.Actor]deed
 
-// subject is what a deed is about.
+// subject is what a deed concerns.
 type subject struct {
 	book events.Book
 	name string
@@ -85,8 +85,8 @@ func (h hands) note(s subject, d deed) {
 	}
 }
 
-// deeds are what the rules look at. They grow with what is declared and with the
-// actors, not with usage.
+// deeds are what the rules examine. They grow with declarations and actors, not
+// with usage.
 type deeds struct {
 	declared, submitted, confirmed hands // by distribution
 	quoted, released               hands // by pair
@@ -100,7 +100,7 @@ func newDeeds() *deeds {
 	return &deeds{hands{}, hands{}, hands{}, hands{}, hands{}, hands{}, hands{}, hands{}, hands{}, hands{}, hands{}, nil}
 }
 
-// both finds the actors that are on both sides of a subject.
+// both finds the actors who are on both sides of a subject.
 func (d *deeds) both(first, second hands) (list []finding) {
 	for s, actors := range first {
 		for actor, one := range actors {
@@ -115,7 +115,7 @@ func (d *deeds) both(first, second hands) (list []finding) {
 	return list
 }
 
-// chains finds the distributions of which one actor did everything: priced the
+// chains finds the distributions for which one actor did everything: priced the
 // book, closed it, declared, submitted and confirmed.
 func (d *deeds) chains() (list []finding) {
 	for s, declarers := range d.declared {
@@ -141,8 +141,8 @@ func (d *deeds) chains() (list []finding) {
 	return list
 }
 
-// duties lists, rule by rule, where one hand held two duties, and the rules that
-// were kept.
+// duties lists, rule by rule, which actors held two duties, and which rules were
+// kept.
 func (r *run) duties() error {
 	all := newDeeds()
 	if err := r.decided(func(d decided) error { return r.note(all, &d) }); err != nil {
@@ -189,7 +189,7 @@ func (r *run) rule(rule duty, found []finding) error {
 	return nil
 }
 
-// note puts a decision that took effect where the rules look.
+// note records a decision that took effect, for the rules.
 func (r *run) note(all *deeds, d *decided) error {
 	if d.effect != applied && d.effect != unchanged {
 		return nil
@@ -238,7 +238,7 @@ func (r *run) note(all *deeds, d *decided) error {
 			all.confirmed.note(subject{book, batch.Distribution}, did)
 			all.paidFrom.note(subject{book, string(book)}, did)
 		}
-	case events.PayoutCorrected: // says what became of it, as a confirmation does
+	case events.PayoutCorrected: // sets a payout's outcome, as a confirmation does
 		book := r.bookOf(b.Distribution)
 		all.confirmed.note(subject{book, b.Distribution}, did)
 		all.paidFrom.note(subject{book, string(book)}, did)

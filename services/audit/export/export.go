@@ -1,41 +1,43 @@
 // Package export makes the reports that accountants, FinOps teams and auditors
 // take away as files: trial balance, journal, refused and late events, what is
-// accounted for, holders, payouts, decisions and duties, FOCUS, and the trail
-// of every original record.
+// accounted for, holders, payouts, decisions and duties, FOCUS, and the trail of
+// every original record.
 //
 // The method is one pass over the streams up to what their logs have signed.
-// Every record that is read is compared with its signed leaf first, so a report
-// says nothing that the logs do not, and each row that comes from one record
-// names its stream, position, and the log, size and root that prove it. What a
-// report has to sort is sorted on disk, so that memory does not grow with rows.
+// Every record that is read is first compared with its signed leaf, so a report
+// says nothing that the logs do not. Each row that comes from one record names
+// its stream and position, and the log, size and root that prove it. Rows that a
+// report has to sort are sorted on disk, so that memory does not grow with rows.
 //
 // # Invariants
 //
-//   - Read only: a report writes nothing, anywhere but into its own file.
-//   - Proved: what does not hash to its leaf ends the report with an error that
-//     names it, and so does a gap. Half a file is never called a report: writers
+//   - Read only: a report writes nothing except its own file.
+//   - Proved: a record that does not hash to its leaf, or a gap, ends the report
+//     with an error that names it. Half a file is never called a report: writers
 //     end the connection, or leave no file.
 //   - Deterministic: equal streams and checkpoints give equal bytes.
-//   - Exact: no value passes through a float; amounts are decimals of 18 places.
+//   - Exact: no value passes through a float; amounts are decimals with 18
+//     places.
 //   - Bounded: memory does not grow with the number of rows. It grows with what
 //     is declared, with nodes times periods, with sources and their gaps, and,
-//     for the register alone, with holders.
+//     for the register only, with holders.
 //
 // # CSV
 //
 // RFC 4180 with line feeds, in UTF-8, after a header. Null is an empty field and
 // an empty text is "". A text that begins with one of = + - @ ' or with white
-// space that a spreadsheet would act on gets a ' before it. The bytes of what is
-// not printable (control characters, NUL too, marks that turn the direction of
-// writing, invisible characters) or not UTF-8 are \x and two hexadecimal digits,
-// and a backslash is two; line feeds, carriage returns and tabs stay, quoted.
-// [ReadText] undoes it. Bytes are standard base64, instants RFC 3339 in UTC.
+// space to which a spreadsheet would react gets a ' before it. Bytes that are not
+// printable (control characters including NUL, marks that change the direction of
+// writing, invisible characters) or not UTF-8 become \x and two hexadecimal
+// digits, and a backslash becomes two. Line feeds, carriage returns and tabs are
+// kept, in quotes. [ReadText] reverses this. Bytes are standard base64, instants
+// RFC 3339 in UTC.
 //
 // # JSON and Parquet
 //
-// JSON is one array of objects, decimals as strings. Parquet has DECIMAL(38,18)
-// in 16 bytes, TIMESTAMP in nanoseconds UTC, 64-bit integers, and text for units
-// of tokens, which have up to 39 digits; bytes are as they are.
+// JSON is one array of objects, with decimals as strings. Parquet has
+// DECIMAL(38,18) in 16 bytes, TIMESTAMP in nanoseconds UTC, 64-bit integers, and
+// text for units of tokens, which have up to 39 digits; bytes are not encoded.
 package export
 
 import (
@@ -84,59 +86,61 @@ type Log interface {
 	Leaf(i uint64) ([]byte, error)
 }
 
-// Sources are what reports are made from.
+// Sources are the streams and logs from which reports are made.
 type Sources struct {
 	Usage                             []*eventlog.Stream // by partition
 	Control, Register, Ledger, Payout *eventlog.Stream
 	Refused                           *eventlog.Stream
-	// Log finds the log of a stream by its name in lower case; nil: no logs are
-	// kept, and the columns that name them are null.
+	// Log finds the log of a stream by its name in lower case. If it is nil, no
+	// logs are kept, and the columns that name them are null.
 	Log func(name string) (Log, error)
-	// Outcomes calls each, ascending, for every batch between two positions: for
-	// leaves that have the hash of their outcomes only, and where no logs are kept.
+	// Outcomes calls each, in ascending order, for every batch between two
+	// positions. It is used for leaves that contain only the hash of their
+	// outcomes, and if no logs are kept.
 	Outcomes func(ctx context.Context, partition int, from, to uint64, each func(settlement.Outcome) error) error
-	// Void says why a decision had no effect; empty if it had. May be nil.
+	// Void returns why a decision had no effect, or "" if it had one. It may be
+	// nil.
 	Void func(ctx context.Context, position uint64) (string, error)
 }
 
-// Options narrow a report. Not every report takes every one: see [Report].
+// Options narrow a report. Each report accepts only some of them: see [Report].
 type Options struct {
 	Book   events.Book
 	Period events.Period
 	Token  events.Token
-	// At is the moment that the report is of, everything by default: a position
-	// (ledger:12, payout:3, control:40), a journal row (settle-0-12,
-	// distribute-3), or a time in RFC 3339. Of the register, its position
-	// (register:7) or a record date.
+	// At is the point up to which the report is made; empty means everything. It
+	// is a position (ledger:12, payout:3, control:40), a journal row
+	// (settle-0-12, distribute-3), or a time in RFC 3339. For the register it is
+	// a position (register:7) or a record date.
 	At string
 }
 
-// ErrQuestion is what is wrong with a question: nothing that asking again, or
-// asking later, would mend.
+// ErrQuestion means that the question itself is wrong, so that asking again would
+// not help.
 var ErrQuestion = errors.New("wrong question")
 
-// question says what is wrong in one line, and is an [ErrQuestion].
+// question describes in one line what is wrong, and is an [ErrQuestion].
 type question string
 
 func (q question) Error() string { return string(q) }
 
-// Is implements what [errors.Is] asks.
+// Is makes [errors.Is] recognise it as an [ErrQuestion].
 func (question) Is(target error) bool { return target == ErrQuestion }
 
 func wrong(format string, args ...any) error { return question(fmt.Sprintf(format, args...)) }
 
-// Report is one report that can be asked for.
+// Report is one report that can be made.
 type Report struct {
 	Name  string
 	Title string
-	Takes []string // names of the options it takes: book, period, token, at
+	Takes []string // names of the options it accepts: book, period, token, at
 
 	columns []Column
-	unkept  bool // no row is of a log
+	unkept  bool // its rows come from a stream without a log
 	make    func(*run) error
 }
 
-// Reports lists every report, in the order in which they are best explained.
+// Reports lists every report, in the order in which they are easiest to explain.
 func Reports() []Report {
 	return []Report{
 		{Name: "trial-balance", Title: "Every account's debits and credits", Takes: []string{"book", "at"}, columns: balanceColumns(), make: (*run).balances},
@@ -145,7 +149,7 @@ func Reports() []Report {
 		{Name: "accounted", Title: "What became of everything received, by node and period", Takes: []string{"book", "period"}, columns: accountedColumns(), make: (*run).accounted},
 		{Name: "gaps", Title: "Sequences that never came", Takes: []string{"book", "period"}, columns: gapColumns(), make: (*run).gaps},
 		{Name: "holders", Title: "The register of a token", Takes: []string{"token", "at"}, columns: holderColumns(), make: (*run).holders},
-		{Name: "payouts", Title: "Every payout's life", Takes: []string{"book", "period", "token"}, columns: payoutColumns(), make: (*run).payouts},
+		{Name: "payouts", Title: "What became of every payout", Takes: []string{"book", "period", "token"}, columns: payoutColumns(), make: (*run).payouts},
 		{Name: "reconciliation", Title: "Payouts against the ledger and the rails' answers", Takes: []string{"book", "period", "token"}, columns: reconciliationColumns(), make: (*run).reconciliation},
 		{Name: "decisions", Title: "Who decided what, and when", Takes: []string{"book"}, columns: decisionColumns(), make: (*run).decisions},
 		{Name: "duties", Title: "Who held duties that should be apart", Takes: []string{"book"}, columns: dutyColumns(), make: (*run).duties},
@@ -155,7 +159,7 @@ func Reports() []Report {
 	}
 }
 
-// Find returns the report of a name.
+// Find returns the report with a name.
 func Find(name string) (Report, error) {
 	all := Reports()
 	for _, r := range all {
@@ -170,7 +174,7 @@ func Find(name string) (Report, error) {
 	return Report{}, wrong("report %q is unknown: %s", name, strings.Join(names, ", "))
 }
 
-// Columns lists a report's columns, those that name the log last.
+// Columns lists a report's columns; those that name the log are last.
 func (r Report) Columns() []Column {
 	if r.Name == "focus" {
 		return append(slices.Clone(r.columns), focusLogColumns()...)
@@ -185,8 +189,8 @@ type Export struct {
 	run    *run
 }
 
-// Prepare looks at everything that may be wrong with a question, [ErrQuestion],
-// and takes the checkpoints that the report will be of. Nothing is written yet.
+// Prepare checks everything that may be wrong with a question, which is an
+// [ErrQuestion], and takes the checkpoints for the report. It writes nothing.
 func Prepare(ctx context.Context, from Sources, name string, format Format, options Options) (*Export, error) {
 	report, err := Find(name)
 	if err != nil {
@@ -199,7 +203,7 @@ func Prepare(ctx context.Context, from Sources, name string, format Format, opti
 		"book": string(options.Book), "period": string(options.Period), "token": string(options.Token), "at": options.At,
 	} {
 		if value != "" && !slices.Contains(report.Takes, option) {
-			return nil, wrong("report %s takes no %s", name, option)
+			return nil, wrong("report %s does not accept %s", name, option)
 		}
 	}
 	r := &run{name: name, Sources: from, Options: options, ctx: ctx, directory: directory.New()}
@@ -209,10 +213,10 @@ func Prepare(ctx context.Context, from Sources, name string, format Format, opti
 	return &Export{report, format, r}, nil
 }
 
-// FileName is what the file may be called.
+// FileName is a suitable name for the file.
 func (e *Export) FileName() string { return e.report.Name + "." + string(e.format) }
 
-// Write writes the file. After an error what was written is no report.
+// Write writes the file. After an error what was written is not a report.
 func (e *Export) Write(w io.Writer) error {
 	err := e.write(w)
 	if err != nil {
@@ -236,17 +240,17 @@ type run struct {
 	name string
 	Sources
 	Options
-	ctx   context.Context // of the question: one call, never kept
+	ctx   context.Context // of this call; never kept longer
 	table *table
-	cells []cell // of the row that is being made
+	cells []cell // the row that is being made
 
 	usage                             []*source
 	control, register, ledger, payout *source
-	directory                         *directory.Directory // as of the end of CONTROL
+	directory                         *directory.Directory // at the end of CONTROL
 	cut                               cut
 }
 
-// prepare takes the checkpoints, folds what is declared, and looks at the options.
+// prepare takes the checkpoints, folds what is declared, and checks the options.
 func (r *run) prepare() (err error) {
 	open := func(s *eventlog.Stream) (opened *source) {
 		if err == nil {
@@ -255,7 +259,7 @@ func (r *run) prepare() (err error) {
 		return opened
 	}
 	// Effects before their causes: a checkpoint that is taken later covers more,
-	// and so whatever an effect rests on.
+	// and so covers everything on which an effect rests.
 	r.payout, r.ledger = open(r.Sources.Payout), open(r.Sources.Ledger)
 	for _, s := range r.Sources.Usage {
 		r.usage = append(r.usage, open(s))
@@ -284,7 +288,7 @@ func (r *run) prepare() (err error) {
 	return r.parseAt()
 }
 
-// checkPeriod wants a period that the book, or some book, can have.
+// checkPeriod checks that the book, or any book, can have the period.
 func (r *run) checkPeriod() error {
 	if r.Period == "" {
 		return nil
@@ -300,7 +304,7 @@ func (r *run) checkPeriod() error {
 			return nil
 		}
 	}
-	return wrong("period %q is neither a day, 2006-01-02, nor a month, 2006-01", r.Period)
+	return wrong("period %q is not a day (2006-01-02) or a month (2006-01)", r.Period)
 }
 
 // wanted reports whether an entry of a book and a period is asked for.

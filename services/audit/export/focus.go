@@ -11,17 +11,17 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// focusColumns are the columns of FOCUS 1.2 (FinOps Open Cost and Usage
-// Specification, ratified on 2025-05-29), all of them, in its order, and then
-// ours, with its prefix x_. Null is allowed where the specification allows it for
-// what is here: usage without commitments, reservations or sub accounts.
+// focusColumns are all columns of FOCUS 1.2 (FinOps Open Cost and Usage
+// Specification, ratified on 2025-05-29), in its order, followed by ours, with
+// the prefix x_. Null is allowed where the specification allows it for this kind
+// of data: usage without commitments, reservations or sub accounts.
 //
-// Costs are in the card's currency: BillingCurrency has to be national, and the
-// stablecoin that settles the charge is none. What was posted is exact in
-// x_SettlementAmount; BilledCost is that at the quote of the charge, rounded
-// half-even to 18 decimals, and all four costs are the same, since there are no
-// discounts. ListUnitPrice × PricingQuantity is ListCost but for the rounding of
-// each to 18 decimals and of each event's charge to the atto.
+// Costs are in the card's currency: BillingCurrency must be a national currency,
+// and the stablecoin that settles the charge is not one. x_SettlementAmount is
+// exactly what was posted. BilledCost is that amount at the quote of the charge,
+// rounded half-even to 18 decimals. All four costs are equal, because there are
+// no discounts. ListUnitPrice × PricingQuantity equals ListCost, except for the
+// rounding of each to 18 decimals and of each event's charge to the atto.
 func focusColumns() []Column {
 	return []Column{
 		{"AvailabilityZone", Text, true},
@@ -91,7 +91,7 @@ func focusColumns() []Column {
 	}
 }
 
-// focusLogColumns are [logColumns] under names that FOCUS allows.
+// focusLogColumns are the [logColumns] with names that FOCUS allows.
 func focusLogColumns() []Column {
 	list := logColumns()
 	for i, name := range []string{"x_Stream", "x_Position", "x_LeafIndex", "x_LogOrigin", "x_TreeSize", "x_RootHash"} {
@@ -100,7 +100,7 @@ func focusLogColumns() []Column {
 	return list
 }
 
-// focus lists what was charged for usage, one row a posting.
+// focus lists what was charged for usage, one row for each posting.
 func (r *run) focus() error {
 	known := newRates()
 	if err := r.decided(func(d decided) error { known.note(&d); return nil }); err != nil {
@@ -114,7 +114,7 @@ func (r *run) focus() error {
 			}
 			for j := range e.Postings {
 				if e.Postings[j].Card == "" {
-					continue // No charge: money that moves later is none of FOCUS.
+					continue // Not a charge: FOCUS does not cover money that moves later.
 				}
 				c := charge{entry: e, posting: &e.Postings[j], control: record.Control, row: row}
 				if err := r.charge(m, known, &c); err != nil {
@@ -126,7 +126,7 @@ func (r *run) focus() error {
 	})
 }
 
-// charge is one posting for usage and what is known of it.
+// charge is one posting for usage, with what is known about it.
 type charge struct {
 	entry   *ledger.Entry
 	posting *ledger.Posting
@@ -134,16 +134,17 @@ type charge struct {
 	row     string
 
 	customer, node   string
-	takenBack        bool // a correction: it moves the other way
+	takenBack        bool // a correction, which moves the other way
 	rate             money.Amount
 	currency         money.Asset
-	cost             money.Amount // in the currency
+	cost             money.Amount // in the card's currency
 	price            priced
 	billFrom, billTo int64
 	usedFrom, usedTo int64
 }
 
-// parties finds who was charged for what, whichever way the posting moves.
+// parties finds the customer and the node of a charge, whichever way the posting
+// moves.
 func (c *charge) parties() error {
 	for _, a := range []ledger.Account{c.posting.Debit, c.posting.Credit} {
 		switch kind, id, _ := a.Split(); kind {
@@ -239,8 +240,8 @@ func amountOrNull(a money.Amount, known bool) cell {
 	return amount(a)
 }
 
-// service is the category of FOCUS that a meter's unit speaks for, and the
-// subcategory: tokens are those of models.
+// service returns the category and subcategory of FOCUS for a meter's unit:
+// tokens mean models.
 func service(unit string) (category, subcategory string) {
 	if unitName(unit) == "Tokens" {
 		return "AI and Machine Learning", "Generative AI"
@@ -248,8 +249,7 @@ func service(unit string) (category, subcategory string) {
 	return "Compute", "Other (Compute)"
 }
 
-// unitName writes a unit as FOCUS likes it, where that is known: plural and
-// capitalized.
+// unitName writes a known unit as FOCUS recommends: plural and capitalized.
 func unitName(unit string) string {
 	switch strings.ToLower(unit) {
 	case "s", "sec", "second", "seconds":
@@ -268,7 +268,8 @@ func unitName(unit string) string {
 	return unit
 }
 
-// ruleName names a rule by what it matches, which stays when versions come.
+// ruleName names a rule by what it matches, so that the name stays the same in
+// later versions.
 func ruleName(rule *events.CardRule) string {
 	pairs := make([]string, 0, len(rule.Match))
 	for name, value := range rule.Match {

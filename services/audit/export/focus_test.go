@@ -16,9 +16,9 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/export"
 )
 
-// focusHeader is the column list of FOCUS 1.2 with what its content constraints
-// say: M and C are mandatory and conditional columns, R recommended; ! may not be
-// null here, ? may.
+// focusHeader is the column list of FOCUS 1.2 with its content constraints: M and
+// C are mandatory and conditional columns, R recommended ones; columns with !
+// must not be null here, columns with ? may.
 const focusHeader = `AvailabilityZone R? string; BilledCost M! decimal; BillingAccountId M! string; BillingAccountName M? string;
 BillingAccountType C! string; BillingCurrency M! currency; BillingPeriodEnd M! datetime; BillingPeriodStart M! datetime;
 CapacityReservationId C? string; CapacityReservationStatus C? string; ChargeCategory M! string; ChargeClass M? string;
@@ -62,8 +62,8 @@ func TestFOCUSHasItsColumnsInTheirOrder(t *testing.T) {
 	}
 }
 
-// priced is the story with a second day of tokens, an exact card in its own asset,
-// and a card whose rules for one meter are posted together.
+// priced is the story with a second day of tokens, an exact card in its own
+// asset, and a card whose rules for one meter are posted together.
 func priced(t testing.TB) *audittest.World {
 	t.Helper()
 	w := audittest.Story(t)
@@ -95,7 +95,7 @@ func rat(t testing.TB, s string) *big.Rat {
 	return r
 }
 
-// Each row keeps the rules of the specification's columns.
+// Each row satisfies the specification's rules for its columns.
 func TestFOCUSRowsKeepItsRules(t *testing.T) {
 	k := keep(t, priced(t))
 	list := k.rows(t, "focus", export.Options{})
@@ -157,8 +157,9 @@ func focusRow(t *testing.T, n int, r row) {
 			t.Errorf("row %d: %s is %q without a commitment", n, column, r[column])
 		}
 	}
-	// No discounts: all costs are one. A unit price times its quantity is the cost,
-	// but for the rounding of the quantity to 18 decimals and of each charge.
+	// There are no discounts, so all costs are equal. A unit price times its
+	// quantity is the cost, except for the rounding of the quantity to 18
+	// decimals and of each charge.
 	for _, column := range []string{"ListCost", "ContractedCost", "EffectiveCost", "PricingCurrencyEffectiveCost"} {
 		if r[column] != r["BilledCost"] {
 			t.Errorf("row %d: %s is %s, BilledCost %s", n, column, r[column], r["BilledCost"])
@@ -187,8 +188,7 @@ func (r row) commitments() (list []string) {
 	return list
 }
 
-// The rows are the journal's charges, all of them and nothing else, with the price
-// that settle used.
+// The rows are exactly the journal's charges, with the prices that settle used.
 func TestFOCUSIsWhatWasCharged(t *testing.T) {
 	k := keep(t, priced(t))
 	want := map[string]string{}
@@ -211,7 +211,7 @@ func TestFOCUSIsWhatWasCharged(t *testing.T) {
 	}
 	for _, price := range []string{
 		"eu/gpu.seconds/std/ 3600 Seconds 1.99", "eu/gpu.seconds/std/gpu=h100 3600 Seconds 4.5", "eu/llm.tokens/llm/ 1000000 Tokens 2.5",
-		// One of either rule, posted together: what a token cost.
+		// One event for each rule, posted together: what a token cost.
 		"eu/llm.tokens/llm Tokens 0.000004375",
 	} {
 		if seen[price] == "" {

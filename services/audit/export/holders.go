@@ -14,15 +14,15 @@ func holderColumns() []Column {
 		{"token", Text, false},
 		{"holder", Text, false},
 		{"units", Wide, false},
-		{"frozen", Wide, false}, // of units
+		{"frozen", Wide, false}, // part of units
 		{"frozen_whole", Truth, false},
 		{"supply", Wide, false},
 		{"holders", Count, false},
-		{"register_position", Count, false}, // of the last message that was counted
+		{"register_position", Count, false}, // position of the last message that was counted
 	}
 }
 
-// parseRecordDate reads the moment that a register is of.
+// parseRecordDate reads the point for which a register is asked.
 func (r *run) parseRecordDate() error {
 	if digits, ok := strings.CutPrefix(r.At, "register:"); ok {
 		if position, err := strconv.ParseUint(digits, 10, 63); err == nil && position > 0 {
@@ -34,20 +34,20 @@ func (r *run) parseRecordDate() error {
 	}
 	t, err := time.Parse(time.RFC3339Nano, r.At)
 	if err != nil {
-		return wrong("at %q is neither a position (register:7) nor a record date (RFC 3339)", r.At)
+		return wrong("at %q is not a position (register:7) or a record date (RFC 3339)", r.At)
 	}
 	r.cut.time = t
 	return nil
 }
 
-// registered is one token's register as far as it was read.
+// registered is one token's register, as far as it was read.
 type registered struct {
 	register.Register
 	last  uint64
 	ended bool // the next message is after the record date
 }
 
-// holders lists who holds. At a record date a register ends before the first
+// holders lists the holders. At a record date a register ends before the first
 // message with a movement that takes effect later, as for a distribution.
 func (r *run) holders() error {
 	tokens := map[events.Token]*registered{}
@@ -58,7 +58,7 @@ func (r *run) holders() error {
 	err := r.read(r.register, 1, to, func(m *message) error {
 		moved, err := events.DecodeMovements(m.Data)
 		if err != nil {
-			return err // Whoever distributes stops here too.
+			return err // A distributor stops here too.
 		}
 		if r.Token != "" && moved.Token != r.Token {
 			return nil
@@ -72,7 +72,7 @@ func (r *run) holders() error {
 			return nil
 		}
 		t.last = m.Seq
-		_, _ = t.Apply(&moved) // What is void, or a repeat, changes nothing.
+		_, _ = t.Apply(&moved) // A void or repeated movement changes nothing.
 		return nil
 	})
 	if err != nil {
@@ -95,7 +95,7 @@ func (r *run) holders() error {
 	return nil
 }
 
-// after reports whether some movement takes effect after the record date.
+// after reports whether any movement takes effect after the record date.
 func (r *run) after(m *events.Movements) bool {
 	if r.cut.time.IsZero() {
 		return false

@@ -27,7 +27,7 @@ func journalColumns() []Column {
 		{"meter", Text, true},
 		{"quantity", Decimal, true},
 		{"events", Count, true},
-		{"cut", Count, false},     // position in USAGE, of distribute in CONTROL
+		{"cut", Count, false},     // position in USAGE; for distribute in CONTROL
 		{"control", Count, false}, // CONTROL was in effect up to here
 		{"recorded", Instant, false},
 	}
@@ -79,7 +79,7 @@ func balanceColumns() []Column {
 type sum struct {
 	ledger.Balance
 	postings uint64
-	of       *source // of the last record that posted
+	of       *source // stream of the last record that posted to it
 	position uint64
 }
 
@@ -93,7 +93,8 @@ func (s *sum) add(o *sum) (err error) {
 	return err
 }
 
-// placesHeld is how many accounts are summed in memory before they go to the sorter.
+// placesHeld is how many accounts are summed in memory before they are passed to
+// the sorter.
 const placesHeld = 1 << 16
 
 // balances is the trial balance: the fold of the journal up to the cut.
@@ -135,7 +136,8 @@ func (r *run) balances() error {
 	})
 }
 
-// balanceSums sums in memory what comes often and on disk what does not fit.
+// balanceSums sums frequent accounts in memory, and on disk those that do not
+// fit.
 type balanceSums struct {
 	run    *run
 	held   map[ledger.Place]*sum
@@ -157,8 +159,8 @@ func (b *balanceSums) add(place ledger.Place, s *sum) error {
 	return b.spill()
 }
 
-// spill gives every sum to the sorter. The key is the account, a zero byte, which
-// no account has, and the asset.
+// spill passes every sum to the sorter. The key is the account, a zero byte,
+// which no account contains, and the asset.
 func (b *balanceSums) spill() error {
 	for place, s := range b.held {
 		key := append(append([]byte(place.Account), 0), place.Asset...)

@@ -6,12 +6,12 @@ import (
 	"io"
 )
 
-// jsonSink writes one array of objects whose members stand in the order of the
-// columns. Decimals and wide numbers are strings, so that no reader makes a
-// float of them.
+// jsonSink writes one array of objects whose members are in the order of the
+// columns. Decimals and wide numbers are strings, so that no reader makes a float
+// of them.
 type jsonSink struct {
 	out     *bufio.Writer
-	names   [][]byte // with the colon
+	names   [][]byte // each with the colon
 	scratch []byte
 	begun   bool
 }

@@ -27,7 +27,7 @@ func numberOf(t testing.TB, s string) uint64 {
 	return n
 }
 
-// Fails where a posting is left out, counted twice, or on the wrong side.
+// Fails when a posting is left out, counted twice, or on the wrong side.
 func TestTheTrialBalanceIsTheStores(t *testing.T) {
 	k := keep(t, world(t))
 	stored, err := k.DB.Balances(t.Context(), "")
@@ -46,8 +46,8 @@ func TestTheTrialBalanceIsTheStores(t *testing.T) {
 	}
 }
 
-// sumsOf adds up a trial balance: the debits and credits of all accounts, and
-// what the accounts that must not be overdrawn hold least.
+// sumsOf adds up a trial balance: the debits and credits of all accounts, and the
+// lowest balance among the accounts that must not be overdrawn.
 func sumsOf(t testing.TB, list []row) (debit, credit money.Amount, least string) {
 	t.Helper()
 	var err error
@@ -65,9 +65,9 @@ func sumsOf(t testing.TB, list []row) (debit, credit money.Amount, least string)
 	return debit, credit, least
 }
 
-// At every position of every stream, and every row, the books balance, nothing is
-// distributed that was not handed over, and more is never less. Fails where the
-// two halves of the journal are not cut at one moment.
+// At every position of every stream, and at every row, the books balance, nothing
+// is distributed that was not handed over, and a later cut never has less. Fails
+// when the two halves of the journal are not cut at the same point.
 func TestTheBooksBalanceAtEveryPosition(t *testing.T) {
 	k := keep(t, world(t))
 	journal := k.rows(t, "journal", export.Options{})
@@ -97,7 +97,8 @@ func TestTheBooksBalanceAtEveryPosition(t *testing.T) {
 			t.Errorf("at %s: the journal moves %v, the balance %v", at, sum, debit)
 		}
 	}
-	// Before the distribution was declared none of it is there; at it, all is.
+	// Before the distribution was declared the report contains none of it; at the
+	// declaration it contains all of it.
 	if d, _, _ := sumsOf(t, k.rows(t, "trial-balance", export.Options{At: "control:17"})); d == (money.Amount{}) {
 		t.Error("nothing was posted under the first 17 decisions")
 	}
@@ -117,8 +118,9 @@ func TestTheBooksBalanceAtEveryPosition(t *testing.T) {
 	}
 }
 
-// Every node and period as settle tallied it. Fails where an outcome is given to
-// the wrong event, or a node of no book has a line of its own.
+// Every node and period agrees with settle's tallies. Fails when an outcome is
+// given to the wrong event, or when a node that belongs to no book has a line of
+// its own.
 func TestWhatIsAccountedForIsWhatSettleTallied(t *testing.T) {
 	k := keep(t, world(t))
 	tallies, err := k.DB.Tallies(t.Context(), "")
@@ -149,7 +151,7 @@ func TestWhatIsAccountedForIsWhatSettleTallied(t *testing.T) {
 	}
 }
 
-// Late ones and refused ones alone, each once.
+// Late and refused events only, each once.
 func TestEveryExceptionIsListed(t *testing.T) {
 	k := keep(t, world(t))
 	late, refused := 0, 0
@@ -169,8 +171,8 @@ func TestEveryExceptionIsListed(t *testing.T) {
 	}
 }
 
-// A register is what distributions rest on at its position, and at a date ends
-// before the first message with something later.
+// At a position a register is what distributions rest on there; at a date it ends
+// before the first message with a later movement.
 func TestHoldersAtAPositionAndAtARecordDate(t *testing.T) {
 	k := keep(t, audittest.Story(t))
 	frozen := func(options export.Options) (list []string) {

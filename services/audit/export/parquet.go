@@ -13,7 +13,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// A row group ends at so many rows or bytes: what a writer holds in memory.
+// A row group ends at this number of rows or bytes, which limits the memory of a
+// writer.
 const (
 	groupRows  = 50_000
 	groupBytes = 16 << 20
@@ -29,7 +30,7 @@ type parquetSink struct {
 	bytes  int
 }
 
-// The largest and the least number of attos that 38 digits hold: ±(10³⁸-1).
+// The largest and the smallest number of attos with 38 digits: ±(10³⁸-1).
 var (
 	mostDecimal  = money.AmountFromLimbs(0x4b3b4ca85a86c47a, 0x098a223fffffffff)
 	leastDecimal = money.AmountFromLimbs(^0x4b3b4ca85a86c47a, 0xf675ddc000000001)
@@ -41,7 +42,8 @@ func newParquet(w io.Writer, name string, columns []Column) (*parquetSink, error
 	options := []parquet.WriterOption{parquet.CreatedBy("aliquot", "1", ""), parquet.MaxRowsPerRowGroup(2 * groupRows)}
 	for i, c := range columns {
 		if c.Type == Bytes {
-			// Bounds of pages are whole values: they more than double the file.
+			// Page bounds would contain whole values and more than double the
+			// file.
 			options = append(options, parquet.SkipPageBounds(c.Name), parquet.SkipPageStatistics(c.Name))
 		}
 		node, err := node(c.Type)
@@ -58,7 +60,7 @@ func newParquet(w io.Writer, name string, columns []Column) (*parquetSink, error
 	return s, nil
 }
 
-// node is how a type is stored. Values of the same text are stored once a group.
+// node returns how a type is stored. Equal texts are stored once per row group.
 func node(t Type) (parquet.Node, error) {
 	var n parquet.Node
 	switch t {
@@ -139,8 +141,8 @@ func (s *parquetSink) close() error {
 	return nil
 }
 
-// ordered is a group whose fields stand in the order of the columns; those of
-// [parquet.Group] stand in that of their names.
+// ordered is a group whose fields are in the order of the columns; those of
+// [parquet.Group] are in the order of their names.
 type ordered struct {
 	parquet.Group
 	fields []parquet.Field
@@ -157,6 +159,6 @@ type column struct {
 // Name implements [parquet.Field].
 func (c column) Name() string { return c.name }
 
-// Value implements [parquet.Field]; rows are written value by value, so no Go
-// value is ever taken apart.
+// Value implements [parquet.Field]. Rows are written value by value, so it is
+// never called for a whole row.
 func (c column) Value(base reflect.Value) reflect.Value { return base.FieldByName(c.name) }

@@ -14,7 +14,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/export"
 )
 
-// shown is a value of a Parquet file as the CSV of the same report has it.
+// shown formats a value of a Parquet file as in the CSV of the same report.
 func shown(t testing.TB, c export.Column, v parquet.Value) string {
 	t.Helper()
 	if v.IsNull() {
@@ -39,8 +39,9 @@ func shown(t testing.TB, c export.Column, v parquet.Value) string {
 	return string(v.ByteArray())
 }
 
-// Every report as Parquet has the columns, types and values of its CSV. Fails
-// where a value is written into another column, or a decimal in another scale.
+// Every report has the columns, types and values in Parquet that it has in CSV.
+// Fails when a value is written into another column, or a decimal in another
+// scale.
 func TestParquetHoldsWhatCSVHolds(t *testing.T) {
 	k := keep(t, world(t))
 	k.refuse(t)

@@ -18,28 +18,29 @@ func payoutColumns() []Column {
 		{"distribution", Text, false}, // or payout run
 		{"token", Text, false},
 		{"book", Text, true},
-		{"period", Text, true}, // whose revenue it is; none of a payout run
+		{"period", Text, true}, // period of the revenue; none for a payout run
 		{"holder", Text, false},
 		{"asset", Text, false},
 		{"amount", Decimal, false},
 		{"rail", Text, false},
 		{"state", Text, false},
-		{"reference", Text, true}, // the rail's
+		{"reference", Text, true}, // of the rail
 		{"planned", Instant, false},
 		{"batch", Text, true},
 		{"submitted", Instant, true},
 		{"submitted_position", Count, true}, // in PAYOUT
-		{"changed", Instant, true},          // into the state it is in
+		{"changed", Instant, true},          // time of the present state
 		{"changed_position", Count, true},   // in PAYOUT
-		{"answer", Text, true},              // the last state that the rail's files name, or a person who corrected them
-		{"answered_by", Text, true},         // who recorded it
+		{"answer", Text, true},              // the last state in the rail's files, or in a person's correction of them
+		{"answered_by", Text, true},         // the person who recorded it
 		{"answer_position", Count, true},    // in CONTROL
-		{"conflict", Text, true},            // what a rail's file says that had no effect, until an answer or a correction decides
-		{"agrees", Truth, false},            // the state is what the rail's files say, and no conflict is open
+		{"conflict", Text, true},            // an answer in a rail's file that had no effect, until another answer or a correction resolves it
+		{"agrees", Truth, false},            // the state agrees with the rail's files, and no conflict is open
 	}
 }
 
-// step is what one message says about a payout, as the sorter keeps it.
+// step is what one message says about a payout, in the form that the sorter
+// keeps.
 type step struct {
 	Kind         string             `json:"k"` // planned, changed, answered, corrected
 	Position     uint64             `json:"p"`
@@ -57,18 +58,18 @@ type step struct {
 	Actor        events.Actor       `json:"c,omitempty"`
 }
 
-// life is what became of one payout.
+// life is everything that became of one payout.
 type life struct {
 	payout    string
 	plan      step
 	submitted step
-	last      step // the change into the state it is in
+	last      step // the change into the present state
 	answer    step // of the rail
 	state     distribution.State
 	reference string
 
 	changes  []step // ascending by the decisions
-	conflict string // the last one that is open
+	conflict string // the last open conflict
 }
 
 func (l *life) take(s *step) {
@@ -99,8 +100,8 @@ func (l *life) changedBy(s *step) bool {
 	return slices.ContainsFunc(l.changes, func(c step) bool { return c.Control == s.Position && c.State == s.State })
 }
 
-// compare notes an answer that had no effect because it contradicts what was
-// known then.
+// compare records an answer that had no effect because it contradicted what was
+// known at that time.
 func (l *life) compare(s *step) {
 	if l.changedBy(s) {
 		return
@@ -109,7 +110,7 @@ func (l *life) compare(s *step) {
 	for i := range l.changes {
 		c := &l.changes[i]
 		if c.Control > s.Position {
-			return // decided since
+			return // resolved since
 		}
 		was.State = c.State
 		if c.Reference != "" {
@@ -122,8 +123,8 @@ func (l *life) compare(s *step) {
 	}
 }
 
-// agrees reports whether a payout is what the rail, or the person who corrected it, says
-// that it is, and nothing that the rail says contradicts it.
+// agrees reports whether a payout's state is the one that the rail, or the person
+// who corrected it, has named, and no answer of the rail contradicts it.
 func (l *life) agrees() bool {
 	if l.conflict != "" {
 		return false
@@ -135,15 +136,15 @@ func (l *life) agrees() bool {
 	return l.answer.State == l.state
 }
 
-// made is a distribution or a payout run as PAYOUT tells it.
+// made is a distribution or a payout run as PAYOUT describes it.
 type made struct {
 	events.DistributionMade
 	book     events.Book
 	position uint64
 }
 
-// lives calls each for every payout, ascending by id, after it has found every
-// distribution.
+// lives calls each for every payout, ascending by id, after it has called found
+// with every distribution.
 func (r *run) lives(found func(map[string]*made), each func(*life, *made) error) error {
 	var all sorter
 	defer all.close()
@@ -166,7 +167,8 @@ func (r *run) lives(found func(map[string]*made), each func(*life, *made) error)
 	}
 	var l *life
 	flush := func() error {
-		// The rail may answer for what was never planned: directory refuses that.
+		// The rail may have answered for a payout that was never planned; the
+		// directory refuses that.
 		if l == nil || l.plan.Kind == "" {
 			return nil
 		}
@@ -199,7 +201,7 @@ func (r *run) lives(found func(map[string]*made), each func(*life, *made) error)
 	return flush()
 }
 
-// payoutSteps reads what PAYOUT says besides the journal.
+// payoutSteps reads the messages of PAYOUT that are not journal records.
 func (r *run) payoutSteps(distributions map[string]*made, add func(string, step) error) error {
 	return r.read(r.payout, 1, r.payout.size, func(m *message) error {
 		if ledger.IsRecord(m.Data) {
@@ -213,7 +215,7 @@ func (r *run) payoutSteps(distributions map[string]*made, add func(string, step)
 		case events.DistributionMade:
 			token, _ := r.directory.Token(s.Token)
 			distributions[s.Distribution] = &made{s, token.Book, m.Seq}
-		case events.PayoutRunMade: // of no period
+		case events.PayoutRunMade: // has no period
 			token, _ := r.directory.Token(s.Token)
 			distributions[s.Run] = &made{events.DistributionMade{Distribution: s.Run, Token: s.Token, Control: s.Control, Void: s.Void}, token.Book, m.Seq}
 		case events.PayoutsPlanned:
@@ -240,7 +242,8 @@ func (r *run) payoutSteps(distributions map[string]*made, add func(string, step)
 	})
 }
 
-// answers reads what the rails' files say, as it was recorded in CONTROL.
+// answers reads the answers in the rails' files, as they were recorded in
+// CONTROL.
 func (r *run) answers(add func(string, step) error) error {
 	return r.decided(func(d decided) error {
 		if c, ok := d.Body.(events.PayoutCorrected); ok && d.effect != voided {
@@ -265,7 +268,7 @@ func (r *run) answers(add func(string, step) error) error {
 	})
 }
 
-// payouts lists every payout with its life.
+// payouts lists every payout with everything that became of it.
 func (r *run) payouts() error {
 	return r.lives(nil, func(l *life, of *made) error {
 		position := func(s *step) cell {

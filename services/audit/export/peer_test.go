@@ -14,7 +14,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/export"
 )
 
-// stored is a CSV value as the integer or text that Parquet stores.
+// stored converts a CSV value to the integer or text that Parquet stores.
 func stored(t testing.TB, c export.Column, value string) string {
 	t.Helper()
 	switch c.Type {
@@ -34,8 +34,8 @@ func stored(t testing.TB, c export.Column, value string) string {
 	return value
 }
 
-// A reader that nobody here wrote, npm hyparquet, which is not Go, reads of every
-// report what its CSV says.
+// An independent reader, npm hyparquet, which is not written in Go, reads the
+// same values from every report as its CSV has.
 func TestAnotherReaderReadsOurParquet(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {

@@ -21,26 +21,26 @@ func reconciliationColumns() []Column {
 		{"rail", Text, false},
 		{"asset", Text, false},
 		{"payouts", Count, false},
-		{"amount", Decimal, false}, // of all, as they were planned
+		{"amount", Decimal, false}, // of all payouts, as planned
 	}
 	for _, s := range distribution.States() {
 		list = append(list, Column{string(s) + "_payouts", Count, false}, Column{string(s) + "_amount", Decimal, false})
 	}
 	return append(list, []Column{
-		{"answered_confirmed", Decimal, false}, // what the rail's files say
+		{"answered_confirmed", Decimal, false}, // according to the rail's files
 		{"answered_failed", Decimal, false},
 		{"answered_returned", Decimal, false},
-		{"ledger_in_flight", Decimal, false}, // what the ledger has
+		{"ledger_in_flight", Decimal, false}, // according to the ledger
 		{"ledger_paid", Decimal, false},
 		{"in_flight_difference", Decimal, false}, // planned and submitted less the ledger's
 		{"paid_difference", Decimal, false},      // confirmed less the ledger's
-		{"conflicts", Count, false},              // payouts of which a rail's file says what had no effect, and nobody has decided
-		{"disagreeing", Count, false},            // payouts whose state is not what the rail says, and those in conflict
+		{"conflicts", Count, false},              // payouts with an answer that had no effect and that nobody has resolved
+		{"disagreeing", Count, false},            // payouts whose state differs from the rail's answer, and those in conflict
 		{"agrees", Truth, false},
 	}...)
 }
 
-// lane is a distribution's payouts of one asset on one rail.
+// lane is the payouts of one distribution in one asset on one rail.
 type lane struct {
 	made  string
 	rail  events.Rail
@@ -51,14 +51,14 @@ func (a lane) compare(b lane) int {
 	return cmp.Or(strings.Compare(a.made, b.made), strings.Compare(string(a.rail), string(b.rail)), strings.Compare(string(a.asset), string(b.asset)))
 }
 
-// reckoning is what three sides say about a lane.
+// reckoning is what the three sides say about a lane.
 type reckoning struct {
 	of             *made
 	token          events.Token
 	all            tally
 	states         map[distribution.State]*tally
 	answers        map[distribution.State]money.Amount
-	inFlight, paid money.Amount // of the ledger
+	inFlight, paid money.Amount // according to the ledger
 	conflicts      uint64
 	disagreeing    uint64
 }
@@ -74,8 +74,8 @@ func (t *tally) add(a money.Amount) (err error) {
 	return err
 }
 
-// reconciliation compares, for each distribution, rail and asset, the payouts with
-// the ledger and with what the rail's files say.
+// reconciliation compares the payouts of each distribution, rail and asset with
+// the ledger and with the answers in the rail's files.
 func (r *run) reconciliation() error {
 	lanes := map[lane]*reckoning{}
 	at := func(k lane, of *made) *reckoning {

@@ -7,15 +7,15 @@ import (
 func refusedColumns() []Column {
 	return []Column{
 		{"received", Instant, true},
-		{"provider", Text, true}, // null: not known, as without a valid key
+		{"provider", Text, true}, // null if it is unknown, as without a valid key
 		{"actor", Text, true},
-		{"media", Text, true}, // what the submission said it was
+		{"media", Text, true}, // media type that the submission named
 		{"size", Count, true}, // bytes
 		{"sha256", Text, true},
-		{"events", Count, true}, // refused ones; 0: the submission as a whole
+		{"events", Count, true}, // number of refused events; 0 if the whole submission was refused
 		{"reason", Text, true},
-		{"count", Count, true},  // of this reason
-		{"index", Number, true}, // of the first of them: ordinal in the submission; -1: all of it
+		{"count", Count, true},  // number with this reason
+		{"index", Number, true}, // ordinal of the first of them in the submission; -1 for the whole submission
 		{"line", Count, true},
 		{"event_id", Text, true},
 		{"field", Text, true},
@@ -25,8 +25,8 @@ func refusedColumns() []Column {
 }
 
 // refused lists the submissions of which something was refused before it was
-// stored, one row for each reason. Their stream forgets its oldest messages and
-// has no log.
+// stored, one row for each reason. Their stream drops its oldest messages and has
+// no log.
 func (r *run) refused() error {
 	stream := r.Refused
 	extent, err := stream.Info(r.ctx)

@@ -12,17 +12,18 @@ import (
 	"slices"
 )
 
-// sortBytes is how much is sorted in memory before it goes to disk.
+// sortBytes is how many bytes are sorted in memory before they are written to
+// disk.
 const sortBytes = 16 << 20
 
 // mergeWidth is how many sorted runs are merged at once.
 const mergeWidth = 64
 
-// sorter puts records into the order of their keys, records of equal keys in the
-// order in which they came, in bounded memory: runs that do not fit are sorted
-// into a temporary file. The zero value is ready; close it.
+// sorter sorts records by their keys in limited memory. Records with equal keys
+// keep their order. Runs that do not fit into memory are sorted into a temporary
+// file. The zero value is ready; it must be closed.
 type sorter struct {
-	most  int // bytes in memory; 0: sortBytes
+	most  int // bytes in memory; 0 means sortBytes
 	held  []record
 	bytes int
 	file  *os.File
@@ -53,13 +54,14 @@ func (s *sorter) order() {
 	slices.SortStableFunc(s.held, func(a, b record) int { return bytes.Compare(a.key, b.key) })
 }
 
-// spill writes what is held as one more run.
+// spill writes the records in memory to disk as one more run.
 func (s *sorter) spill() (err error) {
 	if s.file == nil {
 		if s.file, err = os.CreateTemp("", "aliquot-export-*"); err != nil {
 			return fmt.Errorf("sorting on disk: %w", err)
 		}
-		// Nobody else opens it, and a process that dies leaves nothing.
+		// Nobody else opens the file, and a process that dies leaves nothing
+		// behind.
 		_ = os.Remove(s.file.Name())
 	}
 	s.order()
@@ -95,8 +97,8 @@ func (s *sorter) write(out *bufio.Writer, r record) error {
 	return nil
 }
 
-// fold merges the oldest runs into one, at the end of the file, so that no more
-// than so many are ever read at once.
+// fold merges the oldest runs into one at the end of the file, so that at most
+// mergeWidth runs are read at once.
 func (s *sorter) fold() error {
 	from := s.end
 	out := bufio.NewWriterSize(io.NewOffsetWriter(s.file, from), bufferSize)
@@ -106,12 +108,13 @@ func (s *sorter) fold() error {
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("sorting on disk: %w", err)
 	}
-	// First again, so that equal keys stay in their order.
+	// The merged run is first, so that equal keys keep their order.
 	s.runs = append([]extent{{from, s.end}}, s.runs[mergeWidth:]...)
 	return nil
 }
 
-// each calls f in order. Key and value are valid during the call only.
+// each calls f for every record in order. Key and value are only valid during the
+// call.
 func (s *sorter) each(f func(key, value []byte) error) error {
 	if s.file == nil {
 		s.order()
@@ -189,7 +192,7 @@ func (s *sorter) merge(runs []extent, f func(record) error) error {
 	return nil
 }
 
-// next reads the next record into the memory of the one before.
+// next reads the next record into the memory of the previous one.
 func (h *head) next() (bool, error) {
 	k, err := binary.ReadUvarint(h.in)
 	if errors.Is(err, io.EOF) {

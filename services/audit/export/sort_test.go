@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// Ascending by key, equal keys in the order in which they came, whatever of it
-// went to disk and however often runs were merged. Fails where runs are merged
-// without regard to which came first.
+// Records are ascending by key, and equal keys keep their order, however much is
+// on disk and however often runs are merged. Fails when runs are merged without
+// regard to their order.
 func TestSortingIsStableInMemoryAndOnDisk(t *testing.T) {
 	for _, test := range []struct{ records, most int }{{0, 0}, {1, 0}, {1000, 0}, {1000, 4096}, {20_000, 4096}, {2_000, 100}} {
 		t.Run(fmt.Sprintf("%d records, %d bytes in memory", test.records, test.most), func(t *testing.T) {

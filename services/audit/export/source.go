@@ -10,20 +10,20 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// source is a stream up to where its log has signed it.
+// source is a stream up to the position that its log has signed.
 type source struct {
 	stream *eventlog.Stream
-	log    Log // nil: none is kept
+	log    Log // nil if no log is kept
 	origin string
 	size   uint64 // the last position that is read
-	root   string // base64, as checkpoints have it
+	root   string // base64, as in checkpoints
 }
 
-// message is one message of a stream, compared with its leaf.
+// message is one message of a stream that was compared with its leaf.
 type message struct {
 	eventlog.Message
 	of     *source
-	leaf   []byte // nil where no log is kept
+	leaf   []byte // nil if no log is kept
 	sha256 [32]byte
 }
 
@@ -46,7 +46,7 @@ func (r *run) open(stream *eventlog.Stream) (*source, error) {
 	return s, nil
 }
 
-// read calls each for the messages from a position to another, ascending.
+// read calls each for the messages between two positions, in ascending order.
 func (r *run) read(s *source, from, to uint64, each func(*message) error) error {
 	if to = min(to, s.size); from > to {
 		return nil
@@ -87,10 +87,10 @@ func (r *run) get(s *source, position uint64) (*message, error) {
 
 var (
 	errAltered  = errors.New("the message is not the one that the log has signed")
-	errPosition = errors.New("the message is of another position")
+	errPosition = errors.New("the message belongs to another position")
 )
 
-// compare wants the message that the leaf at its position stands for.
+// compare checks that the message is the one whose leaf is at its position.
 func (m *message) compare(position uint64) (err error) {
 	if m.Seq != position {
 		return errPosition
@@ -124,8 +124,8 @@ func (m *message) compare(position uint64) (err error) {
 	return nil
 }
 
-// logColumns say which record a row comes from and which log proves it. They are
-// null for rows that come from several records or from a stream without log.
+// logColumns say from which record a row comes and which log proves it. They are
+// null for rows that come from several records or from a stream without a log.
 func logColumns() []Column {
 	return []Column{
 		{"stream", Text, true},
@@ -137,7 +137,7 @@ func logColumns() []Column {
 	}
 }
 
-// emit writes a row of one record.
+// emit writes a row that comes from one record.
 func (r *run) emit(s *source, position uint64, cells ...cell) error {
 	r.cells = append(r.cells[:0], cells...)
 	switch {
@@ -145,7 +145,7 @@ func (r *run) emit(s *source, position uint64, cells ...cell) error {
 		r.cells = append(r.cells, cell{}, cell{}, cell{}, cell{}, cell{}, cell{})
 	case s.log == nil:
 		r.cells = append(r.cells, text(s.stream.Name()), count(position), cell{}, cell{}, cell{}, cell{})
-	case position == 0: // of the log as a whole
+	case position == 0: // the row comes from the whole log
 		r.cells = append(r.cells, text(s.stream.Name()), cell{}, cell{}, text(s.origin), count(s.size), text(s.root))
 	default:
 		r.cells = append(r.cells, text(s.stream.Name()), count(position), count(position-1), text(s.origin), count(s.size), text(s.root))

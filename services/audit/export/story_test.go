@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the reports in testdata; review the difference")
 
-// told are the columns of each report that do not hang on clocks, on keys, or on
-// when a loop was idle.
+// told are the columns of each report that do not depend on clocks, on keys, or
+// on when a loop was idle.
 var told = map[string][]string{
 	"trial-balance":  {"account", "asset", "debit", "credit", "balance", "postings", "stream"},
 	"journal":        {"entry", "posting", "kind", "period", "origin", "ref", "debit", "credit", "asset", "amount", "card", "quote", "meter", "quantity", "events", "stream"},
@@ -36,7 +36,7 @@ var told = map[string][]string{
 	"refused":        {"received", "provider", "actor", "media", "size", "events", "reason", "count", "index", "line", "event_id", "field", "detail", "head", "stream", "position"},
 }
 
-// TestReports is every report of a small world, to be read.
+// TestReports writes every report of a small world, for people to read.
 func TestReports(t *testing.T) {
 	k := keep(t, world(t))
 	k.refuse(t)
@@ -90,8 +90,8 @@ func world(t testing.TB) *audittest.World {
 	if reason := w.Decide(events.NodeDeclared{Node: "n1", Book: "nowhere"}); reason == "" {
 		t.Fatal("a node of no book was declared")
 	}
-	// The rail says of a payment that it confirmed before that it never left: that
-	// cannot be, has no effect, and is shown.
+	// The rail says about a payment that it has confirmed that it never left.
+	// That is impossible, has no effect, and is shown.
 	var carol string
 	if err := w.DB.Payouts(t.Context(), "d1", "", func(p distribution.Payout) error {
 		if p.Holder == "carol" {
@@ -129,8 +129,8 @@ func (k *kept) refuse(t testing.TB) {
 	}
 }
 
-// Equal streams give equal bytes, in every format. Fails where the order of a map
-// or a clock gets into a file.
+// Equal streams give equal bytes, in every format. Fails when the order of a map
+// or a clock affects a file.
 func TestTheSameStreamsGiveTheSameBytes(t *testing.T) {
 	k := keep(t, world(t))
 	k.refuse(t)
@@ -190,21 +190,21 @@ func TestWrongQuestionsGetOneClearError(t *testing.T) {
 		{"journal", "xlsx", export.Options{}, `format "xlsx" is unknown: csv, parquet, json`},
 		{"journal", "", export.Options{}, `format "" is unknown`},
 		{"journal", export.CSV, export.Options{Book: "us"}, `book "us" is not declared`},
-		{"journal", export.CSV, export.Options{Period: "yesterday"}, `period "yesterday" is neither a day`},
+		{"journal", export.CSV, export.Options{Period: "yesterday"}, `period "yesterday" is not a day`},
 		{"journal", export.CSV, export.Options{Book: "eu", Period: "2026-11"}, `book eu: period "2026-11" is not of the form`},
 		{"holders", export.CSV, export.Options{Token: "NONE"}, `token "NONE" is not declared`},
-		{"holders", export.CSV, export.Options{Book: "eu"}, `report holders takes no book`},
+		{"holders", export.CSV, export.Options{Book: "eu"}, `report holders does not accept book`},
 		{"holders", export.CSV, export.Options{At: "register:3"}, `at register:3: REGISTER ends at 2`},
-		{"holders", export.CSV, export.Options{At: "ledger:1"}, `at "ledger:1" is neither a position (register:7) nor a record date`},
-		{"accounted", export.CSV, export.Options{At: "ledger:1"}, `report accounted takes no at`},
+		{"holders", export.CSV, export.Options{At: "ledger:1"}, `at "ledger:1" is not a position (register:7) or a record date`},
+		{"accounted", export.CSV, export.Options{At: "ledger:1"}, `report accounted does not accept at`},
 		{"trial-balance", export.CSV, export.Options{At: "ledger:999"}, `at ledger:999: LEDGER ends at`},
-		{"trial-balance", export.CSV, export.Options{At: "ledger:0"}, `at "ledger:0" is neither`},
-		{"trial-balance", export.CSV, export.Options{At: "usage:1"}, `at usage:1: a position is one of ledger, payout or control`},
+		{"trial-balance", export.CSV, export.Options{At: "ledger:0"}, `at "ledger:0" is not a position`},
+		{"trial-balance", export.CSV, export.Options{At: "usage:1"}, `at usage:1: a position must be of ledger, payout or control`},
 		{"trial-balance", export.CSV, export.Options{At: "settle-0-999"}, `at settle-0-999: there is no such journal row`},
 		{"trial-balance", export.CSV, export.Options{At: "settle-7-1"}, `at settle-7-1: there is no such journal row`},
-		{"trial-balance", export.CSV, export.Options{At: "2026-13-01T00:00:00Z"}, `at "2026-13-01T00:00:00Z" is neither`},
-		{"trial-balance", export.CSV, export.Options{At: "payout:1"}, `at payout:1: PAYOUT has no journal row up to there`},
-		{"trial-balance", export.CSV, export.Options{At: "ledger:-1"}, `at "ledger:-1" is neither`},
+		{"trial-balance", export.CSV, export.Options{At: "2026-13-01T00:00:00Z"}, `at "2026-13-01T00:00:00Z" is not a position`},
+		{"trial-balance", export.CSV, export.Options{At: "payout:1"}, `at payout:1: PAYOUT has no journal row up to this position`},
+		{"trial-balance", export.CSV, export.Options{At: "ledger:-1"}, `at "ledger:-1" is not a position`},
 	} {
 		_, err := export.Prepare(t.Context(), k.sources(), test.report, test.format, test.options)
 		if !errors.Is(err, export.ErrQuestion) || !strings.Contains(err.Error(), test.want) || strings.ContainsRune(err.Error(), '\n') {

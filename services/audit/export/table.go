@@ -10,8 +10,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Type is what a column holds. Each format has one way to write each type, none
-// of which is a float.
+// Type is the type of a column's values. Each format has one way to write each
+// type, and none of them is a float.
 type Type uint8
 
 // The types of columns.
@@ -23,7 +23,7 @@ const (
 	Wide                    // decimal digits of up to 128 bits, as text
 	Instant                 // nanoseconds since 1970 UTC
 	Truth                   // true or false
-	Bytes                   // as they are
+	Bytes                   // not encoded
 )
 
 // Column is one column of a report.
@@ -44,7 +44,7 @@ type cell struct {
 
 func text[T ~string](s T) cell { return cell{kind: Text, text: string(s)} }
 
-// named is text, or null where there is none.
+// named is a text, or null if it is empty.
 func named[T ~string](s T) cell {
 	if s == "" {
 		return cell{}
@@ -70,7 +70,7 @@ func units(u money.Units) cell { return cell{kind: Wide, text: u.String()} }
 
 func instant(nanoseconds int64) cell { return cell{kind: Instant, number: nanoseconds} }
 
-// moment is a time, or null where it is zero.
+// moment is a time, or null if it is zero.
 func moment(t time.Time) cell {
 	if t.IsZero() {
 		return cell{}
@@ -87,7 +87,8 @@ func truth(b bool) cell {
 
 func blob(b []byte) cell { return cell{kind: Bytes, bytes: b} }
 
-// plain appends a value that is not text as CSV and JSON strings have it.
+// plain appends a value that is not text, in the form that CSV and JSON strings
+// have.
 func (c *cell) plain(dst []byte) []byte {
 	switch c.kind {
 	case Count:
@@ -108,13 +109,13 @@ func (c *cell) plain(dst []byte) []byte {
 	return dst
 }
 
-// sink takes the rows of one report in one format. Rows are not kept.
+// sink receives the rows of one report in one format. It does not keep them.
 type sink interface {
 	row(cells []cell) error
 	close() error // writes the end of the file
 }
 
-// table checks rows against their columns on the way to a sink.
+// table checks rows against their columns and passes them to a sink.
 type table struct {
 	columns []Column
 	sink    sink
@@ -132,12 +133,12 @@ func newTable(w io.Writer, name string, columns []Column, format Format) (*table
 	case Parquet:
 		t.sink, err = newParquet(w, name, columns)
 	default:
-		err = fmt.Errorf("%q is no format", format)
+		err = fmt.Errorf("%q is not a format", format)
 	}
 	return t, err
 }
 
-// row writes one row. A cell that is not of its column is a fault of this
+// row writes one row. A cell that does not fit its column is an error of this
 // package, and ends the report.
 func (t *table) row(cells ...cell) error {
 	if len(cells) != len(t.columns) {

@@ -10,29 +10,30 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 )
 
-// trailColumns are what SEC rule 17a-4(f)(2)(i)(A) asks of an audit trail: what
-// was recorded, when, by whom, and whatever recreates the original. The leaf is
-// there so that the root of the log can be computed from the file alone: RFC 6962
-// over the leaves of a stream, in order, up to tree_size.
+// trailColumns are what SEC rule 17a-4(f)(2)(i)(A) requires of an audit trail:
+// what was recorded, when, by whom, and everything needed to recreate the
+// original. The leaf is included so that the root of the log can be computed from
+// the file alone: RFC 6962 over the leaves of a stream, in order, up to
+// tree_size.
 func trailColumns() []Column {
 	return []Column{
-		{"subject", Text, false}, // where it was published
+		{"subject", Text, false}, // subject to which it was published
 		{"kind", Text, false},
-		{"id", Text, true}, // the sender's
+		{"id", Text, true}, // of the sender
 		{"actor", Text, true},
 		{"approver", Text, true},
-		{"at", Instant, true},        // as the record says
-		{"recorded", Instant, false}, // when the stream took it
-		{"amends", Text, true},       // what it corrects or takes back
+		{"at", Instant, true},        // time in the record
+		{"recorded", Instant, false}, // time when the stream stored it
+		{"amends", Text, true},       // what it corrects or retracts
 		{"sha256", Text, false},      // of the data, in hexadecimal
 		{"size", Count, false},       // bytes of the data
 		{"data", Bytes, false},       // the record itself
-		{"leaf", Bytes, true},        // that stands for it in the log
+		{"leaf", Bytes, true},        // its leaf in the log
 	}
 }
 
 // trail lists every record of every stream that has a log: USAGE, CONTROL,
-// REGISTER, LEDGER, PAYOUT, each in its order.
+// REGISTER, LEDGER and PAYOUT, each in its order.
 func (r *run) trail() error {
 	var w witness
 	for _, s := range append(slices.Clone(r.usage), r.control, r.register, r.ledger, r.payout) {
@@ -52,7 +53,7 @@ func (r *run) trail() error {
 	return nil
 }
 
-// testimony is what a record says of itself.
+// testimony is what a record says about itself.
 type testimony struct {
 	kind, id, actor, approver, amends string
 	at                                cell
@@ -65,7 +66,7 @@ type witness struct {
 	columns events.Columns
 }
 
-// unreadable is the kind of a record that is not what its stream holds.
+// unreadable is the kind of a record that its stream should not contain.
 const unreadable = "unreadable"
 
 func (w *witness) look(r *run, m *message) testimony {
@@ -108,7 +109,8 @@ func (*witness) paid(m *message) testimony {
 	return t
 }
 
-// usage names the keys that authenticated a batch, and the events that it amends.
+// usage returns the keys that authenticated a batch, and the events that it
+// amends.
 func (w *witness) usage(m *message) testimony {
 	var err error
 	if w.scratch, err = w.decoded.Decode(m.Data, w.scratch); err != nil {

@@ -18,9 +18,9 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/export"
 )
 
-// Every original of every stream is in the trail byte for byte, and the root that
-// was signed is that of the leaves in the file, which name the bytes. Fails where
-// a record is left out, cut or altered.
+// Every original of every stream is in the trail byte for byte. The leaves in the
+// file contain the hashes of these bytes, and their root is the one that was
+// signed. Fails when a record is left out, truncated or altered.
 func TestTheTrailRecreatesEveryOriginal(t *testing.T) {
 	k := keep(t, world(t))
 	list := k.rows(t, "trail", export.Options{})
@@ -77,7 +77,7 @@ func TestTheTrailRecreatesEveryOriginal(t *testing.T) {
 	}
 }
 
-// changed is a log with one leaf changed.
+// changed is a log in which one leaf is changed.
 type changed struct {
 	export.Log
 	index uint64
@@ -92,8 +92,8 @@ func (c changed) Leaf(i uint64) ([]byte, error) {
 	return leaf, err
 }
 
-// Whatever a report reads is compared with what the log has signed. Fails where a
-// message is read without that.
+// Everything that a report reads is compared with what the log has signed. Fails
+// when a message is read without this comparison.
 func TestAnAlteredRecordEndsEveryReportThatReadsIt(t *testing.T) {
 	k := keep(t, audittest.Story(t))
 	for stream, reports := range map[string][]string{
@@ -123,7 +123,8 @@ func TestAnAlteredRecordEndsEveryReportThatReadsIt(t *testing.T) {
 	}
 }
 
-// Without logs the reports are the same but for the columns that name them.
+// Without logs the reports are the same, except for the columns that name the
+// logs.
 func TestWithoutLogsTheColumnsAreNull(t *testing.T) {
 	k := keep(t, audittest.Story(t))
 	bare := k.sources()

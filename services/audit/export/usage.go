@@ -10,8 +10,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// used is one event of USAGE with what became of it. It is valid during the call
-// that gets it.
+// used is one event of USAGE with its outcome. It is only valid during the call
+// to which it is passed.
 type used struct {
 	m         *message
 	partition int
@@ -20,17 +20,19 @@ type used struct {
 	columns   *events.Columns
 	i         int // in the segment
 	run       settlement.Run
-	directory *directory.Directory // as it was in force
+	directory *directory.Directory // as it was in effect
 }
 
 func (u *used) node() events.Node { return events.Node(u.columns.Strings[u.columns.Node[u.i]]) }
 
-// period is the event's own, by its last instant; empty where its book is not declared.
+// period is the period of the event, by its last instant; it is empty if the book
+// is not declared.
 func (u *used) period(seen *periods) events.Period {
 	return seen.of(u.directory, u.segment.Book, u.columns.LastInstant(u.i))
 }
 
-// periods remembers the last period of a book: labels are dear to make.
+// periods remembers the last period of a book, because making labels is
+// expensive.
 type periods struct {
 	book        events.Book
 	label       events.Period
@@ -77,7 +79,7 @@ type usageWalk struct {
 
 func (w *usageWalk) message(m *message, each func(*used) error) (err error) {
 	if w.scratch, err = w.decoded.Decode(m.Data, w.scratch); err != nil {
-		return nil // unreadable: it has no events
+		return nil // it is unreadable and has no events
 	}
 	switch w.decoded.Kind {
 	case events.Barrier:
@@ -88,7 +90,7 @@ func (w *usageWalk) message(m *message, each func(*used) error) (err error) {
 	return nil
 }
 
-// inForce lets CONTROL take effect up to a position.
+// inForce puts CONTROL into effect up to a position.
 func (w *usageWalk) inForce(control uint64) error {
 	if w.control == nil {
 		w.control = w.run.follow()
@@ -101,7 +103,7 @@ func (w *usageWalk) inForce(control uint64) error {
 	})
 }
 
-var errOutcomes = errors.New("the outcomes are not those of its events")
+var errOutcomes = errors.New("the outcomes do not match its events")
 
 func (w *usageWalk) batch(m *message, each func(*used) error) error {
 	runs, err := w.run.outcomes(w.at.partition, m)
@@ -114,7 +116,7 @@ func (w *usageWalk) batch(m *message, each func(*used) error) error {
 	for i := range w.decoded.Segments {
 		u.segment = &w.decoded.Segments[i]
 		if w.columns.Decode(u.segment.Packed) != nil {
-			continue // It has no events that could be told apart.
+			continue // Its events cannot be distinguished.
 		}
 		for u.i = 0; u.i < w.columns.N; u.i++ {
 			for left == 0 {
@@ -139,8 +141,8 @@ func (w *usageWalk) batch(m *message, each func(*used) error) error {
 	return nil
 }
 
-// outcomes returns what became of a batch's events: what the leaf says, or, where
-// it has the hash only, what the store says and the hash confirms.
+// outcomes returns the outcomes of a batch's events: those in the leaf, or, if it
+// contains only their hash, those in the store, which the hash confirms.
 func (r *run) outcomes(partition int, m *message) (runs []settlement.Run, err error) {
 	var leaf tlog.UsageLeaf
 	if m.leaf != nil {
@@ -165,10 +167,10 @@ func (r *run) outcomes(partition int, m *message) (runs []settlement.Run, err er
 func exceptionColumns() []Column {
 	return []Column{
 		{"outcome", Text, false}, // late or refused
-		{"reason", Text, true},   // of what was refused
+		{"reason", Text, true},   // of refused events
 		{"book", Text, false},
 		{"provider", Text, false},
-		{"period", Text, true}, // the event's own
+		{"period", Text, true}, // the period of the event
 		{"node", Text, false},
 		{"customer", Text, false},
 		{"meter", Text, false},
@@ -180,7 +182,7 @@ func exceptionColumns() []Column {
 		{"id", Text, true},
 		{"epoch", Count, true},
 		{"sequence", Count, true},
-		{"key", Text, true}, // that authenticated it
+		{"key", Text, true}, // the key that authenticated it
 		{"partition", Count, false},
 		{"ordinal", Count, false}, // in the message
 	}

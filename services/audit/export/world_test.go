@@ -24,7 +24,7 @@ type kept struct {
 	refused *eventlog.Stream
 }
 
-// keep makes the logs of a world that rests.
+// keep makes the logs of a world at rest.
 func keep(t testing.TB, w *audittest.World) *kept {
 	t.Helper()
 	k := &kept{World: w, dir: t.TempDir()}
@@ -40,7 +40,7 @@ func keep(t testing.TB, w *audittest.World) *kept {
 	return k
 }
 
-// sign lets the logs grow to the ends of the streams.
+// sign extends the logs to the ends of the streams.
 func (k *kept) sign(t testing.TB) {
 	t.Helper()
 	streams := []*eventlog.Stream{k.Control, k.Register, k.Ledger, k.Payout}
@@ -70,7 +70,7 @@ func (k *kept) sources() export.Sources {
 	}
 }
 
-// void says why a decision had no effect, as the services noted it.
+// void returns why a decision had no effect, as the services recorded it.
 func (k *kept) void(ctx context.Context, position uint64) (string, error) {
 	reason, ok, err := k.DB.VoidReason(ctx, 0, position)
 	if err != nil || ok {
@@ -99,10 +99,10 @@ func file(t testing.TB, from export.Sources, name string, format export.Format, 
 	return out.Bytes()
 }
 
-// row is a line of a CSV by the names of its columns.
+// row is a line of a CSV file by the names of its columns.
 type row map[string]string
 
-// rows reads a report's CSV; texts are as they were.
+// rows reads a report's CSV; texts are unescaped.
 func (k *kept) rows(t testing.TB, name string, options export.Options) []row {
 	t.Helper()
 	return rowsOf(t, k.file(t, name, export.CSV, options))

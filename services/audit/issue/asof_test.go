@@ -25,7 +25,8 @@ func amountOf(t *testing.T, s string) money.Amount {
 	return a
 }
 
-// declaredAnew is everything that prices an event, declared again and again.
+// declaredAnew are all kinds of declarations that price an event, each declared
+// several times.
 func declaredAnew(t *testing.T) (list []events.Decision) {
 	unit, err := money.ParseQuantity("1")
 	if err != nil {
@@ -73,16 +74,16 @@ func declaredAnew(t *testing.T) (list []events.Decision) {
 	withdrawn := events.RoundWithdrawn{Pair: "USDC/USD", Source: "y", Round: "6", Reason: "misread"}
 	do(withdrawn)
 	do(withdrawn)                                                                            // again
-	do(round("y", 6, "1.07"))                                                                // known, and does not come back
+	do(round("y", 6, "1.07"))                                                                // a known round, which stays withdrawn
 	do(events.RoundWithdrawn{Pair: "USDC/USD", Source: "y", Round: "99", Reason: "misread"}) // void
 	do(round("y", 8, "1.08"))
 	do(events.RoundWithdrawn{Pair: "USDC/USD", Source: "x", Round: "4", Reason: "misread"})
 	return list
 }
 
-// What decisions that were read give as of each position, whatever was read
-// beyond, is what settle's directory, cards and board give that were told of the
-// decisions up to there and no more.
+// For each position, the decisions that were read give the same result as
+// settle's directory, cards and board, which have seen only the decisions up to
+// that position. What was read beyond it does not matter.
 func TestWhatWasDeclaredAsOfAPosition(t *testing.T) {
 	decisions := declaredAnew(t)
 	ahead := NewDecisions()

@@ -18,15 +18,16 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/receipt"
 )
 
-// mostTables bounds the tables of cards that are kept: one for each book and
-// each of its versions that receipts were lately asked for.
+// mostTables limits the number of tables of cards that are kept: one for each
+// book and version of its cards for which receipts were made lately.
 const mostTables = 32
 
-// Decisions knows what was declared as of every position of CONTROL that it has
-// read, and where, so that a receipt reads no decision which another one has
-// read. It grows with the declarations that had an effect, as the settler's own
-// directory and board do, by about 200 bytes for a round of quotes. It is of one
-// CONTROL, and may be used from any goroutine. Make it with [NewDecisions].
+// Decisions knows what was declared at every position of CONTROL that it has
+// read, and by which decision, so that a receipt need not read decisions that
+// were read for another one. Like the settler's own directory and board, it grows
+// with the declarations that had an effect, by about 200 bytes for a round of
+// quotes. It belongs to one CONTROL, and any goroutine may use it. Make it with
+// [NewDecisions].
 type Decisions struct {
 	mu        sync.Mutex // guards everything below
 	directory *directory.Directory
@@ -40,20 +41,20 @@ type Decisions struct {
 	priced    map[events.Book]history[events.CardDeclared]
 	card      map[string]uint64 // by book and card@version
 	pairs     map[events.Pair]*observed
-	tables    []table // the one that was used last at the end
+	tables    []table // the last one used is at the end
 }
 
-// observed is what is known of a pair.
+// observed is what is known about a pair.
 type observed struct {
 	policies history[events.QuotePolicyDeclared]
-	sources  map[string]history[events.Round] // ascending in time as well: a board takes no other
+	sources  map[string]history[events.Round] // ascending in time too, because a board accepts no others
 	rounds   map[string]uint64                // position, by source#round
-	// withdrawn are the rounds that were taken back, by source#round, ascending
-	// by position.
+	// withdrawn are the rounds that were withdrawn, by source#round, ascending by
+	// position.
 	withdrawn history[string]
 }
 
-// table has the first cards of a book.
+// table contains the cards of a book, up to one of its versions.
 type table struct {
 	book  events.Book
 	cards int
@@ -68,12 +69,12 @@ type declaredAt[T any] struct {
 	what     T
 }
 
-// through returns how many stand at or before a position.
+// through returns how many entries are at or before a position.
 func (h history[T]) through(position uint64) int {
 	return sort.Search(len(h), func(i int) bool { return h[i].position > position })
 }
 
-// asOf returns the last one at or before a position, the zero value for none.
+// asOf returns the last entry at or before a position, or the zero value.
 func (h history[T]) asOf(position uint64) (d declaredAt[T]) {
 	if n := h.through(position); n > 0 {
 		d = h[n-1]
@@ -81,7 +82,7 @@ func (h history[T]) asOf(position uint64) (d declaredAt[T]) {
 	return d
 }
 
-// NewDecisions returns what has read nothing.
+// NewDecisions returns an empty Decisions.
 func NewDecisions() *Decisions {
 	return &Decisions{
 		directory: directory.New(), books: map[events.Book]history[money.Asset]{}, nodes: map[events.Node]history[[]events.Attribute]{},
@@ -90,7 +91,7 @@ func NewDecisions() *Decisions {
 	}
 }
 
-// read gives decisions up to a position the effect that settle gives them.
+// read reads decisions up to a position and applies them as settle does.
 func (d *Decisions) read(ctx context.Context, control *eventlog.Stream, through uint64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,7 +116,7 @@ func (d *Decisions) read(ctx context.Context, control *eventlog.Stream, through 
 	return nil
 }
 
-// take takes the next decision. One that cannot be read is void.
+// take applies the next decision. A decision that cannot be read is void.
 func (d *Decisions) take(at uint64, decision events.Decision, readable bool) error {
 	same := readable && d.directory.Same(decision.Body)
 	applied := d.directory.Apply(at, decision)
@@ -170,7 +171,7 @@ func (d *Decisions) note(at uint64, body events.Body) {
 	}
 }
 
-// gone reports whether a round is withdrawn as of a position.
+// gone reports whether a round is withdrawn at a position.
 func (p *observed) gone(id string, position uint64) bool {
 	for _, w := range p.withdrawn[:p.withdrawn.through(position)] {
 		if w.what == id {
@@ -189,7 +190,7 @@ func (d *Decisions) pair(name events.Pair) *observed {
 	return p
 }
 
-// table returns the cards of a book as of a position.
+// table returns the cards of a book at a position.
 func (d *Decisions) table(book events.Book, position uint64) *pricing.Table {
 	n := d.priced[book].through(position)
 	for i, t := range d.tables {
@@ -200,7 +201,7 @@ func (d *Decisions) table(book events.Book, position uint64) *pricing.Table {
 	}
 	made := new(pricing.Table)
 	for _, c := range d.priced[book][:n] {
-		_ = made.Add(c.what) // It was taken before, after the same ones of its book.
+		_ = made.Add(c.what) // It succeeded before, after the same cards of its book.
 	}
 	if len(d.tables) >= mostTables {
 		d.tables = slices.Delete(d.tables, 0, 1)
@@ -209,8 +210,8 @@ func (d *Decisions) table(book events.Book, position uint64) *pricing.Table {
 	return made
 }
 
-// board returns what the verdict on events of a last instant follows from,
-// as of a position: the policy, and of each source the latest word.
+// board returns the board from which the verdict on events with this last instant
+// follows, at a position: the policy, and the latest round of each source.
 func (d *Decisions) board(pair events.Pair, at int64, position uint64) *quotes.Board {
 	board := new(quotes.Board)
 	p := d.pairs[pair]
@@ -218,9 +219,9 @@ func (d *Decisions) board(pair events.Pair, at int64, position uint64) *quotes.B
 		return board
 	}
 	if policy := p.policies.asOf(position); policy.position > 0 {
-		_ = board.SetPolicy(policy.what) // It was taken before.
+		_ = board.SetPolicy(policy.what) // It succeeded before.
 	}
-	// map order: a board has its sources ascending by name.
+	// map order: a board keeps its sources ascending by name.
 	for source, rounds := range p.sources {
 		rounds = rounds[:rounds.through(position)]
 		n := sort.Search(len(rounds), func(i int) bool { return rounds[i].what.Time.UnixNano() > at })
@@ -228,19 +229,19 @@ func (d *Decisions) board(pair events.Pair, at int64, position uint64) *quotes.B
 			n--
 		}
 		if n > 0 {
-			_ = board.Observe(events.QuotesObserved{Pair: pair, Source: source, Rounds: []events.Round{rounds[n-1].what}}) // Likewise.
+			_ = board.Observe(events.QuotesObserved{Pair: pair, Source: source, Rounds: []events.Round{rounds[n-1].what}}) // This also succeeded before.
 		}
 	}
 	return board
 }
 
-// world is what is declared as of a position of CONTROL, and where.
+// world is what is declared at a position of CONTROL, and by which decisions.
 type world struct {
 	*Decisions
 	through uint64
 }
 
-// fold gives decisions the effect that settle gives them.
+// fold reads decisions up to a position and returns the world there.
 func (m *maker) fold(through uint64) (*world, error) {
 	known := m.Decisions
 	if known == nil {
@@ -252,7 +253,8 @@ func (m *maker) fold(through uint64) (*world, error) {
 	return &world{known, through}, nil
 }
 
-// price prices an event, and names the decisions that it was priced by. It is
+// price prices an event, and names the decisions on which the price rests. It
+// returns false for an event without a price.
 // false for what had no price.
 func (w *world) price(book events.Book, u *events.Usage) (*receipt.Charge, []uint64, bool) {
 	w.mu.Lock()
@@ -289,8 +291,8 @@ func (w *world) price(book events.Book, u *events.Usage) (*receipt.Charge, []uin
 	return c, from, true
 }
 
-// declared returns the positions of a card and of rounds of quotes; nil where
-// one is not known.
+// declared returns the positions of a card and of rounds of quotes, or nil if one
+// of them is not known.
 func (w *world) declared(book, asset string, sources []string) []uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

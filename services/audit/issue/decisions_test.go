@@ -10,9 +10,9 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/issue"
 )
 
-// What was read of CONTROL for one receipt, or for another that rests on a later
-// decision, changes no byte of the next: in every order, a receipt is the one
-// that is made from nothing.
+// What was read of CONTROL for one receipt, even for one that rests on a later
+// decision, does not change any byte of the next: in every order, each receipt is
+// equal to one that is made without any previous reading.
 func TestReceiptsAreTheSameWithDecisionsThatWereRead(t *testing.T) {
 	k := keep(t, audittest.Story(t))
 	ids := []string{"meter-1#3", "meter-1#a", "meter-1#41", "meter-1#free", "meter-1#s1", k.payoutOf(t, "d1", "carol"), k.payoutOf(t, "d2", "dave")}

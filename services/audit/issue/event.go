@@ -13,14 +13,14 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 )
 
-// farthest is how many leaves are looked through for the last barrier. Beyond,
-// a receipt has no charge.
+// farthest is how many leaves are searched for the last barrier. If it is farther
+// away, a receipt has no charge.
 const farthest = 1 << 18
 
 // event makes an event's receipt.
 func (m *maker) event(at *explain.Handle) error {
 	if m.Usage = eventlog.OfPartition(at.Partition, append([]*eventlog.Stream{m.Usage}, m.More...)...); m.Usage == nil {
-		return fmt.Errorf("%w: partition %d is not here", explain.ErrUnknown, at.Partition)
+		return fmt.Errorf("%w: there is no partition %d", explain.ErrUnknown, at.Partition)
 	}
 	name := strings.ToLower(m.Usage.Name())
 	log, err := m.open(name)
@@ -65,7 +65,7 @@ func (m *maker) event(at *explain.Handle) error {
 	return m.charge(e, u, log, at.Position)
 }
 
-// find reads the event, and proves it in its message.
+// find reads the event, and proves that it is in its message.
 func (m *maker) find(at *explain.Handle) (*receipt.Event, *events.Usage, error) {
 	raw, err := m.Usage.Get(m.ctx, at.Position)
 	if err != nil {
@@ -111,7 +111,7 @@ func (m *maker) find(at *explain.Handle) (*receipt.Event, *events.Usage, error) 
 	return found, &usage, nil
 }
 
-// charge adds what the event cost, and the decisions that say so.
+// charge adds what the event cost, and the decisions that prove it.
 func (m *maker) charge(e *receipt.Event, u *events.Usage, log *opened, position uint64) error {
 	barrier, control, err := m.barrier(e.Log, log, position)
 	if err != nil || barrier == nil {
@@ -138,7 +138,7 @@ func (m *maker) charge(e *receipt.Event, u *events.Usage, log *opened, position 
 	return nil
 }
 
-// barrier finds the last barrier before a position; nil where there is none near.
+// barrier finds the last barrier before a position; nil if there is none near.
 func (m *maker) barrier(name string, log *opened, position uint64) (*receipt.Leaf, uint64, error) {
 	var found tlog.UsageLeaf
 	var leaf []byte
@@ -158,8 +158,8 @@ func (m *maker) barrier(name string, log *opened, position uint64) (*receipt.Lea
 	return &receipt.Leaf{Bytes: slices.Clone(leaf), Path: path}, found.Control, err
 }
 
-// carried shows the barrier itself, where it carries the root of CONTROL, and
-// makes the decisions be proved under that root.
+// carried adds the barrier itself, if it contains the root of CONTROL, and has
+// the decisions proved under that root.
 func (m *maker) carried(e *receipt.Event, barrier *receipt.Leaf, control uint64) error {
 	leaf, err := tlog.DecodeUsageLeaf(barrier.Bytes)
 	if err != nil {

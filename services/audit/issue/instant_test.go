@@ -12,9 +12,9 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 )
 
-// Settlement, explain and receipts price the same event at the same instant,
-// where cards, quotes and periods change exactly at the end of usage. Fails when
-// one of them asks at the exclusive end.
+// Settlement, explain and receipts price the same event at the same instant, even
+// if cards, quotes and periods change exactly at the end of usage. Fails when one
+// of them uses the exclusive end.
 func TestEverybodyDatesUsageByItsLastInstant(t *testing.T) {
 	midnight := audittest.Noon.Truncate(24 * time.Hour).Add(24 * time.Hour)
 	w := audittest.New(t)

@@ -1,17 +1,19 @@
 // Package issue makes receipts from what an installation has: its streams, its
 // store and its logs.
 //
-// The method: the store says where a thing is, the streams have its bytes, the
-// logs prove them. A receipt is made against the checkpoints published at that
-// moment, and is verified as its reader will verify it before it leaves.
+// The method: the store says where a thing is, the streams have its bytes, and
+// the logs prove them. A receipt is made for the checkpoints that are published
+// at that moment, and is verified in the same way as by its reader before it is
+// returned.
 //
 // # Invariants
 //
-//   - Read only: making a receipt writes nothing, anywhere.
-//   - What leaves verifies: a receipt that [receipt.Verify] refuses is an error.
+//   - Read only: making a receipt writes nothing anywhere.
+//   - Every receipt verifies: a receipt that [receipt.Verify] refuses is an
+//     error.
 //   - An event's receipt reads the event's own message, decisions, and leaves
 //     back to the last barrier: nothing else of USAGE, and nothing of LEDGER.
-//   - [Decisions] that were read change no byte of a receipt.
+//   - [Decisions] that were already read do not change any byte of a receipt.
 package issue
 
 import (
@@ -29,14 +31,14 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 )
 
-// Sources are what receipts are made from.
+// Sources are the streams, logs and store from which receipts are made.
 type Sources struct {
 	explain.Sources
 	Register, Payout *eventlog.Stream
-	Key              *tlog.PublicKey // of the logs
-	Handovers        [][]byte        // that led to the key
-	// Decisions keeps what was read of CONTROL for the next receipt; nil: nothing
-	// is kept, and all of CONTROL is read for each.
+	Key              *tlog.PublicKey // verifies the logs
+	Handovers        [][]byte        // handovers that led to the key
+	// Decisions keeps what was read of CONTROL for the next receipt. If it is
+	// nil, all of CONTROL is read for each receipt.
 	Decisions *Decisions
 	// Log opens the log of a stream, named in lower case.
 	Log func(name string) (*tiles.Reader, error)
@@ -44,21 +46,22 @@ type Sources struct {
 
 var (
 	// ErrEarly means that the log does not cover the thing yet. It will within a
-	// second, while the keeper runs.
+	// second, if the keeper is running.
 	ErrEarly = errors.New("its log does not cover it yet")
-	// ErrNone means that there is no receipt of that kind of thing.
-	ErrNone = errors.New("there is no receipt of this")
+	// ErrNone means that there are no receipts for this kind of thing.
+	ErrNone = errors.New("there are no receipts for this")
 )
 
 // Issue makes the receipt of what an id names: a usage event, a journal row or a
-// payout, as [explain.Locate] has them. It fails with [explain.ErrUnknown],
+// payout, as [explain.Locate] defines ids. It fails with [explain.ErrUnknown],
 // [ErrEarly] and [ErrNone].
 func Issue(ctx context.Context, from Sources, id string) (*receipt.Receipt, error) {
 	place, err := explain.Locate(ctx, from.Sources, id)
 	if err != nil {
 		return nil, fmt.Errorf("making a receipt: %w", err)
 	}
-	// What every witness has cosigned proves the most, and lags behind.
+	// A checkpoint that every witness has cosigned proves the most, but is
+	// behind.
 	var made *receipt.Receipt
 	for _, by := range [][]string{{tiles.CosignedByAll, tiles.CosignedBySome}, {tiles.CosignedBySome}, nil} {
 		m := maker{
@@ -99,12 +102,12 @@ func (m *maker) make(place explain.Place) (*receipt.Receipt, error) {
 // maker makes one receipt.
 type maker struct {
 	Sources
-	ctx   context.Context // of the question: one call, never kept
+	ctx   context.Context // of this call; never kept longer
 	made  *receipt.Receipt
-	data  map[spot][]byte // of the receipt's messages
+	data  map[spot][]byte // data of the receipt's messages
 	logs  map[string]*opened
-	index map[tlog.Hash]int // of the receipt's hashes
-	by    []string          // which cosigned checkpoints are wanted, the first one that there is
+	index map[tlog.Hash]int // indexes of the receipt's hashes
+	by    []string          // which cosigned checkpoint is used: the first of these that exists
 	trees map[string]events.LogState
 }
 
@@ -114,7 +117,7 @@ type spot struct {
 	position uint64
 }
 
-// opened is a log as it is when the receipt is made.
+// opened is a log at the moment when the receipt is made.
 type opened struct {
 	*tiles.Reader
 	tlog.Checkpoint
@@ -130,7 +133,7 @@ func (m *maker) open(name string) (*opened, error) {
 		return nil, err
 	}
 	l := &opened{Reader: reader}
-	for _, by := range m.by { // A log that has none of these is as it is published.
+	for _, by := range m.by { // A log with none of these uses the published checkpoint.
 		if l.Checkpoint, l.signed, err = reader.Cosigned(by); err == nil {
 			break
 		}
@@ -145,7 +148,7 @@ func (m *maker) open(name string) (*opened, error) {
 	return l, nil
 }
 
-// prove returns the path of the leaf of a position.
+// prove returns the path of the leaf at a position.
 func (m *maker) prove(log string, position uint64) (receipt.Path, error) {
 	l, err := m.open(log)
 	if err != nil {
@@ -165,8 +168,9 @@ func (m *maker) prove(log string, position uint64) (receipt.Path, error) {
 	return m.path(hashes), nil
 }
 
-// rest proves the log as it was when something that is shown rested on it, and
-// makes what follows be proved in it. The log may be behind by its cosignatures.
+// rest proves the log in the state on which something in the receipt rests, and
+// has everything that follows proved in that state. The log may be behind,
+// because of its cosignatures.
 func (m *maker) rest(state events.LogState) error {
 	l, err := m.open(state.Log)
 	if err != nil {
@@ -184,7 +188,7 @@ func (m *maker) rest(state events.LogState) error {
 	return nil
 }
 
-// path keeps hashes once.
+// path stores each hash once.
 func (m *maker) path(hashes []tlog.Hash) receipt.Path {
 	path := make(receipt.Path, len(hashes))
 	for i, h := range hashes {
@@ -199,7 +203,7 @@ func (m *maker) path(hashes []tlog.Hash) receipt.Path {
 	return path
 }
 
-// show adds a message of a stream.
+// show adds a message of a stream to the receipt.
 func (m *maker) show(log string, message eventlog.Message) error {
 	at := spot{log, message.Seq}
 	if _, shown := m.data[at]; shown {
@@ -215,7 +219,7 @@ func (m *maker) show(log string, message eventlog.Message) error {
 	return nil
 }
 
-// showAt adds the message at a position of a stream.
+// showAt adds the message at a position of a stream to the receipt.
 func (m *maker) showAt(log string, stream *eventlog.Stream, position uint64) error {
 	message, err := stream.Get(m.ctx, position)
 	if err != nil {

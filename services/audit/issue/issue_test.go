@@ -35,7 +35,7 @@ type kept struct {
 	key *tlog.PublicKey
 }
 
-// keep makes the logs of a world that rests.
+// keep makes the logs of a world at rest.
 func keep(t testing.TB, w *audittest.World) kept {
 	t.Helper()
 	return keepIn(t, w, t.TempDir())
@@ -128,7 +128,7 @@ func TestWhatAReceiptProves(t *testing.T) {
 		name, id string
 		want     []string
 		never    string
-		most     int // bytes; 0: no matter
+		most     int // bytes; 0 is not checked
 	}{
 		{"a sequenced event is proved with its charge", "meter-1#3", []string{"event meter-1#0/3 of provider acme", "was accepted", "it cost ", "by rule 0 of std@1", "card_declared", "quotes_observed", "the barrier carries the root of CONTROL up to"}, "", 8 << 10},
 		{"so is a named one, by its node's attributes", "meter-1#a", []string{"event meter-1#a", "by rule 1 of std@1"}, "", 8 << 10},
@@ -181,12 +181,12 @@ func TestWhatHasNoReceipt(t *testing.T) {
 }
 
 // Every member of a receipt is covered by a signature, or is one of the few that
-// the verdict quotes as stated, after which every other word of it is what it
-// was. Fails when a comparison of what is shown with what is computed is left
-// out of verification, and when a verdict repeats what a receipt says of itself.
+// the verdict quotes as stated, without a change to any other word. Fails when
+// verification leaves out a comparison between what is shown and what is
+// computed, and when a verdict repeats what a receipt says about itself.
 func TestEveryChangedMemberIsFound(t *testing.T) {
 	k := keep(t, audittest.Story(t))
-	// What a receipt may say otherwise and still be verified.
+	// Members that may differ in a receipt that still verifies.
 	stated := map[string]func(string) bool{
 		".id":                  func(string) bool { return true },
 		".event.charge.posted": func(s string) bool { return s == "settle-0-77" },
@@ -271,7 +271,7 @@ func walk(at string, v any, each func(at, is string, set func(any))) {
 	}
 }
 
-// another returns a text that differs in its middle and has the same form.
+// another returns a text that differs in the middle and has the same form.
 func another(text string) string {
 	if text == "" {
 		return "x"
@@ -289,7 +289,7 @@ func another(text string) string {
 
 var update = flag.Bool("update", false, "make the receipts in ../testdata anew, under a new key")
 
-// The receipts that the tests of verification are of.
+// Writes the receipts that the tests of verification use.
 func TestSamples(t *testing.T) {
 	if !*update {
 		t.Skip("-update is not given")
@@ -306,7 +306,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// What a receipt costs to make, in a small world.
+// Measures the cost of making a receipt in a small world.
 func BenchmarkIssue(b *testing.B) {
 	k := keep(b, audittest.Story(b))
 	for b.Loop() {

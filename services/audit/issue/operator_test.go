@@ -18,9 +18,9 @@ import (
 )
 
 // The operator has the streams, the code and even the signing key. It edits one
-// figure, derives everything anew and signs that. Fails when a message's data,
-// position or log is not covered by what is verified, or when consistency is
-// not.
+// figure, derives everything again and signs the result. Fails when verification
+// does not cover a message's data, position or log, or when it does not check
+// consistency.
 func TestAnOperatorWhoEditsAndDerivesEverythingAnewIsFound(t *testing.T) {
 	old := keep(t, audittest.Story(t))
 	receipts := map[string][]byte{}
@@ -34,7 +34,7 @@ func TestAnOperatorWhoEditsAndDerivesEverythingAnewIsFound(t *testing.T) {
 		name     string
 		decision func(events.Body) events.Body
 		movement func(*events.Movement)
-		log      string   // that the edit is in
+		log      string   // log that contains the edit
 		broken   []string // receipts that can no longer be proved
 	}{
 		{"one price of a card", func(b events.Body) events.Body {
@@ -118,7 +118,7 @@ func closingOf(t *testing.T, w *audittest.World, period events.Period) (id strin
 	return id
 }
 
-// keepWith makes the logs of a world with the key of another.
+// keepWith makes the logs of a world with the key of another one.
 func keepWith(t *testing.T, w *audittest.World, other kept) kept {
 	t.Helper()
 	dir := t.TempDir()
@@ -139,7 +139,8 @@ func keepWith(t *testing.T, w *audittest.World, other kept) kept {
 	return k
 }
 
-// consistent wants no proof that the edited log goes on from the old one.
+// consistent checks that there is no proof that the edited log extends the old
+// one.
 func consistent(t *testing.T, old, edited kept, name string) {
 	t.Helper()
 	was, err := old.open(name)
@@ -167,8 +168,8 @@ func consistent(t *testing.T, old, edited kept, name string) {
 	}
 }
 
-// reprove puts the checkpoints and paths of other logs into a receipt, as well
-// as these can be had.
+// reprove puts the checkpoints and paths of other logs into a receipt, as far as
+// they exist.
 func reprove(t *testing.T, k kept, r *receipt.Receipt) {
 	t.Helper()
 	r.Hashes = append([]tlog.Hash(nil), r.Hashes...)

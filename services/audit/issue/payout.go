@@ -10,7 +10,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 )
 
-// A register of so many messages and bytes at most is shown whole.
+// A register with at most this number of messages and bytes is shown whole.
 const (
 	wholeMessages = 256
 	wholeBytes    = 1 << 20
@@ -49,8 +49,8 @@ func (m *maker) payout(p *explain.Payout) error {
 	return m.register(p)
 }
 
-// declared shows the declaration at a position, and has what it rests on proved
-// under the roots that it carries.
+// declared adds the declaration at a position, and has what it rests on proved
+// under the roots that it contains.
 func (m *maker) declared(position uint64) error {
 	message, err := m.Control.Get(m.ctx, position)
 	if err != nil {
@@ -75,8 +75,8 @@ func (m *maker) declared(position uint64) error {
 	return m.show(controlLog, message)
 }
 
-// concerns reports whether a message of PAYOUT is evidence of a payout, and
-// whether it is its plan, which is the last of them.
+// concerns reports whether a message of PAYOUT is evidence for a payout, and
+// whether it is its plan, which is the last such message.
 func concerns(data []byte, p *explain.Payout) (of, planned bool) {
 	if ledger.IsRecord(data) {
 		r, err := ledger.DecodeRecord(data)
@@ -111,8 +111,8 @@ func concerns(data []byte, p *explain.Payout) (of, planned bool) {
 	return false, false
 }
 
-// register shows the register: whole where that is short, else what names the
-// holder.
+// register adds the register: the whole of it if it is short, and otherwise the
+// messages that name the holder.
 func (m *maker) register(p *explain.Payout) error {
 	var all, own []eventlog.Message
 	size := 0

@@ -21,8 +21,8 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
 
-// An operator puts another log in the place of one, signs it with the right key,
-// and leaves the rest as it was: the figures are the same, and the roots in
+// An operator replaces one log with another, signs it with the right key, and
+// leaves everything else unchanged. The figures are the same, but the roots in
 // barrier and declaration give it away. Fails when these are not compared.
 func TestALogThatIsExchangedIsNotTheOneThatWasRestedOn(t *testing.T) {
 	old := keep(t, audittest.Story(t))
@@ -32,14 +32,14 @@ func TestALogThatIsExchangedIsNotTheOneThatWasRestedOn(t *testing.T) {
 		movement      func(*events.Movement)
 	}{
 		{"an event's decisions", "meter-1#3", "control", func(b events.Body) events.Body {
-			if p, ok := b.(events.QuotePolicyDeclared); ok { // Nothing was priced by it.
+			if p, ok := b.(events.QuotePolicyDeclared); ok { // It priced nothing.
 				p.PegHold = audittest.Amount(t, "0.03")
 				return p
 			}
 			return b
 		}, nil},
 		{"a payout's register", old.payoutOf(t, "d1", "carol"), "register", nil, func(m *events.Movement) {
-			if m.Kind == events.Frozen { // Frozen units earn as well.
+			if m.Kind == events.Frozen { // Frozen units also earn.
 				m.Units = money.UnitsOf(2)
 			}
 		}},
@@ -76,8 +76,8 @@ func split(t *testing.T, r *receipt.Receipt) (list [][]byte) {
 	return list
 }
 
-// exchange puts the messages and proofs of one log of another installation into
-// a receipt.
+// exchange puts the messages and proofs of one log of another installation into a
+// receipt.
 func exchange(t *testing.T, k kept, r *receipt.Receipt, name string) {
 	t.Helper()
 	log, err := k.open(name)
@@ -145,8 +145,9 @@ func exchange(t *testing.T, k kept, r *receipt.Receipt, name string) {
 	}
 }
 
-// A receipt carries the cosignatures of its checkpoints, and a policy is asked of
-// every one of them. Fails when one log without a quorum is enough.
+// A receipt contains the cosignatures of its checkpoints, and a policy must be
+// satisfied by every one of them. Fails when a receipt is accepted although one
+// log has no quorum.
 func TestAReceiptIsVerifiedByAPolicy(t *testing.T) {
 	k := keep(t, audittest.Story(t))
 	text := fmt.Sprintf("log %s\n", k.key)
@@ -163,7 +164,7 @@ func TestAReceiptIsVerifiedByAPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// cosign has some witnesses cosign what is published.
+	// cosign lets some witnesses cosign what is published.
 	cosign := func(by string, who ...int) {
 		t.Helper()
 		for _, stream := range keeper.Kept(k.dir) {
@@ -209,7 +210,7 @@ func TestAReceiptIsVerifiedByAPolicy(t *testing.T) {
 	if err != nil || len(verdict.Signed) != 2 || len(verdict.Signed[0].Witnesses) != 3 {
 		t.Errorf("all have: %+v, %v", verdict.Signed, err)
 	}
-	// One of the two logs has none.
+	// One of the two logs has no cosignature.
 	for _, by := range []string{tiles.CosignedByAll, tiles.CosignedBySome} {
 		if err := os.Remove(filepath.Join(keeper.LogDir(k.dir, "CONTROL"), by)); err != nil {
 			t.Fatal(err)

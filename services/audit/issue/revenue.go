@@ -11,18 +11,18 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 )
 
-// A piece of LEDGER of so many messages and bytes at most is shown, that was
-// priced by so many decisions at most.
+// A section of LEDGER is shown if it has at most this number of messages and
+// bytes, and its charges rest on at most this number of decisions.
 const (
 	revenueMessages  = 64
 	revenueBytes     = 256 << 10
 	revenueDecisions = 64
 )
 
-// revenue shows what LEDGER says of the token since the distribution before,
-// with the cards and rounds that its charges name, where that is short and rests
-// on roots that the declaration carries. A long period has none of it: the
-// receipts of its records and events have.
+// revenue adds what LEDGER says about the token since the previous distribution,
+// with the cards and rounds that its charges name, if that is short and rests on
+// roots that the declaration contains. For a long period it adds nothing: the
+// receipts of its records and events prove it.
 func (m *maker) revenue(p *explain.Payout) error {
 	if _, ok := m.trees[ledgerLog]; !ok || m.trees[controlLog].Size == 0 {
 		return nil
@@ -70,8 +70,8 @@ func (m *maker) revenue(p *explain.Payout) error {
 	return nil
 }
 
-// sources returns what is handed over to the token, and where the decisions are
-// that its charges were priced by; none where one of them is not found.
+// sources returns what is handed over to the token, and the positions of the
+// decisions that priced its charges; none if one of them is not found.
 func (m *maker) sources(p *explain.Payout, shown []eventlog.Message) (sum money.Amount, from []uint64, err error) {
 	w, err := m.fold(m.trees[controlLog].Size)
 	if err != nil {

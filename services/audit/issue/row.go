@@ -37,8 +37,8 @@ func (m *maker) row(row *explain.Row) error {
 	})
 }
 
-// scan calls each for the messages of a stream whose number is n, in their
-// order, until it returns false. The numbers ascend with the positions.
+// scan calls each for the messages of a stream whose number is n, in order, until
+// each returns false. The numbers ascend with the positions.
 func (m *maker) scan(stream *eventlog.Stream, n uint64, number func([]byte) (uint64, error), each func(eventlog.Message) (bool, error)) error {
 	last, err := stream.Last(m.ctx)
 	if err != nil {
@@ -88,7 +88,8 @@ func cutOfRecord(data []byte) (uint64, error) {
 	return r.Cut, err
 }
 
-// controlOf returns the position of the decision that a message of PAYOUT is of.
+// controlOf returns the position of the decision to which a message of PAYOUT
+// belongs.
 func controlOf(data []byte) (uint64, error) {
 	if ledger.IsRecord(data) {
 		return cutOfRecord(data)
@@ -107,5 +108,5 @@ func controlOf(data []byte) (uint64, error) {
 	case events.PayoutsChanged:
 		return b.Control, nil
 	}
-	return 0, fmt.Errorf("a %s is of no decision", message.Kind())
+	return 0, fmt.Errorf("a %s does not belong to a decision", message.Kind())
 }

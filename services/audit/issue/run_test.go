@@ -10,9 +10,9 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 )
 
-// A payout of a payout run is proved as others are, down to the posting that
-// takes it from what the holder was owed, and no member of its receipt changes
-// unseen but those that the verdict calls stated.
+// A payout of a payout run is proved like others, down to the posting that takes
+// it from what the holder was owed. Every change of a member of its receipt is
+// detected, except for the members that the verdict calls stated.
 func TestAPayoutOfARunIsProved(t *testing.T) {
 	w := audittest.Story(t)
 	k := kept{World: w}

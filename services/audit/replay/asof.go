@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// AsOf is a point in the order of everything. One of its kinds is given, or none.
+// AsOf is a point in the order of everything. At most one of its kinds is set.
 type AsOf struct {
-	// Usage is a position of a partition's usage: everything is as it was after
+	// Usage is a position of a partition's usage. It stands for the state after
 	// the last cut at or before it.
 	Usage     uint64
 	Partition int
-	// Control is a decision: everything is as it was when it had just taken
+	// Control is a decision. It stands for the state just after the decision took
 	// effect, at the first barrier that covers it.
 	Control uint64
-	// Time stands for the last decision of those that were all recorded at or
-	// before it.
+	// Time stands for the last decision such that it and all decisions before it
+	// were recorded at or before this time.
 	Time time.Time
 }
 
 func (a AsOf) zero() bool { return a == AsOf{} }
 
-// String writes what [ParseAsOf] reads; nothing where nothing is given.
+// String returns the text that [ParseAsOf] reads; "" if nothing is set.
 func (a AsOf) String() string {
 	switch {
 	case a.Usage > 0:
@@ -37,9 +37,9 @@ func (a AsOf) String() string {
 }
 
 // ParseAsOf reads usage=POSITION, usage=PARTITION/POSITION, control=POSITION, or
-// a time as RFC 3339 has it.
+// a time in RFC 3339.
 func ParseAsOf(text string) (a AsOf, err error) {
-	bad := fmt.Errorf("%.60q is no position: want usage=POSITION, usage=PARTITION/POSITION, control=POSITION or a time such as 2026-11-20T12:00:00Z", text)
+	bad := fmt.Errorf("%.60q is not a position: it must be usage=POSITION, usage=PARTITION/POSITION, control=POSITION or a time such as 2026-11-20T12:00:00Z", text)
 	if at, ok := strings.CutPrefix(text, "control="); ok {
 		if a.Control, err = position(at); err != nil {
 			return AsOf{}, bad

@@ -21,7 +21,7 @@ type Balance struct {
 	Credit  money.Amount   `json:"credit"`
 }
 
-// Account is an account whose balance is not the same on both sides.
+// Account is an account whose balance differs between the two sides.
 type Account struct {
 	Account    ledger.Account `json:"account"`
 	Asset      money.Asset    `json:"asset"`
@@ -36,7 +36,8 @@ type Sides struct {
 	Credit money.Amount `json:"credit"`
 }
 
-// Net is credit less debit; 0 where that is out of range, as in no ledger.
+// Net is credit less debit, or 0 if that is out of range, which no real ledger
+// reaches.
 func (s Sides) Net() money.Amount {
 	n, err := s.Credit.Sub(s.Debit)
 	if err != nil {
@@ -45,7 +46,7 @@ func (s Sides) Net() money.Amount {
 	return n
 }
 
-// Outcome is what another replay said, by another program perhaps.
+// Outcome is the result of another replay, possibly by another program.
 type Outcome struct {
 	State    *settlement.State
 	Balances []Balance
@@ -66,7 +67,7 @@ func order(a, b Balance) int {
 	return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Asset, b.Asset))
 }
 
-// differingAccounts walks two lists side by side, both ascending.
+// differingAccounts compares two lists, both ascending.
 func differingAccounts(was, is []Balance) (list []Account) {
 	for len(was) > 0 || len(is) > 0 {
 		var a, b Balance
@@ -94,19 +95,19 @@ func differingAccounts(was, is []Balance) (list []Account) {
 
 var errNoBalances = errors.New("it has no balances: make it with replay --json --balances")
 
-// ParseOutcome reads the JSON that a replay with balances printed.
+// ParseOutcome reads the JSON that a replay with balances has printed.
 func ParseOutcome(data []byte) (*Outcome, error) {
 	var r Result
 	if err := strict.Decode(data, &r); err != nil {
-		return nil, fmt.Errorf("reading what another replay said: %w", err)
+		return nil, fmt.Errorf("reading the result of another replay: %w", err)
 	}
 	if len(r.Balances) == 0 {
-		return nil, fmt.Errorf("reading what another replay said: %w", errNoBalances)
+		return nil, fmt.Errorf("reading the result of another replay: %w", errNoBalances)
 	}
 	slices.SortFunc(r.Balances, order)
 	for i, b := range r.Balances {
 		if i > 0 && order(r.Balances[i-1], b) == 0 {
-			return nil, fmt.Errorf("reading what another replay said: account %.80q has two balances in %.20q", b.Account, b.Asset)
+			return nil, fmt.Errorf("reading the result of another replay: account %.80q has two balances in %.20q", b.Account, b.Asset)
 		}
 	}
 	return &Outcome{State: r.State, Balances: r.Balances}, nil

@@ -18,8 +18,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// compare walks one part of both stores. The rows of an equal one go to each,
-// where it is not nil.
+// compare compares one part of both stores. If they are equal, it passes their
+// rows to each, unless each is nil.
 func (r *replay) compare(derived *store.Snapshot, relation store.Relation, each func([]store.Field) error) error {
 	first, rows, equal, err := r.live.Compare(derived, relation, each)
 	r.result.Rows += rows
@@ -46,7 +46,7 @@ func (r *replay) compare(derived *store.Snapshot, relation store.Relation, each 
 	return d
 }
 
-// rest writes the fields after the key.
+// rest formats the fields after the key.
 func rest(row []store.Field, key int) string {
 	var parts []string
 	for _, f := range row[min(key, len(row)):] {
@@ -55,7 +55,7 @@ func rest(row []store.Field, key int) string {
 	return strings.Join(parts, ", ")
 }
 
-// differing writes the fields that are not equal.
+// differing formats the fields that differ.
 func differing(here, there []store.Field) (live, replayed string) {
 	var a, b []string
 	for i := range here {
@@ -72,13 +72,13 @@ func differing(here, there []store.Field) (live, replayed string) {
 	return strings.Join(a, ", "), strings.Join(b, ", ")
 }
 
-// text writes a field as what it is.
+// text formats a field according to its type.
 func text(f store.Field) string {
 	data, ok := f.Value.([]byte)
 	if !ok {
 		n, isNumber := f.Value.(int64)
 		if isNumber && (f.Name == "epoch" || f.Name == "first" || f.Name == "last") {
-			return fmt.Sprint(uint64(n) ^ 1<<63) // as the store keeps unsigned ones in order
+			return fmt.Sprint(uint64(n) ^ 1<<63) // the form in which the store keeps unsigned numbers in order
 		}
 		return fmt.Sprint(f.Value)
 	}
@@ -101,7 +101,7 @@ func text(f store.Field) string {
 		}
 	case "record":
 		if r, err := ledger.DecodeRecord(data); err == nil {
-			return fmt.Sprintf("of %d entries, cut at %d", len(r.Entries), r.Cut)
+			return fmt.Sprintf("%d entries, cut at %d", len(r.Entries), r.Cut)
 		}
 	case "data":
 		return string(data)
@@ -109,7 +109,7 @@ func text(f store.Field) string {
 	return fmt.Sprintf("%x", data)
 }
 
-// postings names the first posting in which two records differ.
+// postings formats the first posting in which two records differ.
 func postings(here, there any) (live, replayed string) {
 	x, _ := here.([]byte)
 	y, _ := there.([]byte)
@@ -169,8 +169,8 @@ func (r *replay) payout(ctx context.Context, derived *store.Snapshot, until targ
 	return err
 }
 
-// relayed is how far each writer's messages are known to be published; nil where
-// nobody says.
+// relayed returns up to which row each writer's messages are known to be
+// published, or nil if that is unknown.
 func (r *replay) relayed() (map[string]uint64, error) {
 	if r.live == nil {
 		return nil, nil
@@ -194,17 +194,17 @@ func (r *replay) tail(stream *eventlog.Stream, writer string, relayed map[string
 	return t
 }
 
-// tail walks a writer's messages in a stream beside the rows that they are of.
-// A message carries its writer and number as its id.
+// tail compares a writer's messages in a stream with the rows from which they
+// were made. The id of a message contains its writer and number.
 type tail struct {
 	stream  *eventlog.Stream
 	writer  string
-	through uint64 // rows up to this one are known to be there; others may be
-	ended   uint64 // messages up to this position are of rows that were derived
+	through uint64 // rows up to this one are known to be published; later ones may be
+	ended   uint64 // messages up to this position come from rows that were derived
 	equal   uint64
 }
 
-// errEnough ends a walk where the stream does.
+// errEnough ends a walk at the end of the stream.
 var errEnough = errors.New("the stream ends")
 
 func (t *tail) walk(ctx context.Context, rows func(each func(number uint64, data []byte) error) error) error {
@@ -258,8 +258,8 @@ type published struct {
 	at     uint64
 }
 
-// next returns the writer's next message and its id; ok is false where there is
-// none. A message that no writer of ours can have written is a difference.
+// next returns the writer's next message and its id; ok is false if there is
+// none. A message that none of our writers can have written is a difference.
 func (w *published) next(ctx context.Context) (m eventlog.Message, id string, ok bool, err error) {
 	for w.at < w.last {
 		if m, err = w.reader.Next(ctx); err != nil {

@@ -27,10 +27,11 @@ func openDatabase(t *testing.T, address string) *store.DB {
 	return db
 }
 
-// The same streams through PostgreSQL and, derived again, through SQLite: every
-// journal row to the byte, every balance, every relation. In the second world the
-// connections to the database drop again and again, and every seventh COMMIT or
-// its answer is lost. A change made by hand is the first difference here too.
+// The same streams are settled through PostgreSQL and derived again through
+// SQLite: every journal row is equal to the byte, and so are every balance and
+// every relation. In the second world the connections to the database drop again
+// and again, and every seventh COMMIT or its answer is lost. A change made by
+// hand must be the first difference here too.
 func TestTheSameStreamsThroughPostgreSQLAndSQLite(t *testing.T) {
 	server := postgrestest.Start(t)
 	for _, name := range []string{"undisturbed", "disturbed"} {
@@ -70,10 +71,10 @@ func TestTheSameStreamsThroughPostgreSQLAndSQLite(t *testing.T) {
 	}
 }
 
-// The same through CockroachDB, as its documentation describes it: what the loops
-// write and read is disturbed in every way that is played, and one in fifty of the
-// questions of check and replay is answered with 40001. The journal's hash is that
-// of SQLite.
+// The same through CockroachDB as its documentation describes it. What the loops
+// write and read is disturbed in every simulated way, and one in fifty questions
+// of check and replay is answered with 40001. The journal's hash is that of
+// SQLite.
 func TestTheSameStreamsThroughCockroachDBAsDocumented(t *testing.T) {
 	played, through := postgrestest.NewCockroach(t, postgrestest.Start(t))
 	db := openDatabase(t, through)
@@ -109,8 +110,8 @@ func TestTheSameStreamsThroughCockroachDBAsDocumented(t *testing.T) {
 	}
 }
 
-// disturb cuts connections whenever something was committed since, until the test
-// ends.
+// disturb drops connections whenever something was committed since the last time,
+// until the test ends.
 func disturb(t *testing.T, proxy *postgrestest.Proxy) {
 	t.Helper()
 	proxy.OnCommit(func(commit int64) postgrestest.Fault {

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// stall is how long the settler may go without a cut before it is thought
-	// to wait for one that never comes. A cut takes a second at most.
+	// stall is how long the settler may go without a cut before replay concludes
+	// that the cut will never come. A cut takes a second at most.
 	stall = 2 * time.Minute
 	look  = 100 * time.Millisecond
 )
@@ -46,7 +46,7 @@ func (r *replay) settle(ctx context.Context, name string, fresh *store.DB, until
 		return err
 	}
 	defer func() { err = errors.Join(err, identities.Close()) }()
-	// A shadow's decisions are not those that the barriers rest on.
+	// The decisions of a shadow replay are not those on which the barriers rest.
 	var tree settle.Tree
 	if until.control == r.from.Control {
 		tree = new(tlog.StreamTree)
@@ -76,7 +76,7 @@ func (r *replay) settle(ctx context.Context, name string, fresh *store.DB, until
 	return err
 }
 
-// cuts reports a position that does not end a cut.
+// cuts returns a difference if settlement does not cut at a position.
 func cuts(ctx context.Context, usage *eventlog.Stream, position uint64) error {
 	m, err := usage.Get(ctx, position)
 	if err != nil {
@@ -89,8 +89,8 @@ func cuts(ctx context.Context, usage *eventlog.Stream, position uint64) error {
 	return &Difference{Where: "cursor", Live: fmt.Sprintf("position %d", position), Replayed: "no cut ends there"}
 }
 
-// watch ends a replay that does not come on: what the stream has at the cursor's
-// position ends no cut, or a barrier names a decision that never comes.
+// watch ends a replay that makes no progress: the position in the cursor does not
+// end a cut, or a barrier names a decision that never comes.
 func watch(ctx context.Context, settler *settle.Settler, position uint64, stop context.CancelCauseFunc) {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
@@ -104,13 +104,13 @@ func watch(ctx context.Context, settler *settle.Settler, position uint64, stop c
 		if at := settler.Settled(); at > last {
 			last, still = at, 0
 		} else if still += look; still > stall {
-			stop(&Difference{Where: "cursor", Live: fmt.Sprintf("position %d", position), Replayed: fmt.Sprintf("the last cut that comes is at %d", at)})
+			stop(&Difference{Where: "cursor", Live: fmt.Sprintf("position %d", position), Replayed: fmt.Sprintf("the last cut is at %d", at)})
 			return
 		}
 	}
 }
 
-// reaches reports a stream that ends before a position which is known.
+// reaches returns a difference if a stream ends before a known position.
 func reaches(ctx context.Context, stream *eventlog.Stream, position uint64, who string) error {
 	last, err := stream.Last(ctx)
 	if err != nil {
@@ -141,8 +141,8 @@ func (r *replay) distribute(ctx context.Context, fresh *store.DB, from Sources, 
 	}).Run(ctx)
 }
 
-// rests reports a distribution that rests on what is not there: the distributor
-// would wait for it for ever.
+// rests returns a difference if a distribution rests on positions that do not
+// exist: the distributor would wait for them without end.
 func rests(ctx context.Context, from Sources, until uint64) error {
 	known := directory.New()
 	return decisions(ctx, from.Control, until, func(position uint64, d events.Decision) error {
@@ -164,7 +164,8 @@ func rests(ctx context.Context, from Sources, until uint64) error {
 	})
 }
 
-// ordered drops what makes a decision void and keeps the fault of a caller.
+// ordered ignores the reason why a decision is void, and keeps an error of the
+// caller.
 func ordered(err error) error {
 	if errors.Is(err, directory.ErrOrder) {
 		return err
@@ -172,8 +173,8 @@ func ordered(err error) error {
 	return nil
 }
 
-// decisions calls each for the decisions of CONTROL up to a position. One that
-// cannot be read is given without a body, as it is void everywhere.
+// decisions calls each for the decisions of CONTROL up to a position. A decision
+// that cannot be read is passed without a body, and is therefore void everywhere.
 func decisions(ctx context.Context, control *eventlog.Stream, until uint64, each func(position uint64, d events.Decision) error) error {
 	if until == 0 {
 		return nil

@@ -10,12 +10,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 )
 
-// behind is how long who follows the settler waits for more of its rows. Many
-// rows at once are fewer snapshots; the last ones wait for nothing.
+// behind is how long a follower of the settler waits for more rows. Reading many
+// rows at once needs fewer snapshots; the last ones do not wait.
 const behind = 50 * time.Millisecond
 
 // follower reads journal rows while settle derives them. The core is one
-// goroutine: what is done beside it on another processor costs no time.
+// goroutine, so work on another processor costs no time.
 type follower struct {
 	*replay
 	fresh   *store.DB
@@ -24,16 +24,16 @@ type follower struct {
 	equal   uint64
 }
 
-// follow compares what settle derives for LEDGER, and sums it for the journal's
-// hash. Settled has a channel for each partition, closed when all of it is
-// derived, in the order of the partitions.
+// follow compares what settle derives for LEDGER, and adds it to the journal's
+// hash. settled has a channel for each partition, in order, which is closed when
+// the whole partition is derived.
 func (f *follower) follow(ctx context.Context, settled []chan struct{}) error {
 	journal := ledger.NewJournal()
 	for i, p := range f.until.partitions {
 		name := store.SettleWriter(p.at.Partition)
 		t := f.tail(f.from.Ledger, name, f.relayed, f.until)
 		err := t.walk(ctx, func(each func(uint64, []byte) error) error {
-			ended := false // LEDGER is, before the rows are
+			ended := false // LEDGER has ended before the rows
 			return f.rows(ctx, name, settled[i], func(row store.Written) error {
 				if f.wanted() {
 					record, err := ledger.DecodeRecord(row.Record)
@@ -63,13 +63,13 @@ func (f *follower) follow(ctx context.Context, settled []chan struct{}) error {
 	return nil
 }
 
-// rows calls each for a writer's rows as they come, until it is settled.
+// rows calls each for a writer's rows as they are derived, until it is settled.
 func (f *follower) rows(ctx context.Context, name string, settled <-chan struct{}, each func(store.Written) error) error {
 	from, done := uint64(1), false
 	for {
 		select {
 		case <-settled:
-			done = true // before the snapshot, which then has everything
+			done = true // set before the snapshot, which then has every row
 		default:
 		}
 		err := f.fresh.Snapshot(ctx, func(derived *store.Snapshot) error {

@@ -15,7 +15,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 )
 
-// movedUsage is USAGE whose barriers name the positions of an edited CONTROL. It
+// movedUsage is USAGE with barriers that name positions of an edited CONTROL. It
 // is an [eventlog.Source].
 type movedUsage struct {
 	inner   *eventlog.Stream
@@ -23,7 +23,7 @@ type movedUsage struct {
 	control *editedControl
 }
 
-// Last is where the replay ends.
+// Last returns the position at which the replay ends.
 func (u *movedUsage) Last() uint64 { return u.last }
 
 // Get reads one message.
@@ -43,13 +43,13 @@ func (u *movedUsage) move(m eventlog.Message) eventlog.Message {
 	var barrier events.Message
 	if _, err := barrier.Decode(m.Data, nil); err == nil {
 		barrier.Control = u.control.outer(barrier.Control)
-		barrier.Root = nil // It is of the CONTROL that was not edited.
+		barrier.Root = nil // It is the root of the original CONTROL.
 		m.Data = events.AppendMessage(nil, &barrier)
 	}
 	return m
 }
 
-// Messages reads in order.
+// Messages reads all messages from a position on.
 func (u *movedUsage) Messages(ctx context.Context, from uint64, each func(eventlog.Message) error) error {
 	if from > u.last {
 		return nil
@@ -85,8 +85,9 @@ type madeRow struct {
 	number uint64
 }
 
-// follow puts the rows of each writer where its rows of the same cuts are in the
-// real stream, and returns where the given positions of that are in this one.
+// follow puts the rows of each writer where the real stream has the rows of the
+// same cuts. It returns the positions in this stream of the given positions in
+// the real one.
 func (l *madeLedger) follow(ctx context.Context, real *eventlog.Stream, positions []uint64) (at map[uint64]uint64, err error) {
 	if l.writers, err = l.settled.Writers(); err != nil {
 		return nil, err
@@ -101,7 +102,7 @@ func (l *madeLedger) follow(ctx context.Context, real *eventlog.Stream, position
 		return nil, err
 	}
 	defer r.Stop()
-	upTo := make([]uint64, len(l.writers)) // rows of each writer that have their place
+	upTo := make([]uint64, len(l.writers)) // rows of each writer that were placed
 	for position := uint64(0); position < last; {
 		m, err := r.Next(ctx)
 		if err != nil {
@@ -133,13 +134,13 @@ func (l *madeLedger) follow(ctx context.Context, real *eventlog.Stream, position
 	return at, nil
 }
 
-// writerOf tells whose message it is; -1 for nobody's.
+// writerOf returns the writer of a message, or -1 if it has none.
 func (l *madeLedger) writerOf(m eventlog.Message) int {
 	id := m.Header.Get(nats.MsgIdHdr)
 	return slices.IndexFunc(l.writers, func(w store.WriterState) bool { return strings.HasPrefix(id, w.Name+"-") })
 }
 
-// Last is how many rows were settled.
+// Last returns the number of rows that were settled.
 func (l *madeLedger) Last() uint64 { return uint64(len(l.rows)) }
 
 // Get reads one row.
@@ -157,7 +158,7 @@ func (l *madeLedger) Get(_ context.Context, position uint64) (eventlog.Message, 
 	return eventlog.Message{Seq: position, Subject: eventlog.LedgerSubject(string(row.Book)), Data: row.Record}, err
 }
 
-// Messages reads in order.
+// Messages reads all rows from a position on.
 func (l *madeLedger) Messages(ctx context.Context, from uint64, each func(eventlog.Message) error) error {
 	for at := from; at <= l.Last(); at++ {
 		m, err := l.Get(ctx, at)

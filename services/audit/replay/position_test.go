@@ -72,7 +72,8 @@ func TestTheStateRootIsTheSameWithoutTheStore(t *testing.T) {
 	}
 }
 
-// Fails when a relation is left out of the root, or its rows run together.
+// Fails when a relation is left out of the root, or when its rows are not
+// separated.
 func TestEveryChangeChangesTheStateRoot(t *testing.T) {
 	w := audittest.Story(t)
 	w.Stop()
@@ -103,7 +104,7 @@ func TestEveryChangeChangesTheStateRoot(t *testing.T) {
 			t.Errorf("%s does not change the root", statement)
 		}
 	}
-	// What is not a function of the streams is not in it.
+	// Values that are not a function of the streams are not in the root.
 	for _, statement := range []string{`UPDATE cursor SET created = created + 1`, `UPDATE writer SET relayed = relayed - 1`} {
 		db := changed(t, w, statement)
 		if s := stateOf(t, db); s.Root != root {
@@ -112,7 +113,8 @@ func TestEveryChangeChangesTheStateRoot(t *testing.T) {
 	}
 }
 
-// A world is asked at rest what it has; later, what it had there is derived.
+// The test records the state of a world several times while it is at rest, and
+// derives each of these states later.
 func TestAnyPositionCanBeAskedFor(t *testing.T) {
 	w := audittest.New(t)
 	amount := func(text string) events.CardRule {

@@ -1,30 +1,29 @@
-// Package replay derives everything anew from the streams, in a fresh store, and
+// Package replay derives everything again from the streams, in a fresh store, and
 // compares it with what is known of the same positions elsewhere.
 //
 // The method: the loops of settle and distribute run from the first message to
-// given positions, into a store in a temporary folder, publishing nothing. The
-// streams may be those of the running services or be read from archives. Where
-// there is a live store, the loops run to its cursors, and every part of the two
-// stores is walked side by side: journal rows byte for byte, balances, outcomes,
-// tallies, suspense, distributions, shares, entitlements, payouts. Where there is
-// none, the state root says the same in one line. What settle derived is
-// compared with LEDGER before distribute reads it, so that distribute too rests
-// on USAGE, CONTROL and REGISTER alone; what distribute derived is compared with
-// PAYOUT.
+// given positions, into a store in a temporary folder, and publish nothing. The
+// streams may be those of the running services, or be read from archives. With a
+// live store, the loops run to its cursors, and every part of the two stores is
+// compared side by side: journal rows byte for byte, balances, outcomes, tallies,
+// suspense, distributions, shares, entitlements, payouts. Without one, the state
+// root says the same in one line. What settle derived is compared with LEDGER
+// before distribute reads it, so that distribute, too, depends only on USAGE,
+// CONTROL and REGISTER; what distribute derived is compared with PAYOUT.
 //
-// A shadow replay ([Config.Cards]) derives what would have been, and is compared
-// with what was by account.
+// A shadow replay ([Config.Cards]) derives what would have happened, and compares
+// it with what did happen, account by account.
 //
 // # Invariants
 //
 //   - Read only: nothing is written to the live store or the streams.
-//   - The same code: the loops are those that run live. Replay has no rule of
-//     its own, and differs from them in that it publishes nothing.
-//   - First difference: the earliest in the order in which one thing follows
-//     from another, with both sides.
+//   - The same code: the loops are those that run live. Replay has no rules of
+//     its own, and differs from them only in that it publishes nothing.
+//   - First difference: the earliest in the order in which things follow from
+//     each other, with both sides.
 //   - Whole cuts: a replay ends where settlement cuts, and says where.
 //   - Bounded: memory does not grow with the number of events. The journal's hash
-//     keeps a sum for each of its lines, and a shadow replay 16 bytes of each
+//     keeps a sum for each of its lines, and a shadow replay 16 bytes for each
 //     journal row.
 package replay
 
@@ -45,34 +44,36 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/state"
 )
 
-// Sources are the streams that everything follows from.
+// Sources are the streams from which everything is derived.
 type Sources struct {
-	Usage                             []*eventlog.Stream // one a partition, found by name
+	Usage                             []*eventlog.Stream // one for each partition, found by name
 	Control, Register, Ledger, Payout *eventlog.Stream
 }
 
-// Config says what to replay and what to compare it with.
+// Config says what to replay and with what to compare it.
 type Config struct {
 	From Sources
-	// Live is the store to compare with; nil: none.
+	// Live is the store to compare with; nil for none.
 	Live *store.DB
-	// Expected is what somebody says of the state at the positions that are in it;
-	// nil: nobody. Not together with Live.
+	// Expected is a claim about the state at the positions in it; nil for none.
+	// It cannot be combined with Live.
 	Expected *settlement.State
-	// At is where to end; the zero value means at Live's cursors, at Expected's
-	// positions, or at the last cut that the streams have everything for.
+	// At is where to end. The zero value means the cursors of Live, the positions
+	// of Expected, or the last cut for which the streams have everything.
 	At AsOf
-	// Cards replace those of the same name from decision Since on: a shadow
-	// replay. 0: from the first declaration of each.
+	// Cards replace the cards of the same name from decision Since on, which
+	// makes this a shadow replay. If Since is 0, each replaces its card from the
+	// first declaration on.
 	Cards []events.CardDeclared
 	Since uint64
 	// Balances asks for the balances of every account.
 	Balances bool
-	// Dir is where the temporary folder is made; empty: that of temporary files.
+	// Dir is where the temporary folder is made; empty means the system's
+	// default.
 	Dir string
 }
 
-// Result says what the streams give, and whether that is what is known.
+// Result says what the streams give, and whether it agrees with what is known.
 type Result struct {
 	Identical   bool              `json:"identical" doc:"Everything that was compared is equal."`
 	State       *settlement.State `json:"state,omitempty" doc:"What was derived; absent where a difference ended the replay before."`
@@ -90,8 +91,8 @@ type Result struct {
 	Accounts    []Account         `json:"accounts,omitempty" doc:"Accounts whose balances differ from what was compared with."`
 }
 
-// Difference is what is not the same on both sides. A side without anything
-// says so in words.
+// Difference is something that differs between the two sides. A side that has
+// nothing says so in words.
 type Difference struct {
 	Where    string `json:"where" doc:"Table or stream, and key."`
 	Live     string `json:"live" doc:"What the live store, the stream, or whoever was compared with has."`
@@ -102,9 +103,9 @@ func (d *Difference) Error() string {
 	return fmt.Sprintf("%s: live %s, replayed %s", d.Where, d.Live, d.Replayed)
 }
 
-// Run replays into a folder of its own and removes it. An error means that the
-// replay could not be made, not that something differs. It takes as long as
-// settling everything did, and keeps the live store's WAL from shrinking
+// Run replays in a folder of its own and removes it afterwards. An error means
+// that the replay could not be made, not that something differs. It takes as long
+// as settling everything took, and prevents the live store's WAL from shrinking
 // meanwhile.
 func Run(ctx context.Context, config Config) (result Result, err error) {
 	folder, err := os.MkdirTemp(config.Dir, "aliquot-replay-")
@@ -120,7 +121,8 @@ func Run(ctx context.Context, config Config) (result Result, err error) {
 		err = failed
 	} else {
 		err = config.Live.Snapshot(ctx, func(snapshot *store.Snapshot) error {
-			// The live store may interrupt, and give another snapshot.
+			// The live store may interrupt; the next attempt uses another
+			// snapshot.
 			attempt, err := os.MkdirTemp(folder, "")
 			if err != nil {
 				return err
@@ -153,14 +155,15 @@ type replay struct {
 	config Config
 	from   Sources
 	folder string
-	live   *store.Snapshot   // nil where there is none
-	ended  map[string]uint64 // where LEDGER and PAYOUT ended before live was taken
+	live   *store.Snapshot   // nil if there is none
+	ended  map[string]uint64 // the ends of LEDGER and PAYOUT before the snapshot live
 	result Result
-	known  state.Known // of what settle derived
+	known  state.Known // what is known of settle's part
 }
 
-// ends notes where the streams end that are published from the store: what is
-// there before a snapshot of it follows from what is in the snapshot.
+// ends records the ends of the streams that are published from the store.
+// Everything that they have before a snapshot of the store follows from what is
+// in the snapshot.
 func ends(ctx context.Context, from Sources) (ended map[string]uint64, err error) {
 	ended = map[string]uint64{}
 	for _, stream := range []*eventlog.Stream{from.Ledger, from.Payout} {
@@ -191,7 +194,7 @@ func (r *replay) run(ctx context.Context) error {
 	return r.shadow(ctx, until, was)
 }
 
-// whole derives everything as it was and calls done with it.
+// whole derives the real state and calls done with it.
 func (r *replay) whole(ctx context.Context, until target, done func(*store.Snapshot) error) (err error) {
 	const name = "whole"
 	fresh, err := sqlite.OpenScratch(filepath.Join(r.folder, name+".db"))
@@ -203,8 +206,8 @@ func (r *replay) whole(ctx context.Context, until target, done func(*store.Snaps
 	if err != nil {
 		return err
 	}
-	// What was settled is compared first: distribute rests on it. The journal comes
-	// before what was made of it in LEDGER.
+	// What was settled is compared first, because distribute rests on it. The
+	// journal is compared before LEDGER, which was made from it.
 	if err := fresh.Snapshot(ctx, r.relations); err != nil {
 		r.result.Messages, published = 0, err
 	}
@@ -222,8 +225,8 @@ func (r *replay) whole(ctx context.Context, until target, done func(*store.Snaps
 	})
 }
 
-// hashed adds the hash of the journal so far to a difference: without one it comes
-// with the state.
+// hashed adds the hash of the journal so far to a difference. Without a
+// difference the hash comes with the state.
 func (r *replay) hashed(derived *store.Snapshot, err error) error {
 	if difference := (*Difference)(nil); errors.As(err, &difference) {
 		var failed error
@@ -235,8 +238,8 @@ func (r *replay) hashed(derived *store.Snapshot, err error) error {
 	return err
 }
 
-// derive settles every partition, and meanwhile compares LEDGER: what differs
-// there is published.
+// derive settles every partition and compares LEDGER at the same time. published
+// is a difference in LEDGER.
 func (r *replay) derive(ctx context.Context, name string, fresh *store.DB, until target) (published, err error) {
 	relayed, err := r.relayed()
 	if err != nil {
@@ -263,7 +266,7 @@ func (r *replay) derive(ctx context.Context, name string, fresh *store.DB, until
 	return published, err
 }
 
-// relations hashes what settle made, and compares it where there is a live store.
+// relations hashes what settle made, and compares it if there is a live store.
 func (r *replay) relations(derived *store.Snapshot) error {
 	if !r.wanted() {
 		return nil
@@ -287,8 +290,8 @@ func (r *replay) relations(derived *store.Snapshot) error {
 	return nil
 }
 
-// wanted reports whether the state is wanted: of what was, not of a shadow. What
-// is compared with a live store always is.
+// wanted reports whether the state hash is needed: for the real state and not for
+// a shadow. A comparison with a live store always needs it.
 func (r *replay) wanted() bool { return len(r.config.Cards) == 0 }
 
 // distributed compares what distribute derived.
@@ -313,7 +316,8 @@ func (r *replay) distributed(ctx context.Context, derived *store.Snapshot, until
 	return r.payout(ctx, derived, until)
 }
 
-// finish says what was derived, and compares it with what others say of it.
+// finish summarises what was derived, and compares it with what others say about
+// it.
 func (r *replay) finish(derived *store.Snapshot) (err error) {
 	if r.result.State, err = state.After(derived, &r.known); err != nil {
 		return err
@@ -342,15 +346,15 @@ func (r *replay) count(derived *store.Snapshot) error {
 	return err
 }
 
-// Root wants a state root.
+// Root compares with a state root.
 func (r *Result) Root(root string) {
 	if r.Difference == nil && r.State != nil && r.State.Root != root {
 		r.Identical, r.Difference = false, &Difference{Where: "state root", Live: root, Replayed: r.State.Root}
 	}
 }
 
-// Against compares with what another replay said. The balances must have been
-// asked for.
+// Against compares with the result of another replay, which must have been made
+// with balances.
 func (r *Result) Against(o *Outcome) {
 	r.Accounts = differingAccounts(o.Balances, r.Balances)
 	if len(r.Accounts) > 0 {
@@ -366,7 +370,7 @@ func different(said, have *settlement.State) *Difference {
 	d := &Difference{Where: "state root", Live: said.Root, Replayed: have.Root}
 	for i, p := range have.Parts {
 		if i >= len(said.Parts) || said.Parts[i].Name != p.Name {
-			break // Another program divides it otherwise.
+			break // Another program has other parts.
 		}
 		if q := said.Parts[i]; q != p {
 			d.Where += ", first in " + p.Name
@@ -377,5 +381,6 @@ func different(said, have *settlement.State) *Difference {
 	return d
 }
 
-// quiet is a logger for loops that say again what they said when they ran live.
+// quiet returns a logger that drops everything: the loops already logged it when
+// they ran live.
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -13,7 +13,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/summary"
 )
 
-// sources are the streams of a world.
+// sources returns the streams of a world.
 func sources(w *audittest.World) replay.Sources {
 	return replay.Sources{Usage: []*eventlog.Stream{w.Usage}, Control: w.Control, Register: w.Register, Ledger: w.Ledger, Payout: w.Payout}
 }
@@ -108,7 +108,7 @@ func TestWhatWasChangedIsTheFirstDifference(t *testing.T) {
 	}
 }
 
-// changed is a world's store after a statement.
+// changed returns a world's store after a statement.
 func changed(t *testing.T, w *audittest.World, statement string) *store.DB {
 	t.Helper()
 	db, err := sqlite.Open(w.Changed(t, statement))

@@ -15,11 +15,11 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// errCard is a card that cannot stand in for another.
+// errCard means that a card cannot replace another.
 var errCard = errors.New("card cannot be replaced")
 
-// was returns the balances at the positions that a shadow replay ends at: those
-// of the live store where it is there, or derived.
+// was returns the balances at the positions at which a shadow replay ends: those
+// of the live store if it is at these positions, or derived ones.
 func (r *replay) was(ctx context.Context, until target) (list []Balance, err error) {
 	if r.live != nil && r.config.At.zero() {
 		return balancesOf(r.live)
@@ -31,10 +31,10 @@ func (r *replay) was(ctx context.Context, until target) (list []Balance, err err
 	return list, err
 }
 
-// shadow derives what would have been with other cards, and lists the accounts
-// that would be otherwise. The loops read edited streams: CONTROL with the cards
-// put in, USAGE with the barriers moved behind them, and what settle derives as
-// LEDGER.
+// shadow derives what would have happened with other cards, and lists the
+// accounts that would differ. The loops read edited streams: CONTROL with the new
+// cards inserted, USAGE with its barriers adjusted, and as LEDGER what settle
+// derives.
 func (r *replay) shadow(ctx context.Context, until target, was []Balance) (err error) {
 	r.result.Messages = 0
 	control, err := r.edited(ctx)
@@ -81,33 +81,33 @@ func (r *replay) shadow(ctx context.Context, until target, was []Balance) (err e
 	})
 }
 
-// editedControl is CONTROL with decisions put in and others made void. It is an
-// [eventlog.Source].
+// editedControl is CONTROL with some decisions inserted and others made void. It
+// is an [eventlog.Source].
 type editedControl struct {
 	inner    *eventlog.Stream
-	last     uint64   // of inner
+	last     uint64   // last position of inner
 	put      []putIn  // ascending by position
 	dropped  []uint64 // positions in inner, ascending
 	declared []uint64 // LEDGER positions that distributions rest on, ascending
 	ledgerAt map[uint64]uint64
 }
 
-// putIn is a decision that comes right after a position of the original.
+// putIn is a decision that is inserted after a position of the original.
 type putIn struct {
 	after uint64
 	body  events.CardDeclared
 	data  []byte
 }
 
-// nameOf identifies all versions of a card.
+// nameOf identifies a card in all its versions.
 type nameOf struct {
 	book events.Book
 	card events.Card
 }
 
-// edited finds where the cards of the configuration go: each after decision
-// Since, or in place of the first one of its name, as the next versions. Later
-// declarations of its name have no effect.
+// edited determines where the cards of the configuration are inserted: each after
+// decision Since, or in place of the first card of its name, as the next
+// versions. Later declarations of the name have no effect.
 func (r *replay) edited(ctx context.Context) (*editedControl, error) {
 	last, err := r.from.Control.Last(ctx)
 	if err != nil {
@@ -158,7 +158,7 @@ func (r *replay) edited(ctx context.Context) (*editedControl, error) {
 			after = since[n]
 		}
 		if after == 0 {
-			return nil, fmt.Errorf("%w: no card %q of book %q was declared; say from which decision on it is to hold", errCard, n.card, n.book)
+			return nil, fmt.Errorf("%w: no card %q of book %q was declared; say from which decision on it applies", errCard, n.card, n.book)
 		}
 		slices.SortFunc(cards, func(a, b events.CardDeclared) int { return cmp.Compare(a.Version, b.Version) })
 		for i, card := range cards {
@@ -173,7 +173,7 @@ func (r *replay) edited(ctx context.Context) (*editedControl, error) {
 	return c, c.encode(ctx)
 }
 
-// encode makes the decisions that are put in, recorded when the one before was.
+// encode makes the inserted decisions, with the time of the decision before each.
 func (c *editedControl) encode(ctx context.Context) error {
 	for i := range c.put {
 		p := &c.put[i]
@@ -195,7 +195,7 @@ func (c *editedControl) encode(ctx context.Context) error {
 	return nil
 }
 
-// outer is where an original position is after the edit, with what follows it.
+// outer returns the position in the edited stream of an original position.
 func (c *editedControl) outer(position uint64) uint64 {
 	n, _ := slices.BinarySearchFunc(c.put, position+1, func(p putIn, position uint64) int { return cmp.Compare(p.after, position) })
 	return position + uint64(n)
@@ -233,12 +233,12 @@ func (c *editedControl) original(ctx context.Context, position, inner uint64) (e
 	return c.edit(m, position)
 }
 
-// edit is an original message as the edited stream has it.
+// edit returns an original message in the form that the edited stream has.
 func (c *editedControl) edit(m eventlog.Message, position uint64) (eventlog.Message, error) {
 	inner := m.Seq
 	m.Seq = position
 	if _, drop := slices.BinarySearch(c.dropped, inner); drop {
-		m.Data = []byte{} // No decision: void everywhere.
+		m.Data = []byte{} // Not a decision, and therefore void everywhere.
 		return m, nil
 	}
 	d, err := events.DecodeDecision(m.Data)
@@ -251,7 +251,7 @@ func (c *editedControl) edit(m eventlog.Message, position uint64) (eventlog.Mess
 		if c.ledgerAt != nil {
 			b.LedgerSeq = c.ledgerAt[b.LedgerSeq]
 		}
-		b.RestsOn = nil // No log has signed what never was.
+		b.RestsOn = nil // No log has signed a state that never existed.
 		d.Body = b
 	case events.PayoutRunDeclared:
 		b.ControlSeq = c.outer(b.ControlSeq)
@@ -266,7 +266,8 @@ func (c *editedControl) edit(m eventlog.Message, position uint64) (eventlog.Mess
 
 // Messages reads the edited stream in order.
 func (c *editedControl) Messages(ctx context.Context, from uint64, each func(eventlog.Message) error) error {
-	// Where reading the original begins: what is put in before is left out.
+	// The position at which reading the original begins; earlier insertions are
+	// skipped.
 	inner, at := uint64(1), uint64(0)
 	for n := uint64(1); n <= c.last && c.outer(n) < from; n++ {
 		inner, at = n+1, c.outer(n)

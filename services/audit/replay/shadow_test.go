@@ -12,7 +12,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/replay"
 )
 
-// balances lists what a live store has.
+// balances lists the balances of a live store.
 func balances(t *testing.T, w *audittest.World) (list []replay.Balance) {
 	t.Helper()
 	err := w.DB.Snapshot(t.Context(), func(s *store.Snapshot) error {
@@ -28,8 +28,8 @@ func balances(t *testing.T, w *audittest.World) (list []replay.Balance) {
 	return list
 }
 
-// likeThat wants the shadow of a world to have the balances of another world, in
-// which it was so from the beginning.
+// likeThat checks that the shadow of a world has the balances of another world,
+// in which the cards were different from the beginning.
 func likeThat(t *testing.T, w, other *audittest.World, config replay.Config) {
 	t.Helper()
 	w.Stop()
@@ -75,7 +75,8 @@ func likeThat(t *testing.T, w, other *audittest.World, config replay.Config) {
 	}
 }
 
-// Fails when a shadow reads the real LEDGER, or barriers name other decisions.
+// Fails when a shadow reads the real LEDGER, or when barriers name other
+// decisions.
 func TestAShadowIsTheWorldWithAnotherCard(t *testing.T) {
 	var cards []events.CardDeclared
 	w := audittest.Retold(t, func(b events.Body) events.Body {
@@ -173,7 +174,8 @@ func TestACardThatCannotStandInIsAnError(t *testing.T) {
 	}
 }
 
-// "another code version": what its replay said is compared, by account.
+// "another code version": the result of its replay is compared, account by
+// account.
 func TestWhatAnotherProgramSaidIsCompared(t *testing.T) {
 	w, _ := told(t)
 	other, _ := told(t, card(t, 2, "3"))

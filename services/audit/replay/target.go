@@ -16,18 +16,18 @@ import (
 type target struct {
 	partitions  []partition
 	distributed uint64
-	// behind says that LEDGER and PAYOUT may go on behind what is derived, because
-	// somebody asked for an earlier position.
+	// behind says that LEDGER and PAYOUT may continue after what is derived,
+	// because an earlier position was asked for.
 	behind bool
 }
 
-// partition is where one partition ends, and what it is read from.
+// partition is where one partition ends, and the stream from which it is read.
 type partition struct {
 	at             settlement.StatePartition
 	usage, control *eventlog.Stream
 }
 
-// until finds where the replay ends.
+// until determines where the replay ends.
 func (r *replay) until(ctx context.Context) (target, error) {
 	if !r.config.At.zero() {
 		return r.asOf(ctx)
@@ -50,7 +50,7 @@ func (r *replay) until(ctx context.Context) (target, error) {
 	if r.config.Expected != nil {
 		return r.said(r.config.Expected, true)
 	}
-	// As far as the streams have everything, which is no further than CONTROL.
+	// As far as the streams are complete, but not beyond the end of CONTROL.
 	last, err := r.from.Control.Last(ctx)
 	if err != nil {
 		return target{}, err
@@ -69,7 +69,7 @@ func (r *replay) until(ctx context.Context) (target, error) {
 	return t, nil
 }
 
-// said ends where somebody says that they are.
+// said ends at the positions of a given state.
 func (r *replay) said(s *settlement.State, behind bool) (target, error) {
 	t := target{distributed: s.Distributed, behind: behind}
 	for _, p := range s.Partitions {
@@ -80,7 +80,7 @@ func (r *replay) said(s *settlement.State, behind bool) (target, error) {
 			}
 		}
 		if !found {
-			return target{}, fmt.Errorf("the cursor of partition %d is in stream %s, which is not there", p.Partition, p.Stream)
+			return target{}, fmt.Errorf("the cursor of partition %d is in stream %s, which does not exist", p.Partition, p.Stream)
 		}
 	}
 	return t, nil
@@ -89,14 +89,14 @@ func (r *replay) said(s *settlement.State, behind bool) (target, error) {
 func (r *replay) add(t *target, usage *eventlog.Stream, c cut) error {
 	var p, epoch uint32
 	if n, err := fmt.Sscanf(usage.Name(), "USAGE-%d-%d", &p, &epoch); err != nil || n != 2 {
-		return fmt.Errorf("%s is no stream of usage", usage.Name())
+		return fmt.Errorf("%s is not a stream of usage", usage.Name())
 	}
 	said := settlement.StatePartition{Partition: int(p), Stream: usage.Name(), Usage: c.position, Control: c.control}
 	t.partitions = append(t.partitions, partition{said, usage, r.from.Control})
 	return nil
 }
 
-// asOf ends where it was asked for.
+// asOf ends at the position that was asked for.
 func (r *replay) asOf(ctx context.Context) (target, error) {
 	at := r.config.At
 	if !at.Time.IsZero() {
@@ -151,8 +151,8 @@ func (r *replay) partition(number int) (*eventlog.Stream, error) {
 	return nil, fmt.Errorf("there is no partition %d", number)
 }
 
-// decidedBy returns the last decision of those that were all recorded at or
-// before a time.
+// decidedBy returns the last decision such that it and all decisions before it
+// were recorded at or before a time.
 func (r *replay) decidedBy(ctx context.Context, at time.Time) (found uint64, err error) {
 	last, err := r.from.Control.Last(ctx)
 	if err != nil {
@@ -171,13 +171,13 @@ func (r *replay) decidedBy(ctx context.Context, at time.Time) (found uint64, err
 	return found, err
 }
 
-// cut is a position of usage at which settlement cuts, and the decision that is
-// in effect there.
+// cut is a position of usage at which settlement cuts, with the last decision in
+// effect there.
 type cut struct{ position, control uint64 }
 
-// lastCut returns the last cut at or before a position and before a decision
-// takes effect that is beyond control. Cuts that come of the number of events
-// alone are left out: they depend on what came before.
+// lastCut returns the last cut at or before a position at which no decision after
+// control is in effect. Cuts that only result from the number of events are left
+// out, because they depend on what came before.
 func lastCut(ctx context.Context, usage *eventlog.Stream, position, control uint64) (found cut, err error) {
 	now := cut{}
 	err = walk(ctx, usage, func(at uint64, m *events.Message) bool {
@@ -196,8 +196,8 @@ func lastCut(ctx context.Context, usage *eventlog.Stream, position, control uint
 	return found, err
 }
 
-// covers returns the first barrier at which a decision has taken effect; the
-// beginning for none.
+// covers returns the first barrier at which a decision is in effect, or the
+// beginning if control is 0.
 func covers(ctx context.Context, usage *eventlog.Stream, control uint64) (found cut, err error) {
 	if control == 0 {
 		return cut{}, nil
@@ -215,7 +215,7 @@ func covers(ctx context.Context, usage *eventlog.Stream, control uint64) (found 
 	return found, err
 }
 
-// walk reads usage until each says that it is enough. What cannot be read has no
+// walk reads usage until each returns false. A message that cannot be read has no
 // kind.
 func walk(ctx context.Context, usage *eventlog.Stream, each func(position uint64, m *events.Message) bool) error {
 	last, err := usage.Last(ctx)

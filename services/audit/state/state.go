@@ -1,19 +1,19 @@
-// Package state says in one line what a store has derived from the streams, so
-// that two machines compare that line.
+// Package state summarises in one line what a store has derived from the streams,
+// so that two machines can compare that line.
 //
 // The method: every relation of the store that is a function of the streams is
 // read in its order and hashed row by row; the state root is the hash over the
-// hashes of all of them. Where two roots differ, the parts say in which relation.
+// hashes of all relations. If two roots differ, the parts show in which relation.
 //
 // # Invariants
 //
 //   - A function of the streams: equal streams up to equal positions give equal
 //     roots, on every machine and every store, however they were read. Numbers
-//     that a store gives out, creation times of streams and names of processes
-//     are not in it. Of what the distributor has read of LEDGER, only what is at
-//     or before the position that a distribution rests on.
-//   - Everything: a row that is gone, added or changed changes the root.
-//   - Bounded: one row is in memory, and what journal_hash sums.
+//     that a store assigns, creation times of streams and names of processes are
+//     left out. Of what the distributor has read of LEDGER, only what is at or
+//     before a position on which a distribution rests is included.
+//   - Complete: a row that is missing, added or changed changes the root.
+//   - Bounded: memory holds one row, and the sums of journal_hash.
 //
 // # Bytes
 //
@@ -30,7 +30,7 @@
 //	3, uvarint length, bytes bytes; amounts, quantities and units are the 16 of
 //	                         package money
 //
-// A text outside is its length as a uvarint and its bytes.
+// The text of a part's name is its length as a uvarint and its bytes.
 package state
 
 import (
@@ -46,11 +46,12 @@ import (
 
 const magic = "aliquot state 1\n"
 
-// Of reads a store at one commit. It takes as long as reading all of it.
+// Of reads a store at one commit. It takes as long as reading the whole store.
 func Of(snapshot *store.Snapshot) (*settlement.State, error) { return After(snapshot, nil) }
 
-// After is Of for who has read a part of the store before, which has not changed
-// since. It leaves known as it was but for its journal.
+// After does the same as Of for a caller that has already read a part of the
+// store, which has not changed since. It does not change known except for its
+// journal.
 func After(snapshot *store.Snapshot, known *Known) (*settlement.State, error) {
 	s, err := of(snapshot, known)
 	if err != nil {
@@ -110,7 +111,7 @@ func of(snapshot *store.Snapshot, known *Known) (*settlement.State, error) {
 	return s, err
 }
 
-// JournalHash is journal_hash of everything in a store's journal.
+// JournalHash returns the journal_hash of a store's whole journal.
 func JournalHash(snapshot *store.Snapshot) (string, error) {
 	journal, err := settledOf(snapshot)
 	if err != nil {
@@ -125,7 +126,7 @@ func settledOf(snapshot *store.Snapshot) (*ledger.Journal, error) {
 	return journal, add(snapshot, journal, true)
 }
 
-// hashOf adds to the sums of settle what distribute wrote.
+// hashOf adds what distribute wrote to the sums of settle, and returns the hash.
 func hashOf(snapshot *store.Snapshot, journal *ledger.Journal) (string, error) {
 	if err := add(snapshot, journal, false); err != nil {
 		return "", err

@@ -12,12 +12,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// Known is what somebody has read of a store before, on the way. The zero value
-// is nothing.
+// Known is what the caller has already read of a store. The zero value is
+// nothing.
 type Known struct {
-	Sums []*Sum // of relations made by settle alone, each of all rows
-	// Journal has the sums of every record that settle wrote; nil: nobody made them.
-	// It is not to be used after [After].
+	Sums []*Sum // of relations that only settle writes, each with all its rows
+	// Journal has the sums of every record that settle wrote; nil if they were
+	// not made. It must not be used after [After].
 	Journal *ledger.Journal
 }
 
@@ -30,7 +30,7 @@ func (k *Known) sum(relation store.Relation) *Sum {
 	return nil
 }
 
-// hashed is how much of rows is hashed at once.
+// hashed is how many bytes of rows are hashed at once.
 const hashed = 64 << 10
 
 // Sum hashes the rows of one relation. Make it with [NewSum].
@@ -38,13 +38,13 @@ type Sum struct {
 	name string
 	rows uint64
 	hash hash.Hash
-	text []byte // of rows that are not hashed yet
+	text []byte // bytes of rows that are not hashed yet
 }
 
-// NewSum begins a relation.
+// NewSum begins the sum of a relation.
 func NewSum(relation store.Relation) *Sum { return &Sum{name: relation.Name, hash: sha256.New()} }
 
-// Add takes the next row. It fails on a value that no store has.
+// Add adds the next row. It fails for a value of a type that no store has.
 func (s *Sum) Add(row []store.Field) error {
 	s.rows++
 	for _, f := range row {

@@ -14,7 +14,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// OfCustomer is a customer's statement: what it used, paid and owes.
+// OfCustomer is a customer's statement: what the customer used, paid and owes.
 type OfCustomer struct {
 	Customer events.Customer `json:"customer"`
 	Of       events.Period   `json:"of,omitempty" doc:"The period that was asked for; empty: all of them."`
@@ -45,8 +45,8 @@ type OwedLine struct {
 	Amount money.Amount  `json:"amount"`
 }
 
-// CustomerTotal is a customer's money in one asset. Charged = collected + owed;
-// over all periods, deposited = collected + prepaid too.
+// CustomerTotal is a customer's money in one asset. Charged = collected + owed.
+// Over all periods, also deposited = collected + prepaid.
 type CustomerTotal struct {
 	Asset     money.Asset  `json:"asset"`
 	Charged   money.Amount `json:"charged"`
@@ -56,10 +56,10 @@ type CustomerTotal struct {
 	Owed      money.Amount `json:"owed" doc:"Charged and not collected."`
 }
 
-// Customer makes a customer's statement: of all periods where period is empty,
-// and otherwise of usage in that one, whenever it was charged and collected, and
-// of the deposits posted in it. A customer
-// without usage and deposits has an empty statement.
+// Customer makes a customer's statement. If period is empty it covers all
+// periods. Otherwise it covers the usage in that period, whenever it was charged
+// and collected, and the deposits posted in it. A customer without usage and
+// deposits has an empty statement.
 func Customer(ctx context.Context, db *store.DB, customer events.Customer, period events.Period) (s OfCustomer, err error) {
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		s = OfCustomer{Customer: customer, Of: period, Charges: []Charge{}, Money: []CustomerMoney{}, Owed: []OwedLine{}, Waiting: []Waiting{}, Totals: []CustomerTotal{}}
@@ -148,13 +148,13 @@ func (s *OfCustomer) totals(snapshot *store.Snapshot) error {
 		case has:
 			t.Deposited = row.Credit
 			t.Prepaid, err = row.Credit.Sub(row.Debit)
-			for _, m := range s.Money { // A deposit that was reversed was none.
+			for _, m := range s.Money { // A reversed deposit does not count.
 				if m.Kind == "reversal" && m.Asset == row.Asset && err == nil {
 					t.Deposited, err = t.Deposited.Sub(m.Amount)
 				}
 			}
 		default:
-			continue // of a customer whose id begins with this one's and a colon
+			continue // another customer, whose id begins with this one's and a colon
 		}
 		if err != nil {
 			return err
@@ -172,8 +172,8 @@ func (s *OfCustomer) totals(snapshot *store.Snapshot) error {
 	return nil
 }
 
-// ofPeriod replaces the totals by the sums of the period's lines, all but what is
-// prepaid at this moment.
+// ofPeriod replaces the totals by the sums of the period's lines, except for what
+// is prepaid at present.
 func (s *OfCustomer) ofPeriod(totals map[money.Asset]*CustomerTotal) error {
 	for asset, t := range totals {
 		totals[asset] = &CustomerTotal{Asset: asset, Prepaid: t.Prepaid}
@@ -196,7 +196,7 @@ func (s *OfCustomer) ofPeriod(totals map[money.Asset]*CustomerTotal) error {
 	return err
 }
 
-// Write writes the statement for people to read.
+// Write writes the statement as text for people.
 func (s *OfCustomer) Write(w io.Writer) error {
 	title(w, "customer", string(s.Customer), s.Of)
 	t := section(w, "Totals", "ASSET", "CHARGED", "DEPOSITED", "COLLECTED", "PREPAID", "OWED")

@@ -16,7 +16,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/payout"
 )
 
-// OfHolder is a holder's statement: what it held, what its shares were, and what
+// OfHolder is a holder's statement: what the holder held, its shares, and what
 // became of them.
 type OfHolder struct {
 	Holder events.Holder `json:"holder"`
@@ -54,7 +54,8 @@ type HolderOwed struct {
 }
 
 // HolderTotal is a holder's money in one asset. Shares = paid + in flight +
-// planned + carried + held, less what was recovered from another wallet or to one.
+// planned + carried + held, less what was recovered from another wallet, plus
+// what was recovered to one.
 type HolderTotal struct {
 	Asset    money.Asset  `json:"asset"`
 	Shares   money.Amount `json:"shares"`
@@ -65,13 +66,13 @@ type HolderTotal struct {
 	Held     money.Amount `json:"held"`
 }
 
-// Empty reports whether nothing was ever shared out, paid or owed to the holder:
-// somebody who is in no register is a stranger then.
+// Empty reports whether nothing was ever shared out, paid or owed to the holder.
+// A holder who is also in no register is unknown.
 func (s *OfHolder) Empty() bool { return len(s.Shares)+len(s.Owed)+len(s.Totals) == 0 }
 
-// Holder makes a holder's statement: of everything where period is empty, and
-// otherwise of the distributions of that period. What is owed, carried and held is
-// what it is at this moment, whatever the period. A stranger has an empty one.
+// Holder makes a holder's statement. If period is empty it covers everything, and
+// otherwise the distributions of that period. What is owed, carried and held is
+// always the present amount. An unknown holder has an empty statement.
 func Holder(ctx context.Context, db *store.DB, holder events.Holder, period events.Period) (s OfHolder, err error) {
 	totals := map[money.Asset]*HolderTotal{}
 	total := func(asset money.Asset) *HolderTotal {
@@ -115,7 +116,7 @@ func Holder(ctx context.Context, db *store.DB, holder events.Holder, period even
 	return s, nil
 }
 
-// share adds the line of one pool, where the holder has a share or a payout.
+// share adds the line of one pool, if the holder has a share or a payout.
 func (s *OfHolder) share(snapshot *store.Snapshot, d *distribution.Distribution, pool distribution.Pool, total func(money.Asset) *HolderTotal) error {
 	share, has, err := snapshot.ShareOf(d, pool.Asset, s.Holder)
 	if err != nil {
@@ -143,7 +144,7 @@ func (s *OfHolder) share(snapshot *store.Snapshot, d *distribution.Distribution,
 	return err
 }
 
-// balances takes what is carried and held from the ledger.
+// balances reads what is carried and held from the ledger.
 func (s *OfHolder) balances(snapshot *store.Snapshot, total func(money.Asset) *HolderTotal) error {
 	carried, held := ledger.HolderPayable(s.Holder), ledger.HolderHeld(s.Holder)
 	rows, err := snapshot.Balances("holder:" + string(s.Holder) + ":")
@@ -164,7 +165,7 @@ func (s *OfHolder) balances(snapshot *store.Snapshot, total func(money.Asset) *H
 	return nil
 }
 
-// Write writes the statement for people to read.
+// Write writes the statement as text for people.
 func (s *OfHolder) Write(w io.Writer) error {
 	title(w, "holder", string(s.Holder), s.Of)
 	t := section(w, "Totals", "ASSET", "SHARES", "PAID", "IN FLIGHT", "PLANNED", "CARRIED", "HELD")

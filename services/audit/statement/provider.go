@@ -67,8 +67,9 @@ type ProviderTotal struct {
 }
 
 // Provider makes a provider's statement over its books, which the caller knows
-// from the directory: of all periods where period is empty, and otherwise of usage
-// in that one, and of what was charged, collected and handed over for it. What is payable is what it is at this moment, whatever the period.
+// from the directory. If period is empty it covers all periods. Otherwise it
+// covers the usage in that period and what was charged, collected and handed over
+// for it. What is payable is always the present amount.
 func Provider(ctx context.Context, db *store.DB, provider events.Provider, books []events.Book, period events.Period) (s OfProvider, err error) {
 	books = slices.Sorted(slices.Values(books))
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
@@ -97,10 +98,10 @@ func (a nodeAsset) compare(b nodeAsset) int {
 	return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.asset, b.asset))
 }
 
-// revenues is the nodes' lines.
+// revenues are the lines of the nodes.
 type revenues map[nodeAsset]*NodeLine
 
-// add takes an entry, other than usage, that is about a node's charges of a period.
+// add adds an entry other than usage that concerns a node's charges of a period.
 func (r revenues) add(e *ledger.Entry) (err error) {
 	for i := range e.Postings {
 		p := &e.Postings[i]
@@ -126,7 +127,7 @@ func (r revenues) of(node string, asset money.Asset) *NodeLine {
 	return r[k]
 }
 
-// balances takes the lines of all periods from the ledger.
+// balances reads the lines of all periods from the ledger.
 func (r revenues) balances(snapshot *store.Snapshot, nodes map[events.Node]bool) error {
 	rows, err := snapshot.Balances("node:")
 	if err != nil {
@@ -152,7 +153,7 @@ func (r revenues) balances(snapshot *store.Snapshot, nodes map[events.Node]bool)
 	return nil
 }
 
-// book adds the lines of one book, and notes which nodes are in it.
+// book adds the lines of one book, and records which nodes are in it.
 func (s *OfProvider) book(snapshot *store.Snapshot, book events.Book, nodes map[events.Node]bool, revenue revenues) error {
 	lines := charges{}
 	err := snapshot.Entries(book, func(_ string, _ store.Written, r *ledger.Record) error {
@@ -231,8 +232,8 @@ func (s *OfProvider) book(snapshot *store.Snapshot, book events.Book, nodes map[
 	return err
 }
 
-// money makes the nodes' lines and the totals: from the balances, or from what the
-// journal says of one period.
+// money makes the nodes' lines and the totals, from the balances or from the
+// journal of one period.
 func (s *OfProvider) money(snapshot *store.Snapshot, nodes map[events.Node]bool, lines revenues) error {
 	var err error
 	if s.Of == "" {
@@ -279,7 +280,7 @@ func (s *OfProvider) money(snapshot *store.Snapshot, nodes map[events.Node]bool,
 	return err
 }
 
-// Write writes the statement for people to read.
+// Write writes the statement as text for people.
 func (s *OfProvider) Write(w io.Writer) error {
 	title(w, "provider", string(s.Provider), s.Of)
 	t := section(w, "Totals", "ASSET", "CHARGED", "COLLECTED", "OWED", "HANDED OVER", "OF THAT TO THE PROVIDER")

@@ -1,15 +1,16 @@
-// Package statement says to a provider, a customer or a holder what happened to
+// Package statement tells a provider, a customer or a holder what happened to
 // their money: what was used, charged, collected and paid, and what is left.
 //
 // The method is one snapshot of the store: the journal gives the lines, the
-// balances give the totals. The two are the same by the invariants that package
-// check looks at.
+// balances give the totals. The invariants that package check verifies make the
+// two agree.
 //
 // # Invariants
 //
-//   - Read only: a statement writes nothing, anywhere.
+//   - Read only: a statement writes nothing anywhere.
 //   - One moment: all figures are of one commit.
-//   - Exact: a total is the sum of its lines, and a balance of the ledger.
+//   - Exact: a total is the sum of its lines, and equal to a balance of the
+//     ledger.
 package statement
 
 import (
@@ -24,8 +25,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
-// Charge is what was charged on one line: of one node, meter, card and
-// period.
+// Charge is what was charged on one line: for one node, meter, card and period.
 type Charge struct {
 	Book     events.Book    `json:"book"`
 	Period   events.Period  `json:"period" doc:"That it was posted in."`
@@ -99,8 +99,8 @@ type Waiting struct {
 	Quantity money.Quantity  `json:"quantity"`
 }
 
-// within reports whether a line of one period belongs in a statement of period,
-// where the empty one is all of them.
+// within reports whether a line of one period belongs in a statement of period;
+// an empty period includes all lines.
 func within(period, line events.Period) bool { return period == "" || line == period }
 
 func title(w io.Writer, kind, of string, period events.Period) {
@@ -111,7 +111,7 @@ func title(w io.Writer, kind, of string, period events.Period) {
 	plain.Fprintf(w, "Statement of %s %s, period %s\n", kind, of, period)
 }
 
-// table writes columns under a heading; nothing where there is no row.
+// table writes columns under a heading, and nothing if there are no rows.
 type table struct {
 	w *tabwriter.Writer
 }

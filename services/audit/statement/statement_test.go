@@ -66,7 +66,8 @@ func equal(t *testing.T, what string, a, b money.Amount) {
 }
 
 // Fails when a release or late usage is left out of the charges, when a node
-// that only refused usage is left out, and when a total is not of the ledger.
+// whose usage was all refused is left out, and when a total differs from the
+// ledger.
 func TestTotalsAreTheLedgers(t *testing.T) {
 	w := audittest.Story(t)
 	ctx, b := t.Context(), balances(t, w.DB)
@@ -150,7 +151,8 @@ func TestTotalsAreTheLedgers(t *testing.T) {
 		}
 	}
 
-	// Of each period the lines are the part of the whole that belongs to it.
+	// The lines of each period are the lines of the whole statement that belong
+	// to it.
 	for _, period := range []events.Period{"2026-11-20", "2026-11-21"} {
 		of, err := statement.Provider(ctx, w.DB, "acme", []events.Book{"eu"}, period)
 		if err != nil || of.Of != period || len(of.Totals) != 1 {
@@ -219,7 +221,8 @@ func TestTotalsAreTheLedgers(t *testing.T) {
 	}
 }
 
-// write separates two statements, and sees that one has no null in JSON.
+// write separates two statements, and checks that a statement has no null in
+// JSON.
 func write(t *testing.T, out *strings.Builder, s any, err error) {
 	t.Helper()
 	if err != nil {

@@ -3,12 +3,12 @@
 // every event.
 //
 // The method is one pass over the journal of one snapshot, which gives the
-// journal hash and the billed quantities; everything else is sums of balances
+// journal hash and the billed quantities; everything else is a sum of balances
 // and tallies.
 //
 // # Invariants
 //
-//   - Read only: a summary writes nothing, anywhere.
+//   - Read only: a summary writes nothing anywhere.
 //   - One moment: all figures are of one commit.
 //   - Exact: a figure is a sum of what is stored; nothing is rounded here.
 package summary
@@ -29,8 +29,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// Summary is the whole store in a few figures. Lists are ascending by their
-// first fields, and never null.
+// Summary is the whole store in a few figures. Lists are ascending by their first
+// fields, and never null.
 type Summary struct {
 	Assets []Asset `json:"assets"`
 	Meters []Meter `json:"meters"`
@@ -51,7 +51,7 @@ type Summary struct {
 	JournalHash   string `json:"journal_hash" doc:"SHA-256 of the summed journal, see pkg/ledger."`
 }
 
-// Asset is the money of one asset, from the charge to the holder.
+// Asset is the money in one asset, from the charge to the holder.
 type Asset struct {
 	Asset         money.Asset  `json:"asset"`
 	Charged       money.Amount `json:"charged" doc:"To customers, for usage."`
@@ -72,7 +72,7 @@ type Asset struct {
 }
 
 // Meter is what was billed on one meter. An event whose charge is zero posts
-// nothing, so its quantity is not in here.
+// nothing, so its quantity is not included.
 type Meter struct {
 	Book     events.Book    `json:"book"`
 	Meter    events.Meter   `json:"meter"`
@@ -95,7 +95,7 @@ type Reason struct {
 	Events uint64        `json:"events"`
 }
 
-// Run sums the store up. Its time grows with the journal.
+// Run summarises the store. Its time grows with the journal.
 func Run(ctx context.Context, db *store.DB) (s Summary, err error) {
 	err = db.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		s, err = Of(snapshot)
@@ -107,7 +107,7 @@ func Run(ctx context.Context, db *store.DB) (s Summary, err error) {
 	return s, nil
 }
 
-// Of is [Run] on a snapshot.
+// Of does the same as [Run] for a snapshot.
 func Of(snapshot *store.Snapshot) (s Summary, err error) {
 	s = Summary{Assets: []Asset{}, Meters: []Meter{}, Reasons: []Reason{}, Waiting: []Wait{}}
 	for _, step := range []func(*store.Snapshot) error{s.money, s.usage, s.outcomes, s.waits} {
@@ -129,7 +129,7 @@ func Of(snapshot *store.Snapshot) (s Summary, err error) {
 	return s, err
 }
 
-// money sums the balances, writer by writer, as they come: every figure is a
+// money sums the balances, writer by writer, as they are read: every figure is a
 // plain sum of them.
 func (s *Summary) money(snapshot *store.Snapshot) error {
 	writers, err := snapshot.Writers()
@@ -159,8 +159,8 @@ func (s *Summary) money(snapshot *store.Snapshot) error {
 	return nil
 }
 
-// planned takes payouts that no rail has out of what is in flight: the ledger
-// keeps both on one account of the rail.
+// planned subtracts payouts that no rail has from what is in flight, because the
+// ledger keeps both on one account of the rail.
 func (s *Summary) planned(snapshot *store.Snapshot, d *distribution.Distribution) error {
 	return snapshot.Payouts(d, func(p distribution.Payout) (err error) {
 		if p.State != distribution.Planned {
@@ -179,7 +179,7 @@ func (s *Summary) planned(snapshot *store.Snapshot, d *distribution.Distribution
 	})
 }
 
-// add puts one writer's balance of an account where it belongs.
+// add adds one writer's balance of an account to the figure to which it belongs.
 func (a *Asset) add(row store.Balance) (err error) {
 	debit := ledger.Balance{Debit: row.Debit, Credit: row.Credit}.Net()
 	credit, err := debit.Neg()

@@ -21,7 +21,8 @@ func total(t *testing.T, list ...money.Amount) (sum money.Amount) {
 	return sum
 }
 
-// Fails when an account is put under another figure, or a side of it is lost.
+// Fails when an account is added to another figure, or when one side of it is
+// lost.
 func TestTheFiguresAddUp(t *testing.T) {
 	w := audittest.Story(t)
 	s, err := summary.Run(t.Context(), w.DB)

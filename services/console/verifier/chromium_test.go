@@ -25,9 +25,9 @@ type browser struct {
 	out     *bufio.Reader
 	id      int
 	session string
-	// What the page did while calls were waited for.
+	// What the page did while the test waited for calls.
 	requests   []string // addresses that it asked for
-	complaints []string // exceptions, and what the console shows as an error
+	complaints []string // exceptions, and errors in the console
 }
 
 // message is a call, an answer or an event.
@@ -42,7 +42,7 @@ type message struct {
 	} `json:"error,omitempty"`
 }
 
-// chromium starts a browser, or skips the test where there is none.
+// chromium starts a browser, or skips the test if there is none.
 func chromium(t *testing.T) *browser {
 	t.Helper()
 	if testing.Short() {
@@ -82,7 +82,7 @@ func chromium(t *testing.T) *browser {
 	_, _ = toBrowser.Close(), fromBrowser.Close()
 	b := &browser{t: t, in: in, from: out, out: bufio.NewReader(out)}
 	t.Cleanup(func() {
-		_ = in.Close() // which ends it
+		_ = in.Close() // which ends the browser
 		ended := make(chan error, 1)
 		go func() { ended <- c.Wait() }()
 		select {
@@ -92,7 +92,7 @@ func chromium(t *testing.T) *browser {
 			<-ended
 		}
 		_ = out.Close()
-		// Its own children may still be writing there.
+		// The browser's own child processes may still be writing there.
 		for range 50 {
 			if os.RemoveAll(profile) == nil {
 				break
@@ -101,7 +101,7 @@ func chromium(t *testing.T) *browser {
 		}
 		if t.Failed() {
 			for _, line := range strings.Split(log.String(), "\n") {
-				if !strings.Contains(line, "dbus/") { // a desktop that is not there
+				if !strings.Contains(line, "dbus/") { // there is no desktop to talk to
 					t.Logf("the browser said: %s", line)
 				}
 			}
@@ -169,7 +169,7 @@ func (b *browser) call(method string, params, result any) {
 	}
 }
 
-// note keeps what an event says of requests and faults.
+// note records the requests and errors of an event.
 func (b *browser) note(m message) {
 	var event struct {
 		Request struct {
@@ -209,8 +209,8 @@ func (b *browser) open(url string) {
 	b.await(fmt.Sprintf("location.href === %q && document.documentElement.dataset.ready === 'true'", url))
 }
 
-// evaluate decodes the value of an expression; a promise is waited for. The
-// error is what the expression threw.
+// evaluate decodes the value of an expression and waits for a promise. The error
+// is what the expression threw.
 func (b *browser) evaluate(expression string, to any) error {
 	b.t.Helper()
 	var answer struct {
@@ -234,7 +234,7 @@ func (b *browser) evaluate(expression string, to any) error {
 	return json.Unmarshal(answer.Result.Value, to)
 }
 
-// must is evaluate where nothing may be thrown.
+// must does the same as evaluate for an expression that must not throw.
 func (b *browser) must(expression string, to any) {
 	b.t.Helper()
 	if err := b.evaluate(expression, to); err != nil {
@@ -256,7 +256,7 @@ func (b *browser) await(condition string) {
 	b.t.Fatalf("waited in vain for %s; the page says: %.2000s; complaints: %q", condition, page, b.complaints)
 }
 
-// choose gives files to a file input, as a person who chooses them does.
+// choose gives files to a file input, as a person does who chooses them.
 func (b *browser) choose(selector string, files ...string) {
 	b.t.Helper()
 	var document struct {
@@ -272,7 +272,7 @@ func (b *browser) choose(selector string, files ...string) {
 	b.call("DOM.setFileInputFiles", map[string]any{"nodeId": found.Node, "files": files}, nil)
 }
 
-// drop lets files fall onto the page.
+// drop drops files onto the page.
 func (b *browser) drop(files ...string) {
 	b.t.Helper()
 	for _, kind := range []string{"dragEnter", "dragOver", "drop"} {
@@ -283,14 +283,14 @@ func (b *browser) drop(files ...string) {
 	}
 }
 
-// media sets what style sheets ask for.
+// media sets the values that style sheets can query.
 func (b *browser) media(scheme string, width int) {
 	b.t.Helper()
 	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
 }
 
-// picture is the whole page as PNG.
+// picture returns the whole page as PNG.
 func (b *browser) picture() []byte {
 	b.t.Helper()
 	var shot struct {

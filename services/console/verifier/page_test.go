@@ -48,7 +48,7 @@ func command(t *testing.T, args ...string) {
 	}
 }
 
-// build makes the page of this very source, as "go tool task build" does.
+// build makes the page from the present source, as "go tool task build" does.
 func build(t *testing.T) verifier.Page {
 	t.Helper()
 	folder := t.TempDir()
@@ -64,7 +64,7 @@ func build(t *testing.T) verifier.Page {
 	return page
 }
 
-// native is the command aliquot-verify of this machine.
+// native builds the command aliquot-verify for this machine.
 func native(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "aliquot-verify")
@@ -108,7 +108,7 @@ func bySelf(t *testing.T, program, file, key string) said {
 	return s
 }
 
-// byPage reads the verdict that the page shows, when it is there.
+// byPage reads the verdict that the page shows, once there is one.
 func byPage(b *browser) said {
 	b.t.Helper()
 	b.await(`verdict.dataset.state !== "empty" && !verdict.hasAttribute("aria-busy")`)
@@ -132,14 +132,15 @@ func same(a, b said) bool {
 		slices.Equal(a.Proved, b.Proved) && slices.Equal(a.Stated, b.Stated) && slices.Equal(a.Signed, b.Signed)
 }
 
-// A case is a receipt and a key, and what must come of them.
+// attempt is a receipt and a key, with the verdict that must come of them.
 type attempt struct {
 	name, want string
 	receipt    []byte
 	key        []byte
 }
 
-// attempts are every sample, and what can be wrong with one.
+// attempts returns every sample, and samples with everything that can be wrong
+// with one.
 func attempts(t *testing.T) []attempt {
 	key := bytes.TrimSpace(sample(t, "key.pub"))
 	files, err := filepath.Glob(filepath.Join(samples, "*.json"))
@@ -229,7 +230,7 @@ func TestTheBrowserSaysWhatTheCommandSays(t *testing.T) {
 	quiet(b, address)
 }
 
-// quiet fails when the page asked for something, or complained.
+// quiet fails the test if the page requested something or reported an error.
 func quiet(b *browser, address string) {
 	b.t.Helper()
 	for _, asked := range b.requests {
@@ -287,7 +288,8 @@ func TestReceiptsArePastedDroppedAndReplaced(t *testing.T) {
 	expect("two", "maybe", "one receipt at a time")
 	quiet(b, server.URL+"/verify")
 
-	// The policy holds: what is not of the page does not run, and nothing is asked for.
+	// The policy is enforced: code from elsewhere does not run, and no request is
+	// made.
 	if err := b.evaluate(`fetch("/livez")`, nil); err == nil {
 		t.Error("the page may ask for other things")
 	}
@@ -311,8 +313,8 @@ func absolute(t *testing.T) string {
 	return dir
 }
 
-// Everybody can read it: names for everything that is operated, contrast of at
-// least 4.5 to 1 in both schemes, and nothing wider than a narrow window.
+// Everybody can read the page: every control has a name, the contrast is at least
+// 4.5 to 1 in both colour schemes, and nothing is wider than a narrow window.
 func TestThePageIsReadable(t *testing.T) {
 	b := chromium(t)
 	page := build(t)
@@ -378,8 +380,8 @@ func TestThePageIsReadable(t *testing.T) {
 	}
 }
 
-// unreadable lists texts of too little contrast (WCAG 2.2, 1.4.3), and what
-// makes the page wider than the window.
+// unreadable lists texts with too little contrast (WCAG 2.2, 1.4.3), and elements
+// that make the page wider than the window.
 const unreadable = `(() => {
 	const channels = (c) => { const m = c.match(/[\d.]+/g).map(Number); return { rgb: m.slice(0, 3), alpha: m[3] ?? 1 }; };
 	const luminance = (rgb) => { const [r, g, b] = rgb.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };

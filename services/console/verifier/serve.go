@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// Handler serves the embedded page to anybody, GET and HEAD. Without one it
-// answers 501 and says how to get it.
+// Handler serves the embedded page to anybody, for GET and HEAD. If the binary
+// has no page it answers 501 and says how to get one.
 func Handler() http.Handler { return handler{sync.OnceValues(Built)} }
 
-// handler puts the page together at the first request: most processes are
-// never asked.
+// handler assembles the page at the first request, because most processes never
+// get one.
 type handler struct {
 	page func() (Page, error)
 }
@@ -32,8 +32,8 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	// A page in a frame could be covered with another verdict; only a header may
-	// forbid that.
+	// A page in a frame could be covered with another verdict. Only a header can
+	// forbid frames.
 	header.Set("Content-Security-Policy", p.Policy+"; frame-ancestors 'none'")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Referrer-Policy", "no-referrer")
@@ -43,8 +43,8 @@ func (p Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, FileName, time.Time{}, bytes.NewReader(p.HTML))
 }
 
-// Write writes the page to a folder, which it makes, and returns the file's
-// name.
+// Write writes the page to a folder, which it creates, and returns the name of
+// the file.
 func (p Page) Write(folder string) (string, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", err

@@ -1,20 +1,21 @@
 // Package verifier is the page that verifies a receipt in a browser.
 //
-// The method: the command aliquot-verify, compiled to WebAssembly, stands
-// compressed in one HTML file together with the runtime of its compiler and a
-// script that gives it the two files it reads. So the page has the very code of
-// the native command, and decides nothing itself.
+// The method: one HTML file contains the command aliquot-verify, compiled to
+// WebAssembly and compressed, the runtime of its compiler, and a script that
+// passes the two files to it. So the page runs the same code as the native
+// command, and decides nothing itself.
 //
 // The command in build makes the program, in the folder built, which is empty in
-// the repository: "go tool task build" fills it before the binary that embeds
-// it. A binary built without that has no page, and says so with [ErrNotBuilt].
+// the repository: "go tool task build" fills it before it builds the binary that
+// embeds it. A binary built without it has no page, and says so with
+// [ErrNotBuilt].
 //
 // # Invariants
 //
-//   - One file: the page asks for nothing, and its policy lets it ask for
-//     nothing, run no other script and show no other style.
-//   - The same program: the same source and compiler give the same page, byte
-//     for byte, so that anybody can build it and compare.
+//   - One file: the page requests nothing, and its policy allows no request, no
+//     other script and no other style.
+//   - The same program: the same source and compiler give the same page, byte for
+//     byte, so that anybody can build it and compare.
 package verifier
 
 import (
@@ -33,14 +34,14 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/receipt"
 )
 
-// Names of the files that a [Program] is read from.
+// Names of the files from which a [Program] is read.
 const (
 	ProgramFile = "aliquot-verify.wasm.gz"
 	RuntimeFile = "wasm_exec.js"
 	VersionFile = "version"
 )
 
-// FileName is the name of the page where it is written to a folder.
+// FileName is the name of the page when it is written to a folder.
 const FileName = "verify.html"
 
 //go:embed page/page.html
@@ -57,22 +58,22 @@ var built embed.FS
 
 var (
 	// ErrNotBuilt means that the binary was built without the page's program.
-	ErrNotBuilt = errors.New(`this binary has no page that verifies: "go tool task build" makes one that has`)
+	ErrNotBuilt = errors.New(`this binary was built without the verification page: "go tool task build" builds one with it`)
 
-	errCloses = errors.New("it would end the element that it stands in")
+	errCloses = errors.New("it would end the element that contains it")
 )
 
 // Program is aliquot-verify for the browser.
 type Program struct {
 	Wasm    []byte // gzip
 	Runtime []byte // wasm_exec.js of the compiler that made Wasm
-	Version string // of that compiler, for people
+	Version string // version of that compiler, for people
 }
 
-// Page is the page and what its server says of it.
+// Page is the page and what its server sends with it.
 type Page struct {
 	HTML   []byte
-	Policy string // Content-Security-Policy, which the page has itself too
+	Policy string // Content-Security-Policy, which the page also contains
 	SHA256 string // of HTML, in hexadecimal
 }
 
@@ -89,8 +90,8 @@ func Built() (Page, error) {
 	return program.Page()
 }
 
-// ReadProgram reads what the command in build wrote; [ErrNotBuilt] where a file
-// is missing.
+// ReadProgram reads what the command in build wrote. It fails with [ErrNotBuilt]
+// if a file is missing.
 func ReadProgram(folder fs.FS) (Program, error) {
 	var p Program
 	var version []byte
@@ -111,13 +112,13 @@ func ReadProgram(folder fs.FS) (Program, error) {
 	return p, nil
 }
 
-// Page puts the page together. The policy names the one script and the one
-// style by their hashes; everything else is denied.
+// Page assembles the page. The policy names the one script and the one style by
+// their hashes; everything else is denied.
 func (p Program) Page() (Page, error) {
 	script := string(p.Runtime) + "\n" + pageScript
 	for _, inline := range []struct{ text, end string }{{script, "</script"}, {script, "<!--"}, {pageStyle, "</style"}} {
 		if strings.Contains(strings.ToLower(inline.text), inline.end) {
-			return Page{}, fmt.Errorf("putting the page together: %q: %w", inline.end, errCloses)
+			return Page{}, fmt.Errorf("assembling the page: %q: %w", inline.end, errCloses)
 		}
 	}
 	policy := strings.Join([]string{
@@ -141,13 +142,13 @@ func (p Program) Page() (Page, error) {
 		"{{script}}", script,
 	).WriteString(&page, pageHTML)
 	if err != nil {
-		return Page{}, fmt.Errorf("putting the page together: %w", err)
+		return Page{}, fmt.Errorf("assembling the page: %w", err)
 	}
 	sum := sha256.Sum256(page.Bytes())
 	return Page{HTML: page.Bytes(), Policy: policy, SHA256: hex.EncodeToString(sum[:])}, nil
 }
 
-// source names an inline text as Content Security Policy does.
+// source returns the name of an inline text in a Content Security Policy.
 func source(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"

@@ -31,7 +31,7 @@ func TestABinaryWithoutThePageSaysHowToGetIt(t *testing.T) {
 			t.Errorf("without %s: %v", missing, err)
 		}
 	}
-	// Of this test's binary either may be true.
+	// This test's own binary may have a page or not.
 	page, err := verifier.Built()
 	answer := httptest.NewRecorder()
 	verifier.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/verify", nil))

@@ -6,9 +6,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
-// Pay makes the plan of a payout run: steps 1, 4 and 5 alone, from what is owed.
-// The input has no inbox and no fee; its holdings say who is frozen, and there
-// may be none. The plan has no shares, no fee and no pool.
+// Pay makes the plan of a payout run: only steps 1, 4 and 5, from what is owed.
+// The input has no inbox and no fee. Its holdings only say who is frozen, and may
+// be empty. The plan has no shares, no fee and no pool.
 func Pay(in Input) (*Plan, error) {
 	if _, err := in.Asset.Decimals(); err != nil {
 		return nil, fmt.Errorf("paying %s: %w", in.Asset, err)
@@ -17,7 +17,7 @@ func Pay(in Input) (*Plan, error) {
 	if err := p.recover(); err != nil {
 		return nil, fmt.Errorf("paying what %s owes in %s: %w", in.Token, in.Asset, err)
 	}
-	p.plan.Shares = make([]distribution.Share, len(in.Holdings)) // of nothing: they say what is frozen
+	p.plan.Shares = make([]distribution.Share, len(in.Holdings)) // shares of nothing: they only say what is frozen
 	for i, h := range in.Holdings {
 		p.plan.Shares[i] = distribution.Share{Holder: h.Holder, Units: h.Units, Frozen: h.Frozen}
 	}

@@ -46,9 +46,9 @@ func TestPayoutRuns(t *testing.T) {
 	}
 }
 
-// accounts checks that the postings of a run take each holder from what is owed
-// before to what is owed after, and create nothing. Fails when a posting has a
-// side too many or another amount.
+// accounts checks that the postings of a run change what each holder is owed from
+// before to after, and create nothing. Fails when a posting is missing, is one
+// too many, or has another amount.
 func accounts(t *testing.T, name string, in *Input, p *Plan) {
 	t.Helper()
 	at := map[string]money.Amount{}
@@ -91,7 +91,7 @@ func accounts(t *testing.T, name string, in *Input, p *Plan) {
 	}
 }
 
-// The invariants of the package, of payout runs over random debts.
+// Checks the invariants of the package for payout runs over random debts.
 func TestPayoutRunsKeepWhatThePackageSays(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	names := []events.Holder{"ann", "ben", "cyd", "dan", "eve"}

@@ -15,8 +15,8 @@
 //  5. Of every payable balance that reaches the minimum, the whole minor units
 //     become a payout. The rest is the holder's carry.
 //
-// Entitlements are kept per token: one token's minimum, freezes and recoveries
-// say nothing about what a holder is owed for another.
+// Entitlements are kept per token: one token's minimum, freezes and recoveries do
+// not affect what a holder is owed for another token.
 //
 // # Invariants
 //
@@ -25,10 +25,10 @@
 //   - Screened: no payout goes to a holder who is screened out, or to the
 //     successor of one.
 //   - Whole: a payout is a whole number of minor units and at least the minimum.
-//   - Netted: a holder whom a correction found to be paid twice owes the second
-//     payment, as a payable below zero; what becomes payable covers it first.
-//   - Carried: what stays payable is below the minimum or below one minor unit,
-//     except what is held.
+//   - Netted: a holder who was paid twice, as a correction found, owes the second
+//     payment, as a payable below zero; amounts that become payable cover it
+//     first.
+//   - Carried: what stays payable is below the minimum or below one minor unit.
 //   - Deterministic: everything is in ascending order of the holder.
 package plan
 
@@ -45,38 +45,38 @@ import (
 	"github.com/aliquot-engine/aliquot/services/distribute/waterfall"
 )
 
-// Input is everything that a plan follows from.
+// Input is everything on which a plan depends.
 type Input struct {
 	Distribution   string
 	Token          events.Token
 	Asset          money.Asset
 	Inbox          money.Amount // above zero
 	FeeBasisPoints int
-	Minimum        money.Amount // smallest payout; zero: one minor unit
+	Minimum        money.Amount // smallest payout; zero means one minor unit
 	Rail           events.Rail
 
 	Holdings     []register.Holding // at the record position, ascending by holder
 	Recoveries   []register.Recovery
 	Entitlements []distribution.Entitlement // before, ascending by holder
 	Listed       func(events.Holder) bool
-	// Frozen says who is frozen as a whole, also of those without units; nil:
-	// nobody but those whose holding says so.
+	// Frozen says who is frozen as a whole, including holders without units. If
+	// it is nil, only the holdings say so.
 	Frozen func(events.Holder) bool
 }
 
-// Plan is what follows.
+// Plan is the result.
 type Plan struct {
 	Fee, Pool    money.Amount
-	Shares       []distribution.Share       // one a holding, ascending by holder
-	Entitlements []distribution.Entitlement // after, of every holder of before and of the holdings
+	Shares       []distribution.Share       // one for each holding, ascending by holder
+	Entitlements []distribution.Entitlement // after, for every holder in Entitlements before and in the holdings
 	Payouts      []distribution.Payout      // ascending by holder
 
 	Distributed []ledger.Posting // steps 1 to 4
 	PaidOut     []ledger.Posting // step 5
 }
 
-// New makes the plan. It fails where there is nobody to share among, where the
-// asset has no known minor unit, and on overflow: such a distribution is void.
+// New makes the plan. It fails if the token has no holders, if the asset has no
+// known minor unit, and on overflow: such a distribution is void.
 func New(in Input) (*Plan, error) {
 	if len(in.Holdings) == 0 {
 		return nil, fmt.Errorf("distributing to nobody: the register of %s has no holder", in.Token)
@@ -93,8 +93,9 @@ func New(in Input) (*Plan, error) {
 	return &p.plan, nil
 }
 
-// Screen says who may not be paid: the listed, and whoever recovered the
-// wallet of one, because a new wallet does not make another person.
+// Screen returns who may not be paid: listed holders, and holders to whom the
+// wallet of a listed one was recovered, because a new wallet does not make
+// another person.
 func Screen(recoveries []register.Recovery, listed func(events.Holder) bool) func(events.Holder) bool {
 	tainted := map[events.Holder]bool{}
 	for _, r := range recoveries {
@@ -119,8 +120,8 @@ func (p *planner) post(debit, credit ledger.Account, amount money.Amount) {
 	p.plan.Distributed = append(p.plan.Distributed, ledger.Posting{Debit: debit, Credit: credit, Asset: p.in.Asset, Amount: amount})
 }
 
-// recover is step 1. Every recovery ever is looked at: a payout that came back
-// to a lost wallet follows it at the next distribution.
+// recover is step 1. It goes through every recovery that ever happened: a payout
+// that came back to a lost wallet follows it at the next distribution.
 func (p *planner) recover() error {
 	p.before = append([]distribution.Entitlement(nil), p.in.Entitlements...)
 	for i := 1; i < len(p.before); i++ {
@@ -148,7 +149,7 @@ func (p *planner) recover() error {
 		if p.before[to].Held, err = p.before[to].Held.Add(old.Held); err != nil {
 			return fmt.Errorf("recovering %q to %q: %w", r.Old, r.New, err)
 		}
-		if old.Payable.Sign() < 0 { // paid twice: what was paid too much goes along
+		if old.Payable.Sign() < 0 { // paid twice: the debt moves to the successor too
 			owing, err := old.Payable.Neg()
 			if err != nil {
 				return fmt.Errorf("recovering %q to %q: %w", r.Old, r.New, err)
@@ -161,7 +162,7 @@ func (p *planner) recover() error {
 	return nil
 }
 
-// find returns where a holder is or belongs.
+// find returns where a holder is, or where it would be inserted.
 func find(list []distribution.Entitlement, h events.Holder) (int, bool) {
 	low, high := 0, len(list)
 	for low < high {
@@ -216,8 +217,8 @@ func (p *planner) apportion() error {
 	return nil
 }
 
-// settle walks holders and entitlements side by side, ascending: the postings
-// of step 3, and steps 4 and 5.
+// settle walks through holders and entitlements side by side, in ascending order.
+// It makes the postings of step 3, and does steps 4 and 5.
 func (p *planner) settle() error {
 	p.plan.Entitlements = make([]distribution.Entitlement, 0, max(len(p.before), len(p.plan.Shares)))
 	s, e := 0, 0
@@ -261,7 +262,8 @@ func (p *planner) holder(share distribution.Share, owed distribution.Entitlement
 	whole := frozen && share.Frozen == share.Units || p.in.Frozen != nil && p.in.Frozen(h)
 	switch blocked := p.blocked(h) || whole; {
 	case blocked && owed.Payable.Sign() < 0:
-		// Paid twice: its next shares cover that, once they may be paid.
+		// The holder was paid twice: its next shares cover that debt, once they
+		// may be paid.
 	case blocked:
 		p.post(ledger.HolderPayable(h), ledger.HolderHeld(h), owed.Payable)
 		if owed.Held, err = owed.Held.Add(owed.Payable); err != nil {

@@ -38,7 +38,7 @@ func owed(t testing.TB, h events.Holder, payable, held string) distribution.Enti
 	return distribution.Entitlement{Holder: h, Payable: amount(t, payable), Held: amount(t, held)}
 }
 
-// text writes what a plan comes to: "holder payable/held", then the payouts.
+// text writes a plan's result: "holder payable/held", then the payouts.
 func text(p *Plan) string {
 	var b strings.Builder
 	for _, e := range p.Entitlements {
@@ -77,7 +77,7 @@ func TestPlans(t *testing.T) {
 			Input{Inbox: amount(t, "6.0000015"), Minimum: amount(t, "3.0000005"), Holdings: two, Entitlements: []distribution.Entitlement{owed(t, "ben", "0.0000005", "0")}},
 			"ann 3.00000075/0, ben 0.00000025/0, paid ben 3.000001",
 		},
-		{ // Fails when a lost wallet is looked at only where something is payable.
+		{ // Fails when a lost wallet is only considered if something is payable.
 			"what was held for a lost wallet goes along, and stays held where the successor is listed",
 			Input{
 				Inbox: amount(t, "4"), Holdings: two, Entitlements: []distribution.Entitlement{owed(t, "old", "0", "5"), owed(t, "older", "0", "7")},
@@ -85,12 +85,12 @@ func TestPlans(t *testing.T) {
 			},
 			"ann 0/0, ben 0/0, old 0/0, older 0/0, zoe 0/7, paid ann 7 ben 2",
 		},
-		{ // Fails when only the holdings say who is frozen: a seizure of the units would pay out what was held.
+		{ // Fails when only the holdings say who is frozen: seizing the units would pay out what was held.
 			"a frozen holder whose units were taken away is paid nothing",
 			Input{Inbox: amount(t, "4"), Holdings: two, Frozen: on("cyd"), Entitlements: []distribution.Entitlement{owed(t, "cyd", "1", "5")}},
 			"ann 0/0, ben 0/0, cyd 0/6, paid ann 2 ben 2",
 		},
-		{ // Fails when the payable of a listed holder is left where it is, to be paid.
+		{ // Fails when what is payable to a listed holder stays payable.
 			"what a listed holder has carried is held as well",
 			Input{Inbox: amount(t, "4"), Holdings: two, Listed: on("ann"), Entitlements: []distribution.Entitlement{owed(t, "ann", "1", "0")}},
 			"ann 0/3, ben 0/0, paid ben 2",
@@ -105,7 +105,7 @@ func TestPlans(t *testing.T) {
 			Input{Inbox: amount(t, "0.000000000000000010"), Holdings: []register.Holding{holding("ann", 3, 1)}},
 			"ann 0.000000000000000007/0.000000000000000003, paid",
 		},
-		{ // Fails when the frozen part is rounded to the nearest atto: 6.67 are 6 held.
+		{ // Fails when the frozen part is rounded to the nearest atto: of 6.67, 6 are held.
 			"two thirds frozen are two thirds held, rounded down too",
 			Input{Inbox: amount(t, "0.000000000000000010"), Holdings: []register.Holding{holding("ann", 3, 2)}},
 			"ann 0.000000000000000004/0.000000000000000006, paid",
@@ -138,7 +138,7 @@ func TestPlans(t *testing.T) {
 			},
 			"ann 0/0, mid 0/0, new 0/0, old 0/0, zoe 0/0, paid ann 4 new 5 zoe 1",
 		},
-		{ // Fails when screening looks at the new wallet alone.
+		{ // Fails when screening only checks the new wallet.
 			"the wallet to which a listed one was recovered is screened out",
 			Input{
 				Inbox: amount(t, "4"), Holdings: []register.Holding{holding("new", 1, 0)}, Listed: on("old"),
@@ -193,7 +193,7 @@ func TestPlansThatCannotBe(t *testing.T) {
 	}
 }
 
-// check states the invariants of the package comment, one by one.
+// check checks the invariants of the package comment, one by one.
 func check(t *testing.T, in Input, p *Plan) {
 	t.Helper()
 	sum := func(a, b money.Amount) money.Amount {
@@ -221,7 +221,7 @@ func check(t *testing.T, in Input, p *Plan) {
 		t.Errorf("shares of %v are not the pool of %v", shares, p.Pool)
 	}
 
-	// The postings, folded over what was owed before, are what is owed after.
+	// Adding the postings to what was owed before gives what is owed after.
 	balances := map[ledger.Account]money.Amount{ledger.TokenInbox(in.Token): in.Inbox}
 	for _, e := range in.Entitlements {
 		balances[ledger.HolderPayable(e.Holder)], balances[ledger.HolderHeld(e.Holder)] = e.Payable, e.Held
@@ -277,8 +277,8 @@ func check(t *testing.T, in Input, p *Plan) {
 	}
 }
 
-// FuzzPlan makes holdings, freezes, entitlements, recoveries and a list of what
-// the fuzzer gives, and checks the invariants.
+// FuzzPlan makes holdings, freezes, entitlements, recoveries and a screening list
+// from the fuzzer's input, and checks the invariants.
 func FuzzPlan(f *testing.F) {
 	f.Add([]byte("a long seed gives a mixed register with freezes and recoveries of some"), uint64(1<<60), 250, uint64(1))
 	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, uint64(3_000_000_000_000), 0, uint64(0))

@@ -15,31 +15,33 @@ import (
 )
 
 const (
-	maxProblems = 20 // of a file, named before reading on is given up
+	maxProblems = 20 // of a file; reading stops when this many were found
 	maxFileRows = 20_000_000
 	maxDecision = events.MaxDecision * 3 / 4 // leaves room for the envelope
 )
 
-// Answers says how the file of a rail is written, where it does not say so itself.
+// Answers says how the file of a rail is written, for what the file does not say
+// itself.
 type Answers struct {
 	rowfile.Options
-	// Named says what the file calls a column: payout_id, state, reference, holder,
-	// asset or amount. One that is not here has its own name, in any case.
+	// Named maps a column (payout_id, state, reference, holder, asset or amount)
+	// to its name in the file. A column that is not in the map has its own name,
+	// in any case.
 	Named map[string]string
 }
 
-// answerColumns are what is read of a file; the first two have to be there.
+// answerColumns are the columns that are read; the first two are required.
 var answerColumns = []string{"payout_id", "state", "reference", "holder", "asset", "amount"}
 
-// ReadConfirmations reads what a rail answered: rows of CSV, JSON Lines or a JSON
-// array, in whatever [rowfile] understands, with payout_id, state (confirmed,
-// failed or returned, in any case), and reference, holder, asset and amount, each
-// of which may be absent, or empty in a row. Other columns are for the reader's
-// eyes. No payout may be there twice. Whether holder, asset and amount agree with
-// the instruction is for package payout.
+// ReadConfirmations reads the answers of a rail: rows of CSV, JSON Lines or a
+// JSON array, in every form that [rowfile] understands. The columns are payout_id
+// and state (confirmed, failed or returned, in any case), and reference, holder,
+// asset and amount, each of which may be missing, or empty in a row. Other
+// columns are ignored. No payout may occur twice. Package payout checks whether
+// holder, asset and amount agree with the instruction.
 //
-// The error names file, line and column of everything that is wrong, up to 20; a
-// file with one error gives no outcomes.
+// The error names file, line and column of every fault, up to 20. A file with a
+// fault gives no outcomes.
 func ReadConfirmations(r io.Reader, how Answers) (list []events.PayoutOutcome, err error) {
 	file, err := rowfile.New(r, how.Options)
 	if err != nil {
@@ -60,7 +62,7 @@ func ReadConfirmations(r io.Reader, how Answers) (list []events.PayoutOutcome, e
 		}
 		if err != nil {
 			problems = append(problems, err)
-			if !rowfile.OfRow(err) { // what follows cannot be trusted
+			if !rowfile.OfRow(err) { // the rest of the file cannot be trusted
 				break
 			}
 			continue
@@ -72,7 +74,7 @@ func ReadConfirmations(r io.Reader, how Answers) (list []events.PayoutOutcome, e
 			continue
 		}
 		if first, ok := seen[outcome.Payout]; ok {
-			problems = append(problems, row.Errorf(a.of["payout_id"], "%s is on line %d already", outcome.Payout, first))
+			problems = append(problems, row.Errorf(a.of["payout_id"], "%s is already on line %d", outcome.Payout, first))
 			continue
 		}
 		if len(list) == maxFileRows {
@@ -99,7 +101,7 @@ func ReadConfirmations(r io.Reader, how Answers) (list []events.PayoutOutcome, e
 	return list, nil
 }
 
-// answers is where the columns of a file are.
+// answers says where the columns of a file are.
 type answers struct{ of map[string]rowfile.Column }
 
 func answersOf(file *rowfile.Reader, named map[string]string) (*answers, error) {
@@ -107,7 +109,7 @@ func answersOf(file *rowfile.Reader, named map[string]string) (*answers, error) 
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		if !slices.Contains(answerColumns, name) {
-			problems = append(problems, fmt.Errorf("column %q is none of %s", rowfile.Clip(name), strings.Join(answerColumns, ", ")))
+			problems = append(problems, fmt.Errorf("column %q is not one of %s", rowfile.Clip(name), strings.Join(answerColumns, ", ")))
 		}
 	}
 	for i, name := range answerColumns {
@@ -128,7 +130,7 @@ func answerColumn(file *rowfile.Reader, name, called string, needed bool) (rowfi
 	switch {
 	case needed || slices.ContainsFunc(file.Columns(), is):
 		return file.Find(name, name)
-	case file.Format() == rowfile.JSON: // a later row may have it
+	case file.Format() == rowfile.JSON: // a later row may have the column
 		return file.Column(name)
 	}
 	return rowfile.None, nil
@@ -184,7 +186,7 @@ func Confirmations(batch string, rail events.Rail, outcomes []events.PayoutOutco
 	var list []events.PayoutsConfirmed
 	size, first := 0, 0
 	for i, o := range outcomes {
-		// JSON writes some characters of a text as six.
+		// JSON may write one character of a text as six.
 		width := len(o.Payout) + 6*(len(o.Reference)+len(o.Holder)) + len(o.Asset) + 180
 		if i > first && size+width > maxDecision {
 			list = append(list, events.PayoutsConfirmed{Batch: batch, Rail: rail, Results: outcomes[first:i:i]})

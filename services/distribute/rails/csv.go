@@ -16,20 +16,20 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// CSV is the rail of a file that a person uploads: one file a batch in a
+// CSV is a rail in which a person uploads a file: one file for each batch in a
 // folder, answered by a file of confirmations (see [ReadConfirmations]).
 //
 // The file has the columns payout_id, holder, asset, amount, distribution,
 // batch in RFC 4180, lines ending in a line feed, ascending by payout_id. The
 // amount has as many decimals as the asset's minor unit: 12.340000 for USDC.
 type CSV struct {
-	Dir string // created where it is absent
+	Dir string // created if it is absent
 }
 
 // Name implements [Rail].
 func (CSV) Name() events.Rail { return "csv" }
 
-// Submit implements [Rail]. The place is the name of the file.
+// Submit implements [Rail]. It returns the name of the file.
 func (c CSV) Submit(ctx context.Context, b Batch) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -48,7 +48,7 @@ func (c CSV) Submit(ctx context.Context, b Batch) (string, error) {
 	return place, nil
 }
 
-// create makes a file whole and synced, or finds it with the same content.
+// create writes a file whole and synced, or finds it with the same content.
 func create(place string, content []byte) (err error) {
 	dir := filepath.Dir(place)
 	draft, err := os.CreateTemp(dir, ".draft-*")
@@ -66,7 +66,7 @@ func create(place string, content []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	// Unlike a rename, a link never replaces what is there.
+	// Unlike a rename, a link never replaces an existing file.
 	if err := os.Link(draft.Name(), place); errors.Is(err, fs.ErrExist) {
 		there, err := os.ReadFile(place) //nolint:gosec // the operator chose the folder
 		if err != nil {
@@ -86,8 +86,8 @@ func create(place string, content []byte) (err error) {
 	return folder.Sync()
 }
 
-// fileName keeps letters, digits, hyphen, underscore and, but for the first
-// character, the dot; it writes every other byte as % and two digits: different
+// fileName keeps letters, digits, hyphens, underscores and dots, except for a dot
+// at the beginning, and writes every other byte as % and two digits. So different
 // batches have different files, inside the folder.
 func fileName(batch string) string {
 	var b strings.Builder
@@ -128,7 +128,7 @@ func WriteBatch(w io.Writer, b Batch) error {
 	return nil
 }
 
-// minorText writes an amount with exactly the decimals of its asset.
+// minorText writes an amount with exactly as many decimals as its asset has.
 func minorText(a money.Amount, asset money.Asset) (string, error) {
 	if _, err := a.Minor(asset); err != nil {
 		return "", err // finer than the minor unit, or an unknown asset

@@ -1,13 +1,14 @@
-// Package rails hands planned payouts over to those who pay them, and reads
-// what they answer.
+// Package rails hands over planned payouts to those who pay them, and reads their
+// answers.
 //
-// A rail is one implementation of [Rail] a file. The states of a payout, and
-// what each means for the ledger, are in package payout: a rail only carries.
+// Each rail is one implementation of [Rail] in a file of its own. Package payout
+// defines the states of a payout and what each of them means for the ledger; a
+// rail only carries.
 //
 // # Invariants
 //
-//   - Once: a batch is handed over as one and the same instruction, however
-//     often it is asked for; another instruction under its name is refused.
+//   - Once: a batch is always handed over as the same instruction, however often
+//     it is submitted; another instruction with its name is refused.
 //   - Deterministic: equal batches give equal bytes.
 //   - Whole: a batch arrives complete or not at all.
 package rails
@@ -21,9 +22,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// ErrDiffers means that the batch was handed over before with other payouts,
-// or that something else has its place.
-var ErrDiffers = errors.New("batch was handed over differently")
+// ErrDiffers means that the batch was handed over before with other payouts, or
+// that something else is in its place.
+var ErrDiffers = errors.New("the batch was already handed over with another content")
 
 // Payout is one instruction to pay.
 type Payout struct {
@@ -33,8 +34,8 @@ type Payout struct {
 	Amount money.Amount // whole minor units, above zero
 }
 
-// Batch is what is handed over at once: payouts of one distribution, ascending
-// by id.
+// Batch is what is handed over at once: payouts of one distribution, ascending by
+// id.
 type Batch struct {
 	Name         string
 	Distribution string
@@ -43,24 +44,24 @@ type Batch struct {
 
 // Rail is a way to pay.
 //
-// Submit hands a batch over and returns where it is now, for people: a file
-// name, a message id. When it returns nil the batch is with the rail for good,
-// across a crash of either side. Submitting an equal batch of the same name
-// again returns nil and pays nothing twice; another one returns [ErrDiffers].
-// Any other error leaves the outcome open: the caller submits the same batch
-// again. The order of the batch's payouts means nothing.
+// Submit hands over a batch and returns where it is now, for people: a file name
+// or a message id. When it returns nil the rail keeps the batch, whatever crashes
+// afterwards. Submitting an equal batch of the same name again returns nil and
+// pays nothing twice; a different one returns [ErrDiffers]. Any other error
+// leaves the outcome open, and the caller submits the same batch again. The order
+// of the payouts in a batch has no meaning.
 //
-// The caller submits only what CONTROL says was submitted, so that a batch
-// that a rail has is always known to the ledger, and never the reverse.
+// The caller submits only what CONTROL says was submitted, so the ledger knows
+// every batch that a rail has.
 //
-// What became of the payouts reaches the ledger as [events.PayoutsConfirmed],
-// any number of times and in any order.
+// The outcomes of the payouts reach the ledger as [events.PayoutsConfirmed], any
+// number of times and in any order.
 type Rail interface {
 	Name() events.Rail
 	Submit(ctx context.Context, b Batch) (place string, err error)
 }
 
-// check is what every rail asks of a batch.
+// check checks what every rail requires of a batch.
 func (b Batch) check() error {
 	if err := events.CheckName(b.Name); err != nil {
 		return fmt.Errorf("batch %q: %w", b.Name, err)

@@ -42,7 +42,7 @@ func conformance(t *testing.T, open func() Rail) {
 	if err != nil || place == "" {
 		t.Fatalf("%q, %v", place, err)
 	}
-	// Fails when a rail overwrites what it has.
+	// Fails when a rail overwrites a batch that it already has.
 	again, err := open().Submit(t.Context(), b)
 	if err != nil || again != place {
 		t.Fatalf("the same batch again: %q, %v", again, err)
@@ -88,7 +88,8 @@ func TestCSVBytes(t *testing.T) {
 	if err := WriteBatch(&b, batch(t)); err != nil {
 		t.Fatal(err)
 	}
-	// Fails when amounts lose the zeros of their minor unit, or get a point where there is none.
+	// Fails when amounts lose the zeros of their minor unit, or get a point if
+	// there are no decimals.
 	want := "payout_id,holder,asset,amount,distribution,batch\n" +
 		"po-1,ann,USDC,12.340000,d1,b1\n" +
 		"po-2,\"b,\"\"e\"\"n\",JPY,5,d1,b1\n" +
@@ -142,7 +143,7 @@ func TestReadConfirmationsNamesLineAndField(t *testing.T) {
 		{"an unknown state", "payout_id,state\npo-1,paid\n", `line 2: state: "paid" is not confirmed`},
 		{"a state that only we may give", "payout_id,state\npo-1,submitted\n", "line 2: state: "},
 		{"no id", "payout_id,state\n,confirmed\n", "line 2: payout_id: "},
-		{"a payout twice", "payout_id,state\npo-1,confirmed\npo-1,failed\n", "line 3: payout_id: po-1 is on line 2 already"},
+		{"a payout twice", "payout_id,state\npo-1,confirmed\npo-1,failed\n", "line 3: payout_id: po-1 is already on line 2"},
 		{"a missing field", "payout_id,state\npo-1\n", "line 2: the row has 1 fields and the header 2"},
 		{"an open quote", "payout_id,state\n\"po-1,confirmed\n", "line 2"},
 		{"a reference of 10 KB", "payout_id,state,reference\npo-1,failed," + strings.Repeat("x", 10_240) + "\n", "line 2: reference: "},
@@ -164,8 +165,8 @@ func TestReadConfirmationsNamesLineAndField(t *testing.T) {
 	}
 }
 
-// Fails when the dialects of the one reader of rows do not reach the answers of
-// rails, or when a column is found by a name that the file did not give it.
+// Fails when the options of the reader of rows do not apply to the answers of
+// rails, or when a column is found by a name other than the one given for it.
 func TestAnswersAreReadAsRailsWriteThem(t *testing.T) {
 	want := []events.PayoutOutcome{
 		{Payout: "po-1", State: "confirmed", Reference: "tx 1", Asset: "USDC", Amount: amount(t, "1234.5")}, {Payout: "po-2", State: "failed", Reference: "a;b"},
@@ -199,7 +200,7 @@ func TestAnswersAreReadAsRailsWriteThem(t *testing.T) {
 		{"a decimal comma that nobody announced", "payout_id;state;amount\npo-1;confirmed;1,5\n", Answers{}, "line 2: amount: "},
 		{"a column that the file does not have", "payout_id,state\npo-1,confirmed\n", Answers{Named: map[string]string{"amount": "Sum"}}, `no column "Sum"`},
 		{"a member that no row has", `{"payout_id":"po-1","state":"confirmed"}`, Answers{Named: map[string]string{"amount": "sum"}}, `no row has the column "sum"`},
-		{"a name for what is not read", "payout_id,state\npo-1,confirmed\n", Answers{Named: map[string]string{"sum": "Sum"}}, `column "sum" is none of payout_id, state`},
+		{"a name for what is not read", "payout_id,state\npo-1,confirmed\n", Answers{Named: map[string]string{"sum": "Sum"}}, `column "sum" is not one of payout_id, state`},
 		{"UTF-16", "\xff\xfep\x00a\x00", Answers{}, "UTF-16"},
 		{"a workbook", "PK\x03\x04rest", Answers{}, "the file is "},
 	} {
@@ -229,8 +230,8 @@ func TestConfirmationsFitTheirDecisions(t *testing.T) {
 	}
 }
 
-// What is read is valid, once a payout, and reads the same when it is written
-// as plainly as can be.
+// What is read is valid, has each payout once, and reads the same after it is
+// written in the simplest form.
 func FuzzReadConfirmations(f *testing.F) {
 	f.Add([]byte("payout_id,state,reference\npo-1,confirmed,x\n"))
 	f.Add([]byte("\uFEFFstate,payout_id\r\nFAILED,\"po\"\"1\"\r\n"))

@@ -1,7 +1,7 @@
 // Package waterfall divides what a token's inbox holds before the holders get
 // their shares.
 //
-// The method of rules version 1 is one tier: a fee in basis points, rounded
+// The method of rules version 1 has one tier: a fee in basis points, rounded
 // once, half-even, to the atto; the rest is the pool.
 //
 // # Invariants
@@ -16,11 +16,11 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Whole is all of an amount, in basis points.
+// Whole is the whole of an amount, in basis points.
 const Whole = 10_000
 
-// Divide splits an inbox of at least zero. It fails with [money.ErrDomain]
-// where the inbox is negative or the fee is not 0 to [Whole] basis points.
+// Divide splits an inbox. It fails with [money.ErrDomain] if the inbox is
+// negative or the fee is not 0 to [Whole] basis points.
 func Divide(inbox money.Amount, feeBasisPoints int) (fee, pool money.Amount, err error) {
 	if inbox.Sign() < 0 {
 		return fee, pool, fmt.Errorf("dividing an inbox of %v: negative: %w", inbox, money.ErrDomain)
@@ -32,7 +32,8 @@ func Divide(inbox money.Amount, feeBasisPoints int) (fee, pool money.Amount, err
 	if err != nil {
 		return fee, pool, fmt.Errorf("taking the fee of %v: %w", inbox, err)
 	}
-	// The pool is what is left, never a second product, which would round again.
+	// The pool is the rest and not a second product, which would be rounded
+	// again.
 	if pool, err = inbox.Sub(fee); err != nil {
 		return fee, pool, fmt.Errorf("taking the fee of %v: %w", inbox, err)
 	}

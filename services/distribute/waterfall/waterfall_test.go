@@ -7,8 +7,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Fails when the fee rounds down instead of half-even (fourth and fifth row),
-// and when the pool is a product of its own (the two roundings sum to 3 attos).
+// Fails when the fee rounds down instead of half-even (fourth and fifth row), and
+// when the pool is computed by a product of its own (the two roundings sum to 3
+// attos).
 func TestDivide(t *testing.T) {
 	for _, c := range []struct {
 		name, inbox string

@@ -1,16 +1,16 @@
 // Package httpapi accepts usage over HTTP.
 //
-// POST /v1/events takes CloudEvents 1.0 in structured, batched and binary mode,
-// JSON Lines, and packed segments, identity, gzip or zstd encoded. GET
-// /v1/usage/outcomes tells later what became of events. Whoever asks shows a
-// bearer token. Faults of a request are RFC 9457 problem details.
+// POST /v1/events accepts CloudEvents 1.0 in structured, batched and binary mode,
+// JSON Lines, and packed segments, in the encodings identity, gzip or zstd. GET
+// /v1/usage/outcomes says later what became of the events. Every request needs a
+// bearer token. Faults of a request are answered with RFC 9457 problem details.
 //
 // # Invariants
 //
 //   - 202 leaves after every accepted event is on disk.
-//   - A body costs memory in proportion to what was read of it, and never more
-//     than the limit, however small it is compressed.
-//   - Nothing in a request reaches a log.
+//   - A body takes memory in proportion to what was read of it, and never more
+//     than the limit, however well it is compressed.
+//   - No content of a request reaches a log.
 package httpapi
 
 import (
@@ -30,8 +30,8 @@ import (
 const (
 	// ProviderHeader names the provider that an operator submits for.
 	ProviderHeader = "Aliquot-Provider"
-	// ReceivedHeader with the value "event" takes each event as received at its
-	// own last instant, in books that allow it.
+	// ReceivedHeader with the value "event" uses each event's last instant as the
+	// time at which it was received. The book must allow it.
 	ReceivedHeader = "Aliquot-Received"
 )
 
@@ -45,7 +45,7 @@ type handler struct {
 }
 
 // New returns the handler of POST /v1/events and GET /v1/usage/outcomes. The
-// server around it limits headers and idle connections.
+// server must limit headers and idle connections itself.
 func New(service *ingest.Service) http.Handler {
 	h := &handler{service: service}
 	mux := http.NewServeMux()
@@ -64,15 +64,15 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request) {
 	body, refused, err := h.service.ReadBody(r.Context(), submission.Provider, from, r.ContentLength, r.Header.Get("Content-Encoding"))
 	defer body.Release()
 	if err == nil {
-		from.end() // Otherwise the deadline bounds what is read to the body's end.
+		from.end() // Otherwise the deadline also limits reading the rest of the body.
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		w.Header().Set("Connection", "close")
-		refuse(w, ingest.NewProblem(http.StatusRequestTimeout, "", "body", "nothing was stored: the body came too slowly, send the same again"))
+		refuse(w, ingest.NewProblem(http.StatusRequestTimeout, "", "body", "nothing was stored, because the body arrived too slowly: send the same again"))
 		return
 	}
 	if err != nil {
-		w.Header().Set("Connection", "close") // What follows in the connection is not known.
+		w.Header().Set("Connection", "close") // The state of the connection is unknown.
 		refuse(w, ingest.Unread(err))
 		return
 	}
@@ -102,7 +102,7 @@ func (h *handler) admit(r *http.Request) (ingest.Submission, *ingest.Problem) {
 	provider, err := h.service.For(actor, events.Provider(r.Header.Get(ProviderHeader)))
 	switch {
 	case errors.Is(err, ingest.ErrNoProvider):
-		return ingest.Submission{}, ingest.NewProblem(http.StatusForbidden, events.Unauthorized, ProviderHeader, "names no declared provider: an operator says for whom it submits")
+		return ingest.Submission{}, ingest.NewProblem(http.StatusForbidden, events.Unauthorized, ProviderHeader, "does not name a declared provider: an operator must name the provider for which it submits")
 	case err != nil:
 		return ingest.Submission{}, ingest.NewProblem(http.StatusForbidden, events.Unauthorized, "Authorization", "this key may not submit usage for that provider")
 	}
@@ -112,7 +112,7 @@ func (h *handler) admit(r *http.Request) (ingest.Submission, *ingest.Problem) {
 	case "event":
 		submission.ReceivedFromEvent = true
 	default:
-		return ingest.Submission{}, ingest.NewProblem(http.StatusBadRequest, events.Malformed, ReceivedHeader, `is neither "event" nor "now"`)
+		return ingest.Submission{}, ingest.NewProblem(http.StatusBadRequest, events.Malformed, ReceivedHeader, `must be "event" or "now"`)
 	}
 	submission.Wait, p = waitOf(r)
 	return submission, p
@@ -128,8 +128,8 @@ func (h *handler) authenticate(r *http.Request) (ingest.Actor, *ingest.Problem) 
 	return ingest.Actor{}, ingest.NewProblem(http.StatusUnauthorized, events.Unauthorized, "Authorization", "a bearer token is needed: Authorization: Bearer <token>")
 }
 
-// hasAttributes reports whether the headers hold a CloudEvent's attributes: the
-// body is then its data.
+// hasAttributes reports whether the headers contain a CloudEvent's attributes;
+// the body is then its data.
 func hasAttributes(header http.Header) bool {
 	for _, name := range [...]string{"Ce-Specversion", "Ce-Type", "Ce-Id", "Ce-Source"} {
 		if len(header[name]) > 0 {
@@ -178,10 +178,10 @@ func write(w http.ResponseWriter, encode func() (int, string, []byte)) {
 	w.Header().Set("Content-Type", media)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // Whoever went away can ask for the outcomes.
+	_, _ = w.Write(body) // A client that is gone can ask for the outcomes later.
 }
 
-// asJSON encodes what cannot fail to be encoded.
+// asJSON encodes a value that can always be encoded.
 func asJSON(value any) func() (int, string, []byte) {
 	return func() (int, string, []byte) {
 		body, err := json.Marshal(value)

@@ -16,7 +16,7 @@ import (
 //	?source=S&id=I                                by identity
 //	?source=S&epoch=0&sequence=17                 by sequence
 //
-// each with &wait=SECONDS, and &provider=P where an operator or auditor asks by
+// each with &wait=SECONDS, and with &provider=P if an operator or auditor asks by
 // identity.
 func (h *handler) outcomes(w http.ResponseWriter, r *http.Request) {
 	actor, p := h.authenticate(r)
@@ -46,7 +46,7 @@ func (h *handler) outcomes(w http.ResponseWriter, r *http.Request) {
 	outcomes, err := h.service.Await(r.Context(), wait, provider, []events.Handle{handle})
 	switch {
 	case errors.Is(err, ingest.ErrNotFound):
-		refuse(w, ingest.NewProblem(http.StatusNotFound, "", "", "no usage of this provider is there"))
+		refuse(w, ingest.NewProblem(http.StatusNotFound, "", "", "there is no usage of this provider at this position"))
 	case err != nil:
 		refuse(w, ingest.Interrupted(err))
 	default:
@@ -87,7 +87,7 @@ func (h *handler) handleOf(r *http.Request, query url.Values, provider events.Pr
 	case identity.Source == "" || identity.ID == "" && !identity.Sequenced:
 		return events.Handle{}, ingest.NewProblem(http.StatusBadRequest, events.Missing, "position", "ask by position, by source and id, or by source, epoch and sequence")
 	case provider == "":
-		return events.Handle{}, ingest.NewProblem(http.StatusBadRequest, events.Missing, "provider", "whose event it is")
+		return events.Handle{}, ingest.NewProblem(http.StatusBadRequest, events.Missing, "provider", "name the provider whose event it is")
 	}
 	handle, err := h.service.Find(r.Context(), provider, identity)
 	if errors.Is(err, ingest.ErrNotFound) {

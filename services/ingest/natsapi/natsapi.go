@@ -1,22 +1,22 @@
 // Package natsapi accepts usage over NATS.
 //
 // A provider publishes what it would send over HTTP to in.<provider>, as a
-// request: the answer is the same JSON, and comes after the accepted events are
-// on disk. A request that is not answered is sent again; duplicates are found.
-// Where the message has no Content-Type, a body that begins as a JSON object or
-// array does is JSON, and every other one is PackedMedia. Content-Encoding,
-// Aliquot-Received and the ce-… attributes mean what they mean over HTTP. The
+// request. The answer is the same JSON, and comes after the accepted events are
+// on disk. A client that gets no answer sends the request again; duplicates are
+// found. Without a Content-Type, a body that begins as a JSON object or array
+// does is read as JSON, and every other one as PackedMedia. Content-Encoding,
+// Aliquot-Received and the ce-… attributes mean the same as over HTTP. The
 // answer's header Aliquot-Status is the HTTP status.
 //
-// Who may publish to which subject is decided when a client connects, by
-// [Grant]: the subject then says who submits.
+// [Grant] decides when a client connects to which subjects it may publish, so the
+// subject identifies the sender.
 //
 // # Invariants
 //
-//   - A provider's key can publish to its own in.<provider> and to nothing else,
-//     and can listen to its own inbox, _INBOX_<provider>.>, alone.
+//   - A provider's key can publish only to its own in.<provider>, and can listen
+//     only to its own inbox, _INBOX_<provider>.>.
 //   - An answer that counts events as accepted leaves after they are on disk.
-//   - A bounded number of messages is worked on at a time.
+//   - The number of messages in progress is limited.
 package natsapi
 
 import (
@@ -41,27 +41,27 @@ const (
 	queue   = "ingest"
 	workers = 64
 
-	// What waits for a worker; the client library drops what is beyond, and
-	// whoever sent it gets no answer.
+	// How many messages may wait for a worker. The client library drops more, and
+	// their senders get no answer.
 	pendingMessages = 10_000
 	pendingBytes    = 64 << 20
 
-	// StatusHeader of an answer is the HTTP status.
+	// StatusHeader is the HTTP status of an answer.
 	StatusHeader = "Aliquot-Status"
 )
 
-// Subject is where a provider submits.
+// Subject is the subject to which a provider submits.
 func Subject(provider events.Provider) string {
 	return prefix + eventlog.SubjectToken(string(provider))
 }
 
-// InboxPrefix is where a provider's client must receive its answers:
-// nats.CustomInboxPrefix.
+// InboxPrefix is the prefix of the inbox in which a provider's client must
+// receive its answers: nats.CustomInboxPrefix.
 func InboxPrefix(provider events.Provider) string {
 	return "_INBOX_" + eventlog.SubjectToken(string(provider))
 }
 
-// Grant says what the holder of an nkey may do on the server, for
+// Grant says what the owner of an nkey may do on the server, for
 // eventlog.Config.Auth. Only providers' keys may do anything.
 func Grant(service *ingest.Service, nkey string) (eventlog.Grant, error) {
 	actor, err := service.AuthenticateNKey(nkey)
@@ -78,16 +78,17 @@ func Grant(service *ingest.Service, nkey string) (eventlog.Grant, error) {
 	}, nil
 }
 
-// Serve answers requests until ctx ends, and returns when those under way are
-// answered. Several processes may serve one cluster: each request is one's.
+// Serve answers requests until ctx ends, and returns when those in progress are
+// answered. Several processes may serve one cluster: each request goes to one of
+// them.
 func Serve(ctx context.Context, conn *nats.Conn, service *ingest.Service) error {
 	s := &server{service: service}
 	slots := make(chan struct{}, workers)
 	subscription, err := conn.QueueSubscribe(prefix+"*", queue, func(message *nats.Msg) {
 		select {
-		case slots <- struct{}{}: // While all are taken, requests wait in the subscription.
+		case slots <- struct{}{}: // While all are in use, requests wait in the subscription.
 		case <-ctx.Done():
-			return // Not answered, so it will be sent again.
+			return // It gets no answer, so the sender repeats it.
 		}
 		go func() {
 			s.answer(ctx, message)
@@ -115,7 +116,7 @@ type server struct {
 	service *ingest.Service
 
 	mu       sync.Mutex // guards what follows
-	position uint64     // of the directory that actors was made from
+	position uint64     // of the directory from which actors was made
 	actors   map[events.Provider]ingest.Actor
 }
 
@@ -129,17 +130,18 @@ func (s *server) answer(ctx context.Context, message *nats.Msg) {
 	answer.Header.Set(StatusHeader, strconv.Itoa(status))
 	answer.Data = body
 	if len(body)+256 > eventlog.MaxMessageBytes {
-		// Thousands of refusals: the provider finds them in its list.
-		_, media, answer.Data = ingest.NewProblem(status, events.TooLarge, "", "the answer does not fit a message: send fewer events at a time").Encode()
+		// There are thousands of refusals: the provider finds them in its list of
+		// refused submissions.
+		_, media, answer.Data = ingest.NewProblem(status, events.TooLarge, "", "the answer does not fit into a message: send fewer events at a time").Encode()
 		answer.Header.Set("Content-Type", media)
 	}
-	_ = message.RespondMsg(answer) // Whoever gets no answer asks again.
+	_ = message.RespondMsg(answer) // A client that gets no answer asks again.
 }
 
 func (s *server) submit(ctx context.Context, message *nats.Msg) (status int, media string, answer []byte) {
 	provider, err := eventlog.ParseSubjectToken(strings.TrimPrefix(message.Subject, prefix))
 	if err != nil {
-		return ingest.NewProblem(403, events.Unauthorized, "subject", "names no provider").Encode()
+		return ingest.NewProblem(403, events.Unauthorized, "subject", "does not name a provider").Encode()
 	}
 	actor, ok := s.actor(events.Provider(provider))
 	if !ok {
@@ -156,7 +158,7 @@ func (s *server) submit(ctx context.Context, message *nats.Msg) (status int, med
 	case "event":
 		submission.ReceivedFromEvent = true
 	default:
-		return ingest.NewProblem(400, events.Malformed, "Aliquot-Received", `is neither "event" nor "now"`).Encode()
+		return ingest.NewProblem(400, events.Malformed, "Aliquot-Received", `must be "event" or "now"`).Encode()
 	}
 	body, refused, err := s.service.ReadBody(ctx, actor.Provider, bytes.NewReader(message.Data), int64(len(message.Data)), header(message.Header, "Content-Encoding"))
 	defer body.Release()
@@ -180,9 +182,9 @@ func (s *server) submit(ctx context.Context, message *nats.Msg) (status int, med
 	return ingest.Encode(&a)
 }
 
-// actor returns who submits for a provider: its nkey's name where it has one,
-// itself where it has several. A client that was admitted earlier is refused
-// once the provider has none that is not revoked.
+// actor returns who submits for a provider: the name of its nkey, or the provider
+// itself if it has several. A client that connected earlier is refused once all
+// nkeys of its provider are revoked.
 func (s *server) actor(provider events.Provider) (ingest.Actor, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,9 +208,10 @@ func (s *server) actor(provider events.Provider) (ingest.Actor, bool) {
 	return actor, ok
 }
 
-// mediaOf is the media type of a body without one. A packed body begins with the
-// length of a segment, which may be the code of a brace or a bracket; but then
-// the tag of the segment's version follows, a backspace, which no JSON has there.
+// mediaOf guesses the media type of a body without one. A packed body begins with
+// the length of a segment, which may be the code of a brace or a bracket. But the
+// tag of the segment's version follows, which is a backspace, and JSON has no
+// backspace there.
 func mediaOf(body []byte) string {
 	const version = 1 << 3 // field 1, varint (wire type 0)
 	text := bytes.TrimLeft(body, " \t\r\n")
@@ -218,7 +221,8 @@ func mediaOf(body []byte) string {
 	return ingest.PackedMedia
 }
 
-// header finds a header whose name is written in any case, as NATS keeps it.
+// header finds a header whatever the case of its name, because NATS keeps it as
+// written.
 func header(h nats.Header, name string) string {
 	if value := h.Get(name); value != "" {
 		return value

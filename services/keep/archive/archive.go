@@ -1,18 +1,18 @@
-// Package archive keeps a second copy of a stream's messages outside the
-// message broker, so that what the broker loses or alters can be named and
-// brought back.
+// Package archive keeps a second copy of a stream's messages outside the message
+// broker, so that messages that the broker loses or alters can be named and
+// restored.
 //
-// The method: a folder holds one stream in files of 1,000 positions. A message
-// is written once, behind its predecessor, with checksums of its own; a log's
+// The method: a folder holds one stream in files of 1,000 positions. A message is
+// written once, after its predecessor, with checksums of its own. A log's
 // checkpoint covers a message only after [Archive.Sync] has returned.
 //
 // # Invariants
 //
 //   - Append only: what was synced is never written again.
 //   - Ordered: a record's position is its predecessor's plus one.
-//   - Torn, not lost: opening cuts off what a crash left half-written behind
-//     the last position known to be synced, and nothing else.
-//   - Self-checking: no flipped bit in a record goes unnoticed by [Reader].
+//   - Torn, not lost: opening removes only what a crash left half-written after
+//     the last position known to be synced.
+//   - Self-checking: [Reader] detects every flipped bit in a record.
 //
 // # Bytes
 //
@@ -24,7 +24,7 @@
 //	uvarint              first position of the file
 //	4 bytes              CRC-32C of all that, little endian
 //
-// and goes on with records:
+// and continues with records:
 //
 //	4 bytes              length of the body, little endian
 //	4 bytes              CRC-32C of the body, little endian
@@ -86,13 +86,13 @@ type Archive struct {
 	file   *os.File
 	buffer *bufio.Writer
 	body   []byte
-	fresh  bool // the folder has a file that is not synced as its entry
+	fresh  bool // the folder has a file whose directory entry is not synced
 	broken error
 }
 
-// Open makes or continues the archive of a stream. Everything up to position
-// synced must be there whole; a [Fault] says what is not. What lies behind it
-// and cannot be read, as a crash leaves it, is cut off.
+// Open creates or continues the archive of a stream. Everything up to position
+// synced must be whole; a [Fault] says what is not. Records after it that cannot
+// be read, which a crash leaves, are removed.
 func Open(dir, stream string, synced uint64) (*Archive, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening archive: %w", err)
@@ -126,7 +126,7 @@ func (a *Archive) open(synced uint64) error {
 		return errors.Join(err, f.Close())
 	}
 	if end == 0 {
-		// Not even the file's head was written.
+		// Not even the head of the file was written.
 		if err := errors.Join(f.Close(), os.Remove(name)); err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (a *Archive) open(synced uint64) error {
 	return nil
 }
 
-// tail finds where the last file's whole records end.
+// tail finds the end of the last file's whole records.
 func (a *Archive) tail(f *os.File, first, synced uint64) (end int64, last uint64, err error) {
 	s, err := scan(f, a.stream, first)
 	if err != nil {
@@ -178,7 +178,7 @@ func (a *Archive) tail(f *os.File, first, synced uint64) (end int64, last uint64
 // Last is the last position written, 0 before the first.
 func (a *Archive) Last() uint64 { return a.last }
 
-// Append writes the message that follows the last one. It is safe only after
+// Append writes the message that follows the last one. It is on disk only after
 // [Archive.Sync]. After an error the archive must be opened again.
 func (a *Archive) Append(m Message) error {
 	if a.broken != nil {
@@ -213,7 +213,7 @@ func (a *Archive) append(m Message) error {
 	return err
 }
 
-// appendRecord appends a record without the data, which follows it.
+// appendRecord appends a record without its data, which the caller appends.
 func appendRecord(b []byte, m Message) ([]byte, error) {
 	begin := len(b)
 	b = append(b, make([]byte, headBytes)...)
@@ -232,7 +232,7 @@ func appendRecord(b []byte, m Message) ([]byte, error) {
 	return b, nil
 }
 
-// begin starts the file of a position, after syncing the one before.
+// begin starts the file of a position, after syncing the file before.
 func (a *Archive) begin(position uint64) error {
 	if a.file != nil {
 		if err := a.flush(); err != nil {
@@ -291,7 +291,7 @@ func (a *Archive) Close() error {
 	return err
 }
 
-// head is how a file begins.
+// head returns the first bytes of a file.
 func head(stream string, first uint64) []byte {
 	b := appendText([]byte(magic), stream)
 	b = binary.AppendUvarint(b, first)

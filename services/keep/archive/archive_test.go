@@ -49,7 +49,7 @@ func opened(t testing.TB, dir string, synced uint64) *Archive {
 	return a
 }
 
-// read lists what an archive gives: positions, and faults as text.
+// read lists what an archive returns: positions, and faults as text.
 func read(t testing.TB, dir string, from, to uint64) (have []uint64, faults []string) {
 	t.Helper()
 	r, err := Read(dir, stream, from, to)
@@ -111,8 +111,8 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 }
 
-// Fails when tail() cuts at the end of the file instead of behind the last
-// whole record.
+// Fails when tail() cuts at the end of the file instead of after the last whole
+// record.
 func TestATornTailIsCutOffAndWrittenAgain(t *testing.T) {
 	whole := t.TempDir()
 	fill(t, opened(t, whole, 0), 1, 1003)
@@ -147,7 +147,7 @@ func TestATornTailIsCutOffAndWrittenAgain(t *testing.T) {
 	}
 }
 
-// Fails when Open cuts what a checkpoint covers.
+// Fails when Open removes what a checkpoint covers.
 func TestWhatWasSyncedIsNeverCutOff(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -207,8 +207,8 @@ func cut(t testing.TB, file string, bytes int64) {
 	}
 }
 
-// Every flipped bit is a fault of one position, or of the file whose head it
-// is in, and every other message is still read.
+// Every flipped bit is a fault of one position, or of the file whose head it is
+// in, and every other message can still be read.
 func TestAFlippedBitIsOnePosition(t *testing.T) {
 	whole := t.TempDir()
 	fill(t, opened(t, whole, 0), 1, 40)
@@ -256,8 +256,8 @@ func TestAMissingFileIsAGap(t *testing.T) {
 	}
 }
 
-// Fails when what follows damage is looked for in one stretch of the file only,
-// or a gap takes the record behind it along.
+// Fails when messages after damage are searched in only one part of the file, or
+// when a gap also loses the record after it.
 func TestWhatFollowsLongDamageIsRead(t *testing.T) {
 	dir := t.TempDir()
 	big := func(position uint64) Message {
@@ -309,7 +309,8 @@ func TestWhatFollowsLongDamageIsRead(t *testing.T) {
 	}
 }
 
-// placesOf is where the records of the first file begin, and its bytes.
+// placesOf returns where the records of the first file begin, and the bytes of
+// the file.
 func placesOf(t *testing.T, dir string) ([]int64, []byte) {
 	t.Helper()
 	file, err := os.Open(fileName(dir, 1))

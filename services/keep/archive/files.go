@@ -7,15 +7,15 @@ import (
 	"path/filepath"
 )
 
-// File is a file of an archive, as far as it is to be copied.
+// File is a file of an archive, and how much of it is to be copied.
 type File struct {
 	Name  string // in the archive's folder
-	Bytes int64  // from its beginning; a writer may have come further
+	Bytes int64  // from its beginning; a writer may have written more
 }
 
-// Files lists the files that hold positions 1 to last, which are synced, and how
-// much of the last one does. A [Fault] says what is missing; whether what is
-// there is whole, reading it tells.
+// Files lists the files that hold positions 1 to last, which must be synced, and
+// how much of the last file holds them. A [Fault] says what is missing. Whether
+// the content is whole is only known by reading it.
 func Files(dir, stream string, last uint64) (list []File, err error) {
 	if last == 0 {
 		return nil, nil
@@ -41,7 +41,7 @@ func Files(dir, stream string, last uint64) (list []File, err error) {
 	return list, nil
 }
 
-// behind returns where the record of a position ends; the end of the file where
+// behind returns where the record of a position ends, or the end of the file if
 // damage hides it.
 func (f *Finder) behind(name string, first, position uint64, end int64) (at int64, err error) {
 	file, err := os.Open(name)

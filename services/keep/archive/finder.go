@@ -11,12 +11,12 @@ import (
 	"sync"
 )
 
-// keptIndexes is how many files' records a [Finder] remembers the places of:
-// 8 KB each.
+// keptIndexes is for how many files a [Finder] remembers where the records are: 8
+// KB each.
 const keptIndexes = 64
 
-// Finder reads single messages of an archive whose files are not written any
-// more. It is for any number of goroutines.
+// Finder reads single messages of an archive whose files are no longer written.
+// Several goroutines may use it.
 type Finder struct {
 	dir, stream string
 
@@ -42,7 +42,8 @@ func (f *Finder) Get(position uint64) (Message, error) {
 	if err == nil {
 		return m, nil
 	}
-	// Damage before it hides where it is: the reader finds what follows damage.
+	// Earlier damage hides where the record is; the reader finds records after
+	// damage.
 	r, err := Read(f.dir, f.stream, position, position)
 	if err != nil {
 		return Message{}, err
@@ -91,7 +92,7 @@ func (f *Finder) get(position uint64) (m Message, err error) {
 }
 
 // index returns where the records of a file begin, as far as the lengths before
-// them say.
+// them allow.
 func (f *Finder) index(file *os.File, first uint64) ([]int64, error) {
 	if places, ok := f.places[first]; ok {
 		f.recents = append(slices.DeleteFunc(f.recents, func(k uint64) bool { return k == first }), first)

@@ -32,7 +32,7 @@ func TestEveryPositionIsFound(t *testing.T) {
 	}
 }
 
-// Fails when the finder trusts lengths behind damage, or stops there.
+// Fails when the finder trusts lengths after damage, or stops there.
 func TestWhatFollowsDamageIsFound(t *testing.T) {
 	dir := t.TempDir()
 	a := opened(t, dir, 0)
@@ -40,7 +40,7 @@ func TestWhatFollowsDamageIsFound(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// The length of the second record, and a byte of another's body.
+	// Damages the length of the second record, and a byte in the body of another.
 	file, err := os.Open(fileName(dir, 1))
 	if err != nil {
 		t.Fatal(err)
@@ -95,8 +95,8 @@ func TestACopyOfTheFilesEndsWhereItShould(t *testing.T) {
 	}
 }
 
-// Whatever the bytes of a file, a position is the message that was written or a
-// fault that names it.
+// Whatever the bytes of a file are, a position gives the message that was written
+// or a fault that names it.
 func FuzzFinder(f *testing.F) {
 	whole := f.TempDir()
 	fill(f, opened(f, whole, 0), 1, 12)

@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// Fault says which positions an archive lacks or has damaged.
+// Fault says which positions of an archive are missing or damaged.
 type Fault struct {
 	Stream      string
 	First, Last uint64
-	File        string // empty where there is none
+	File        string // empty if there is none
 	Problem     string
 }
 
@@ -43,16 +43,17 @@ func (f *Fault) Error() string {
 type Reader struct {
 	dir, stream string
 	files       []uint64 // first positions of the files yet to come
-	next        uint64   // the position that comes next
+	next        uint64   // the position that Next returns next
 	to          uint64
 	file        *os.File
 	scan        *scanner
-	held        *Message // read, and behind a gap that was told first
+	held        *Message // a message after a gap, which is reported first
 	end         uint64   // last position of the open file
 }
 
-// Read begins at position from and ends with position to, or where the archive
-// does if to is 0. While another process appends, give a to that is synced.
+// Read begins at position from and ends with position to, or at the end of the
+// archive if to is 0. While another process appends, to must be a synced
+// position.
 func Read(dir, stream string, from, to uint64) (*Reader, error) {
 	files, err := list(dir)
 	if err != nil {
@@ -67,9 +68,9 @@ func Read(dir, stream string, from, to uint64) (*Reader, error) {
 	return r, nil
 }
 
-// Next returns the next message; io.EOF behind the last. Positions that are
-// missing or damaged come as a [Fault], after which Next goes on behind them.
-// With a given end, what lacks up to there is a fault too.
+// Next returns the next message, or io.EOF after the last. Missing or damaged
+// positions are returned as a [Fault]; the next call continues after them. If an
+// end was given, positions that are missing before it are a fault too.
 func (r *Reader) Next() (Message, error) {
 	for {
 		if r.to > 0 && r.next > r.to {
@@ -125,7 +126,8 @@ func (r *Reader) Next() (Message, error) {
 	}
 }
 
-// lack tells a fault from the next position on and goes on behind it.
+// lack returns a fault that begins at the next position; the next call continues
+// after it.
 func (r *Reader) lack(last uint64, problem string) (Message, error) {
 	if r.to > 0 {
 		last = min(last, r.to)
@@ -161,8 +163,8 @@ func (r *Reader) shut() error {
 // Close ends the reading.
 func (r *Reader) Close() error { return r.shut() }
 
-// Last is the last position that an archive's folder has a whole record of, 0
-// for an empty one.
+// Last returns the last position of which an archive's folder has a whole record,
+// 0 for an empty one.
 func Last(dir, stream string) (uint64, error) {
 	files, err := list(dir)
 	if err != nil || len(files) == 0 {
@@ -190,23 +192,23 @@ func Last(dir, stream string) (uint64, error) {
 	}
 }
 
-// searched is how much is searched at a time for what follows damage: a whole
-// record fits behind each of its bytes.
+// searched is how many bytes are searched at a time for a record after damage: a
+// whole record fits after each of them.
 const searched = maxBody + headBytes
 
 // scanner reads one file's records.
 type scanner struct {
 	from   io.ReadSeeker
-	in     *bufio.Reader // of from
+	in     *bufio.Reader // reads from
 	file   string
 	stream string
-	last   uint64 // position of the record before
+	last   uint64 // position of the previous record
 	end    uint64 // last position of the file
-	offset int64  // behind the record before
+	offset int64  // end of the previous record
 	lost   bool   // nothing whole follows
 }
 
-// scan reads a file's head.
+// scan reads the head of a file.
 func scan(f io.ReadSeeker, stream string, first uint64) (*scanner, error) {
 	name := ""
 	if n, ok := f.(interface{ Name() string }); ok {
@@ -228,8 +230,8 @@ func scan(f io.ReadSeeker, stream string, first uint64) (*scanner, error) {
 	return s, nil
 }
 
-// next returns the next record. A fault covers what cannot be read up to the
-// next record that can; the record follows at the next call.
+// next returns the next record. A fault covers the positions that cannot be read
+// up to the next record that can; the next call returns that record.
 func (s *scanner) next() (Message, error) {
 	if s.lost {
 		return Message{}, io.EOF
@@ -239,7 +241,7 @@ func (s *scanner) next() (Message, error) {
 	case err == io.EOF:
 		return Message{}, io.EOF
 	case err == io.ErrUnexpectedEOF:
-		return s.damaged("record is cut off")
+		return s.damaged("record is truncated")
 	case err != nil:
 		return Message{}, err
 	}
@@ -250,12 +252,12 @@ func (s *scanner) next() (Message, error) {
 	body := make([]byte, size)
 	switch _, err := io.ReadFull(s.in, body); {
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
-		return s.damaged("record is cut off")
+		return s.damaged("record is truncated")
 	case err != nil:
 		return Message{}, err
 	}
 	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(h[4:]) {
-		return s.damaged("record does not have its checksum")
+		return s.damaged("record does not match its checksum")
 	}
 	m, err := decode(body)
 	if err != nil {
@@ -268,7 +270,8 @@ func (s *scanner) next() (Message, error) {
 	return m, nil
 }
 
-// damaged finds the next whole record behind the one before, and goes on there.
+// damaged finds the next whole record after the previous one, and continues
+// there.
 func (s *scanner) damaged(problem string) (Message, error) {
 	fault := &Fault{Stream: s.stream, First: s.last + 1, File: s.file, Problem: problem}
 	for base := s.offset; ; base += searched {
@@ -297,7 +300,7 @@ func (s *scanner) damaged(problem string) (Message, error) {
 			break
 		}
 	}
-	// Nothing follows: how many positions are meant cannot be known.
+	// Nothing follows, so the number of lost positions is unknown.
 	fault.Last = fault.First
 	s.lost = true
 	return Message{}, fault
@@ -313,7 +316,8 @@ func record(b []byte) (m Message, ok bool) {
 		return m, false
 	}
 	body := b[headBytes : headBytes+int(n)]
-	// The position is looked at first: checksums at every offset would cost hours.
+	// The position is checked first: computing checksums at every offset would
+	// take hours.
 	if position, used := binary.Uvarint(body); used <= 0 || position == 0 || position > 1<<62 {
 		return m, false
 	}
@@ -324,7 +328,7 @@ func record(b []byte) (m Message, ok bool) {
 	return m, err == nil
 }
 
-// decode reads a body whose checksum holds; its data aliases the body.
+// decode reads a body whose checksum is right; its data shares the body's memory.
 func decode(body []byte) (m Message, err error) {
 	d := body
 	uvarint := func() uint64 {
@@ -367,8 +371,8 @@ func decode(body []byte) (m Message, err error) {
 // Intact reports whether the data has the recorded SHA-256.
 func (m Message) Intact() bool { return sha256.Sum256(m.Data) == m.SHA256 }
 
-// list returns the first positions of the files, ascending. An absent folder
-// has none.
+// list returns the first positions of the files, ascending. An absent folder has
+// no files.
 func list(dir string) (files []uint64, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -384,7 +388,7 @@ func list(dir string) (files []uint64, err error) {
 		}
 		first, err := strconv.ParseUint(digits, 10, 64)
 		if err != nil || first == 0 || (first-1)%PerFile != 0 {
-			return nil, fmt.Errorf("%s is no file of an archive", e.Name())
+			return nil, fmt.Errorf("%s is not a file of an archive", e.Name())
 		}
 		files = append(files, first)
 	}

@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 )
 
-// Rewrite writes the file that begins at position first anew, of the messages
-// that next gives until io.EOF, in order and from first on. What was there is
-// moved below the folder aside, and stays where it is when anything fails.
-// Nobody else uses the archive meanwhile.
+// Rewrite writes the file that begins at position first again, from the messages
+// that next returns until io.EOF, in order and from first on. The old file is
+// moved below the folder aside; if anything fails, it stays where it is. Nobody
+// else may use the archive meanwhile.
 func Rewrite(dir, stream string, first uint64, aside string, next func() (Message, error)) error {
 	if err := rewrite(dir, stream, first, aside, next); err != nil {
-		return fmt.Errorf("writing the archive of %s anew from %d: %w", stream, first, err)
+		return fmt.Errorf("writing the archive of %s again from %d: %w", stream, first, err)
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func write(name, stream string, first uint64, next func() (Message, error)) (err
 			return err
 		}
 		if m.Position != position || position >= first+PerFile {
-			return fmt.Errorf("position %d comes for %d", m.Position, position)
+			return fmt.Errorf("position %d instead of %d", m.Position, position)
 		}
 		if scratch, err = appendRecord(scratch[:0], m); err != nil {
 			return err

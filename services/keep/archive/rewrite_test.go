@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Fails when what is written anew is not byte by byte what was written first.
+// Fails when the file that is written again differs in any byte from the first
+// one.
 func TestAFileIsWrittenAnew(t *testing.T) {
 	dir, aside := t.TempDir(), filepath.Join(t.TempDir(), "damaged", "archive")
 	a := opened(t, dir, 0)

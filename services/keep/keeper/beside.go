@@ -16,12 +16,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// Beside is damage to something in the folder that is no stream with a log.
+// Beside is damage to something in the folder other than a stream with a log.
 type Beside struct {
 	Name    string `json:"name" doc:"File or folder, or the stream REFUSED."`
 	Problem string `json:"problem"`
-	// Settled says that settling mends it, as every start does.
-	Settled bool `json:"settled,omitempty" doc:"The next start mends it."`
+	// Settled says that the next start repairs it by settling again.
+	Settled bool `json:"settled,omitempty" doc:"The next start repairs it."`
 
 	restore func(ctx context.Context, aside string) (did string, err error)
 }
@@ -29,9 +29,9 @@ type Beside struct {
 // Error names what is damaged in one line.
 func (b *Beside) Error() string { return b.Name + ": " + b.Problem }
 
-// ExamineBeside looks at what stands beside the streams that have logs: the
+// ExamineBeside examines what is kept beside the streams that have logs: the
 // ledger's file, the indexes of identities, the refused submissions and the key
-// that verifies the logs. list is what [Folder.Examine] found.
+// that verifies the logs. list is the result of [Folder.Examine].
 func (f *Folder) ExamineBeside(ctx context.Context, list []*Examination) (found []*Beside, err error) {
 	found = f.besideKeys()
 	ledger, err := f.besideLedger(ctx, list)
@@ -51,7 +51,7 @@ func (f *Folder) ExamineBeside(ctx context.Context, list []*Examination) (found 
 		}
 	}
 	if _, err := f.log.Refused(ctx); errors.Is(err, eventlog.ErrDamaged) {
-		found = append(found, &Beside{Name: eventlog.RefusedStream, Problem: "not recoverable by the server", restore: f.emptyRefused})
+		found = append(found, &Beside{Name: eventlog.RefusedStream, Problem: "the server cannot recover it", restore: f.emptyRefused})
 	} else if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,8 @@ func (f *Folder) ExamineBeside(ctx context.Context, list []*Examination) (found 
 }
 
 // RestoreBeside repairs what [Folder.ExamineBeside] found, in the name of an
-// actor: what is damaged is put aside, and made anew here or by the next start.
+// actor. It moves what is damaged aside and makes it again, or leaves that to the
+// next start.
 func (f *Folder) RestoreBeside(ctx context.Context, found []*Beside, actor string, now time.Time) (done []Restored, err error) {
 	var problems []error
 	for _, b := range found {
@@ -87,7 +88,7 @@ func (f *Folder) RestoreBeside(ctx context.Context, found []*Beside, actor strin
 func (f *Folder) besideKeys() (found []*Beside) {
 	name := func(file string) string { return filepath.Join("keys", filepath.Base(file)) }
 	if f.private == nil {
-		found = append(found, &Beside{Name: name(PrivateKeyFile(f.dir)), Problem: "missing or damaged, and nothing else has it: put it back from a backup"})
+		found = append(found, &Beside{Name: name(PrivateKeyFile(f.dir)), Problem: "missing or damaged, and there is no other copy of it: restore it from a backup"})
 	}
 	public, err := ReadPublicKey(f.dir)
 	switch {
@@ -102,11 +103,11 @@ func (f *Folder) besideKeys() (found []*Beside) {
 
 func (f *Folder) rewritePublic(_ context.Context, _ string) (string, error) {
 	err := durable.Replace(PublicKeyFile(f.dir), []byte(f.private.Public().String()+"\n"), 0o644, nil)
-	return "it was written again: the public half of the key that signs the logs", err
+	return "it was written again with the public half of the key that signs the logs", err
 }
 
-// besideLedger looks at the file of the ledger. What it says of usage is compared
-// with the logs by [Folder.Examine].
+// besideLedger examines the file of the ledger. [Folder.Examine] compares its
+// content about usage with the logs.
 func (f *Folder) besideLedger(ctx context.Context, list []*Examination) (*Beside, error) {
 	b := &Beside{Name: database.File, restore: f.emptyLedger}
 	if f.url != "" {
@@ -143,8 +144,8 @@ func (f *Folder) besideLedger(ctx context.Context, list []*Examination) (*Beside
 	return nil, nil
 }
 
-// otherMessage says that the cursor of a partition does not know the message where
-// it is, in a stream that is whole; empty where it does.
+// otherMessage describes a cursor whose message differs from the one at its
+// position in a stream that is whole; it returns "" if they agree.
 func (f *Folder) otherMessage(ctx context.Context, e *Examination) string {
 	if e.partition < 0 || e.stream == nil || e.Damage() != Whole {
 		return ""
@@ -157,7 +158,7 @@ func (f *Folder) otherMessage(ctx context.Context, e *Examination) string {
 	if err != nil || hashOf(m.Data) == tlog.Hash(c.Hash) {
 		return ""
 	}
-	return fmt.Sprintf("the cursor of partition %d is at %d, and knows another message than %s has there", e.partition, c.Position, e.Stream)
+	return fmt.Sprintf("the cursor of partition %d is at %d, but the message that it read there is not the one in %s", e.partition, c.Position, e.Stream)
 }
 
 func (f *Folder) emptyLedger(ctx context.Context, aside string) (string, error) {
@@ -180,11 +181,11 @@ func (f *Folder) emptyLedger(ctx context.Context, aside string) (string, error) 
 	if err := f.openStore(ctx); err != nil {
 		return "", err
 	}
-	return "the damaged file was put aside: everything is settled again from the streams, and compared with what was published and signed", f.unopen
+	return "the damaged file was moved aside: everything is settled again from the streams and compared with what was published and signed", f.unopen
 }
 
-// besideIDs looks at the index of a partition's identities, whatever else is
-// damaged: a start needs it.
+// besideIDs examines the index of a partition's identities. It does so whatever
+// else is damaged, because a start needs the index.
 func (f *Folder) besideIDs(ctx context.Context, e *Examination) (*Beside, error) {
 	if e.partition < 0 || f.url != "" {
 		return nil, nil
@@ -206,11 +207,11 @@ func (f *Folder) besideIDs(ctx context.Context, e *Examination) (*Beside, error)
 	c, err := f.store.Cursor(ctx, e.partition)
 	switch {
 	case err != nil || watermark >= c.Position:
-		return nil, nil //nolint:nilerr // a damaged ledger is told elsewhere
+		return nil, nil //nolint:nilerr // a damaged ledger is reported by besideLedger
 	case absent:
 		b.Problem = "missing"
 	default:
-		b.Problem = fmt.Sprintf("it has the identities up to %d, and the ledger those up to %d", watermark, c.Position)
+		b.Problem = fmt.Sprintf("it has the identities up to position %d, but the ledger is settled up to %d", watermark, c.Position)
 	}
 	return b, nil
 }
@@ -223,7 +224,7 @@ func (f *Folder) putIndexAside(dir string) func(context.Context, string) (string
 		if err := os.Rename(dir, filepath.Join(aside, filepath.Base(dir))); err != nil {
 			return "", err
 		}
-		return "the damaged index was put aside: it is read again from the stream", durable.SyncFolder(f.dir)
+		return "the damaged index was moved aside: it is built again from the stream", durable.SyncFolder(f.dir)
 	}
 }
 
@@ -234,11 +235,11 @@ func (f *Folder) emptyRefused(ctx context.Context, aside string) (string, error)
 	if _, err := f.log.Refused(ctx); err != nil {
 		return "", err
 	}
-	return "it was made anew, empty: refused submissions have no second copy, and no figure rests on them", nil
+	return "it was made again, empty: refused submissions have no second copy, and no figure depends on them", nil
 }
 
-// Behind tells whether the ledger or an index beside it has yet to be settled, as
-// every start does.
+// Behind reports whether the ledger or an index beside it still has to be
+// settled, which the next start does.
 func Behind(list []*Examination, found []*Beside) bool {
 	for _, b := range found {
 		if b.Settled {

@@ -14,8 +14,8 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/archive"
 )
 
-// Side is who is wrong where two of three differ. The log decides, where its
-// own hashes hold: it is signed.
+// Side says which of three is wrong if they differ. The log decides as long as
+// its own hashes are right, because it is signed.
 type Side string
 
 // The sides.
@@ -27,7 +27,8 @@ const (
 	SideBeside  Side = "beside" // none of these: see [Beside]
 )
 
-// Difference is what is not the same in a stream, its second copy and its log.
+// Difference is something that differs between a stream, its second copy and its
+// log.
 type Difference struct {
 	Stream  string `json:"stream"`
 	First   uint64 `json:"first" doc:"Position."`
@@ -45,7 +46,7 @@ func (d *Difference) Error() string {
 	return fmt.Sprintf("%s %s, %s: %s", d.Stream, at, d.Side, d.Problem)
 }
 
-// differs turns an archive's fault into a difference.
+// differs converts an archive's fault into a difference.
 func differs(err error) error {
 	var fault *archive.Fault
 	if errors.As(err, &fault) {
@@ -55,19 +56,20 @@ func differs(err error) error {
 }
 
 const (
-	// comparedTail and comparedBytes bound what a start compares: the last
-	// positions of each stream, as many as there are messages in so many bytes.
+	// comparedTail and comparedBytes limit what a start compares: the last
+	// positions of each stream, as many messages as fit into this number of
+	// bytes.
 	comparedTail  = 1000
 	comparedBytes = 64 << 20
 )
 
-// reader is what a log gives back.
+// reader reads a log.
 type reader interface {
 	Leaf(index uint64) ([]byte, error)
 }
 
-// compare compares the ends of the three. It returns what the archive has behind
-// the log's end, without data.
+// compare compares the ends of the three. It returns the messages that the
+// archive has after the end of the log, without data.
 func compare(ctx context.Context, stream *eventlog.Stream, log reader, size uint64, dir string, archived uint64) (ahead []archive.Message, err error) {
 	extent, err := stream.Info(ctx)
 	if err != nil {
@@ -75,7 +77,7 @@ func compare(ctx context.Context, stream *eventlog.Stream, log reader, size uint
 	}
 	if extent.Last < max(size, archived) {
 		return nil, &Difference{Stream: stream.Name(), First: extent.Last + 1, Last: max(size, archived), Side: SideStream,
-			Problem: fmt.Sprintf("missing: it ends at %d, the second copy at %d, its log at %d", extent.Last, archived, size)}
+			Problem: fmt.Sprintf("missing: the stream ends at %d, the second copy at %d, its log at %d", extent.Last, archived, size)}
 	}
 	from := max(size, comparedTail) - comparedTail + 1
 	tail, err := archivedTail(dir, stream.Name(), from, archived)
@@ -88,14 +90,14 @@ func compare(ctx context.Context, stream *eventlog.Stream, log reader, size uint
 		bytes += m.size
 		if m.Position > size {
 			ahead = append(ahead, m.Message)
-			continue // Compared when it comes by.
+			continue // It is compared when the loop reads it.
 		}
 		leaf, err := leafOf(log, stream.Name(), m.Position)
 		if err != nil {
 			return nil, err
 		}
 		if leaf.Data != m.SHA256 {
-			return nil, &Difference{Stream: stream.Name(), First: m.Position, Last: m.Position, Side: SideArchive, Problem: "altered: it has not the hash that the log has signed"}
+			return nil, &Difference{Stream: stream.Name(), First: m.Position, Last: m.Position, Side: SideArchive, Problem: "altered: its hash is not the one that the log has signed"}
 		}
 		if d, err := look(ctx, stream, m.Position, leaf); err != nil || d != nil {
 			return nil, errors.Join(err, asError(d))
@@ -116,7 +118,8 @@ type summary struct {
 	size int
 }
 
-// archivedTail reads what the archive has between two positions, keeping no data.
+// archivedTail reads what the archive has between two positions, without the
+// data.
 func archivedTail(dir, stream string, from, to uint64) (tail []summary, err error) {
 	if to < from {
 		return nil, nil
@@ -140,11 +143,11 @@ func archivedTail(dir, stream string, from, to uint64) (tail []summary, err erro
 	}
 }
 
-// Signed is what a leaf says of a message.
+// Signed is what a leaf says about a message.
 type Signed struct {
 	Position uint64
 	Data     tlog.Hash // SHA-256 of the message's data
-	Subject  string    // empty: the leaf does not say
+	Subject  string    // empty if the leaf has none
 }
 
 // leafOf reads the leaf of a position.
@@ -155,7 +158,7 @@ func leafOf(log reader, stream string, position uint64) (Signed, error) {
 	}
 	s, err := ReadLeaf(data)
 	if err == nil && s.Position != position {
-		err = fmt.Errorf("the leaf is of position %d", s.Position)
+		err = fmt.Errorf("the leaf belongs to position %d", s.Position)
 	}
 	if err != nil {
 		return Signed{}, &Difference{Stream: stream, First: position, Last: position, Side: SideLog, Problem: err.Error()}
@@ -184,26 +187,28 @@ func look(ctx context.Context, stream *eventlog.Stream, position uint64, leaf Si
 	case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, eventlog.ErrClosed), ctx.Err() != nil:
 		return nil, err
 	case err != nil:
-		// What the server cannot read itself it refuses in words of its own.
+		// The server cannot read this message and refuses it with a message of
+		// its own.
 		d.Problem = "unreadable: " + err.Error()
 		return d, nil
 	case hashOf(m.Data) != leaf.Data:
 		d.Problem = fmt.Sprintf("altered: SHA-256 %x, signed %x", hashOf(m.Data), leaf.Data)
 		return d, nil
 	case leaf.Subject != "" && leaf.Subject != m.Subject:
-		d.Problem = fmt.Sprintf("altered: subject %s, signed %s", m.Subject, leaf.Subject)
+		d.Problem = fmt.Sprintf("altered: its subject is %s, and the log has signed %s", m.Subject, leaf.Subject)
 		return d, nil
 	}
 	return nil, nil
 }
 
-// rememberedFile is where the last checkpoint stands a second time, beside the
-// second copy: a log that was put back from an older copy of itself is
-// consistent with everything but what it has signed since.
+// rememberedFile is a second copy of the last checkpoint, beside the second copy
+// of the messages. A log that was replaced by an older copy of itself is
+// consistent in itself; only what it has signed since gives it away.
 func rememberedFile(dir, stream string) string { return ArchiveDir(dir, stream) + ".checkpoint" }
 
-// remember keeps the checkpoint that was just published. It is not synced: one
-// that is older or torn after a power cut proves less, and never anything false.
+// remember stores the checkpoint that was just published. The file is not synced:
+// an older or torn one after a power failure proves less, but never anything
+// false.
 func (k *Keeper) remember(s *kept) {
 	_, signed, err := s.log.Reader().Checkpoint()
 	if err == nil {
@@ -213,7 +218,7 @@ func (k *Keeper) remember(s *kept) {
 		}
 	}
 	if err != nil {
-		k.config.Logger.Warn("remembering a checkpoint", "stream", s.stream.Name(), "cause", err)
+		k.config.Logger.Warn("storing the second copy of a checkpoint", "stream", s.stream.Name(), "cause", err)
 	}
 }
 
@@ -226,15 +231,15 @@ func (k *Keeper) older(s *kept) error {
 	}
 	if size := s.log.Size(); c.Size > size {
 		return &Difference{Stream: name, First: size + 1, Last: c.Size, Side: SideLog,
-			Problem: fmt.Sprintf("missing: it ends at %d and had signed %d", size, c.Size)}
+			Problem: fmt.Sprintf("missing: the log ends at %d but had signed %d", size, c.Size)}
 	}
 	if err := s.log.Extends(c); err != nil {
-		return &Difference{Stream: name, First: 1, Last: c.Size, Side: SideLog, Problem: "it does not go on from what it signed before: " + err.Error()}
+		return &Difference{Stream: name, First: 1, Last: c.Size, Side: SideLog, Problem: "it does not continue what it signed before: " + err.Error()}
 	}
 	return nil
 }
 
-// remembered reads the checkpoint that was remembered; false where none can be
+// remembered reads the second copy of the last checkpoint; false if it cannot be
 // read.
 func remembered(dir, stream, origin string, key note.Verifier) (tlog.Checkpoint, bool) {
 	signed, err := os.ReadFile(rememberedFile(dir, stream))

@@ -20,29 +20,29 @@ import (
 )
 
 const (
-	// cosignEvery is the least time between two checkpoints of a log that
-	// witnesses are asked for.
+	// cosignEvery is the shortest time between two checkpoints of a log that are
+	// sent to witnesses.
 	cosignEvery = time.Second
 	// cosignPatience is how long a witness may take to answer.
 	cosignPatience = 10 * time.Second
-	// Who did not answer is asked again after firstPause, then twice as long,
-	// up to lastPause.
+	// A witness that does not answer is asked again after firstPause. The pause
+	// doubles with each attempt, up to lastPause.
 	firstPause = time.Second
 	lastPause  = time.Minute
-	// maxAnswer bounds what is read of an answer, bytes.
+	// maxAnswer limits how many bytes of an answer are read.
 	maxAnswer = 16 << 10
 )
 
 var (
 	errAnswer  = errors.New("answered")
-	errLarger  = errors.New("the witness has cosigned a larger tree of this log: the log was put back, or has two histories")
+	errLarger  = errors.New("the witness has cosigned a larger tree of this log: the log was replaced by an older copy, or it has two histories")
 	errAnother = errors.New("the witness has cosigned another tree of this size: the log has two histories")
 	errForeign = errors.New("the answer has no valid cosignature of the witness")
 )
 
-// courier carries the checkpoints of one log to the witnesses, and what they
-// cosign back into the folder of the log. It changes nothing else, so witnesses
-// that are away, or lie, stop nothing.
+// courier carries the checkpoints of one log to the witnesses, and their
+// cosignatures back into the folder of the log. It changes nothing else, so a
+// witness that is away or lies cannot stop anything.
 type courier struct {
 	log    *tiles.Log
 	name   string
@@ -56,17 +56,17 @@ type courier struct {
 	text  []byte // the checkpoint that is being cosigned, with the log's signature
 }
 
-// asked is one witness.
+// asked is the state of one witness.
 type asked struct {
 	tlog.PolicyWitness
-	old   uint64 // the tree that it cosigned last, as far as is known
-	line  []byte // its cosignature of the courier's text; nil: none yet
+	old   uint64 // size of the tree that it cosigned last, as far as is known
+	line  []byte // its cosignature of the courier's text; nil if it has not cosigned it yet
 	pause time.Duration
-	next  time.Time // not before
+	next  time.Time // it is not asked before this time
 	said  string    // the last error, so that it is logged once
 }
 
-// newCourier returns nil where there is nobody to ask.
+// newCourier returns nil if no witness can be asked.
 func newCourier(k *Keeper, s *kept) *courier {
 	c := &courier{
 		log: s.log, name: LogName(s.stream.Name()), keys: k.keys, dir: LogDir(k.config.Dir, s.stream.Name()),
@@ -86,7 +86,7 @@ func newCourier(k *Keeper, s *kept) *courier {
 	return c
 }
 
-// run asks until ctx ends.
+// run asks witnesses until ctx ends.
 func (c *courier) run(ctx context.Context) {
 	ticker := time.NewTicker(c.every)
 	defer ticker.Stop()
@@ -102,8 +102,8 @@ func (c *courier) run(ctx context.Context) {
 	}
 }
 
-// round has every witness that has not cosigned the published checkpoint asked
-// once, all at a time, and publishes what came.
+// round asks every witness that has not cosigned the published checkpoint once,
+// all at the same time, and publishes the cosignatures that come back.
 func (c *courier) round(ctx context.Context) error {
 	checkpoint, signed, err := c.log.Reader().Checkpoint()
 	if err != nil {
@@ -151,7 +151,7 @@ func (c *courier) publish(all bool) error {
 	return durable.Replace(filepath.Join(c.dir, tiles.CosignedByAll), with, 0o644, nil)
 }
 
-// ask asks one witness, and notes its cosignature or when to ask again.
+// ask asks one witness. It stores the cosignature, or when to ask again.
 func (c *courier) ask(ctx context.Context, w *asked, checkpoint tlog.Checkpoint) {
 	line, err := c.submit(ctx, w, checkpoint)
 	if err == nil {
@@ -176,8 +176,9 @@ func (c *courier) ask(ctx context.Context, w *asked, checkpoint tlog.Checkpoint)
 	}
 }
 
-// submit sends the checkpoint, with a proof from where the witness is. Where it
-// is elsewhere than was thought, it says where, and is sent another proof once.
+// submit sends the checkpoint, with a proof from the size that the witness
+// cosigned last. If the witness answers that its size is another one, submit
+// sends a proof from there, once.
 func (c *courier) submit(ctx context.Context, w *asked, checkpoint tlog.Checkpoint) ([]byte, error) {
 	for again := false; ; again = true {
 		path, err := tlog.ConsistencyProof(min(w.old, checkpoint.Size), checkpoint.Size, c.log.Reader().Tile)
@@ -201,7 +202,7 @@ func (c *courier) submit(ctx context.Context, w *asked, checkpoint tlog.Checkpoi
 		case err != nil:
 			return nil, fmt.Errorf("%w %d: %.200q", errAnswer, status, body)
 		case size > checkpoint.Size:
-			return nil, fmt.Errorf("%w: %d leaves, and it has %d", errLarger, size, checkpoint.Size)
+			return nil, fmt.Errorf("%w: %d leaves, and the log has %d", errLarger, size, checkpoint.Size)
 		case size == s.Old && !behind:
 			return nil, errAnother
 		case size == s.Old, again:
@@ -211,7 +212,7 @@ func (c *courier) submit(ctx context.Context, w *asked, checkpoint tlog.Checkpoi
 	}
 }
 
-// verify keeps of an answer the cosignature of the witness.
+// verify returns the witness's cosignature from an answer.
 func (c *courier) verify(w *asked, body []byte) ([]byte, error) {
 	signed := append(bytes.Clone(c.text), body...)
 	_, opened, _, err := c.keys.Open(signed, c.name, w.Key)

@@ -24,7 +24,7 @@ import (
 
 const patience = 2 * time.Minute
 
-// auditor is a witness with a server that can be away.
+// auditor is a witness with a server that can be switched off.
 type auditor struct {
 	*witness.Witness
 	dir    string
@@ -53,7 +53,7 @@ func newAuditor(t *testing.T, name string, key *tlog.PublicKey) *auditor {
 	return a
 }
 
-// policyOf is the policy that wants some of the auditors.
+// policyOf returns the policy that requires most of the auditors in list.
 func policyOf(t *testing.T, most int, key *tlog.PublicKey, list ...*auditor) *tlog.Policy {
 	t.Helper()
 	text := fmt.Sprintf("log %s\n", key)
@@ -69,7 +69,7 @@ func policyOf(t *testing.T, most int, key *tlog.PublicKey, list ...*auditor) *tl
 	return p
 }
 
-// within waits for a condition.
+// within waits until a condition is met.
 func within(t *testing.T, what string, met func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !met(); time.Sleep(5 * time.Millisecond) {
@@ -79,8 +79,8 @@ func within(t *testing.T, what string, met func() bool) {
 	}
 }
 
-// cosignedBy reports whether what is published is of this size, cosigned as a
-// policy wants.
+// cosignedBy reports whether the published checkpoint has this size and the
+// cosignatures that a policy requires.
 func (p *place) cosignedBy(keys *tlog.Succession, by string, policy *tlog.Policy, size uint64) bool {
 	signed, err := os.ReadFile(filepath.Join(LogDir(p.dir, "CONTROL"), by))
 	if err != nil {
@@ -116,9 +116,9 @@ func (p *place) run(witnesses []tlog.PolicyWitness) (k *Keeper, stop func()) {
 	}
 }
 
-// Every witness is asked, one that is away stops nothing, and comes back. Fails
-// when a round waits for all, or the proof is not made anew from where the
-// witness is.
+// Every witness is asked, and a witness that is away stops nothing and comes
+// back. Fails when a round waits for all witnesses, or when the proof does not
+// begin at the size that the witness has.
 func TestTheKeeperPublishesWhatWitnessesCosign(t *testing.T) {
 	p := newPlace(t)
 	p.publish(p.control, 3)
@@ -129,7 +129,8 @@ func TestTheKeeperPublishesWhatWitnessesCosign(t *testing.T) {
 	}
 	key := keys.Current()
 	one, two := newAuditor(t, "witness.example/one", key), newAuditor(t, "witness.example/two", key)
-	// A third one answers nonsense, and a fourth one is nowhere.
+	// The third one answers nonsense, and nothing listens at the address of the
+	// fourth.
 	liar := newAuditor(t, "witness.example/liar", key)
 	liar.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "— nobody AAAA\n") })
 	both, any := policyOf(t, 2, key, one, two), policyOf(t, 1, key, one, two)
@@ -173,14 +174,15 @@ func TestTheKeeperPublishesWhatWitnessesCosign(t *testing.T) {
 	within(t, "two cosigns beside a liar", func() bool { return p.cosignedBy(keys, tiles.CosignedBySome, any, 12) })
 	stop()
 
-	// The puller sees the same, and the index that it reads first.
+	// The puller sees the same checkpoint, and the index that it reads first.
 	puller := newAuditor(t, "witness.example/puller", key)
 	list, err := puller.Puller(server.URL).Pull(t.Context())
 	if err != nil || len(list) != 2 || list[0].Log != "control" || list[0].Seen != 12 || list[0].Fault != "" {
 		t.Errorf("%+v, %v", list, err)
 	}
 
-	// The log is put back, with everything that remembers it: the witnesses know.
+	// The log is replaced by an older copy, together with everything that
+	// remembers it. The witnesses notice.
 	for _, name := range []string{"tlog", "archive", "streams"} {
 		if name == "streams" {
 			if err := p.log.Close(); err != nil {

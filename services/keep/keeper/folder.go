@@ -20,11 +20,12 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/archive"
 )
 
-// Kept lists the streams that a keeper keeps, or is to keep, in a folder: the
-// usage of partition 0 and of every other that has a second copy.
+// Kept lists the streams that a keeper keeps, or will keep, in a folder. This
+// includes the usage of partition 0 and of every other partition that has a
+// second copy.
 func Kept(dir string) []string {
 	list := []string{eventlog.UsageStream(0, 0)}
-	copies, _ := filepath.Glob(ArchiveDir(dir, "usage-*")) // the pattern is good
+	copies, _ := filepath.Glob(ArchiveDir(dir, "usage-*")) // the pattern is valid
 	for _, folder := range copies {
 		name := strings.ToUpper(filepath.Base(folder))
 		if _, ok := eventlog.PartitionOf(name); ok && name != list[0] {
@@ -37,18 +38,19 @@ func Kept(dir string) []string {
 // Folder is an installation's folder while nothing runs on it.
 type Folder struct {
 	dir    string
-	url    string // of the database; empty: ledger.db
+	url    string // of the database; empty means ledger.db
 	logger *slog.Logger
 	key    *tlog.Succession
 	log    *eventlog.Log
 
-	private *tlog.Key // nil where it is lost
-	store   *store.DB // nil where it cannot be opened
-	unopen  error     // why
+	private *tlog.Key // nil if it is lost
+	store   *store.DB // nil if it cannot be opened
+	unopen  error     // the reason
 }
 
-// OpenFolder opens it, with the database that has its ledger (ledger.db: ""), or
-// says who has it. The caller closes it.
+// OpenFolder opens the folder with the database that has its ledger; "" means
+// ledger.db. If another process uses the folder, the error names it. The caller
+// closes the folder.
 func OpenFolder(ctx context.Context, dir, databaseURL string, logger *slog.Logger) (*Folder, error) {
 	f := &Folder{dir: dir, url: databaseURL, logger: logger}
 	if err := f.open(ctx); err != nil {
@@ -68,8 +70,8 @@ func (f *Folder) open(ctx context.Context) (err error) {
 	return f.openStore(ctx)
 }
 
-// openKeys reads what verifies the logs: the public half of the key or, where
-// that is lost, what the private one says it is.
+// openKeys reads what verifies the logs: the public half of the key, or, if that
+// is lost, the public half that the private key gives.
 func (f *Folder) openKeys() error {
 	text, err := os.ReadFile(PrivateKeyFile(f.dir))
 	if err == nil {
@@ -85,8 +87,8 @@ func (f *Folder) openKeys() error {
 	return err
 }
 
-// finishRotation brings a rotation that was interrupted to its end: the folder is
-// held. Where a log is damaged it is left for later.
+// finishRotation completes a key rotation that was interrupted. The folder is
+// locked. If a log is damaged, this is left for later.
 func (f *Folder) finishRotation() {
 	if f.private == nil {
 		return
@@ -103,7 +105,7 @@ func (f *Folder) openStore(ctx context.Context) (err error) {
 	if f.url != "" {
 		return err
 	}
-	f.store, f.unopen = nil, err // A file that can be derived again: see [Folder.beside].
+	f.store, f.unopen = nil, err // The file can be derived again: see [Folder.besideLedger].
 	return nil
 }
 
@@ -140,7 +142,7 @@ func (f *Folder) stream(ctx context.Context, name string) (*eventlog.Stream, err
 }
 
 // Examine compares every position of every stream. A stream that the server
-// cannot recover at all is a difference like the others.
+// cannot recover at all is reported as a difference like any other.
 func (f *Folder) Examine(ctx context.Context) (list []*Examination, err error) {
 	for _, name := range Kept(f.dir) {
 		e, err := f.examine(ctx, name)
@@ -164,7 +166,7 @@ func (f *Folder) examine(ctx context.Context, name string) (*Examination, error)
 			return nil, err
 		}
 		e.openLog(Examined{Dir: f.dir, Key: f.key})
-		e.add(&Difference{First: 1, Last: max(e.Archived, e.Logged, 1), Side: SideStream, Problem: "not recoverable by the server"})
+		e.add(&Difference{First: 1, Last: max(e.Archived, e.Logged, 1), Side: SideStream, Problem: "the server cannot recover it"})
 		return e, nil
 	}
 	if err != nil {
@@ -177,7 +179,7 @@ func (f *Folder) examine(ctx context.Context, name string) (*Examination, error)
 	return Examine(ctx, in)
 }
 
-// Restored is what was done to a stream, kept in archive/restored.jsonl.
+// Restored is what was done to a stream. It is kept in archive/restored.jsonl.
 type Restored struct {
 	Time     time.Time     `json:"time"`
 	Actor    string        `json:"actor"`
@@ -191,16 +193,18 @@ type Restored struct {
 	Reasons  []*Difference `json:"reasons,omitempty"`
 }
 
-// Restore repairs what was examined, in the name of an actor: first logs from
-// second copies and streams, as far as the rebuilt root is the signed one, then
-// second copies from their streams, then streams from their second copies. Where
-// only the end of a stream is missing, that is published again; otherwise the
-// damaged stream is put aside and made anew, with the same messages at the same
-// positions, and the cursors in it are told. The log decides what a message was:
-// where that cannot be rebuilt, or a position is whole on neither side, nothing
-// of that stream is changed. The others are restored, and the error says what
-// could not be. A log of usage that the store has not settled up to waits with
-// [ErrUnsettled] until it has; its stream is restored meanwhile.
+// Restore repairs what was examined, in the name of an actor. It works in this
+// order: logs from second copies and streams, if the rebuilt root is the signed
+// one; second copies from their streams; streams from their second copies. If
+// only the end of a stream is missing, that is published again. Otherwise the
+// damaged stream is moved aside and made again with the same messages at the same
+// positions, and the cursors in it are updated.
+//
+// The log decides what a message was. If a log cannot be rebuilt, or a position
+// is damaged on both sides, nothing of that stream is changed: the other streams
+// are restored, and the error says what could not be. The log of usage that the
+// store has not settled yet fails with [ErrUnsettled] until it is settled; its
+// stream is restored meanwhile.
 func (f *Folder) Restore(ctx context.Context, list []*Examination, actor string, now time.Time) (done []Restored, err error) {
 	var problems []error
 	var able []*Examination
@@ -229,7 +233,8 @@ func (f *Folder) Restore(ctx context.Context, list []*Examination, actor string,
 			if !errors.Is(err, ErrUnsettled) || e.copyDamaged() {
 				continue
 			}
-			// The second copy has checksums of its own; the root says later that it was right.
+			// The second copy has checksums of its own, and the root proves later
+			// that it was right.
 			e.Differences = slices.DeleteFunc(e.Differences, func(d *Difference) bool { return d.Side == SideLog })
 		}
 		r, err = f.mend(ctx, e, aside)
@@ -261,9 +266,9 @@ func (f *Folder) Restore(ctx context.Context, list []*Examination, actor string,
 		if r.Messages, err = Restore(ctx, stream, f.dir); err != nil {
 			return done, err
 		}
-		r.Did = fmt.Sprintf("its end was published again from the second copy, %d messages", r.Messages)
+		r.Did = fmt.Sprintf("its end was published again from the second copy: %d messages", r.Messages)
 		if r.Anew {
-			r.Did = fmt.Sprintf("it was made anew from the second copy, %d messages", r.Messages)
+			r.Did = fmt.Sprintf("it was made again from the second copy: %d messages", r.Messages)
 		}
 		if err := noted(r); err != nil {
 			return done, err
@@ -272,12 +277,12 @@ func (f *Folder) Restore(ctx context.Context, list []*Examination, actor string,
 	return done, errors.Join(problems...)
 }
 
-// aside is the folder that keeps what was damaged at a time.
+// aside returns the folder to which damaged files of this time are moved.
 func (f *Folder) aside(now time.Time) string {
 	return filepath.Join(f.dir, "damaged", now.UTC().Format("20060102T150405.000000000Z"))
 }
 
-// mend writes a damaged second copy anew; nil where it is whole.
+// mend writes a damaged second copy again; it returns nil if the copy is whole.
 func (f *Folder) mend(ctx context.Context, e *Examination, aside string) (*Restored, error) {
 	reasons := e.of(SideArchive)
 	if len(reasons) == 0 {
@@ -291,11 +296,11 @@ func (f *Folder) mend(ctx context.Context, e *Examination, aside string) (*Resto
 		return nil, fmt.Errorf("restoring %s: %w", e.Stream, err)
 	}
 	return &Restored{Stream: e.Stream, Copy: true, Messages: taken, Reasons: reasons,
-		Did: fmt.Sprintf("its second copy was written anew, %d messages of it from the stream", taken)}, nil
+		Did: fmt.Sprintf("its second copy was written again, %d of its messages from the stream", taken)}, nil
 }
 
-// Rebind tells the cursors in the streams that are whole again where they are.
-// What was examined must be the state after [Folder.Restore].
+// Rebind tells the cursors where they are in the streams that are whole again.
+// list must describe the state after [Folder.Restore].
 func (f *Folder) Rebind(ctx context.Context, list []*Examination) error {
 	if f.store == nil {
 		return nil
@@ -311,8 +316,8 @@ func (f *Folder) Rebind(ctx context.Context, list []*Examination) error {
 	return nil
 }
 
-// putAside moves streams that are to be made anew out of the server's folder
-// while it is stopped.
+// putAside moves streams that are to be made again out of the server's folder
+// while the server is stopped.
 func (f *Folder) putAside(ctx context.Context, list []*Examination, aside string) error {
 	var names []string
 	for _, e := range list {
@@ -337,7 +342,7 @@ func (f *Folder) putStreamsAside(ctx context.Context, names []string, aside stri
 	for _, name := range names {
 		from := filepath.Join(f.dir, "streams", "jetstream", "$G", "streams", name)
 		if err := os.Rename(from, filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("putting the damaged %s aside: %w", name, err)
+			return fmt.Errorf("moving the damaged %s aside: %w", name, err)
 		}
 	}
 	return f.openLog(ctx)
@@ -363,11 +368,11 @@ func (f *Folder) note(r Restored) error {
 	return nil
 }
 
-// ReadPublicKey reads what verifies an installation's logs.
+// ReadPublicKey reads the key that verifies an installation's logs.
 func ReadPublicKey(dir string) (*tlog.PublicKey, error) {
 	text, err := os.ReadFile(PublicKeyFile(dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading the public log key: %s keeps no logs: %w", dir, err)
+		return nil, fmt.Errorf("reading the public log key: there are no logs in %s: %w", dir, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the public log key: %w", err)

@@ -18,7 +18,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/archive"
 )
 
-// Examined is what [Examine] compares, of an installation where nothing runs.
+// Examined says what [Examine] compares, in an installation where nothing runs.
 type Examined struct {
 	Dir       string
 	Stream    *eventlog.Stream
@@ -34,7 +34,7 @@ type Verifier interface {
 	Origin(log string) string
 }
 
-// Examination is what was found of one stream.
+// Examination is what was found in one stream.
 type Examination struct {
 	Stream      string        `json:"stream"`
 	Messages    uint64        `json:"messages" doc:"Last position of the stream."`
@@ -43,16 +43,16 @@ type Examination struct {
 	Root        string        `json:"root,omitempty" doc:"What it has signed."`
 	Differences []*Difference `json:"differences,omitempty"`
 
-	stream    *eventlog.Stream // nil where the server cannot recover it
+	stream    *eventlog.Stream // nil if the server cannot recover it
 	log       *tiles.Reader
 	dir       string
-	partition int // of usage; -1: another stream
+	partition int // of usage; -1 for other streams
 }
 
-// OK reports whether everything is the same and whole.
+// OK reports whether the three agree and are whole.
 func (e *Examination) OK() bool { return len(e.Differences) == 0 }
 
-// of lists the differences of one side.
+// of returns the differences of one side.
 func (e *Examination) of(side Side) (list []*Difference) {
 	for _, d := range e.Differences {
 		if d.Side == side {
@@ -65,11 +65,12 @@ func (e *Examination) of(side Side) (list []*Difference) {
 // otherOutcomes is the problem of a store that contradicts the log.
 const otherOutcomes = "the outcomes are not those that the log has signed"
 
-// maxDifferences are told of one stream; consecutive positions are one.
+// maxDifferences limits the differences reported for one stream; consecutive
+// positions with one problem count as one.
 const maxDifferences = 1000
 
-// add notes a difference, joined with the one before where that is its
-// predecessor.
+// add adds a difference, or extends the last one if this one is the same problem
+// at the next position.
 func (e *Examination) add(d *Difference) {
 	d.Stream = e.Stream
 	for i := len(e.Differences) - 1; i >= 0; i-- {
@@ -88,9 +89,9 @@ func (e *Examination) add(d *Difference) {
 }
 
 // Examine compares every position of a stream with its second copy and its log,
-// and for usage with the store's cursor and outcomes. Which side is wrong is
-// decided by the leaf, once the log is found to hash to its own signed root. An
-// error means that the comparison could not be made.
+// and for usage with the store's cursor and outcomes. The leaf decides which side
+// is wrong, after the log was found to hash to its own signed root. An error
+// means that the comparison could not be made.
 func Examine(ctx context.Context, in Examined) (*Examination, error) {
 	e := &Examination{Stream: in.Stream.Name(), stream: in.Stream, dir: ArchiveDir(in.Dir, in.Stream.Name()), partition: -1}
 	if in.Usage {
@@ -121,7 +122,7 @@ func (e *Examination) examine(ctx context.Context, in Examined) error {
 	return nil
 }
 
-// openLog opens the log and compares it with itself.
+// openLog opens the log and verifies that its hashes give its signed root.
 func (e *Examination) openLog(in Examined) {
 	origin := in.Key.Origin(LogName(e.Stream))
 	older, known := remembered(in.Dir, e.Stream, origin, in.Key)
@@ -145,7 +146,7 @@ func (e *Examination) openLog(in Examined) {
 			continue
 		}
 		if keys, ok := in.Key.(*tlog.Succession); err == nil && ok {
-			_, _, _, err = keys.Open(signed, LogName(e.Stream)) // perhaps by a key that has been handed over
+			_, _, _, err = keys.Open(signed, LogName(e.Stream)) // perhaps signed by an earlier key
 		} else if err == nil {
 			_, _, err = tlog.OpenCheckpoint(signed, origin, in.Key)
 		}
@@ -154,7 +155,7 @@ func (e *Examination) openLog(in Examined) {
 		}
 	}
 	if !known && c.Size > 0 {
-		bad(1, c.Size, fmt.Sprintf("%s: missing or damaged: it remembers what was signed last", filepath.Base(rememberedFile(in.Dir, e.Stream))))
+		bad(1, c.Size, fmt.Sprintf("%s is missing or damaged: it is the second copy of the last checkpoint", filepath.Base(rememberedFile(in.Dir, e.Stream))))
 	}
 	if err := log.Check(func(f tiles.Fault) { bad(f.First+1, f.Last+1, f.Path+": "+f.Err.Error()) }); err != nil {
 		bad(1, c.Size, err.Error())
@@ -162,19 +163,19 @@ func (e *Examination) openLog(in Examined) {
 	switch {
 	case !known:
 	case older.Size > c.Size:
-		bad(c.Size+1, older.Size, fmt.Sprintf("missing: it ends at %d and had signed %d", c.Size, older.Size))
+		bad(c.Size+1, older.Size, fmt.Sprintf("missing: the log ends at %d but had signed %d", c.Size, older.Size))
 	default:
 		path, err := tlog.ConsistencyProof(older.Size, c.Size, log.Tile)
 		if err == nil {
 			err = tlog.VerifyConsistency(older.Size, c.Size, path, older.Root, c.Root)
 		}
 		if err != nil {
-			bad(1, older.Size, "it does not go on from what it signed before: "+err.Error())
+			bad(1, older.Size, "it does not continue what it signed before: "+err.Error())
 		}
 	}
 }
 
-// walk compares position by position.
+// walk compares the three position by position.
 func (e *Examination) walk(ctx context.Context, extent eventlog.Info) error {
 	copies, err := archive.Read(e.dir, e.Stream, 1, max(e.Archived, e.Logged))
 	if err != nil {
@@ -209,7 +210,7 @@ func (e *Examination) walk(ctx context.Context, extent eventlog.Info) error {
 // judge compares the three at one position.
 func (e *Examination) judge(ctx context.Context, p uint64, have *archive.Message) error {
 	if have != nil && !have.Intact() {
-		e.add(&Difference{First: p, Last: p, Side: SideArchive, Problem: "altered: the data has not its own SHA-256"})
+		e.add(&Difference{First: p, Last: p, Side: SideArchive, Problem: "altered: its data does not match its own SHA-256"})
 		have = nil
 	}
 	var leaf Signed
@@ -218,7 +219,7 @@ func (e *Examination) judge(ctx context.Context, p uint64, have *archive.Message
 		var err error
 		leaf, err = leafOf(e.log, e.Stream, p)
 		if err != nil && have == nil {
-			return nil // Told by the log's own check; nothing is left to decide by.
+			return nil // The log's own check reported it; without the leaf nothing can decide.
 		}
 		if err != nil {
 			leaf = Signed{Position: p, Data: have.SHA256, Subject: have.Subject}
@@ -226,10 +227,10 @@ func (e *Examination) judge(ctx context.Context, p uint64, have *archive.Message
 	case have != nil:
 		leaf = Signed{Position: p, Data: have.SHA256, Subject: have.Subject}
 	default:
-		return nil // In the stream only: not kept yet.
+		return nil // The position is only in the stream: it is not kept yet.
 	}
 	if have != nil && have.SHA256 != leaf.Data {
-		e.add(&Difference{First: p, Last: p, Side: SideArchive, Problem: "altered: it has not the hash that the log has signed"})
+		e.add(&Difference{First: p, Last: p, Side: SideArchive, Problem: "altered: its hash is not the one that the log has signed"})
 	}
 	d, err := look(ctx, e.stream, p, leaf)
 	if err != nil {
@@ -252,13 +253,13 @@ func (e *Examination) cursor(ctx context.Context, in Examined) error {
 	}
 	switch {
 	case c.Position < e.Logged:
-		bad(c.Position+1, e.Logged, fmt.Sprintf("rewound: its cursor is at %d, and the log has signed up to %d", c.Position, e.Logged))
+		bad(c.Position+1, e.Logged, fmt.Sprintf("rewound: its cursor is at %d, but the log has signed up to %d", c.Position, e.Logged))
 	case c.Position > e.Messages:
 		e.add(&Difference{First: e.Messages + 1, Last: c.Position, Side: SideStream,
-			Problem: fmt.Sprintf("missing: it ends at %d, and the store has settled up to %d", e.Messages, c.Position)})
+			Problem: fmt.Sprintf("missing: the stream ends at %d, but the store has settled up to %d", e.Messages, c.Position)})
 	}
 	if c.Position > 0 && c.Created != e.stream.Created().UnixNano() {
-		bad(c.Position, c.Position, "its cursor is in another stream of this name")
+		bad(c.Position, c.Position, "its cursor belongs to another stream of this name")
 	}
 	if e.log == nil {
 		return nil
@@ -266,7 +267,7 @@ func (e *Examination) cursor(ctx context.Context, in Examined) error {
 	return e.outcomes(ctx, in, min(c.Position, e.Logged))
 }
 
-// outcomes compares what the store says became of usage with what was signed.
+// outcomes compares the outcomes in the store with those that were signed.
 func (e *Examination) outcomes(ctx context.Context, in Examined, through uint64) error {
 	const step = 1000
 	for first := uint64(1); first <= through; first += step {
@@ -282,7 +283,7 @@ func (e *Examination) outcomes(ctx context.Context, in Examined, through uint64)
 		for p := first; p <= last; p++ {
 			data, err := e.log.Leaf(p - 1)
 			if err != nil {
-				continue // Told already.
+				continue // It was already reported.
 			}
 			leaf, err := tlog.DecodeUsageLeaf(data)
 			if err != nil {

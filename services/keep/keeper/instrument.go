@@ -11,11 +11,12 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 )
 
-// observeTimeout bounds what is asked of store and streams for one collection.
+// observeTimeout limits the questions to store and streams for one collection.
 const observeTimeout = 5 * time.Second
 
-// watch measures, when it is collected, how far everything is signed. It goes on
-// after Run has returned, since that is when it is most needed; Close ends it.
+// watch measures how far everything is signed, each time that metrics are
+// collected. It continues after Run has returned, because then it is needed most;
+// Close ends it.
 func (k *Keeper) watch(meter metric.Meter) error {
 	if meter == nil {
 		meter = noop.Meter{}
@@ -25,9 +26,9 @@ func (k *Keeper) watch(meter metric.Meter) error {
 	size, problems[0] = meter.Int64ObservableGauge("aliquot.keeper.size", metric.WithUnit("{message}"),
 		metric.WithDescription("Messages that the last signed checkpoint of a log covers."))
 	lag, problems[1] = meter.Int64ObservableGauge("aliquot.keeper.lag.messages", metric.WithUnit("{message}"),
-		metric.WithDescription("Messages that are committed and not signed yet."))
+		metric.WithDescription("Messages that are committed but not signed yet."))
 	stopped, problems[2] = meter.Int64ObservableGauge("aliquot.keeper.stopped",
-		metric.WithDescription("1 where the keeper has stopped because something differs or cannot be written; 0 otherwise."))
+		metric.WithDescription("1 if the keeper has stopped because something differs or cannot be written; 0 otherwise."))
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("showing the keeper: %w", err)
 	}
@@ -45,7 +46,8 @@ func (k *Keeper) watch(meter metric.Meter) error {
 			o.ObserveInt64(stopped, 0)
 		}
 		for i, s := range k.kept {
-			// An absent figure is seen, a wrong one is believed.
+			// On an error nothing is reported: a missing figure is noticed, a
+			// wrong one is believed.
 			checkpoint, _, err := s.log.Reader().Checkpoint()
 			if err != nil {
 				continue

@@ -1,26 +1,27 @@
-// Package keeper keeps, beside the streams, what proves them: of every stream a
-// second copy of its messages and a signed, append-only log of their hashes.
+// Package keeper keeps the proof of every stream beside it: a second copy of its
+// messages, and a signed, append-only log of their hashes.
 //
-// The method: one loop a stream reads on from where its log ends, writes each
-// message to the archive, appends its leaf to the log and signs a checkpoint,
-// in this order and at most four times a second. Of usage the settler tells it
-// each message while it is decoded ([Keeper.Seen]), so that events are hashed
-// where they lie; what it has missed it reads itself. Start is recovery: the ends of
-// stream, archive and log are compared first, and whoever settles starts only
-// when they agree ([Open]). What an interrupted round left in the archive, or
-// what the log knows and a restored database has to derive again, is compared
-// and not written a second time.
+// The method: one loop for each stream reads on from the end of the stream's log,
+// writes each message to the archive, appends its leaf to the log and signs a
+// checkpoint, in this order and at most four times a second. The settler passes
+// each usage message to the keeper while it decodes it ([Keeper.Seen]), so that
+// events are hashed while they are in memory; the keeper reads messages itself
+// that it did not get in this way. Start and recovery are the same: the ends of
+// stream, archive and log are compared first, and settling starts only when they
+// agree ([Open]). Messages that an interrupted round has already archived, and
+// leaves that a restored database derives again, are compared and not written a
+// second time.
 //
 // # Invariants
 //
-//   - An observer: nothing waits for the keeper but declarations, which carry
-//     roots of the logs, and its failure stops nothing else. [Keeper.Err] tells
-//     it. The keeper waits for no witness.
+//   - An observer: only declarations wait for the keeper, because they carry
+//     roots of the logs. Its failure stops nothing else; [Keeper.Err] reports it.
+//     The keeper waits for no witness.
 //   - Signed after the commit: a usage leaf is made only of what the settler has
-//     committed, with the outcomes of the store.
+//     committed, with the outcomes in the store.
 //   - Synced before signed: a checkpoint covers only messages whose second copy
 //     and leaf are on disk.
-//   - Never against itself: where a message, its copy and its leaf differ, the
+//   - Never against itself: if a message, its copy and its leaf differ, the
 //     keeper stops with a [Difference] and signs nothing.
 package keeper
 
@@ -48,61 +49,63 @@ import (
 )
 
 const (
-	// DefaultEvery is how often a stream is looked at, and the least time
-	// between two checkpoints of its log.
+	// DefaultEvery is how often a stream is read, and the shortest time between
+	// two checkpoints of its log.
 	DefaultEvery = 250 * time.Millisecond
 
-	// perRound and roundBytes bound what one round holds in memory.
+	// perRound and roundBytes limit how much one round holds in memory.
 	perRound   = 4000
 	roundBytes = 16 << 20
 )
 
-// Store is where the outcomes of usage are. Cursor is how far a partition is
-// committed; Outcomes calls each, ascending, for every batch committed between
-// two positions.
+// Store has the outcomes of usage. Cursor returns up to which position a
+// partition is committed. Outcomes calls each, in ascending order, for every
+// batch committed between two positions.
 type Store interface {
 	Cursor(ctx context.Context, partition int) (settlement.Cursor, error)
 	Outcomes(ctx context.Context, partition int, from, to uint64, each func(settlement.Outcome) error) error
 }
 
-// Config says what to keep and where.
+// Config says what to keep and where to keep it.
 type Config struct {
 	// Dir is the installation's folder; see [Folders].
 	Dir string
 	// Usage is the stream of one partition's usage, More those of further ones.
 	Usage *eventlog.Stream
 	More  []*eventlog.Stream
-	// Streams are the others.
+	// Streams are all streams that are not usage.
 	Streams []*eventlog.Stream
 	Store   Store
-	// Witnesses are asked for cosignatures of every checkpoint, those that have a
-	// URL. What they answer, or that they don't, changes nothing else.
+	// Witnesses are asked to cosign every checkpoint, if they have a URL. Whether
+	// and what they answer affects nothing else.
 	Witnesses []tlog.PolicyWitness
-	// Every is how often; 0 means DefaultEvery. Longer, and more is unproved
-	// for longer; shorter, and the disk syncs more often.
+	// Every is the time between two rounds; 0 means DefaultEvery. With a longer
+	// time usage stays unproved for longer; with a shorter one the disk syncs
+	// more often.
 	Every time.Duration
-	// Logger is told what operators must know; nil: slog.Default.
+	// Logger receives what operators must know; nil means slog.Default.
 	Logger *slog.Logger
 	// Meter shows how far everything is signed; nil shows nothing.
 	Meter metric.Meter
 }
 
-// LogName is a stream's name as its log and its folders have it.
+// LogName is the name of a stream's log and of its folders.
 func LogName(stream string) string { return strings.ToLower(stream) }
 
-// ArchiveDir is where a stream's second copy is, below an installation's folder.
+// ArchiveDir is the folder of a stream's second copy, below an installation's
+// folder.
 func ArchiveDir(dir, stream string) string { return filepath.Join(dir, "archive", LogName(stream)) }
 
-// LogDir is where a stream's log is, below an installation's folder.
+// LogDir is the folder of a stream's log, below an installation's folder.
 func LogDir(dir, stream string) string { return filepath.Join(dir, "tlog", LogName(stream)) }
 
-// Keeper is the running loops. Make it with [Open].
+// Keeper runs the loops. Make it with [Open].
 type Keeper struct {
 	config  Config
 	key     *tlog.Key
 	keys    *tlog.Succession
 	kept    []*kept
-	windows map[string]*window // of usage, by subject; as it is opened, never changed later
+	windows map[string]*window // of usage, by subject; set by Open and never changed later
 
 	watched metric.Registration
 
@@ -117,21 +120,20 @@ type kept struct {
 	archive *archive.Archive
 	maker   maker
 	window  *window           // of usage; nil for other streams
-	reader  *eventlog.Reader  // what the window does not have comes from here; nil while it is not needed
-	reads   uint64            // the position that comes next from reader
-	ahead   []archive.Message // in the archive behind the log's end, without data
+	reader  *eventlog.Reader  // reads messages that the window does not have; nil while not needed
+	reads   uint64            // the position that reader returns next
+	ahead   []archive.Message // messages in the archive after the end of the log, without data
 }
 
-// maker makes leaves. committed is how far they can be made now.
+// maker makes leaves. committed is the position up to which they can be made now.
 type maker interface {
 	committed(ctx context.Context) (uint64, error)
 	leaves(ctx context.Context, items []item) ([][]byte, error)
 }
 
-// Open opens logs and archives, makes them where there are none, and compares
-// their ends with the streams. Its error is one line that names the stream and
-// the position; a [Difference] means that what is kept and what is in the
-// stream are not the same.
+// Open opens logs and archives, or creates them, and compares their ends with the
+// streams. Its error is one line that names the stream and the position; a
+// [Difference] means that the stream and what is kept of it do not agree.
 func Open(ctx context.Context, config Config) (*Keeper, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
@@ -180,18 +182,19 @@ func (k *Keeper) open(ctx context.Context) (err error) {
 // Key signs the logs.
 func (k *Keeper) Key() *tlog.Key { return k.key }
 
-// Keys verify them, and what was signed by the keys before.
+// Keys returns the keys that verify the logs: the current one and those before
+// it.
 func (k *Keeper) Keys() *tlog.Succession { return k.keys }
 
-// Err is why the keeper has stopped; nil while it has not.
+// Err returns why the keeper has stopped, or nil if it has not.
 func (k *Keeper) Err() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.err
 }
 
-// Run keeps until ctx ends, or until something differs or cannot be written:
-// then every loop stops, and the error is also what [Keeper.Err] gives.
+// Run keeps until ctx ends, or until something differs or cannot be written. Then
+// every loop stops, and [Keeper.Err] returns the same error.
 func (k *Keeper) Run(ctx context.Context) error {
 	group, loops := errgroup.WithContext(ctx)
 	for _, s := range k.kept {
@@ -211,9 +214,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 	return err
 }
 
-// Wait returns when everything that is committed at its call is signed, or with
-// the error that stopped the keeper. It may be called from any goroutine while
-// the keeper runs.
+// Wait returns when everything that was committed at the time of the call is
+// signed, or with the error that stopped the keeper. Any goroutine may call it
+// while the keeper runs.
 func (k *Keeper) Wait(ctx context.Context) error {
 	ticker := time.NewTicker(k.config.Every / 4)
 	defer ticker.Stop()
@@ -243,7 +246,7 @@ func (k *Keeper) Wait(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the archives, after Run has returned.
+// Close closes the archives. Run must have returned.
 func (k *Keeper) Close() error {
 	var problems []error
 	if k.watched != nil {
@@ -257,8 +260,8 @@ func (k *Keeper) Close() error {
 	return errors.Join(problems...)
 }
 
-// Handler serves every log below /tlog/<log>/ as C2SP tlog-tiles has it, and
-// what a [witness.Puller] asks first.
+// Handler serves every log below /tlog/<log>/ as C2SP tlog-tiles defines it, and
+// the index that a [witness.Puller] reads first.
 func (k *Keeper) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /tlog/index.json", k.serveIndex)
@@ -269,7 +272,7 @@ func (k *Keeper) Handler() http.Handler {
 	return mux
 }
 
-// serveIndex says which logs there are, and whose they are.
+// serveIndex says which logs there are and which keys sign them.
 func (k *Keeper) serveIndex(w http.ResponseWriter, _ *http.Request) {
 	index := tlog.Index{Installation: k.keys.Installation(), Key: k.key.Public().String()}
 	for _, note := range k.keys.Notes() {
@@ -279,5 +282,5 @@ func (k *Keeper) serveIndex(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-cache")
-	_ = json.NewEncoder(w).Encode(index) // A client that went away.
+	_ = json.NewEncoder(w).Encode(index) // An error means that the client has gone.
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/archive"
 )
 
-// settled is a store whose cursor is where a test puts it. No message of these
-// tests can be read as usage, so that there are no outcomes.
+// settled is a store whose cursor is set by the test. No message of these tests
+// can be read as usage, so there are no outcomes.
 type settled struct{ position uint64 }
 
 func (s *settled) Cursor(context.Context, int) (settlement.Cursor, error) {
@@ -36,7 +36,7 @@ func (*settled) Outcomes(context.Context, int, uint64, uint64, func(settlement.O
 type silent struct {
 	settled
 	cause             error
-	cursors, outcomes atomic.Int32 // still to be left unanswered
+	cursors, outcomes atomic.Int32 // how many questions are still to be left unanswered
 }
 
 func (s *silent) Cursor(ctx context.Context, partition int) (settlement.Cursor, error) {
@@ -112,7 +112,7 @@ func (p *place) open() (*Keeper, error) {
 	})
 }
 
-// keep opens a keeper, keeps what there is and closes it.
+// keep opens a keeper, keeps everything there is and closes it.
 func (p *place) keep() {
 	p.t.Helper()
 	k, err := p.open()
@@ -141,7 +141,7 @@ func (p *place) size(stream *eventlog.Stream) uint64 {
 	return c.Size
 }
 
-// Fails when the usage loop goes by the stream's end instead of the cursor.
+// Fails when the usage loop follows the end of the stream instead of the cursor.
 func TestNothingIsSignedBeforeItIsCommitted(t *testing.T) {
 	p := newPlace(t)
 	p.publish(p.usage, 10)
@@ -188,8 +188,8 @@ func TestTheKeeperKeepsUpWhileItRuns(t *testing.T) {
 	}
 }
 
-// What a round that was killed between the copy and the log has archived is
-// compared and not written again. Fails when round appends it a second time.
+// Messages that a round archived before it was killed are compared and not
+// written again. Fails when the next round appends them a second time.
 func TestARoundThatWasInterruptedGoesOn(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -231,7 +231,7 @@ func TestARoundThatWasInterruptedGoesOn(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), test.wrong) {
 					t.Fatalf("%v", err)
 				}
-				// Running it stops, and says so to whoever asks if all is well.
+				// Running it stops, and Err says so afterwards.
 				if err := k.Run(t.Context()); err == nil || k.Err() == nil || !strings.Contains(k.Err().Error(), test.wrong) {
 					t.Errorf("%v, %v", err, k.Err())
 				}
@@ -279,7 +279,7 @@ func TestARestoredDatabaseIsComparedWithWhatWasSigned(t *testing.T) {
 	}
 }
 
-// Fails when a start does not compare the log with what it had signed.
+// Fails when a start does not compare the log with what it has signed before.
 func TestALogThatWasPutBackIsFound(t *testing.T) {
 	p := newPlace(t)
 	p.publish(p.control, 5)
@@ -311,8 +311,8 @@ func TestALogWithoutItsKeyIsNotBegunAnew(t *testing.T) {
 	}
 }
 
-// A database that is away is asked again, at the beginning and later, and what
-// comes then is signed once. What it answers wrongly ends the keeper.
+// A database that does not answer is asked again, at the beginning and later, and
+// its answers are signed once. A wrong answer stops the keeper.
 func TestTheKeeperWaitsForAnAnswer(t *testing.T) {
 	p := newPlace(t)
 	p.publish(p.usage, 7)
@@ -354,7 +354,7 @@ func TestTheKeeperWaitsForAnAnswer(t *testing.T) {
 	}
 }
 
-// A folder has one process, and who has it is said.
+// Only one process can use a folder, and the error names that process.
 func TestAFolderIsHeldByOne(t *testing.T) {
 	dir := t.TempDir()
 	held, err := Hold(dir, "the first, process 1")

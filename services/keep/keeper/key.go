@@ -12,22 +12,22 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// PrivateKeyFile is where an installation's log key is: a secret.
+// PrivateKeyFile is the file with an installation's log key: a secret.
 func PrivateKeyFile(dir string) string { return filepath.Join(dir, "keys", "log.key") }
 
-// PublicKeyFile is where what verifies the logs is.
+// PublicKeyFile is the file with the key that verifies the logs.
 func PublicKeyFile(dir string) string { return filepath.Join(dir, "keys", "log.pub") }
 
-// newKey draws a key.
+// newKey makes a random key.
 func newKey() (*tlog.Key, error) {
 	var seed [32]byte
 	_, _ = rand.Read(seed[:]) // never fails
 	return tlog.NewKey(seed)
 }
 
-// EnsureKey reads an installation's log key, and makes one the first time. Where
-// there is a log already and the key is gone, none is made: nobody who knows the
-// old one would believe the new one.
+// EnsureKey reads an installation's log key, and makes one the first time. If
+// there is a log but no key, it fails: nobody who knows the old key would believe
+// a new one.
 func EnsureKey(dir string) (*tlog.Key, error) {
 	text, err := os.ReadFile(PrivateKeyFile(dir))
 	if err == nil {
@@ -43,8 +43,8 @@ func EnsureKey(dir string) (*tlog.Key, error) {
 	if entries, err := os.ReadDir(filepath.Join(dir, "tlog")); err == nil && len(entries) > 0 {
 		return nil, fmt.Errorf("reading the log key: there are logs, but no %s", PrivateKeyFile(dir))
 	}
-	if signed, _ := filepath.Glob(filepath.Join(dir, "archive", "*.checkpoint")); len(signed) > 0 { // the pattern is good
-		return nil, fmt.Errorf("reading the log key: a key has signed %s, and there is no %s", signed[0], PrivateKeyFile(dir))
+	if signed, _ := filepath.Glob(filepath.Join(dir, "archive", "*.checkpoint")); len(signed) > 0 { // the pattern is valid
+		return nil, fmt.Errorf("reading the log key: a key has signed %s, but there is no %s", signed[0], PrivateKeyFile(dir))
 	}
 	key, err := newKey()
 	if err != nil {
@@ -53,7 +53,8 @@ func EnsureKey(dir string) (*tlog.Key, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "keys"), 0o700); err != nil {
 		return nil, fmt.Errorf("making the log key: %w", err)
 	}
-	// The public half first: the private one is what says that there is a key.
+	// The public half is written first, because the private file decides whether
+	// there is a key.
 	if err := durable.Replace(PublicKeyFile(dir), []byte(key.Public().String()+"\n"), 0o644, nil); err != nil {
 		return nil, fmt.Errorf("writing the public log key: %w", err)
 	}

@@ -16,12 +16,13 @@ import (
 
 func hashOf(data []byte) tlog.Hash { return sha256.Sum256(data) }
 
-// copyOf is a message as the archive has it.
+// copyOf is a message in the form that the archive stores.
 func copyOf(m eventlog.Message, hash tlog.Hash) archive.Message {
 	return archive.Message{Position: m.Seq, Time: m.Time, Subject: m.Subject, ID: m.Header.Get(nats.MsgIdHdr), SHA256: hash, Data: m.Data}
 }
 
-// plain makes the leaves of streams whose messages are final when stored.
+// plain makes the leaves of streams whose messages are final once they are
+// stored.
 type plain struct{ stream *eventlog.Stream }
 
 func (p plain) committed(ctx context.Context) (uint64, error) { return p.stream.Last(ctx) }
@@ -35,7 +36,7 @@ func (plain) leaves(_ context.Context, items []item) ([][]byte, error) {
 	return leaves, nil
 }
 
-// usage makes the leaves of a partition's usage, with what became of it.
+// usage makes the leaves of a partition's usage, with the outcomes of its events.
 type usage struct {
 	store     Store
 	partition int
@@ -78,7 +79,7 @@ func (u *usage) leaf(position uint64, data []byte, hash tlog.Hash, outcome settl
 	return encoded(u.read(position, data, hash), outcome)
 }
 
-// read makes the leaf of one message, without what became of its events.
+// read makes the leaf of one message, without the outcomes of its events.
 func (u *usage) read(position uint64, data []byte, hash tlog.Hash) *tlog.UsageLeaf {
 	leaf := &tlog.UsageLeaf{Position: position, Data: hash}
 	var err error
@@ -104,7 +105,7 @@ func (u *usage) read(position uint64, data []byte, hash tlog.Hash) *tlog.UsageLe
 	return leaf
 }
 
-// encoded adds what became of the events, and encodes the leaf.
+// encoded adds the outcomes of the events and encodes the leaf.
 func encoded(leaf *tlog.UsageLeaf, outcome settlement.Outcome) ([]byte, error) {
 	if leaf.Kind == events.Batch {
 		leaf.Runs = outcome.Runs
@@ -113,7 +114,7 @@ func encoded(leaf *tlog.UsageLeaf, outcome settlement.Outcome) ([]byte, error) {
 			counted += uint64(r.Events)
 		}
 		if counted != leaf.Events {
-			return nil, fmt.Errorf("position %d has %d events and outcomes of %d", leaf.Position, leaf.Events, counted)
+			return nil, fmt.Errorf("position %d has %d events, but outcomes of %d", leaf.Position, leaf.Events, counted)
 		}
 	}
 	return leaf.Append(nil), nil

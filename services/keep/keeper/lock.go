@@ -12,9 +12,10 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 )
 
-// Hold takes the folder of a keeper whose streams are elsewhere for this process, or says who has it, until the
-// file is closed. The lock is the kernel's and ends with the process; what is
-// written in the file is only for the error.
+// Hold locks the folder of a keeper whose streams are elsewhere for this process,
+// until the file is closed. If another process has it, the error names that
+// process. The kernel holds the lock and releases it when the process ends; the
+// content of the file is only used for the error.
 func Hold(dir, who string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening the folder: %w", err)
@@ -25,7 +26,7 @@ func Hold(dir, who string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		holder, _ := io.ReadAll(io.LimitReader(file, 1<<10)) // without it, it is held all the same
+		holder, _ := io.ReadAll(io.LimitReader(file, 1<<10)) // only for the error: the lock does not depend on it
 		err = fmt.Errorf("%w: %s", eventlog.ErrInUse, strings.TrimSpace(string(holder)))
 	}
 	if err == nil {

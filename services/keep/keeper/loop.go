@@ -41,15 +41,15 @@ func (k *Keeper) loop(ctx context.Context, s *kept) error {
 	}
 }
 
-// Unanswered tells that a stream or the store had no answer just now, so that the
-// same question may have one later. Nothing was written because of it: a round
-// asks everything before it writes.
+// Unanswered reports whether a stream or the store did not answer, so that the
+// same question may succeed later. Nothing was written because of it: a round
+// asks all its questions before it writes.
 func Unanswered(err error) bool {
 	return errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, settlement.ErrInterrupted)
 }
 
-// waits says that a stream is not kept just now, and reads it anew from where it
-// was kept.
+// waits logs that a stream cannot be kept at the moment, and lets the loop read
+// it again from where it was kept.
 func (k *Keeper) waits(ctx context.Context, s *kept, cause error) {
 	if cause != nil && ctx.Err() == nil {
 		s.unread()
@@ -57,7 +57,7 @@ func (k *Keeper) waits(ctx context.Context, s *kept, cause error) {
 	}
 }
 
-// first is the position that comes first, once there is an answer.
+// first returns the position to begin at, once the store and the stream answer.
 func (k *Keeper) first(ctx context.Context, s *kept) (uint64, error) {
 	for {
 		next, err := s.begin(ctx)
@@ -91,7 +91,7 @@ func (s *kept) next(ctx context.Context, position uint64) (item, error) {
 		}
 		s.reader, s.reads = reader, position
 	}
-	m, err := s.reader.Next(ctx) // It is there.
+	m, err := s.reader.Next(ctx) // Cannot block: the position is committed.
 	if err != nil {
 		return item{}, err
 	}
@@ -99,7 +99,7 @@ func (s *kept) next(ctx context.Context, position uint64) (item, error) {
 	return item{Message: m, hash: hashOf(m.Data)}, nil
 }
 
-// unread ends the reading of the stream.
+// unread stops reading the stream.
 func (s *kept) unread() {
 	if s.reader != nil {
 		s.reader.Stop()
@@ -107,8 +107,8 @@ func (s *kept) unread() {
 	}
 }
 
-// begin is the position that comes first. A restored database settles again what
-// the log has already: that is compared, leaf by leaf.
+// begin returns the position to begin at. A restored database settles positions
+// again that the log already has; these are compared leaf by leaf.
 func (s *kept) begin(ctx context.Context) (uint64, error) {
 	next := s.log.Size() + 1
 	if u, ok := s.maker.(*usage); ok {
@@ -121,10 +121,10 @@ func (s *kept) begin(ctx context.Context) (uint64, error) {
 	return next, nil
 }
 
-// Finish keeps what was committed last, after Run has returned because it was
-// asked to and when nothing else runs any more, so that an installation that was
-// stopped in order is proved to its end. What it does not keep before ctx ends
-// is kept after the next start.
+// Finish keeps what was committed last. It is called after Run has returned on
+// request and when nothing else runs, so that an installation that was stopped in
+// order is proved to its end. What it has not kept when ctx ends is kept after
+// the next start.
 func (k *Keeper) Finish(ctx context.Context) error {
 	if k.Err() != nil {
 		return nil
@@ -155,7 +155,7 @@ func (k *Keeper) finish(ctx context.Context, s *kept) error {
 	return nil
 }
 
-// round keeps what has come, up to committed, and returns what comes next.
+// round keeps the messages up to committed, and returns the next position.
 func (k *Keeper) round(ctx context.Context, s *kept, next, committed uint64) (uint64, error) {
 	var items []item
 	bytes := 0
@@ -209,7 +209,7 @@ func (k *Keeper) round(ctx context.Context, s *kept, next, committed uint64) (ui
 	return next, nil
 }
 
-// known compares a leaf with the one that the log has.
+// known compares a leaf with the one in the log.
 func (s *kept) known(position uint64, leaf []byte) error {
 	have, err := s.log.Leaf(position - 1)
 	if err != nil {
@@ -217,12 +217,12 @@ func (s *kept) known(position uint64, leaf []byte) error {
 	}
 	if string(have) != string(leaf) {
 		return &Difference{Stream: s.stream.Name(), First: position, Last: position, Side: SideStore,
-			Problem: "what was settled is not what the log has signed"}
+			Problem: "the outcomes that were settled are not those that the log has signed"}
 	}
 	return nil
 }
 
-// again compares a message with what a round that was interrupted has archived.
+// again compares a message with the one that an interrupted round has archived.
 func (s *kept) again(m item) error {
 	for _, have := range s.ahead {
 		if have.Position == m.Seq {

@@ -8,7 +8,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/tiles"
 )
 
-var errNoLog = errors.New("no such log is kept")
+var errNoLog = errors.New("there is no log of this name")
 
 // Logs returns the names of the logs, ascending.
 func (k *Keeper) Logs() []string {
@@ -20,7 +20,7 @@ func (k *Keeper) Logs() []string {
 	return names
 }
 
-// Log returns what reads the published log of a stream, named in lower case.
+// Log returns a reader of the published log of a stream, named in lower case.
 func (k *Keeper) Log(name string) (*tiles.Reader, error) {
 	for _, s := range k.kept {
 		if LogName(s.stream.Name()) == name {

@@ -20,24 +20,24 @@ import (
 )
 
 var (
-	errNothingSigned = errors.New("no signed checkpoint of it is left, so nothing says what it was: put back tlog or archive from a backup")
-	errNoLeaf        = errors.New("nothing is left that its leaf can be made from")
+	errNothingSigned = errors.New("no signed checkpoint of it is left, so its content cannot be verified: restore tlog or archive from a backup")
+	errNoLeaf        = errors.New("nothing is left from which its leaf can be made")
 	// ErrUnsettled means that a log of usage cannot be rebuilt yet, because the
-	// store that has the outcomes ends before the log did.
+	// store that has the outcomes is not settled up to the end of the log.
 	ErrUnsettled = errors.New("the store has not settled what the log had signed")
 )
 
 // signedTree is a tree of a log that was signed.
 type signedTree struct {
 	tlog.Checkpoint
-	note []byte // signed; nil: a handover of the key names it
+	note []byte // the signed checkpoint; nil if a handover of the key names the tree
 	by   string // the key that signed the note
 }
 
-// signedTrees lists the trees of a stream's log that were signed, as far as their
-// signatures are left, the largest first: the published checkpoint, the one that
-// is remembered beside the second copy, those that witnesses have cosigned, and
-// those that handovers of the key name.
+// signedTrees lists the signed trees of a stream's log whose signatures still
+// exist, the largest first: the published checkpoint, its second copy beside the
+// archive, those that witnesses have cosigned, and those that handovers of the
+// key name.
 func signedTrees(dir, stream string, keys *tlog.Succession) (list []signedTree) {
 	log := LogDir(dir, stream)
 	for _, file := range []string{
@@ -63,10 +63,10 @@ func signedTrees(dir, stream string, keys *tlog.Succession) (list []signedTree) 
 	return list
 }
 
-// relog writes a damaged log anew, from the second copy, the stream, what is left
-// of the log, and for usage the outcomes in the store. It takes the place of the
-// damaged one, which is kept below aside, only where it hashes to every root of
-// the log whose signature is left; otherwise nothing is changed.
+// relog writes a damaged log again, from the second copy, the stream, what is
+// left of the log, and for usage the outcomes in the store. It replaces the
+// damaged log, which is kept below aside, only if it hashes to every root of the
+// log whose signature is left; otherwise nothing is changed.
 func (f *Folder) relog(ctx context.Context, e *Examination, aside string) (r *Restored, err error) {
 	reasons := e.of(SideLog)
 	if len(reasons) == 0 {
@@ -85,7 +85,7 @@ func (f *Folder) relog(ctx context.Context, e *Examination, aside string) (r *Re
 		return nil, errNothingSigned
 	}
 	last := list[0]
-	if last.by != f.key.Current().String() { // Another key's, or only a handover names it.
+	if last.by != f.key.Current().String() { // Another key signed it, or only a handover names it.
 		if f.private == nil {
 			return nil, errNothingSigned
 		}
@@ -118,11 +118,11 @@ func (f *Folder) relog(ctx context.Context, e *Examination, aside string) (r *Re
 		return nil, err
 	}
 	return &Restored{Stream: e.Stream, Log: true, Root: last.Root.String(), Messages: last.Size, Reasons: reasons,
-		Did: fmt.Sprintf("its log was written anew: its %d leaves hash to the signed root %s", last.Size, last.Root)}, nil
+		Did: fmt.Sprintf("its log was written again: its %d leaves hash to the signed root %s", last.Size, last.Root)}, nil
 }
 
-// neverKept tells that nothing was ever in a stream, its second copy or its log:
-// the first checkpoint that has a leaf is remembered beside the second copy.
+// neverKept reports that a stream, its second copy and its log never had a
+// message: the first checkpoint with a leaf is copied beside the archive.
 func (f *Folder) neverKept(e *Examination) bool {
 	for _, name := range []string{rememberedFile(f.dir, e.Stream), filepath.Join(LogDir(f.dir, e.Stream), "tile")} {
 		if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
@@ -132,8 +132,8 @@ func (f *Folder) neverKept(e *Examination) bool {
 	return e.stream != nil && e.Messages == 0 && e.Archived == 0
 }
 
-// install puts a log that was made anew in the place of the damaged one. A crash
-// leaves at least the remembered checkpoint, by which it is made again.
+// install puts a new log in the place of the damaged one. If it crashes, at least
+// the second copy of the checkpoint is left, from which the log is made again.
 func (f *Folder) install(e *Examination, made string, last signedTree, aside string) error {
 	target, old := LogDir(f.dir, e.Stream), filepath.Join(aside, "tlog", LogName(e.Stream))
 	for _, by := range []string{tiles.CosignedByAll, tiles.CosignedBySome} {
@@ -142,7 +142,7 @@ func (f *Folder) install(e *Examination, made string, last signedTree, aside str
 			continue
 		}
 		if _, _, _, err := f.key.Open(signed, LogName(e.Stream)); err != nil {
-			continue // Witnesses are asked again.
+			continue // The witnesses are asked again.
 		}
 		if err := durable.Replace(filepath.Join(made, by), signed, 0o644, nil); err != nil {
 			return err
@@ -171,22 +171,23 @@ func (f *Folder) install(e *Examination, made string, last signedTree, aside str
 	return errors.Join(durable.SyncFolder(filepath.Dir(old)), durable.SyncFolder(filepath.Dir(target)))
 }
 
-// leaves makes the leaves of a log again, ascending.
+// leaves makes the leaves of a log again, in ascending order.
 type leaves struct {
 	ctx     context.Context
 	folder  *Folder
 	e       *Examination
 	size    uint64
 	remains *tiles.Remains
-	// trusting lets what is left of the log decide between several leaves of a
-	// position; otherwise it is asked only where there is nothing else.
+	// trusting uses what is left of the log to decide between several possible
+	// leaves of a position; otherwise the log is used only if there is no other
+	// source.
 	trusting bool
 
 	copies   *archive.Reader
-	lacks    uint64 // copies has nothing up to here
+	lacks    uint64 // copies has no message up to this position
 	usage    *usage
 	outcomes map[uint64]settlement.Outcome
-	loaded   uint64 // outcomes has what there is up to here
+	loaded   uint64 // outcomes has everything up to this position
 }
 
 func (l *leaves) close() error {
@@ -196,7 +197,8 @@ func (l *leaves) close() error {
 	return l.copies.Close()
 }
 
-// leaf chooses the leaf of a position: what the root decides about in the end.
+// leaf chooses the leaf of a position. The root shows in the end whether the
+// choice was right.
 func (l *leaves) leaf(i uint64) ([]byte, error) {
 	position := i + 1
 	var left [][]byte
@@ -257,8 +259,8 @@ func (l *leaves) leaf(i uint64) ([]byte, error) {
 	return nil, fmt.Errorf("position %d: %w", position, errNoLeaf)
 }
 
-// copied returns the message of a position as the second copy has it; false where
-// it has none that is whole.
+// copied returns the message of a position from the second copy; false if it has
+// no whole one.
 func (l *leaves) copied(position uint64) (m archive.Message, whole bool, err error) {
 	if l.copies == nil {
 		if l.copies, err = archive.Read(l.e.dir, l.e.Stream, 1, l.size); err != nil {
@@ -300,7 +302,7 @@ func (l *leaves) make(m archive.Message) ([]byte, error) {
 	return encoded(leaf, l.outcomes[m.Position])
 }
 
-// load reads outcomes up to a position and some behind it.
+// load reads outcomes up to a position and some after it.
 func (l *leaves) load(position uint64) error {
 	if position <= l.loaded {
 		return nil

@@ -11,11 +11,11 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/archive"
 )
 
-// mend writes the damaged files of a second copy anew: what is whole in them
-// stays, and the rest comes from the stream, each message compared with its
-// leaf. It returns how many came from there. A position that is whole in neither
-// is an error, and nothing of its file is changed. What was damaged is kept below
-// aside.
+// mend writes the damaged files of a second copy again. It keeps what is whole in
+// them and takes the rest from the stream, comparing each message with its leaf.
+// It returns how many messages came from the stream. If a position is damaged in
+// both, it fails and changes nothing of that file. The damaged files are kept
+// below aside.
 func (e *Examination) mend(ctx context.Context, aside string) (taken uint64, err error) {
 	var firsts []uint64
 	for _, d := range e.Differences {
@@ -66,7 +66,8 @@ func (e *Examination) mendFile(ctx context.Context, first uint64, aside string) 
 			}
 		}
 		if at > e.Logged {
-			// Nobody signed it: a start takes it from the stream where it lacks.
+			// Nobody signed this position: a start reads it from the stream if it
+			// is missing.
 			if whole {
 				return m, nil
 			}
@@ -85,7 +86,7 @@ func (e *Examination) mendFile(ctx context.Context, first uint64, aside string) 
 			return m, err
 		}
 		if d != nil {
-			return m, fmt.Errorf("it is lost: it is damaged in the second copy and in the stream: %w", d)
+			return m, fmt.Errorf("it is lost, because it is damaged in the second copy and in the stream: %w", d)
 		}
 		have, err := e.stream.Get(ctx, at)
 		return copyOf(have, hashOf(have.Data)), err
@@ -93,11 +94,11 @@ func (e *Examination) mendFile(ctx context.Context, first uint64, aside string) 
 	return taken, archive.Rewrite(e.dir, e.Stream, first, filepath.Join(aside, "archive", LogName(e.Stream)), next)
 }
 
-// mendable says why a second copy cannot be written anew; nil where it can.
+// mendable returns why a second copy cannot be written again, or nil if it can.
 func (e *Examination) mendable() error {
 	for _, d := range e.Differences {
 		if d.Side == SideLog {
-			return fmt.Errorf("restoring %s: nothing says any more what was in it: %w", e.Stream, d)
+			return fmt.Errorf("restoring %s: no log is left that says what was in it: %w", e.Stream, d)
 		}
 	}
 	if e.stream == nil && e.copyDamaged() {

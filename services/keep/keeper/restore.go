@@ -10,10 +10,10 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/archive"
 )
 
-// Damage is what the stream side of an examined stream lacks.
+// Damage says how much of an examined stream is damaged.
 type Damage int
 
-// How a stream is damaged.
+// The degrees of damage.
 const (
 	Whole   Damage = iota // nothing is missing or altered
 	Cut                   // its end is missing, and nothing else
@@ -27,7 +27,7 @@ func (e *Examination) Damage() Damage {
 		switch {
 		case d.Side != SideStream:
 		case e.stream == nil:
-			damage = Altered // the server cannot recover it, whatever is left
+			damage = Altered // the server cannot recover any of it
 		case d.First > e.Messages && damage == Whole:
 			damage = Cut
 		case d.First <= e.Messages:
@@ -37,22 +37,23 @@ func (e *Examination) Damage() Damage {
 	return damage
 }
 
-// Restorable says why the second copy cannot restore the stream: it is damaged
-// itself, or the log is, or it ends before what was settled. Nil where it can.
+// Restorable returns why the second copy cannot restore the stream: the copy is
+// damaged, or the log is, or the copy ends before what was settled. It returns
+// nil if it can.
 func (e *Examination) Restorable() error {
 	for _, d := range e.Differences {
 		if d.Side == SideArchive || d.Side == SideLog {
-			return fmt.Errorf("restoring %s: what it would be restored from is damaged: %w", e.Stream, d)
+			return fmt.Errorf("restoring %s: its second copy or its log is damaged too: %w", e.Stream, d)
 		}
 		if d.Side == SideStream && d.Last > e.Archived {
-			return fmt.Errorf("restoring %s: the second copy ends at %d, and position %d is lost", e.Stream, e.Archived, d.Last)
+			return fmt.Errorf("restoring %s: the second copy ends at %d, so position %d is lost", e.Stream, e.Archived, d.Last)
 		}
 	}
 	return nil
 }
 
-// Save writes what the stream has behind the end of its second copy to the copy,
-// before the stream is made anew from it.
+// Save copies the messages after the end of the second copy from the stream to
+// the copy, before the stream is made again from it.
 func (e *Examination) Save(ctx context.Context) (err error) {
 	if e.Messages <= e.Archived {
 		return nil
@@ -65,7 +66,7 @@ func (e *Examination) Save(ctx context.Context) (err error) {
 	for p := a.Last() + 1; p <= e.Messages; p++ {
 		m, err := e.stream.Get(ctx, p)
 		if err != nil {
-			return fmt.Errorf("saving %s: position %d was not kept and cannot be read: %w", e.Stream, p, err)
+			return fmt.Errorf("saving %s: position %d has no second copy and cannot be read: %w", e.Stream, p, err)
 		}
 		if err := a.Append(copyOf(m, hashOf(m.Data))); err != nil {
 			return err
@@ -74,9 +75,9 @@ func (e *Examination) Save(ctx context.Context) (err error) {
 	return a.Sync()
 }
 
-// Restore publishes what a stream lacks at its end from its second copy, each
-// message at its own position, and returns how many. An interrupted one goes on
-// when it is called again.
+// Restore publishes the messages that are missing at the end of a stream from its
+// second copy, each at its own position, and returns how many. If it is
+// interrupted, calling it again continues.
 func Restore(ctx context.Context, stream *eventlog.Stream, dir string) (restored uint64, err error) {
 	last, err := stream.Last(ctx)
 	if err != nil {
@@ -101,7 +102,7 @@ func Restore(ctx context.Context, stream *eventlog.Stream, dir string) (restored
 			return restored, fmt.Errorf("restoring %s: %w", stream.Name(), err)
 		}
 		if !m.Intact() {
-			return restored, fmt.Errorf("restoring %s: position %d of the second copy has not its own SHA-256", stream.Name(), m.Position)
+			return restored, fmt.Errorf("restoring %s: position %d of the second copy does not match its own SHA-256", stream.Name(), m.Position)
 		}
 		before := m.Position - 1
 		at, err := stream.Publish(ctx, m.Subject, m.Data, eventlog.PublishOptions{MsgID: m.ID, ExpectLastSeq: &before})

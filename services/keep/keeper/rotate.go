@@ -15,21 +15,21 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// HandoversFile is where the handovers of the log key are, public: a JSON list
-// of signed notes, the first one first.
+// HandoversFile is the file with the handovers of the log key. It is public: a
+// JSON list of signed notes, the first one first.
 func HandoversFile(dir string) string { return filepath.Join(dir, "keys", "handovers.json") }
 
-// nextKeyFile is where the new key waits until it is the key.
+// nextKeyFile is the file of the new key until it becomes the key.
 func nextKeyFile(dir string) string { return PrivateKeyFile(dir) + ".next" }
 
 var (
-	errNextKey  = errors.New("the logs were handed over to a key that is not here")
-	errOtherKey = errors.New("the log key is none of those that the handovers are between")
-	errGone     = errors.New("the log is not as it was handed over")
+	errNextKey  = errors.New("the logs were handed over to a key that is not in this folder")
+	errOtherKey = errors.New("no handover names the log key")
+	errGone     = errors.New("the log is not the one that was handed over")
 )
 
-// Keys reads what verifies an installation's logs: the public key that signs
-// now, and the handovers that led to it.
+// Keys reads what verifies an installation's logs: the public key that signs now,
+// and the handovers that led to it.
 func Keys(dir string) (*tlog.Succession, error) {
 	public, err := ReadPublicKey(dir)
 	if err != nil {
@@ -38,8 +38,9 @@ func Keys(dir string) (*tlog.Succession, error) {
 	return Follow(dir, public)
 }
 
-// Follow reads where the handovers in a folder lead from a key that is trusted,
-// or how they led to it; without any it is the only one.
+// Follow reads the handovers in a folder that lead from a trusted key to the
+// current one, or that led to the trusted key. Without any handover the trusted
+// key is the only one.
 func Follow(dir string, key *tlog.PublicKey) (*tlog.Succession, error) {
 	var notes [][]byte
 	data, err := os.ReadFile(HandoversFile(dir))
@@ -61,9 +62,9 @@ func Follow(dir string, key *tlog.PublicKey) (*tlog.Succession, error) {
 	return keys, nil
 }
 
-// EnsureKeys is [EnsureKey] with what verifies the logs. A rotation that was
-// interrupted after it had been decided is brought to its end first, so that its
-// caller must hold the folder.
+// EnsureKeys does the same as [EnsureKey] and also returns what verifies the
+// logs. It first completes a rotation that was decided and then interrupted, so
+// the caller must hold the folder.
 func EnsureKeys(dir string) (*tlog.Key, *tlog.Succession, error) {
 	key, err := EnsureKey(dir)
 	if err != nil {
@@ -82,17 +83,17 @@ func EnsureKeys(dir string) (*tlog.Key, *tlog.Succession, error) {
 	return key, keys, nil
 }
 
-// Rotate hands the logs of a folder that nothing runs on over to a new key, in
-// the name of an actor. The old key signs how far each log is, together with the
-// new one, and is then gone; the trees go on as they are. Whatever step is the
-// last before a crash: either nothing has happened, or [EnsureKeys] brings it to
-// its end.
+// Rotate hands over the logs of a folder on which nothing runs to a new key, in
+// the name of an actor. Both keys sign how far each log is, and the old key is
+// then deleted; the trees continue. After a crash at any step, either nothing has
+// happened, or [EnsureKeys] completes it.
 func (f *Folder) Rotate(actor string, now time.Time) (*tlog.Succession, error) {
 	return rotate(f.dir, actor, now, nil)
 }
 
-// RotateApart is [Folder.Rotate] for the folder of a keeper whose streams are
-// elsewhere. Its database learns of the new key at the keeper's next start.
+// RotateApart does the same as [Folder.Rotate] for the folder of a keeper whose
+// streams are elsewhere. Its database learns the new key at the keeper's next
+// start.
 func RotateApart(dir, who, actor string, now time.Time) (keys *tlog.Succession, err error) {
 	if _, err := ReadPublicKey(dir); err != nil {
 		return nil, err
@@ -122,7 +123,7 @@ func rotate(dir, actor string, now time.Time, fault durable.Fault) (*tlog.Succes
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("rotating the log key: %w", err)
 	}
-	for _, e := range entries { // ascending, as handovers want them
+	for _, e := range entries { // in ascending order, which handovers require
 		log, err := tiles.Open(filepath.Join(dir, "tlog", e.Name()), keys.Origin(e.Name()), old)
 		if err != nil {
 			return nil, fmt.Errorf("rotating the log key: %w", err)
@@ -149,7 +150,7 @@ func rotate(dir, actor string, now time.Time, fault durable.Fault) (*tlog.Succes
 	if err := durable.Replace(nextKeyFile(dir), []byte(next.Private()+"\n"), 0o600, fault); err != nil {
 		return nil, fmt.Errorf("writing the next log key: %w", err)
 	}
-	// This decides it.
+	// Writing this file decides the rotation.
 	if err := durable.Replace(HandoversFile(dir), append(data, '\n'), 0o644, fault); err != nil {
 		return nil, fmt.Errorf("writing the handovers of the log key: %w", err)
 	}
@@ -159,8 +160,8 @@ func rotate(dir, actor string, now time.Time, fault durable.Fault) (*tlog.Succes
 	return keys, nil
 }
 
-// handOver does what follows from the last handover, as far as it was not done:
-// the new key signs what the old one had, and becomes the key.
+// handOver does the steps after the last handover that were not done yet: the new
+// key signs what the old one had signed, and becomes the key.
 func handOver(dir string, key *tlog.Key, keys *tlog.Succession, fault durable.Fault) (*tlog.Key, error) {
 	h := keys.Handovers()[len(keys.Handovers())-1]
 	done := key.Public().String() == h.New.String()
@@ -187,7 +188,7 @@ func handOver(dir string, key *tlog.Key, keys *tlog.Succession, fault durable.Fa
 			return nil, fmt.Errorf("log %s: %w", l.Log, err)
 		}
 	}
-	if done { // The last crash may have left what is the key already.
+	if done { // A crash may have left a file that already is the key.
 		if err := os.Remove(nextKeyFile(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -202,9 +203,9 @@ func handOver(dir string, key *tlog.Key, keys *tlog.Succession, fault durable.Fa
 	return key, os.Remove(nextKeyFile(dir))
 }
 
-// resign has the new key sign the tree that it was handed over, where the old
-// one's signature is the last. The checkpoint that is remembered beside the
-// second copy follows: the handover itself says that nothing larger was signed.
+// resign lets the new key sign the tree that it took over, if the old key's
+// signature is the last one. The second copy of the checkpoint is written again
+// too, because the handover itself says that nothing larger was signed.
 func resign(dir string, l tlog.Signed, key *tlog.Key, keys *tlog.Succession, fault durable.Fault) error {
 	file := filepath.Join(dir, "tlog", l.Log, "checkpoint")
 	signed, err := os.ReadFile(file)

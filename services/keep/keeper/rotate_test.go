@@ -11,7 +11,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// signedBy wants every log to be signed by the current key, at its size.
+// signedBy fails the test unless the current key has signed every log at this
+// size.
 func (p *place) signedBy(keys *tlog.Succession, size uint64) {
 	p.t.Helper()
 	for _, log := range []string{"control", "usage-0-0"} {
@@ -26,10 +27,10 @@ func (p *place) signedBy(keys *tlog.Succession, size uint64) {
 	}
 }
 
-// The new key goes on with the trees that the old one has handed over; what the
-// old one signed before is still believed, what it signs beyond is not. Fails
-// when the sizes of a handover are not compared, or the second copy's checkpoint
-// is not signed again.
+// The new key continues the trees that the old one has handed over. What the old
+// key signed before is still believed, what it signs afterwards is not. Fails
+// when the sizes of a handover are not compared, or when the second copy of the
+// checkpoint is not signed again.
 func TestAKeyThatIsRotatedHandsItsLogsOver(t *testing.T) {
 	p := newPlace(t)
 	p.publish(p.control, 5)
@@ -70,7 +71,7 @@ func TestAKeyThatIsRotatedHandsItsLogsOver(t *testing.T) {
 		if h := keys.Handovers()[n-1]; h.Actor != "operator:ada" || len(h.Logs) != 2 || h.Logs[0].Size != 5*n {
 			t.Fatalf("%+v", h)
 		}
-		// By the first key alone, and by any key with the handovers.
+		// Verifies by the first key alone, and by any key with the handovers.
 		for _, key := range append(keys.Keys(), first) {
 			s, err := tlog.NewSuccession(key, keys.Notes()...)
 			if err != nil {
@@ -84,7 +85,7 @@ func TestAKeyThatIsRotatedHandsItsLogsOver(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, _, _, err := s.Open(beyond, "control"); err == nil || !strings.Contains(err.Error(), "beyond what it has handed over") {
+			if _, _, _, err := s.Open(beyond, "control"); err == nil || !strings.Contains(err.Error(), "larger than what its key had signed") {
 				t.Errorf("what the first key signs now: %v", err)
 			}
 		}
@@ -93,7 +94,7 @@ func TestAKeyThatIsRotatedHandsItsLogsOver(t *testing.T) {
 	if err != nil || strings.Contains(string(text), oldKey.Private()) {
 		t.Errorf("the old key is still there: %v", err)
 	}
-	// A log that lost its handovers is of an unknown origin.
+	// The origin of a log that lost its handovers is unknown.
 	if err := os.Remove(HandoversFile(p.dir)); err != nil {
 		t.Fatal(err)
 	}
@@ -102,9 +103,9 @@ func TestAKeyThatIsRotatedHandsItsLogsOver(t *testing.T) {
 	}
 }
 
-// Whatever step is the last before a crash, the next start finds one key that
-// signs everything: the old one, or the new one. Fails when the new key is not
-// on disk before the handover.
+// After a crash at any step the next start finds one key that signs everything:
+// the old one or the new one. Fails when the new key is not on disk before the
+// handover.
 func TestARotationThatCrashesIsDoneOrUndone(t *testing.T) {
 	crash := errors.New("crash")
 	outcomes := map[int]int{}

@@ -9,31 +9,32 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// windowBytes bounds what a window holds. It is a second of the busiest traffic,
-// several rounds of the keeper.
+// windowBytes limits what a window holds. It is one second of the busiest
+// traffic, and several rounds of the keeper.
 const windowBytes = 32 << 20
 
-// item is a message that is to be kept.
+// item is a message to be kept.
 type item struct {
 	eventlog.Message
 	hash tlog.Hash
-	leaf *tlog.UsageLeaf // without outcomes, where it was made when the settler read the message
+	leaf *tlog.UsageLeaf // without outcomes; nil unless it was made when the settler read the message
 }
 
-// window holds what the settler has read of a partition and the keeper has not
-// kept yet, with the roots of its events: they are hashed while they are decoded
-// in memory, and neither read nor decoded a second time. Where it has no room a
-// message is left out, and the keeper reads it from the stream.
+// window holds the messages that the settler has read of a partition and the
+// keeper has not kept yet, with the roots of their events. These are hashed when
+// the settler has them decoded in memory, so nothing is read or decoded a second
+// time. A message that does not fit is left out, and the keeper reads it from the
+// stream.
 type window struct {
 	tree tlog.EventTree // of the goroutine that calls put
 
 	mu    sync.Mutex // guards what follows
-	next  uint64     // positions before are kept, or read by the keeper itself
+	next  uint64     // earlier positions are kept, or the keeper reads them itself
 	items map[uint64]item
 	bytes int
 }
 
-// put takes a message that the settler has read.
+// put adds a message that the settler has read.
 func (w *window) put(m eventlog.Message, envelope *events.Message, segments []settlement.Decoded) {
 	if !w.room(m.Seq, len(m.Data)) {
 		return
@@ -53,7 +54,8 @@ func (w *window) put(m eventlog.Message, envelope *events.Message, segments []se
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// It may have been closed, or come past this position, while this was hashed.
+	// The window may have been closed, or moved past this position, while this
+	// was hashed.
 	if _, again := w.items[m.Seq]; w.items != nil && m.Seq >= w.next && !again {
 		w.items[m.Seq] = item{m, leaf.Data, leaf}
 		w.bytes += len(m.Data)
@@ -66,8 +68,8 @@ func (w *window) room(position uint64, bytes int) bool {
 	return w.items != nil && position >= w.next && w.bytes+bytes <= windowBytes && len(w.items) < 2*perRound
 }
 
-// take gives the message at a position out, if it is there. Nothing before it is
-// asked for again.
+// take removes and returns the message at a position, if the window has it.
+// Earlier positions are not asked for again.
 func (w *window) take(position uint64) (i item, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,7 +81,8 @@ func (w *window) take(position uint64) (i item, ok bool) {
 	return i, ok
 }
 
-// open makes room, for positions from next on; close gives it back for good.
+// open accepts positions from next on; close empties the window and accepts no
+// more.
 func (w *window) open(next uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,9 +95,9 @@ func (w *window) close() {
 	w.items, w.bytes = nil, 0
 }
 
-// Seen is told every message of the partition by its settler, in order, while it
-// is decoded; see settle.Config. It keeps the message's bytes and nothing else.
-// It costs the settler's reader the hashes of the events, and waits for nothing.
+// Seen receives every message of the partition from its settler, in order, while
+// it is decoded; see settle.Config. It keeps only the message's bytes. It costs
+// the settler's reader the time to hash the events, and never waits.
 func (k *Keeper) Seen(m eventlog.Message, envelope *events.Message, segments []settlement.Decoded) {
 	if w := k.windows[m.Subject]; w != nil {
 		w.put(m, envelope, segments)

@@ -65,7 +65,7 @@ func tell(t *testing.T, k *Keeper, m eventlog.Message) {
 	t.Helper()
 	var envelope events.Message
 	if _, err := envelope.Decode(m.Data, nil); err != nil {
-		return // The settler tells of nothing that it cannot read.
+		return // The settler passes on only what it can read.
 	}
 	var segments []settlement.Decoded
 	for _, s := range envelope.Segments {
@@ -76,10 +76,9 @@ func tell(t *testing.T, k *Keeper, m eventlog.Message) {
 	k.Seen(m, &envelope, segments)
 }
 
-// The log is the same whoever reads: the keeper all of it, the settler all of
-// it, or each some of it.
-// Fails when a message is taken from the window at another position, or a root
-// is another than the stream's.
+// The log is the same whether the keeper reads all of it, the settler all of it,
+// or each some of it. Fails when a message is taken from the window at another
+// position, or when a root differs from the stream's.
 func TestTheLogIsTheSameWhoeverReads(t *testing.T) {
 	p := newPlace(t)
 	store := &everything{events: map[uint64]int{}}
@@ -113,7 +112,7 @@ func TestTheLogIsTheSameWhoeverReads(t *testing.T) {
 		for _, m := range all {
 			if told(m.Seq) {
 				tell(t, k, m)
-				tell(t, k, m) // Again, as after a restart.
+				tell(t, k, m) // Once more, as after a restart.
 			}
 		}
 		if told(1) && len(w.items) == 0 {

@@ -109,16 +109,16 @@ func FuzzParseManifest(f *testing.F) {
 	})
 }
 
-// Fails when a manifest is read by what takes one of two members.
+// Fails when a decoder that accepts a member twice reads the manifest.
 func TestAManifestHasOneReading(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"format":1,"key":"theirs","key":"ours"}`:                        `"key" stands twice`,
+		`{"format":1,"key":"theirs","key":"ours"}`:                        `"key" occurs twice`,
 		`{"format":1,"KEY":"ours"}`:                                       `it is written "key"`,
 		`{"format":1,"streams":[{"stream":"CONTROL","last":7,"Last":3}]}`: `it is written "last"`,
-		`{"format":1,"state":{"state_root":"00","state_root":"11"}}`:      `"state.state_root" stands twice`,
+		`{"format":1,"state":{"state_root":"00","state_root":"11"}}`:      `"state.state_root" occurs twice`,
 		`{"format":1,"note":"x"}`:                                         `unknown field "note"`,
 		`{"format":1} {"format":1}`:                                       "bytes after the JSON value",
-		`{"format":2,"format":1}`:                                         `"format" stands twice`,
+		`{"format":2,"format":1}`:                                         `"format" occurs twice`,
 	} {
 		if _, err := ParseManifest([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: want %s, got %v", text, want, err)

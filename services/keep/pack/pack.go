@@ -1,18 +1,20 @@
 // Package pack carries an installation's second copies, logs and public key to
 // another machine, and reads them there as the streams that they are copies of.
 //
-// The method: a pack is a folder laid out as an installation's own, or the same
-// files in one tar file. [Write] copies what the signed checkpoints cover, and
-// nothing else. [Open] checks every log up to its signed root, and gives each
-// stream as one that is read from its archive: a message is handed out after its
-// hash was found to be the one that the log has signed for its position.
+// The method: a pack is a folder with the same layout as an installation's
+// folder, or the same files in one tar file. [Write] copies exactly what the
+// signed checkpoints cover. [Open] checks every log up to its signed root, and
+// returns each stream as one that is read from its archive. A message is returned
+// only after its hash was found to be the one that the log has signed for its
+// position.
 //
 // # Invariants
 //
 //   - Nothing unsigned: what no checkpoint covers is neither packed nor read.
 //   - Nothing left out: a position that is missing or altered ends the reading
-//     with a [keeper.Difference] that names it; none is skipped.
-//   - Whole or not at all: a pack has its name only when it is complete and on disk.
+//     with a [keeper.Difference] that names it; no position is skipped.
+//   - Whole or not at all: a pack gets its name only when it is complete and on
+//     disk.
 //   - Bounded: one message and one bundle of leaves of each reader are in memory.
 //
 // # Files
@@ -23,8 +25,8 @@
 //	archive/<stream>/*.arc     the messages, as package archive has them
 //	tlog/<stream>/             the log, as package tiles has it
 //
-// Streams are named in lower case. An installation's own folder, which has the
-// same files but for pack.json, can be opened as well while nothing runs on it.
+// Streams are named in lower case. An installation's own folder has the same
+// files except for pack.json, and can be opened too while nothing runs on it.
 package pack
 
 import (
@@ -53,8 +55,8 @@ const (
 	handoversName = "keys/handovers.json"
 )
 
-// Manifest says what a pack has. It is not signed: the checkpoints are. What it
-// says of the state is a claim that replaying proves or refutes.
+// Manifest says what a pack contains. It is not signed; the checkpoints are. What
+// it says about the state is a claim that replaying proves or refutes.
 type Manifest struct {
 	Format  int               `json:"format" doc:"1."`
 	Made    time.Time         `json:"made"`
@@ -63,17 +65,17 @@ type Manifest struct {
 	State   *settlement.State `json:"state,omitempty" doc:"What the installation had derived when it was packed."`
 }
 
-// Extent is how much of a stream a pack has.
+// Extent is how much of a stream a pack contains.
 type Extent struct {
 	Stream string `json:"stream"`
 	Last   uint64 `json:"last" doc:"Positions 1 to this one."`
 	Root   string `json:"root" doc:"Of the log at that size."`
 }
 
-// Damage is everything that is found wrong of a pack.
+// Damage is everything that was found wrong in a pack.
 type Damage struct{ Differences []*keeper.Difference }
 
-// Error names every position, one a line.
+// Error names every position, one per line.
 func (d *Damage) Error() string {
 	var lines []string
 	for _, one := range d.Differences {
@@ -90,9 +92,10 @@ type Pack struct {
 	streams  []*stream
 }
 
-// Open opens a pack and checks its logs. Without a key, the one in the pack is
-// used: then the pack proves that it is whole, and not whose it is. What is
-// missing or altered is a [Damage], as far as it shows without reading messages.
+// Open opens a pack and checks its logs. Without a key it uses the one in the
+// pack, which then proves that the pack is whole, but not whose it is. It returns
+// a [Damage] for everything missing or altered that it can find without reading
+// messages.
 func Open(dir string, key keeper.Verifier) (*Pack, error) {
 	p := &Pack{dir: dir, key: key}
 	if err := p.open(); err != nil {
@@ -139,7 +142,7 @@ func (p *Pack) open() error {
 	return nil
 }
 
-// readManifest reads what the pack says of itself, where it does.
+// readManifest reads the manifest, if the pack has one.
 func (p *Pack) readManifest() error {
 	data, err := os.ReadFile(filepath.Join(p.dir, manifestName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -163,7 +166,7 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	}
 	for _, e := range m.Streams {
 		if !known(e.Stream) {
-			return nil, fmt.Errorf("%s: there is no stream %.40q", manifestName, e.Stream)
+			return nil, fmt.Errorf("%s: unknown stream %.40q", manifestName, e.Stream)
 		}
 	}
 	return &m, nil
@@ -179,8 +182,8 @@ func known(name string) bool {
 	return err == nil && n == 2 && name == eventlog.UsageStream(partition, epoch)
 }
 
-// names lists the streams that have a log or a second copy here, ascending. All
-// but usage must be there.
+// names lists the streams that have a log or a second copy here, ascending. Every
+// stream except usage must be here.
 func (p *Pack) names() ([]string, error) {
 	names := []string{eventlog.ControlStream, eventlog.RegisterStream, eventlog.LedgerStream, eventlog.PayoutStream}
 	usage := 0
@@ -195,7 +198,7 @@ func (p *Pack) names() ([]string, error) {
 				continue
 			}
 			if !known(name) || keeper.LogName(name) != e.Name() {
-				return nil, fmt.Errorf("%s/%s is no stream", below, e.Name())
+				return nil, fmt.Errorf("%s/%s is not a stream", below, e.Name())
 			}
 			if usage++; !slices.Contains(names, name) {
 				names = append(names, name)
@@ -209,8 +212,8 @@ func (p *Pack) names() ([]string, error) {
 	return names, nil
 }
 
-// lacks compares with what the manifest says is here: a log that was put back
-// from an older copy of itself is whole by itself.
+// lacks compares with what the manifest says: a log that was replaced by an older
+// copy of itself is consistent in itself.
 func (p *Pack) lacks() (found []*keeper.Difference) {
 	if p.manifest == nil {
 		return nil
@@ -221,23 +224,23 @@ func (p *Pack) lacks() (found []*keeper.Difference) {
 		if i >= 0 && p.streams[i].log != nil {
 			last = p.streams[i].last
 		} else if i >= 0 {
-			continue // told already
+			continue // already reported
 		}
 		if last < e.Last {
 			found = append(found, &keeper.Difference{Stream: e.Stream, First: last + 1, Last: e.Last, Side: keeper.SideLog,
-				Problem: fmt.Sprintf("missing: the log ends at %d, and was packed up to %d", last, e.Last)})
+				Problem: fmt.Sprintf("missing: the log ends at %d, but was packed up to %d", last, e.Last)})
 		}
 	}
 	return found
 }
 
-// Key verifies the logs.
+// Key returns the key that verifies the logs.
 func (p *Pack) Key() keeper.Verifier { return p.key }
 
-// Manifest is what the pack says of itself; nil where it says nothing.
+// Manifest returns the manifest; nil if the pack has none.
 func (p *Pack) Manifest() *Manifest { return p.manifest }
 
-// Stream is a stream of the pack, read from its archive.
+// Stream returns a stream of the pack, read from its archive.
 func (p *Pack) Stream(name string) (*eventlog.Stream, error) {
 	for _, s := range p.streams {
 		if s.name == name {
@@ -257,7 +260,7 @@ func (p *Pack) Usage() (names []string) {
 	return names
 }
 
-// Extents says how much of every stream is signed, and so read.
+// Extents says how much of every stream is signed and can therefore be read.
 func (p *Pack) Extents() (list []Extent) {
 	for _, s := range p.streams {
 		list = append(list, Extent{s.name, s.last, s.root.String()})
@@ -265,11 +268,12 @@ func (p *Pack) Extents() (list []Extent) {
 	return list
 }
 
-// unknown is when a stream was made that is read from a pack: no figure rests on it.
+// unknown is the creation time of a stream that is read from a pack. No figure
+// depends on it.
 var unknown = time.Unix(0, 0).UTC()
 
-// openStream opens one stream's log and checks it, and looks whether its archive
-// has the files.
+// openStream opens and checks one stream's log, and checks that its archive has
+// the files.
 func openStream(dir, name string, key keeper.Verifier) (s *stream, found []*keeper.Difference, err error) {
 	s = &stream{name: name, dir: keeper.ArchiveDir(dir, name)}
 	s.finder = archive.NewFinder(s.dir, name)

@@ -48,7 +48,7 @@ func packed(t testing.TB, dir string, key *tlog.Key, name string) (*pack.Manifes
 	return pack.Write(pack.Packed{Dir: dir, Streams: keeper.Kept(dir), Key: key.Public(), KeyText: key.Public().String(), Made: audittest.Noon}, name)
 }
 
-// opened opens a pack, a folder or a file.
+// opened opens a pack that is a folder or a file.
 func opened(t testing.TB, name string, key keeper.Verifier) (*pack.Pack, error) {
 	t.Helper()
 	dir, err := pack.Folder(name, t.TempDir())
@@ -167,8 +167,8 @@ func flip(t *testing.T, dir, pattern string, at int) {
 	}
 }
 
-// forge writes the archive of decisions anew, with the first one edited and
-// everything that an archive says of itself right.
+// forge writes the archive of decisions again with the first one edited, and with
+// all of the archive's own checksums right.
 func forge(t *testing.T, dir string, edit func(*archive.Message)) {
 	t.Helper()
 	dir = filepath.Join(dir, "archive", "control")
@@ -194,8 +194,8 @@ func forge(t *testing.T, dir string, edit func(*archive.Message)) {
 	}
 }
 
-// Fails where a message is handed out before it was compared, or an end that is
-// missing is taken for the end.
+// Fails when a message is returned before it was compared, or when a missing end
+// is taken for the end.
 func TestWhatIsMissingOrAlteredInAPackIsNamed(t *testing.T) {
 	w := audittest.Story(t)
 	dir, key := kept(t, w)
@@ -301,7 +301,7 @@ func TestWhatIsMissingOrAlteredInAPackIsNamed(t *testing.T) {
 	}
 }
 
-// Fails where every difference but the first is hidden.
+// Fails when every difference except the first is hidden.
 func TestSeveralDamagesAreAllNamed(t *testing.T) {
 	dir, key := kept(t, audittest.Story(t))
 	name := filepath.Join(t.TempDir(), "pack")
@@ -339,7 +339,8 @@ func TestArchivesOfSomebodyElseAreRefused(t *testing.T) {
 	if _, err := pack.Open(t.TempDir(), key.Public()); err == nil {
 		t.Error("an empty folder is opened")
 	}
-	// Whoever leaves the end off says so in the manifest, or is found by it.
+	// A pack without its end either says so in the manifest, or the manifest
+	// gives it away.
 	text, err := os.ReadFile(filepath.Join(name, "pack.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -22,12 +22,12 @@ type stream struct {
 	name   string
 	dir    string // of the archive
 	log    *tiles.Reader
-	last   uint64 // leaves that the log has signed
+	last   uint64 // number of leaves that the log has signed
 	root   tlog.Hash
 	finder *archive.Finder
 
 	mu     sync.Mutex // guards what follows
-	single bundle     // of the last message that was read by itself
+	single bundle     // the bundle of the last message that was read alone
 }
 
 // bundle is one bundle of leaves.
@@ -87,7 +87,8 @@ func (s *stream) Messages(ctx context.Context, from uint64, each func(eventlog.M
 	}
 }
 
-// judge compares a message with its leaf; nil where it is the one that was signed.
+// judge compares a message with its leaf; nil if it is the message that was
+// signed.
 func (s *stream) judge(current *bundle, m archive.Message) error {
 	d := &keeper.Difference{Stream: s.name, First: m.Position, Last: m.Position, Side: keeper.SideArchive}
 	if index := (m.Position - 1) / tlog.TileWidth; current.leaves == nil || current.index != index {
@@ -103,20 +104,20 @@ func (s *stream) judge(current *bundle, m archive.Message) error {
 	case err != nil:
 		d.Side, d.Problem = keeper.SideLog, err.Error()
 	case signed.Position != m.Position:
-		d.Side, d.Problem = keeper.SideLog, fmt.Sprintf("the leaf is of position %d", signed.Position)
+		d.Side, d.Problem = keeper.SideLog, fmt.Sprintf("the leaf belongs to position %d", signed.Position)
 	case !m.Intact():
-		d.Problem = "altered: the data has not its own SHA-256"
+		d.Problem = "altered: its data does not match its own SHA-256"
 	case m.SHA256 != signed.Data:
-		d.Problem = "altered: it has not the hash that the log has signed"
+		d.Problem = "altered: its hash is not the one that the log has signed"
 	case signed.Subject != "" && signed.Subject != m.Subject:
-		d.Problem = fmt.Sprintf("altered: subject %s, signed %s", m.Subject, signed.Subject)
+		d.Problem = fmt.Sprintf("altered: its subject is %s, and the log has signed %s", m.Subject, signed.Subject)
 	default:
 		return nil
 	}
 	return d
 }
 
-// differs turns an archive's fault into a difference.
+// differs converts an archive's fault into a difference.
 func differs(err error) error {
 	var fault *archive.Fault
 	if errors.As(err, &fault) {
@@ -125,7 +126,7 @@ func differs(err error) error {
 	return err
 }
 
-// message is a message as a stream gives it.
+// message converts a message to the form in which a stream returns it.
 func message(m archive.Message) eventlog.Message {
 	header := nats.Header{}
 	if m.ID != "" {

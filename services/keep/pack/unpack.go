@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxFiles bounds what a tar file can make its reader create: a thousand
-	// million messages of usage have five million files.
+	// maxFiles limits how many files a tar file can make its reader create: a
+	// thousand million messages of usage have five million files.
 	maxFiles = 20_000_000
 	// maxSize is the largest file of a pack: an archive of 1,000 messages.
 	maxSize = 8 << 30
@@ -21,9 +21,9 @@ const (
 	maxName = 100
 )
 
-// Unpack writes the files of a tar file, as [Write] makes them, below a folder
-// that is there. Anything else in it is an error: links, devices, paths that lead
-// elsewhere, a file twice, an end that is cut off.
+// Unpack writes the files of a tar file that [Write] made below an existing
+// folder. Anything else in it is an error: links, devices, paths that lead
+// elsewhere, a file that occurs twice, a truncated end.
 func Unpack(in io.Reader, dir string) error {
 	to := folder{dir: dir}
 	r := tar.NewReader(bufio.NewReaderSize(in, 1<<20))
@@ -41,10 +41,10 @@ func Unpack(in io.Reader, dir string) error {
 		if n == maxFiles {
 			return fmt.Errorf("unpacking archives: more than %d files", maxFiles)
 		}
-		// Records of the extended format could say that a file has holes, and a few
-		// bytes would fill the disk. Write needs none.
+		// Records of the extended format could declare holes, so that a few bytes
+		// would fill the disk. Write needs no such records.
 		if h.Typeflag != tar.TypeReg || len(h.PAXRecords) > 0 || h.Size > maxSize || !ours(h.Name) {
-			return fmt.Errorf("unpacking archives: %.80q is no file of a pack", h.Name)
+			return fmt.Errorf("unpacking archives: %.80q is not a file of a pack", h.Name)
 		}
 		if err := to.add(h.Name, h.Size, r); err != nil {
 			return fmt.Errorf("unpacking archives: %s: %w", h.Name, err)
@@ -52,7 +52,7 @@ func Unpack(in io.Reader, dir string) error {
 	}
 }
 
-// ours reports whether a path is one that a pack may have.
+// ours reports whether a pack may have a file with this path.
 func ours(name string) bool {
 	if len(name) > maxName || !filepath.IsLocal(name) || strings.ContainsAny(name, "\\\x00") || filepath.ToSlash(filepath.Clean(name)) != name {
 		return false
@@ -60,8 +60,8 @@ func ours(name string) bool {
 	return name == manifestName || name == keyName || name == handoversName || strings.HasPrefix(name, "archive/") || strings.HasPrefix(name, "tlog/")
 }
 
-// Folder is the folder of a pack, whether it is a folder or a tar file, which is unpacked
-// into a folder that must be there and that the caller removes.
+// Folder returns the folder of a pack. A tar file is first unpacked into the
+// folder scratch, which must exist and which the caller removes.
 func Folder(name, scratch string) (dir string, err error) {
 	info, err := os.Stat(name)
 	if err != nil {

@@ -21,23 +21,23 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
 
-// Packed is what [Write] is to pack.
+// Packed says what [Write] packs.
 type Packed struct {
 	Dir     string // the installation's folder; services may be running on it
 	Streams []string
 	Key     keeper.Verifier
-	KeyText string // as it stands in a file
-	// State is what the installation has derived; nil says nothing. Its streams
+	KeyText string // the text of the key file
+	// State is what the installation has derived; nil leaves it out. Its streams
 	// must be signed up to its positions.
 	State *settlement.State
 	Made  time.Time
 }
 
-// Write packs into a new folder, or into one tar file where the name ends in
-// .tar. Whatever is there by that name already is an error.
+// Write packs into a new folder, or into one tar file if the name ends in .tar.
+// If the name already exists, it fails.
 func Write(in Packed, name string) (manifest *Manifest, err error) {
 	if _, err := os.Lstat(name); err == nil {
-		return nil, fmt.Errorf("packing into %s: it exists already", name)
+		return nil, fmt.Errorf("packing into %s: it already exists", name)
 	}
 	temporary := name + ".new"
 	if err := os.RemoveAll(temporary); err != nil {
@@ -66,7 +66,7 @@ func Write(in Packed, name string) (manifest *Manifest, err error) {
 	return manifest, nil
 }
 
-// sink takes files by their path in a pack.
+// sink receives files by their path in a pack.
 type sink interface {
 	add(path string, size int64, from io.Reader) error
 	close() error
@@ -159,7 +159,8 @@ func (f folder) add(name string, size int64, from io.Reader) error {
 	return errors.Join(err, file.Close())
 }
 
-// close syncs the entries of every folder: the files are synced.
+// close syncs the directory entries of every folder; the files are already
+// synced.
 func (f folder) close() error {
 	return filepath.WalkDir(f.dir, func(name string, entry os.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {

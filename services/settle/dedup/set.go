@@ -1,15 +1,16 @@
-// Package dedup keeps which sequences of a source were accepted, with no window.
+// Package dedup keeps which sequences of a source were accepted, without a time
+// window.
 //
-// The method is interval sets: disjoint spans that do not touch, ascending. A
-// source that numbers without gaps is one span however long it runs, so memory
-// grows with the gaps and not with the events.
+// The method is interval sets: disjoint spans that do not touch, in ascending
+// order. A source that numbers without gaps is one span however long it runs, so
+// memory grows with the gaps and not with the events.
 //
 // # Invariants
 //
 //   - Exact: [Set.Has] is true for the sequences given to [Set.Add] and no other.
 //   - Canonical: equal sets have equal spans, in whatever order they were added.
 //   - Traceable: applying [Set.Changes] to a copy of the spans as they were at
-//     the call before gives the spans as they are now.
+//     the previous call gives the present spans.
 package dedup
 
 import (
@@ -23,18 +24,18 @@ import (
 // Set is the accepted sequences of one source. The zero value is empty.
 type Set struct {
 	spans   []settlement.Span
-	touched []uint64 // firsts of spans that were made or changed since Changes; may repeat, may be gone
-	removed []uint64 // firsts of spans that became part of others
+	touched []uint64 // firsts of spans made or changed since the last Changes; may repeat, may no longer exist
+	removed []uint64 // firsts of spans that were merged into others
 }
 
-// From makes a set of spans that a set's own [Set.Changes] once gave.
+// From makes a set from spans that [Set.Changes] once returned.
 func From(spans []settlement.Span) Set { return Set{spans: spans} }
 
 // Has reports whether the sequence was added.
 func (s *Set) Has(sequence uint64) bool {
 	n := len(s.spans)
 	if n == 0 || sequence > s.spans[n-1].Last {
-		return false // Nearly always: sources count upwards.
+		return false // The usual case, because sources count upwards.
 	}
 	if sequence >= s.spans[n-1].First {
 		return true
@@ -48,7 +49,7 @@ func (s *Set) at(sequence uint64) int {
 	return sort.Search(len(s.spans), func(i int) bool { return s.spans[i].First > sequence }) - 1
 }
 
-// Add adds one sequence; one that is there already changes nothing.
+// Add adds one sequence; adding one again changes nothing.
 func (s *Set) Add(sequence uint64) {
 	if n := len(s.spans); n > 0 {
 		if last := &s.spans[n-1]; sequence > last.Last {
@@ -70,14 +71,14 @@ func (s *Set) touch(first uint64) {
 	}
 }
 
-// insert adds a sequence that is before the end.
+// insert adds a sequence that is before the end of the last span.
 func (s *Set) insert(sequence uint64) {
 	i := s.at(sequence)
 	if i >= 0 && sequence <= s.spans[i].Last {
 		return
 	}
 	left := i >= 0 && s.spans[i].Last+1 == sequence
-	// Not at the end of the numbers, where sequence + 1 would wrap to 0.
+	// Not at the largest number, where sequence + 1 would wrap to 0.
 	right := i+1 < len(s.spans) && sequence < math.MaxUint64 && s.spans[i+1].First == sequence+1
 	switch {
 	case left && right:
@@ -98,12 +99,12 @@ func (s *Set) insert(sequence uint64) {
 	}
 }
 
-// Changed reports whether [Set.Changes] has something to give.
+// Changed reports whether [Set.Changes] has something to return.
 func (s *Set) Changed() bool { return len(s.touched) > 0 }
 
 // Changes returns what changed since the last call: the spans to put, each
-// replacing one with its First, and the firsts of those to remove, both
-// ascending. A span is never in both.
+// replacing the one with the same First, and the firsts of the spans to remove,
+// both ascending. A span is never in both.
 func (s *Set) Changes() (put []settlement.Span, remove []uint64) {
 	slices.Sort(s.touched)
 	slices.Sort(s.removed)
@@ -121,11 +122,12 @@ func (s *Set) Changes() (put []settlement.Span, remove []uint64) {
 	return put, remove
 }
 
-// Spans returns the spans, ascending. They are the set's own: read only.
+// Spans returns the spans, ascending. The slice belongs to the set and must not
+// be changed.
 func (s *Set) Spans() []settlement.Span { return s.spans }
 
-// Gaps returns the sequences missing between spans, ascending, at most limit.
-// Nothing is said about what comes before the first or after the last.
+// Gaps returns at most limit of the gaps between spans, ascending. What comes
+// before the first span or after the last is not a gap.
 func Gaps(spans []settlement.Span, limit int) []settlement.Span {
 	var gaps []settlement.Span
 	for i := 1; i < len(spans) && len(gaps) < limit; i++ {

@@ -8,9 +8,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// Fails when insert forgets the right neighbour (spans touch, so not
-// canonical), when it does not note what it removed (the copy keeps a span that
-// is gone), and when Has looks at the last span only.
+// Fails when insert forgets the right neighbour (the spans then touch and are not
+// canonical), when it does not record what it removed (the copy keeps a span that
+// no longer exists), and when Has checks only the last span.
 func FuzzSetIsExactCanonicalAndTraceable(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 2, 0, 3, 0, 9, 0, 7, 0, 8, 0, 0})
 	f.Add([]byte{0, 9, 0, 7, 0, 5, 0, 6, 0, 8, 255, 255})

@@ -1,6 +1,6 @@
-// Command build compiles aliquot-verify for browsers into the folder that the
-// page is put together from. It is a part of building the binary, not of the
-// binary: see the Taskfile.
+// Command build compiles aliquot-verify for browsers into the folder from which
+// the page is assembled. It is used to build the binary and is not a part of it:
+// see the Taskfile.
 package main
 
 import (
@@ -29,8 +29,8 @@ func main() {
 }
 
 // build runs the go command in the current directory, which must be in the
-// module. Neither the directory's name nor the state of its repository gets into
-// what it writes, so that anybody can make the same.
+// module. Its output contains neither the directory's name nor the state of the
+// repository, so that anybody can build the same bytes.
 func build(ctx context.Context, folder string) error {
 	root, err := run(ctx, nil, "go", "env", "GOROOT")
 	if err != nil {
@@ -80,8 +80,8 @@ func build(ctx context.Context, folder string) error {
 	return nil
 }
 
-// run runs a command and returns what it prints; the error has what it
-// complained of.
+// run runs a command and returns its output; the error contains what it wrote to
+// standard error.
 func run(ctx context.Context, env []string, name string, args ...string) (string, error) {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Env = append(os.Environ(), env...)
