@@ -21,7 +21,7 @@
 //
 //	pack.json                  what was packed: see [Manifest]
 //	keys/log.pub               the key that verifies the logs
-//	keys/handovers.json        how it came to be that key, where it is not the first
+//	keys/handovers.json        how it came to be that key, if it is not the first
 //	archive/<stream>/*.arc     the messages, as package archive has them
 //	tlog/<stream>/             the log, as package tiles has it
 //
