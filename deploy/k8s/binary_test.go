@@ -20,11 +20,11 @@ import (
 // root is the product's module.
 const root = "../.."
 
-// description is what "aliquot describe --json" prints.
+// description is the output of "aliquot describe --json".
 type description struct {
 	Version  string             `json:"version"`
 	Commands []describedCommand `json:"commands"`
-	// serves says whether a running process of a command answers a path.
+	// serves reports whether a running process of a command answers a path.
 	serves func(command, path string) bool
 }
 
@@ -41,8 +41,8 @@ type describedValue struct {
 	Required  bool     `json:"required"`
 }
 
-// built is the product's binary, built once for all tests, by the very command
-// of the container file.
+// built is the product's binary, built once for all tests with the command of the
+// container file.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "aliquot-k8s-")
 	if err != nil {
@@ -74,7 +74,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// binary asks the binary what it has.
+// binary asks the binary for its commands and flags.
 func binary(t *testing.T) description {
 	t.Helper()
 	file, err := built()
@@ -92,14 +92,14 @@ func binary(t *testing.T) description {
 	return d
 }
 
-// isOurs says whether a container runs the binary.
+// isOurs reports whether a container runs the binary.
 func isOurs(c *corev1.Container) bool {
 	name, _, _ := strings.Cut(path.Base(c.Image), ":")
 	return name == "aliquot"
 }
 
-// checkBinary wants every command, flag, variable, port and path that a
-// container of ours names to be the binary's.
+// checkBinary checks that every command, flag, variable, port and path that a
+// container of ours names exists in the binary.
 func (w *world) checkBinary(about description, one *workload, c *corev1.Container) {
 	if !isOurs(c) {
 		return
@@ -150,7 +150,7 @@ func (w *world) checkBinary(about description, one *workload, c *corev1.Containe
 // fromSecret stands for a value that is not in the manifests.
 const fromSecret = "\x00"
 
-// variables are those that a container sets itself.
+// variables returns the variables that a container sets itself.
 func (w *world) variables(c *corev1.Container) map[string]string {
 	all := map[string]string{}
 	for _, from := range c.EnvFrom {
@@ -174,7 +174,7 @@ func (w *world) variables(c *corev1.Container) map[string]string {
 	return all
 }
 
-// checkValue wants a number where the flag is one.
+// checkValue checks that the value of a numeric flag is a number.
 func (w *world) checkValue(where, what, value string, flag *describedValue) {
 	if value == fromSecret {
 		return
@@ -191,7 +191,7 @@ func (w *world) checkValue(where, what, value string, flag *describedValue) {
 	}
 }
 
-// checkFile wants a file or a folder that a variable names to be in a volume.
+// checkFile checks that a file or folder that a variable names is in a volume.
 func (w *world) checkFile(where string, c *corev1.Container, name, value string) {
 	if !strings.HasPrefix(value, "/") {
 		return
@@ -203,8 +203,8 @@ func (w *world) checkFile(where string, c *corev1.Container, name, value string)
 	}
 }
 
-// checkListener wants the port that the command listens on to be the one that is
-// declared and probed, and the probes' paths to be what it serves there.
+// checkListener checks that the port on which the command listens is declared and
+// probed, and that the command serves the probes' paths there.
 func (w *world) checkListener(about description, where string, command *describedCommand, c *corev1.Container, values map[string]string) {
 	if command.flag(func(f describedValue) bool { return f.Name == "listen" }) == nil {
 		if len(c.Ports) > 0 {
@@ -227,7 +227,7 @@ func (w *world) checkListener(about description, where string, command *describe
 	}
 	for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
 		if probe == nil || probe.HTTPGet == nil {
-			continue // said elsewhere
+			continue // reported elsewhere
 		}
 		if n, ok := port(c, probe.HTTPGet.Port); ok && strconv.Itoa(int(n)) != number {
 			w.fault("%s: a probe asks port %d, and it listens on %s", where, n, number)
@@ -238,7 +238,7 @@ func (w *world) checkListener(about description, where string, command *describe
 	}
 }
 
-// command finds the command that the arguments begin with, and what follows it.
+// command finds the command with which the arguments begin, and returns the rest.
 func (d description) command(args []string) (*describedCommand, []string) {
 	for n := len(args); n > 0; n-- {
 		for i := range d.Commands {

@@ -11,10 +11,11 @@ import (
 	"testing"
 )
 
-// inImage is where the first stage of the container file puts the binary.
+// inImage is the path to which the first stage of the container file writes the
+// binary.
 const inImage = "/out/aliquot"
 
-// A stage of the container file: its instructions, in order.
+// stage is a stage of the container file: its instructions, in order.
 type stage struct {
 	from         string
 	instructions [][2]string // name and the rest
@@ -41,7 +42,7 @@ func containerFile() ([]stage, error) {
 	return stages, nil
 }
 
-// run finds the command that has a text.
+// run finds the command that contains a text.
 func (s stage) run(text string) (string, bool) {
 	for _, i := range s.instructions {
 		if i[0] == "RUN" && strings.Contains(i[1], text) {
@@ -61,9 +62,9 @@ func (s stage) all(name string) []string {
 	return list
 }
 
-// No engine runs here: what can be known without one is that the command makes a
-// static binary, that what is copied is there, and that the image and the
-// manifests mean the same user.
+// No container engine runs here. Without one the test can check that the command
+// makes a static binary, that the files to be copied exist, and that the image
+// and the manifests use the same user.
 func TestTheContainerIsTheStaticBinaryAlone(t *testing.T) {
 	stages, err := containerFile()
 	if err != nil {
@@ -130,7 +131,7 @@ func TestTheContainerIsTheStaticBinaryAlone(t *testing.T) {
 	}
 }
 
-// The versions that are meant to be one, are.
+// Versions that must be equal are equal.
 func TestVersionsAgree(t *testing.T) {
 	w := assemble(t, "production")
 	about := binary(t)

@@ -1,6 +1,7 @@
-// Package k8s has no code: its tests check the manifests beside it, which are
-// put together with kustomize as a library, decoded with the types of the
-// Kubernetes API, and compared with what the binary says of itself.
+// Package k8s has no code: its tests check the manifests beside it. They build
+// them with kustomize as a library, decode them with the types of the Kubernetes
+// API, and compare them with what the binary says about itself.
 //
-// It is a module of its own, so that these libraries are none of the product's.
+// It is a module of its own, so that the product does not depend on these
+// libraries.
 package k8s

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Each fault that a person could make is found. That the manifests without it
-// are whole is another test's.
+// Each fault that a person could make is found. Another test checks that the
+// manifests without a fault pass.
 func TestEveryFaultIsFound(t *testing.T) {
 	about := binary(t)
 	const local, production = "local", "production"
@@ -65,7 +65,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 	}
 }
 
-// What the servers would lose is found too: the test of their configuration
+// Servers that would lose messages are found too: the test of their configuration
 // reads it with the servers' own code.
 func TestServersThatDoNotSyncAreFound(t *testing.T) {
 	w := assemble(t, "production", change{"overlays/production/nats.conf", "sync_interval: always", "sync_interval: 2m"})

@@ -53,8 +53,8 @@ func parse(t *testing.T, w *world) *server.Options {
 	return parseFor(t, w, "nats-0", public, folder)
 }
 
-// parseFor is parse for one server, aliquot's public key and a folder with
-// certificates.
+// parseFor does the same as parse for one server, aliquot's public key and a
+// folder with certificates.
 func parseFor(t *testing.T, w *world, name, public, secret string) *server.Options {
 	t.Helper()
 	one, c := servers(t, w)
@@ -77,7 +77,7 @@ func parseFor(t *testing.T, w *world, name, public, secret string) *server.Optio
 		if v.ConfigMap != nil {
 			data, _ := w.config(v.ConfigMap.Name)
 			for name, text := range data {
-				for _, m := range c.VolumeMounts { // absolute names are below the folder
+				for _, m := range c.VolumeMounts { // absolute paths are below the folder
 					text = strings.ReplaceAll(text, `"`+m.MountPath, `"`+filepath.Join(folder, m.MountPath))
 				}
 				write(t, filepath.Join(at, name), []byte(text))
@@ -108,7 +108,7 @@ func write(t *testing.T, file string, data []byte) {
 	}
 }
 
-// certificates makes what a secret of type kubernetes.io/tls has.
+// certificates makes the files that a secret of type kubernetes.io/tls has.
 func certificates(t *testing.T, folder string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -135,7 +135,7 @@ func certificates(t *testing.T, folder string) {
 
 // The configuration of the servers, read by the server's own code, is that of a
 // cluster that loses nothing: each message is synced, and each server finds the
-// others by the names and ports that the manifests give them.
+// others by the names and ports in the manifests.
 func TestTheServersFormOneClusterThatSyncs(t *testing.T) {
 	for _, overlay := range overlays {
 		t.Run(overlay, func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestTheServersFormOneClusterThatSyncs(t *testing.T) {
 	}
 }
 
-// hosts are the names of a StatefulSet's pods with a port.
+// hosts returns the names of a StatefulSet's pods with a port.
 func hosts(one *workload, number int) []string {
 	var list []string
 	for i := range one.replicas {
@@ -199,7 +199,8 @@ func hosts(one *workload, number int) []string {
 	return list
 }
 
-// configOf finds the ConfigMap that the services read, whose name has a hash.
+// configOf finds the ConfigMap that the services read, whose name contains a
+// hash.
 func configOf(w *world) string {
 	for name := range w.configs {
 		if w.configs[name].Data["NATS_URL"] != "" {
@@ -209,7 +210,7 @@ func configOf(w *world) string {
 	return ""
 }
 
-// In production nobody gets in without a key, nor reads along.
+// In production nobody can connect without a key, or read the traffic.
 func TestProductionIsEncryptedAndClosed(t *testing.T) {
 	w := assemble(t, "production")
 	options := parse(t, w)

@@ -22,24 +22,24 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// overlays are what is deployed; the base alone is not.
+// overlays are what is deployed; the base alone is not deployed.
 var overlays = []string{"local", "production", "postgresql"}
 
-// A workload is pods of one kind.
+// workload is pods of one kind.
 type workload struct {
 	kind, name string
-	replicas   int32 // as the manifest has it, see least
-	fixed      bool  // whether the manifest says how many
+	replicas   int32 // as in the manifest; see least
+	fixed      bool  // whether the manifest sets the number
 	pod        corev1.PodTemplateSpec
 	claims     []corev1.PersistentVolumeClaim
 }
 
 func (w *workload) String() string { return w.kind + " " + w.name }
 
-// runs says whether the workload goes on until it is stopped.
+// runs reports whether the workload runs until it is stopped.
 func (w *workload) runs() bool { return w.kind != "Job" }
 
-// world is everything that an overlay makes.
+// world is everything that an overlay creates.
 type world struct {
 	workloads []*workload
 	services  []*corev1.Service
@@ -48,13 +48,13 @@ type world struct {
 	budgets   []*policyv1.PodDisruptionBudget
 	policies  []*networkingv1.NetworkPolicy
 	scalers   []*autoscalingv2.HorizontalPodAutoscaler
-	faults    []string // of putting together and decoding
+	faults    []string // faults of building and decoding
 }
 
-// A change is made to a copy of the manifests before they are put together.
+// change is made to a copy of the manifests before they are built.
 type change struct{ file, old, new string }
 
-// manifests copies the folder into memory, changed.
+// manifests copies the folder into memory, with changes.
 func manifests(t *testing.T, changes ...change) filesys.FileSystem {
 	t.Helper()
 	memory := filesys.MakeFsInMemory()
@@ -88,8 +88,8 @@ func manifests(t *testing.T, changes ...change) filesys.FileSystem {
 	return memory
 }
 
-// assemble puts an overlay together and decodes it, strictly: an unknown field,
-// a field twice or a value of another type is a fault.
+// assemble builds an overlay and decodes it strictly: an unknown field, a field
+// that occurs twice and a value of another type are faults.
 func assemble(t *testing.T, overlay string, changes ...change) *world {
 	t.Helper()
 	w := &world{configs: map[string]*corev1.ConfigMap{}, secrets: map[string]*corev1.Secret{}}
@@ -185,8 +185,8 @@ func (w *world) check(about description) []string {
 	return w.faults
 }
 
-// Fails when something of CockroachDB is left behind, and when our processes may not
-// reach the database's port.
+// Fails when something of CockroachDB is left, and when our processes are not
+// allowed to reach the database's port.
 func TestTheOverlayOnPostgreSQLHasNothingOfCockroachDB(t *testing.T) {
 	w := assemble(t, "postgresql")
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(manifests(t), "/overlays/postgresql")
@@ -224,7 +224,7 @@ func TestEveryOverlayIsWhole(t *testing.T) {
 			if overlay != "postgresql" {
 				want = append([]string{"cockroachdb", "cockroachdb-init"}, want...)
 			}
-			if overlay != "local" { // a second settler waits beside the first
+			if overlay != "local" { // a second settler is the standby of the first
 				want = append(want, "relief")
 				slices.Sort(want)
 			}

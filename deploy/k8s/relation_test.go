@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// given are the secrets that are made by whoever deploys, and never from files
-// of the repository, with their keys: README.md says how.
+// given are the secrets, with their keys, that the operator creates and that
+// never come from files in the repository: README.md describes them.
 var given = map[string][]string{
 	"aliquot-database":       {"url"},
 	"aliquot-database-owner": {"url"},
@@ -24,7 +24,7 @@ var given = map[string][]string{
 	"nats-tls":               {"ca.crt", "tls.crt", "tls.key"},
 }
 
-// config returns the keys of a ConfigMap; ok is false where there is none.
+// config returns the keys of a ConfigMap; ok is false if there is none.
 func (w *world) config(name string) (map[string]string, bool) {
 	c, ok := w.configs[name]
 	if !ok {
@@ -33,7 +33,7 @@ func (w *world) config(name string) (map[string]string, bool) {
 	return c.Data, true
 }
 
-// secret returns the keys of a Secret, made here or given.
+// secret returns the keys of a Secret that is made here or given.
 func (w *world) secret(name string) ([]string, bool) {
 	if s, ok := w.secrets[name]; ok {
 		var keys []string
@@ -49,7 +49,8 @@ func (w *world) secret(name string) ([]string, bool) {
 	return keys, ok
 }
 
-// checkNames wants every volume, ConfigMap, Secret and key that a pod names.
+// checkNames checks that every volume, ConfigMap, Secret and key that a pod names
+// exists.
 func (w *world) checkNames(one *workload) {
 	volumes := map[string]*corev1.Volume{}
 	for i := range one.pod.Spec.Volumes {
@@ -146,7 +147,7 @@ func (w *world) checkSource(one *workload, e corev1.EnvVar) {
 	}
 }
 
-// checkServices wants pods and ports behind every service.
+// checkServices checks that every service has pods and ports.
 func (w *world) checkServices() {
 	for _, s := range w.services {
 		found := 0
@@ -176,8 +177,8 @@ func hasPort(one *workload, by intstr.IntOrString) bool {
 	return false
 }
 
-// checkPolicies wants everything denied, and what is allowed to be there: both
-// ends of each way, and the port at its end.
+// checkPolicies checks that everything is denied, and that everything that is
+// allowed exists: both ends of each connection, and the port at its end.
 func (w *world) checkPolicies() {
 	denied := false
 	for _, p := range w.policies {
@@ -213,7 +214,7 @@ func (w *world) checkPolicies() {
 	}
 }
 
-// selected are the workloads of a peer in this namespace.
+// selected returns the workloads of a peer in this namespace.
 func (w *world) selected(peer *networkingv1.NetworkPolicyPeer) []*workload {
 	var list []*workload
 	if peer.PodSelector == nil || peer.NamespaceSelector != nil {
@@ -239,7 +240,7 @@ func (w *world) checkPeers(policy string, peers []networkingv1.NetworkPolicyPeer
 	}
 }
 
-// checkPolicyPorts wants each of the ports at one of the workloads.
+// checkPolicyPorts checks that one of the workloads has each of the ports.
 func (w *world) checkPolicyPorts(policy string, at []*workload, ports []networkingv1.NetworkPolicyPort) {
 	if len(ports) == 0 {
 		w.fault("NetworkPolicy %s: a rule names no port, which is all", policy)
@@ -255,7 +256,8 @@ func (w *world) checkPolicyPorts(policy string, at []*workload, ports []networki
 	}
 }
 
-// allowed says whether one workload may open a connection to a port of another.
+// allowed reports whether one workload may open a connection to a port of
+// another.
 func (w *world) allowed(from, to *workload, number int32) bool {
 	has := func(ports []networkingv1.NetworkPolicyPort) bool {
 		return slices.ContainsFunc(ports, func(p networkingv1.NetworkPolicyPort) bool {

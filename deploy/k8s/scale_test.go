@@ -13,7 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// checkScalers wants what is scaled to be there, and what it is scaled by.
+// checkScalers checks that what is scaled exists, and also the metric by which it
+// is scaled.
 func (w *world) checkScalers() {
 	for _, s := range w.scalers {
 		target := s.Spec.ScaleTargetRef
@@ -50,7 +51,7 @@ func (w *world) checkScalers() {
 	}
 }
 
-// measured says whether the alert rules ask for a metric: their test compares
+// measured reports whether the alert rules use a metric: their test compares
 // every name in them with what the binary exports.
 func measured(name string) bool {
 	data, err := os.ReadFile(filepath.Join("..", "telemetry", "alerts.yaml"))
@@ -67,7 +68,8 @@ func TestLagScalesSettlement(t *testing.T) {
 		if s.Name != "relief" {
 			continue
 		}
-		// One pod for each partition: more would settle what is not there.
+		// One pod for each partition: more pods would settle partitions that do
+		// not exist.
 		for name, c := range w.configs {
 			if last, ok := strings.CutPrefix(c.Data["ALIQUOT_PARTITIONS"], "0-"); ok {
 				n, err := strconv.Atoi(last)

@@ -24,17 +24,17 @@ import (
 // patience is how long anything may take on a busy machine.
 const patience = 2 * time.Minute
 
-// An installation is the production overlay, run: three NATS servers with the
+// installation is the production overlay, running: three NATS servers with the
 // manifests' configuration, and each service with its arguments and variables.
-// In its own place are addresses, the names of folders and the database, which
-// is a file.
+// Only addresses, the names of folders and the database, which is a file, are
+// different.
 type installation struct {
 	at map[string]string // URL, by command
 }
 
 var (
-	running *installation // once started
-	ends    []func()      // what stops it
+	running *installation // set once it is started
+	ends    []func()      // functions that stop it
 )
 
 // installed starts the installation, once for all tests.
@@ -52,7 +52,7 @@ func installed(t *testing.T) *installation {
 	natsURL := w.startServers(t, folder)
 	i := &installation{at: map[string]string{}}
 	for _, one := range w.workloads {
-		// What has flags, as relief has, takes over what another one does.
+		// A workload with flags, such as relief, takes over from another one.
 		if c := &one.pod.Spec.Containers[0]; isOurs(c) && one.runs() && len(c.Args) == 1 {
 			i.at[c.Args[0]] = w.start(t, one, c, folder, natsURL)
 		}
@@ -61,7 +61,7 @@ func installed(t *testing.T) *installation {
 	return i
 }
 
-// serves says whether a process of a command answers a path.
+// serves reports whether a process of a command answers a path.
 func (i *installation) serves(command, path string) bool {
 	response, err := http.Get(i.at[command] + path)
 	if err != nil {
@@ -111,7 +111,7 @@ func (w *world) startServers(t *testing.T, folder string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		go s.Start() // ends by Shutdown
+		go s.Start() // Shutdown ends it
 		ends = append([]func(){s.Shutdown}, ends...)
 		if !s.ReadyForConnections(patience) {
 			t.Fatal("a NATS server does not start")
@@ -130,7 +130,7 @@ func (w *world) startServers(t *testing.T, folder string) string {
 	}
 }
 
-// start starts what a container runs, and returns where it answers.
+// start starts what a container runs, and returns its address.
 func (w *world) start(t *testing.T, one *workload, c *corev1.Container, folder, natsURL string) string {
 	t.Helper()
 	file, err := built()
@@ -181,7 +181,7 @@ func (w *world) start(t *testing.T, one *workload, c *corev1.Container, folder, 
 	return said[1]
 }
 
-// What the manifests run becomes ready: with their arguments and variables, on
+// What the manifests run becomes ready, with its arguments and variables, on
 // servers with their configuration.
 func TestTheServicesStartAndBecomeReady(t *testing.T) {
 	i := installed(t)

@@ -13,7 +13,7 @@ import (
 
 func truth(b *bool) bool { return b != nil && *b }
 
-// containers are all of a pod.
+// containers returns all containers of a pod.
 func containers(spec *corev1.PodSpec) []*corev1.Container {
 	var list []*corev1.Container
 	for i := range spec.InitContainers {
@@ -25,7 +25,7 @@ func containers(spec *corev1.PodSpec) []*corev1.Container {
 	return list
 }
 
-// checkPod wants what everything here has: no privilege, a bound, a probe.
+// checkPod checks what every pod here must have: no privilege, limits, a probe.
 func (w *world) checkPod(one *workload) {
 	spec := &one.pod.Spec
 	if spec.AutomountServiceAccountToken == nil || *spec.AutomountServiceAccountToken {
@@ -76,7 +76,7 @@ func (w *world) checkPod(one *workload) {
 	}
 }
 
-// checkPorts wants every port that a probe names to be one of the container's.
+// checkPorts checks that the container has every port that a probe names.
 func (w *world) checkPorts(where string, c *corev1.Container) {
 	for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
 		if probe == nil {
@@ -102,12 +102,12 @@ func port(c *corev1.Container, by intstr.IntOrString) (int32, bool) {
 	return 0, false
 }
 
-// single is what there is one of: what keep has signed is in its volume, and a
-// second volume would be another history.
+// single is the one workload with a single pod: what keep has signed is in its
+// volume, and a second volume would be another history.
 const single = "keep"
 
-// checkReplicas wants what is there more than once to be spread, and to keep
-// enough of it while nodes are drained.
+// checkReplicas checks that workloads with several pods are spread, and that
+// enough pods are kept while nodes are drained.
 func (w *world) checkReplicas(one *workload) {
 	if !one.runs() {
 		return
@@ -140,7 +140,7 @@ func (w *world) checkReplicas(one *workload) {
 	}
 }
 
-// least is how many pods a workload has at least.
+// least returns the smallest number of pods that a workload has.
 func (w *world) least(one *workload) int32 {
 	for _, s := range w.scalers {
 		if s.Spec.ScaleTargetRef.Name == one.name && s.Spec.ScaleTargetRef.Kind == one.kind && s.Spec.MinReplicas != nil {

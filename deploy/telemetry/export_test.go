@@ -20,8 +20,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// export runs the binary through a day of everything, as a user would, and
-// returns the names that it exports then, each with its labels.
+// export runs the binary through a day in which everything happens, as a user
+// would, and returns the names that it then exports, each with its labels.
 func export(t *testing.T) map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -35,7 +35,7 @@ func export(t *testing.T) map[string][]string {
 	r := start(t, binary, filepath.Join(dir, "data"))
 	r.live()
 	names := map[string][]string{}
-	// The last of it is signed soon after.
+	// The last message is signed soon afterwards.
 	deadline := time.Now().Add(time.Minute)
 	for {
 		clear(names)
@@ -52,7 +52,7 @@ type running struct {
 	url, token string
 }
 
-// start starts `aliquot up` and waits until it says where it answers.
+// start starts `aliquot up` and waits until it prints its address.
 func start(t *testing.T, binary, data string) *running {
 	t.Helper()
 	command := exec.Command(binary, "up", "--data", data, "--listen", "127.0.0.1:0")
@@ -134,7 +134,7 @@ func (r *running) post(path, media, body string, want int) {
 	}
 }
 
-// page reads the names and labels of the page, as Prometheus would.
+// page reads the names and labels of the page as Prometheus would.
 func (r *running) page(names map[string][]string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)

@@ -11,11 +11,11 @@ import (
 )
 
 // A series is what Prometheus has scraped once a minute for two hours, in the
-// notation of its own tests: begin, step and number of steps.
+// notation of Prometheus' own tests: first value, step and number of steps.
 const here = `job="aliquot", instance="a:9464"`
 
-// occasions are, for each alert, series at whose end it is true, and such at
-// whose end it is not.
+// occasions are, for each alert, series at whose end the alert is true, and
+// series at whose end it is not.
 var occasions = map[string]struct{ fires, silent string }{
 	"AliquotAcceptFailing": {
 		series("aliquot_ingest_submissions_total", `outcome="accepted"`, "0+60x120") + series("aliquot_ingest_submissions_total", `outcome="full"`, "0+2x120"),
@@ -36,7 +36,7 @@ var occasions = map[string]struct{ fires, silent string }{
 	},
 	"AliquotSettleAbsent": {series("aliquot_streams_healthy", "", "1+0x120"), series("aliquot_settle_lag_messages", `partition="0"`, "0+0x120")},
 	"AliquotSettleStopped": {
-		// It never committed, or no more.
+		// It never committed, or stopped committing.
 		series("aliquot_settle_lag_messages", `partition="0"`, "3+0x120") + series("aliquot_settle_lag_messages", `partition="1"`, "3+0x120") + series("aliquot_settle_commit_duration_seconds_count", `partition="1"`, "9+0x120"),
 		series("aliquot_settle_lag_messages", `partition="0"`, "3+1x120") + series("aliquot_settle_commit_duration_seconds_count", `partition="0"`, "0+1x120"),
 	},
@@ -78,7 +78,8 @@ func series(name, attributes, values string) string {
 	return fmt.Sprintf("  %s{%s%s} %s\n", name, here, attributes, values)
 }
 
-// share is accepted events, and those refused by ingest and by settlement.
+// share returns series of accepted events, and of events refused by ingest and by
+// settlement.
 func share(accepted, early, late string) string {
 	return series("aliquot_ingest_accepted_total", "", accepted) + series("aliquot_ingest_refused_total", `reason="no_rate"`, early) +
 		series("aliquot_ingest_refused_total", `reason="absurd"`, "0+0x120") + series("aliquot_settle_events_total", `partition="0", outcome="refused", reason="conflict"`, late) +
@@ -104,7 +105,7 @@ func TestEveryAlertFiresWhenItShould(t *testing.T) {
 	}
 }
 
-// evaluate returns how many alerts there would be at the end of the series.
+// evaluate returns how many alerts fire at the end of the series.
 func evaluate(t *testing.T, engine *promql.Engine, expr, input string) int {
 	t.Helper()
 	storage := promqltest.LoadedStorage(t, "load 1m\n"+strings.TrimRight(input, "\n"))

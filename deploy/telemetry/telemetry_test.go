@@ -1,7 +1,7 @@
-// What stands in this folder is only right while it speaks of what the binary
-// exports: these tests run the binary and compare. They are a module of their
-// own, so that Prometheus, which parses and evaluates here, is no part of the
-// product's build.
+// The files in this folder are only right if they match what the binary exports:
+// these tests run the binary and compare. They are a module of their own, so that
+// Prometheus, which parses and evaluates here, is not part of the product's
+// build.
 package telemetry
 
 import (
@@ -26,7 +26,7 @@ const (
 	runbookFile   = "../../docs/telemetry.md"
 )
 
-// An expression is one that Prometheus evaluates, and where it stands.
+// expression is one that Prometheus evaluates, and where it is written.
 type expression struct{ where, text string }
 
 func TestEveryNameIsExported(t *testing.T) {
@@ -51,7 +51,8 @@ func TestEveryNameIsExported(t *testing.T) {
 			}
 		}
 	}
-	// What is exported and shown nowhere is not wrong, but somebody forgot it.
+	// A metric that is exported but shown nowhere is not wrong, but was
+	// forgotten.
 	for name := range exported {
 		base := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_sum"), "_count")
 		shown := slices.ContainsFunc(used, func(u string) bool { return strings.HasPrefix(u, base) })
@@ -127,7 +128,7 @@ func alertExpressions(t *testing.T) (list []expression) {
 	return list
 }
 
-// dashboardExpressions also takes those of the variables.
+// dashboardExpressions also returns the expressions of the variables.
 func dashboardExpressions(t *testing.T) (list []expression) {
 	t.Helper()
 	var dashboard struct {
@@ -167,7 +168,7 @@ func dashboardExpressions(t *testing.T) (list []expression) {
 	return list
 }
 
-// macros are what Grafana writes into an expression before it asks.
+// macros are what Grafana replaces in an expression before it sends the query.
 var macros = strings.NewReplacer("$__rate_interval", "5m", "$job", ".*")
 
 func selectors(t *testing.T, e expression) (list []*parser.VectorSelector) {

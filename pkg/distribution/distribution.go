@@ -96,7 +96,7 @@ type Payout struct {
 	Holder    events.Holder
 	Amount    money.Amount // whole minor units, above zero
 	State     State
-	Reference string // the rail's, where it gave one
+	Reference string // of the rail, if it gave one
 }
 
 // Batch is what was handed to a rail at once: every payout of the distribution
@@ -183,7 +183,7 @@ type Step struct {
 // Message is one message for PAYOUT: a record of the step, or bytes of its own.
 type Message struct {
 	Token  events.Token
-	Record int    // index into Records, where Data is nil
+	Record int    // index into Records, if Data is nil
 	Data   []byte // of an [events.Paid]
 }
 

@@ -125,8 +125,8 @@ func divideWords(u uint128, u0 uint64, d uint128, reciprocal uint64) (q uint64, 
 	rlo, borrow = bits.Sub64(rlo, d.lo, 0)
 	rhi -= d.hi + borrow
 	q++
-	_, fits := bits.Sub64(rhi, estimate, 0) // 1 where rhi < estimate.
-	back := fits - 1                        // All ones where q was one too many.
+	_, fits := bits.Sub64(rhi, estimate, 0) // 1 if rhi < estimate.
+	back := fits - 1                        // All ones if q was one too large.
 	q += back
 	rlo, carry = bits.Add64(rlo, d.lo&back, 0)
 	rhi += d.hi&back + carry

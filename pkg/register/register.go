@@ -35,7 +35,7 @@ import (
 type Holding struct {
 	Holder events.Holder
 	Units  money.Units
-	Frozen money.Units // of Units; equal to them where the whole holder is frozen
+	Frozen money.Units // part of Units; all of them if the whole holder is frozen
 }
 
 // Recovery records that a wallet was lost and another one took its place.

@@ -32,9 +32,9 @@ type Cut struct {
 	Tallies     []Tally
 	Sources     []Progress
 	Originals   []Original
-	Suspense    []Suspense    // as they are now; gone where Events is 0
-	Outstanding []Outstanding // as they are now; gone where Amount is 0
-	Collected   []Collected   // as they are now; gone where Amount is 0
+	Suspense    []Suspense    // as they are now; removed if Events is 0
+	Outstanding []Outstanding // as they are now; removed if Amount is 0
+	Collected   []Collected   // as they are now; removed if Amount is 0
 	Voids       []Void
 }
 
@@ -63,7 +63,7 @@ type Outcome struct {
 type Run struct {
 	Events  int
 	Outcome events.Outcome
-	Reason  events.Reason // where refused
+	Reason  events.Reason // if refused
 }
 
 // Tally counts events of one node and period by outcome.
@@ -72,7 +72,7 @@ type Tally struct {
 	Node    events.Node   // empty: not a node of the book
 	Period  events.Period // the events' own, by their end
 	Outcome events.Outcome
-	Reason  events.Reason // where refused
+	Reason  events.Reason // if refused
 	Events  uint64
 }
 

@@ -32,7 +32,7 @@
 //	  kind 2     control                     (a barrier)
 //	  kind 3     nothing                     (a marker)
 //	runs         count, then count × (events outcome-byte text(reason))
-//	             or, where the runs take more than 32,768 bytes, 0x00
+//	             or, if the runs take more than 32,768 bytes, 0x00
 //	             SHA-256(runs)
 //
 // Events is the sum of the events of all runs. A run may have no events: a

@@ -308,7 +308,7 @@ func TestParseNamesLineAndFieldOfEveryProblem(t *testing.T) {
 		{"an empty of a text that is none", with(`node: {text: "{a}-{b}", empty: no}`), "node.empty: should be allowed or refused"},
 		{"an optional column that is not used", with("optional: [nod]"), `optional[0]: the map does not use a column "nod"`},
 		{"a skip that is no number", with("skip: -1"), "skip: should be a number of lines"},
-		{"marks that are one", with(`decimal: ","`, `thousands: ","`), "thousands: ',' is already the decimal mark"},
+		{"marks that are one", with(`decimal: ","`, `thousands: ","`), "thousands: ',' is the decimal mark already"},
 		{"a yes that is none", with("declare: {nodes: yes}", "book: b"), "declare.nodes: should be true or false"},
 		{"a condition that is none", with("where: seconds>0"), "where[0]: \"seconds>0\" is not of the form"},
 		{"no events", with("events: []"), "events: should be a list of 1 to 64 events"},

@@ -1,17 +1,17 @@
-// Package digest is SHA-256 of many short messages at once: the leaves of a
+// Package digest computes SHA-256 of many short messages at once: the leaves of a
 // batch, which do not depend on each other, and the nodes of one level of their
 // tree.
 //
-// The method: where the processor has vectors of 512 bits, sixteen messages are
-// hashed beside each other; where it has SHA instructions, two in turn, because
-// one alone leaves the unit idle for half of its time; what is left over, and
-// everything elsewhere, is hashed by crypto/sha256. The messages come padded, in
-// blocks, so that nothing is copied.
+// The method: with vectors of 512 bits the processor hashes sixteen messages side
+// by side. With SHA instructions it hashes two in turn, because a single message
+// leaves the unit idle for half of its time. The remaining messages, and all
+// messages on other processors, are hashed by crypto/sha256. Messages must be
+// padded to blocks, so that nothing is copied.
 //
 // # Invariants
 //
-//   - What comes out is what crypto/sha256 gives, on every machine.
-//   - Nothing is allocated, and nothing is read or written beside the arguments.
+//   - The results are those of crypto/sha256, on every machine.
+//   - Nothing is allocated, and nothing except the arguments is read or written.
 package digest
 
 import (
@@ -19,17 +19,18 @@ import (
 	"encoding/binary"
 )
 
-// Size is the length of a digest, bytes.
+// Size is the length of a digest in bytes.
 const Size = sha256.Size
 
-// BlockSize is the length of a block, bytes.
+// BlockSize is the length of a block in bytes.
 const BlockSize = sha256.BlockSize
 
-// Blocks returns how many blocks a message of n bytes takes, padding included.
+// Blocks returns how many blocks a message of n bytes needs, including padding.
 func Blocks(n int) int { return (n + 9 + BlockSize - 1) / BlockSize }
 
-// Pad pads a message of n bytes at the start of blocks, which are as many as
-// [Blocks] says: with a bit, zeros and the length in bits (FIPS 180-4, 5.1.1).
+// Pad pads a message of n bytes at the start of blocks, which must have the
+// number of blocks that [Blocks] returns: with a bit, zeros and the length in
+// bits (FIPS 180-4, 5.1.1).
 func Pad(blocks []byte, n int) {
 	end := len(blocks) - 8
 	clear(blocks[n:end])
@@ -37,14 +38,14 @@ func Pad(blocks []byte, n int) {
 	binary.BigEndian.PutUint64(blocks[end:], uint64(n)<<3)
 }
 
-// Sum puts the digest of each padded message into dst. Messages stand one behind
-// the other, of as many blocks each, at least 1; there are len(dst) of them. It
-// panics where padded is shorter.
+// Sum writes the digest of each padded message to dst. There are len(dst)
+// messages, one after the other, each with the given number of blocks, at least
+// 1. Sum panics if padded is shorter.
 func Sum[H ~[Size]byte](dst []H, padded []byte, blocks int) { sum(here, dst, padded, blocks) }
 
-// routines are those of a processor.
+// routines says which routines a processor can run.
 type routines struct {
-	sixteens bool // sixteen messages beside each other
+	sixteens bool // sixteen messages side by side
 	pairs    bool // two in turn
 }
 
@@ -70,9 +71,9 @@ func sum[H ~[Size]byte](r routines, dst []H, padded []byte, blocks int) {
 
 const nodePrefix = 0x01
 
-// Nodes puts the hash of the node over each two digests of src, RFC 6962's
-// SHA-256(0x01 ‖ left ‖ right), into dst. There are len(dst) nodes; dst may be
-// the beginning of src. It panics where src is shorter.
+// Nodes writes the hash of the node above each two digests of src, which is RFC
+// 6962's SHA-256(0x01 ‖ left ‖ right), to dst. There are len(dst) nodes; dst may
+// be the beginning of src. Nodes panics if src is shorter.
 func Nodes[H ~[Size]byte](dst, src []H) { nodes(here, dst, src) }
 
 func nodes[H ~[Size]byte](r routines, dst, src []H) {

@@ -2,7 +2,7 @@
 
 package digest
 
-// here is nothing: there are no routines for this processor.
+// here is empty: there are no routines for this processor.
 var here routines
 
 func sumPairs(_, _ *byte, _, _ int) {}

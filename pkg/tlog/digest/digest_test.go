@@ -16,7 +16,7 @@ func padded(random *rand.ChaCha8, count, n int) (messages []byte, want [][Size]b
 	messages = make([]byte, count*stride+1)[1:]
 	for i := range count {
 		m := messages[i*stride:][:stride:stride]
-		_, _ = random.Read(m) // What was there before must not matter.
+		_, _ = random.Read(m) // The previous content must not matter.
 		want = append(want, sha256.Sum256(m[:n]))
 		Pad(m, n)
 	}
@@ -24,7 +24,7 @@ func padded(random *rand.ChaCha8, count, n int) (messages []byte, want [][Size]b
 }
 
 // each runs a test with every set of routines that this processor can run, and
-// says which it cannot.
+// reports the sets that it cannot run.
 func each(t *testing.T, run func(*testing.T, routines)) {
 	for name, r := range map[string]routines{
 		"standard": {}, "pairs": {pairs: true}, "sixteens": {sixteens: true}, "both": {sixteens: true, pairs: true},
@@ -41,8 +41,8 @@ func each(t *testing.T, run func(*testing.T, routines)) {
 	}
 }
 
-// Every length up to five blocks, every number of lanes and what is left over.
-// Fails when a round, a constant or a word of the schedule is another.
+// Tests every length up to five blocks, every number of lanes and every
+// remainder. Fails when a round, a constant or a word of the schedule is wrong.
 func TestSumIsThatOfTheStandardLibrary(t *testing.T) { each(t, sumIsStandard) }
 
 func sumIsStandard(t *testing.T, r routines) {
@@ -87,7 +87,7 @@ func nodesAreStandard(t *testing.T, r routines) {
 		if room[count] != [Size]byte{} {
 			t.Fatalf("%d nodes: something else was written", count)
 		}
-		nodes(r, src[:count], src) // In their own place.
+		nodes(r, src[:count], src) // The nodes overwrite the digests.
 		for i := range want {
 			if room[i] != want[i] || src[i] != want[i] {
 				t.Fatalf("node %d of %d: %x, in place %x, want %x", i, count, room[i], src[i], want[i])
@@ -96,7 +96,7 @@ func nodesAreStandard(t *testing.T, r routines) {
 	}
 }
 
-// The last byte of a node makes up its second block alone.
+// Only the last byte of a node varies in its second block.
 func TestEveryLastByteOfANode(t *testing.T) { each(t, everyLastByte) }
 
 func everyLastByte(t *testing.T, r routines) {
@@ -169,7 +169,8 @@ func cpu(b *testing.B) int64 {
 	return r.Utime.Nano() + r.Stime.Nano()
 }
 
-// BenchmarkDigest reports process CPU time a message or a node, each way.
+// BenchmarkDigest reports CPU time per message and per node for each set of
+// routines.
 func BenchmarkDigest(b *testing.B) {
 	const count = 512
 	run := func(name string, f func()) {

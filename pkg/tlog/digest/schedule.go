@@ -2,12 +2,12 @@ package digest
 
 import "math/bits"
 
-// lastBlocks is what nodePairs asks for.
+// lastBlocks is the table that nodePairs needs.
 var lastBlocks = schedules()
 
 // schedules returns the message schedule (FIPS 180-4, 6.2.2) of the second block
-// of a node for each value of its last byte, with the constants added: that byte,
-// the bit behind it, zeros, and the length of 520 bits.
+// of a node for each value of its last byte, with the constants added. The block
+// consists of that byte, the bit after it, zeros, and the length of 520 bits.
 func schedules() *[256][64]uint32 {
 	if !here.pairs {
 		return nil
@@ -30,7 +30,7 @@ func schedules() *[256][64]uint32 {
 	return table
 }
 
-// constants of the rounds (FIPS 180-4, 4.2.2).
+// The constants of the rounds (FIPS 180-4, 4.2.2).
 var constants = [64]uint32{
 	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
 	0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,

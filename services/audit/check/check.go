@@ -30,9 +30,9 @@ import (
 
 // Check is one invariant and whether it holds.
 type Check struct {
-	Name   string `json:"name" doc:"Stable."`
+	Name   string `json:"name" doc:"Name of the check; it never changes."`
 	OK     bool   `json:"ok"`
-	Detail string `json:"detail,omitempty" doc:"Where it does not hold: the first difference, with both sides."`
+	Detail string `json:"detail,omitempty" doc:"If the check fails: the first difference, with both sides."`
 }
 
 // All reports whether every check holds.

@@ -25,9 +25,9 @@ type Balance struct {
 type Account struct {
 	Account    ledger.Account `json:"account"`
 	Asset      money.Asset    `json:"asset"`
-	Was        Sides          `json:"was" doc:"What was compared with."`
-	Is         Sides          `json:"is" doc:"What was derived."`
-	Difference money.Amount   `json:"difference" doc:"Credit less debit of what is, less that of what was: 0 where only the turnover differs."`
+	Was        Sides          `json:"was" doc:"The side that was compared with."`
+	Is         Sides          `json:"is" doc:"The side that was derived."`
+	Difference money.Amount   `json:"difference" doc:"Credit less debit of the derived side, less that of the other side; 0 if only the turnover differs."`
 }
 
 // Sides is what was posted to an account.

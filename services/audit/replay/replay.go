@@ -76,26 +76,26 @@ type Config struct {
 // Result says what the streams give, and whether it agrees with what is known.
 type Result struct {
 	Identical   bool              `json:"identical" doc:"Everything that was compared is equal."`
-	State       *settlement.State `json:"state,omitempty" doc:"What was derived; absent where a difference ended the replay before."`
-	JournalHash string            `json:"journal_hash" doc:"Of what was derived."`
-	AsOf        string            `json:"as_of,omitempty" doc:"Which position was asked for."`
+	State       *settlement.State `json:"state,omitempty" doc:"What was derived; absent if a difference ended the replay earlier."`
+	JournalHash string            `json:"journal_hash" doc:"journal_hash of what was derived."`
+	AsOf        string            `json:"as_of,omitempty" doc:"The position that was asked for."`
 	Usage       uint64            `json:"usage_position" doc:"USAGE was read up to here; the positions of every partition are in the state."`
 	Control     uint64            `json:"control_position" doc:"CONTROL was in effect up to here."`
 	Rows        uint64            `json:"rows" doc:"Rows that are equal in the live store, of every table."`
 	Journal     uint64            `json:"journal_rows" doc:"Journal rows that were derived."`
 	Messages    uint64            `json:"messages" doc:"Messages of LEDGER and PAYOUT that are equal."`
-	Difference  *Difference       `json:"difference,omitempty" doc:"The first one."`
-	SignedBy    string            `json:"signed_by,omitempty" doc:"Key that has signed the archives which were read."`
-	Balances    []Balance         `json:"balances,omitempty" doc:"Of every account."`
-	Shadow      bool              `json:"shadow,omitempty" doc:"What would have been with other cards."`
-	Accounts    []Account         `json:"accounts,omitempty" doc:"Accounts whose balances differ from what was compared with."`
+	Difference  *Difference       `json:"difference,omitempty" doc:"The first difference."`
+	SignedBy    string            `json:"signed_by,omitempty" doc:"The key that signed the archives that were read."`
+	Balances    []Balance         `json:"balances,omitempty" doc:"Balances of every account."`
+	Shadow      bool              `json:"shadow,omitempty" doc:"The result is what would have happened with other cards."`
+	Accounts    []Account         `json:"accounts,omitempty" doc:"Accounts whose balances differ between the two sides."`
 }
 
 // Difference is something that differs between the two sides. A side that has
 // nothing says so in words.
 type Difference struct {
 	Where    string `json:"where" doc:"Table or stream, and key."`
-	Live     string `json:"live" doc:"What the live store, the stream, or whoever was compared with has."`
+	Live     string `json:"live" doc:"What the live store, the stream or the other replay has."`
 	Replayed string `json:"replayed" doc:"What the streams give."`
 }
 

@@ -17,7 +17,7 @@ import (
 // OfCustomer is a customer's statement: what the customer used, paid and owes.
 type OfCustomer struct {
 	Customer events.Customer `json:"customer"`
-	Of       events.Period   `json:"of,omitempty" doc:"The period that was asked for; empty: all of them."`
+	Of       events.Period   `json:"of,omitempty" doc:"The period that was asked for; empty means all periods."`
 	Charges  []Charge        `json:"charges" doc:"By node, meter, card and period."`
 	Money    []CustomerMoney `json:"money" doc:"Deposits and collections, in order."`
 	Owed     []OwedLine      `json:"owed" doc:"By period and node."`
@@ -29,8 +29,8 @@ type OfCustomer struct {
 type CustomerMoney struct {
 	Kind   string        `json:"kind" enum:"deposit,collection"`
 	Book   events.Book   `json:"book"`
-	Period events.Period `json:"period,omitempty" doc:"That it was posted in. Of a deposit before the first closing: empty."`
-	Origin events.Period `json:"origin,omitempty" doc:"Of a collection: the period of the charges that it pays."`
+	Period events.Period `json:"period,omitempty" doc:"The period in which it was posted; empty for a deposit before the first closing."`
+	Origin events.Period `json:"origin,omitempty" doc:"For a collection: the period of the charges that it pays."`
 	Ref    string        `json:"ref" doc:"The decision that caused it."`
 	Asset  money.Asset   `json:"asset"`
 	Amount money.Amount  `json:"amount"`
@@ -39,7 +39,7 @@ type CustomerMoney struct {
 // OwedLine is what a customer owes for one node's usage of one period.
 type OwedLine struct {
 	Book   events.Book   `json:"book"`
-	Period events.Period `json:"period" doc:"Of the charges."`
+	Period events.Period `json:"period" doc:"Period of the charges."`
 	Node   events.Node   `json:"node"`
 	Asset  money.Asset   `json:"asset"`
 	Amount money.Amount  `json:"amount"`
@@ -52,8 +52,8 @@ type CustomerTotal struct {
 	Charged   money.Amount `json:"charged"`
 	Deposited money.Amount `json:"deposited"`
 	Collected money.Amount `json:"collected"`
-	Prepaid   money.Amount `json:"prepaid" doc:"Left of all deposits at this moment, whatever the period."`
-	Owed      money.Amount `json:"owed" doc:"Charged and not collected."`
+	Prepaid   money.Amount `json:"prepaid" doc:"What is left of all deposits at present, whatever the period."`
+	Owed      money.Amount `json:"owed" doc:"Charged but not collected."`
 }
 
 // Customer makes a customer's statement. If period is empty it covers all

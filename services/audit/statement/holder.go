@@ -20,27 +20,27 @@ import (
 // became of them.
 type OfHolder struct {
 	Holder events.Holder `json:"holder"`
-	Of     events.Period `json:"of,omitempty" doc:"The period that was asked for; empty: all of them, and the payout runs."`
+	Of     events.Period `json:"of,omitempty" doc:"The period that was asked for; empty means all periods and the payout runs."`
 	Shares []ShareLine   `json:"shares" doc:"By distribution, in order."`
-	Owed   []HolderOwed  `json:"owed" doc:"By token and asset: what was not sent."`
+	Owed   []HolderOwed  `json:"owed" doc:"By token and asset: amounts that were not paid out."`
 	Totals []HolderTotal `json:"totals" doc:"By asset."`
 }
 
 // ShareLine is a holder's part of one distribution, and its payment.
 type ShareLine struct {
-	Distribution string             `json:"distribution" doc:"Or payout run, which has no period and no share."`
+	Distribution string             `json:"distribution" doc:"Id of the distribution, or of a payout run, which has no period and no share."`
 	Token        events.Token       `json:"token"`
 	Period       events.Period      `json:"period"`
 	RecordDate   time.Time          `json:"record_date"`
 	Asset        money.Asset        `json:"asset"`
 	Units        money.Units        `json:"units" doc:"Held at the record date."`
-	Frozen       money.Units        `json:"frozen" doc:"Of them."`
+	Frozen       money.Units        `json:"frozen" doc:"Frozen units, part of the units."`
 	Supply       money.Units        `json:"supply"`
 	Pool         money.Amount       `json:"pool"`
 	Share        money.Amount       `json:"share"`
-	Held         money.Amount       `json:"held" doc:"Of the share: not made payable."`
+	Held         money.Amount       `json:"held" doc:"Part of the share that was not made payable."`
 	Payout       string             `json:"payout,omitempty"`
-	Amount       money.Amount       `json:"amount" doc:"Of the payout; with what was carried before."`
+	Amount       money.Amount       `json:"amount" doc:"Amount of the payout, including what was carried over."`
 	State        distribution.State `json:"state,omitempty"`
 	Reference    string             `json:"reference,omitempty"`
 }
@@ -60,9 +60,9 @@ type HolderTotal struct {
 	Asset    money.Asset  `json:"asset"`
 	Shares   money.Amount `json:"shares"`
 	Paid     money.Amount `json:"paid"`
-	InFlight money.Amount `json:"in_flight" doc:"Handed over to a rail, and not answered."`
-	Planned  money.Amount `json:"planned" doc:"To be handed over."`
-	Carried  money.Amount `json:"carried" doc:"Waits for the next payout; below zero where a payout turned out to be paid twice."`
+	InFlight money.Amount `json:"in_flight" doc:"Handed over to a rail that has not answered yet."`
+	Planned  money.Amount `json:"planned" doc:"Not handed over to a rail yet."`
+	Carried  money.Amount `json:"carried" doc:"Waits for the next payout; below zero if a payout turned out to be paid twice."`
 	Held     money.Amount `json:"held"`
 }
 

@@ -18,7 +18,7 @@ import (
 // OfProvider is a provider's statement: what its nodes did and earned.
 type OfProvider struct {
 	Provider events.Provider `json:"provider"`
-	Of       events.Period   `json:"of,omitempty" doc:"The period that was asked for; empty: all of them."`
+	Of       events.Period   `json:"of,omitempty" doc:"The period that was asked for; empty means all periods."`
 	Books    []events.Book   `json:"books"`
 	Nodes    []NodeLine      `json:"nodes"`
 	Charges  []Charge        `json:"charges" doc:"By node, meter, card and period."`
@@ -33,16 +33,16 @@ type NodeLine struct {
 	Asset      money.Asset  `json:"asset"`
 	Charged    money.Amount `json:"charged"`
 	Collected  money.Amount `json:"collected"`
-	Owed       money.Amount `json:"owed" doc:"Charged and not collected."`
-	HandedOver money.Amount `json:"handed_over" doc:"To a token, or to the provider where none stands for the node."`
+	Owed       money.Amount `json:"owed" doc:"Charged but not collected."`
+	HandedOver money.Amount `json:"handed_over" doc:"To a token, or to the provider if no token stands for the node."`
 }
 
 // OutcomeLine is what became of the events of one node and period.
 type OutcomeLine struct {
 	Book      events.Book   `json:"book"`
-	Node      events.Node   `json:"node" doc:"Empty: no node of the book."`
+	Node      events.Node   `json:"node" doc:"Empty for events that name no node of the book."`
 	Period    events.Period `json:"period"`
-	Received  uint64        `json:"received" doc:"The sum of the four that follow."`
+	Received  uint64        `json:"received" doc:"The sum of the next four fields."`
 	Accepted  uint64        `json:"accepted"`
 	Late      uint64        `json:"late"`
 	Duplicate uint64        `json:"duplicate"`
@@ -63,7 +63,7 @@ type ProviderTotal struct {
 	Collected  money.Amount `json:"collected"`
 	Owed       money.Amount `json:"owed"`
 	HandedOver money.Amount `json:"handed_over"`
-	Payable    money.Amount `json:"payable" doc:"Of that, to the provider itself."`
+	Payable    money.Amount `json:"payable" doc:"The part that went to the provider itself."`
 }
 
 // Provider makes a provider's statement over its books, which the caller knows

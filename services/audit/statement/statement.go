@@ -28,14 +28,14 @@ import (
 // Charge is what was charged on one line: for one node, meter, card and period.
 type Charge struct {
 	Book     events.Book    `json:"book"`
-	Period   events.Period  `json:"period" doc:"That it was posted in."`
-	Origin   events.Period  `json:"origin" doc:"That the usage belongs to: another one where it was late."`
+	Period   events.Period  `json:"period" doc:"The period in which it was posted."`
+	Origin   events.Period  `json:"origin" doc:"The period of the usage: another one if the usage was late."`
 	Node     events.Node    `json:"node"`
 	Meter    events.Meter   `json:"meter"`
 	Card     string         `json:"card"`
 	Asset    money.Asset    `json:"asset"`
-	Events   uint64         `json:"events" doc:"Those with a charge above zero."`
-	Quantity money.Quantity `json:"quantity" doc:"Billed, after granularity."`
+	Events   uint64         `json:"events" doc:"Events with a charge above zero."`
+	Quantity money.Quantity `json:"quantity" doc:"The billed quantity, after granularity."`
 	Charged  money.Amount   `json:"charged"`
 }
 

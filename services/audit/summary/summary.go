@@ -35,40 +35,40 @@ type Summary struct {
 	Assets []Asset `json:"assets"`
 	Meters []Meter `json:"meters"`
 
-	Received  uint64   `json:"received" doc:"Events in the stream, as far as it is settled: the sum of the four below."`
+	Received  uint64   `json:"received" doc:"Events in the stream, as far as it is settled: the sum of the next four fields."`
 	Accepted  uint64   `json:"accepted"`
 	Late      uint64   `json:"late" doc:"Accepted after their period had closed."`
 	Duplicate uint64   `json:"duplicate"`
 	Refused   uint64   `json:"refused"`
-	Reasons   []Reason `json:"reasons" doc:"Of the refused."`
+	Reasons   []Reason `json:"reasons" doc:"Refused events by reason."`
 
 	Suspended      uint64 `json:"suspended" doc:"Accepted events that wait for a price."`
 	SuspendedLines int    `json:"suspended_lines"`
 	Waiting        []Wait `json:"waiting"`
 
 	Distributions int    `json:"distributions"`
-	PayoutRuns    int    `json:"payout_runs" doc:"Payouts of what was owed, without new revenue."`
+	PayoutRuns    int    `json:"payout_runs" doc:"Payout runs: payouts of what was owed, without new revenue."`
 	JournalHash   string `json:"journal_hash" doc:"SHA-256 of the summed journal, see pkg/ledger."`
 }
 
 // Asset is the money in one asset, from the charge to the holder.
 type Asset struct {
 	Asset         money.Asset  `json:"asset"`
-	Charged       money.Amount `json:"charged" doc:"To customers, for usage."`
-	Earned        money.Amount `json:"earned" doc:"By nodes; equal to charged."`
+	Charged       money.Amount `json:"charged" doc:"Charged to customers for usage."`
+	Earned        money.Amount `json:"earned" doc:"Earned by nodes; equal to charged."`
 	Deposited     money.Amount `json:"deposited"`
-	Collected     money.Amount `json:"collected" doc:"Of what was charged."`
-	Owed          money.Amount `json:"owed" doc:"Charged and not collected."`
+	Collected     money.Amount `json:"collected" doc:"The part of the charges that was collected."`
+	Owed          money.Amount `json:"owed" doc:"Charged but not collected."`
 	Prepaid       money.Amount `json:"prepaid" doc:"Customers' money that covers no charge yet."`
 	Providers     money.Amount `json:"providers" doc:"Collected for nodes without a token."`
-	Undistributed money.Amount `json:"undistributed" doc:"Collected for tokens and not in a distribution yet."`
-	Fees          money.Amount `json:"fees" doc:"To the platform."`
+	Undistributed money.Amount `json:"undistributed" doc:"Collected for tokens but not in a distribution yet."`
+	Fees          money.Amount `json:"fees" doc:"Fees of the platform."`
 	Pool          money.Amount `json:"pool" doc:"Divided among holders."`
 	Paid          money.Amount `json:"paid" doc:"Confirmed by a rail."`
-	InFlight      money.Amount `json:"in_flight" doc:"Handed over to a rail, and not answered."`
-	Planned       money.Amount `json:"planned" doc:"Payouts to be handed over."`
+	InFlight      money.Amount `json:"in_flight" doc:"Handed over to a rail that has not answered yet."`
+	Planned       money.Amount `json:"planned" doc:"Payouts that are not handed over to a rail yet."`
 	Held          money.Amount `json:"held" doc:"Owed to holders who may not be paid."`
-	Carried       money.Amount `json:"carried" doc:"Owed to holders and not paid yet."`
+	Carried       money.Amount `json:"carried" doc:"Owed to holders but not paid yet."`
 }
 
 // Meter is what was billed on one meter. An event whose charge is zero posts
@@ -77,7 +77,7 @@ type Meter struct {
 	Book     events.Book    `json:"book"`
 	Meter    events.Meter   `json:"meter"`
 	Events   uint64         `json:"events"`
-	Quantity money.Quantity `json:"quantity" doc:"After granularity."`
+	Quantity money.Quantity `json:"quantity" doc:"The billed quantity, after granularity."`
 }
 
 // Wait is the sum of what waits for a price on one meter.

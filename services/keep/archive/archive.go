@@ -32,7 +32,7 @@
 //	  uvarint            position
 //	  varint             when the broker stored it, nanoseconds since 1970 (zigzag)
 //	  text               subject
-//	  text               message id, empty where it has none
+//	  text               message id, empty if it has none
 //	  32 bytes           SHA-256 of the data
 //	  bytes              the data, to the end of the body
 //
@@ -71,7 +71,7 @@ type Message struct {
 	Position uint64 // from 1
 	Time     time.Time
 	Subject  string
-	ID       string // the broker's message id, empty where there is none
+	ID       string // the broker's message id, empty if there is none
 	SHA256   [32]byte
 	Data     []byte
 }

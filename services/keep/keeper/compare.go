@@ -32,7 +32,7 @@ const (
 type Difference struct {
 	Stream  string `json:"stream"`
 	First   uint64 `json:"first" doc:"Position."`
-	Last    uint64 `json:"last" doc:"Position; the same as first where it is one."`
+	Last    uint64 `json:"last" doc:"Position; equal to first if there is only one."`
 	Side    Side   `json:"side" doc:"Which is wrong: stream, archive, log or store."`
 	Problem string `json:"problem"`
 }

@@ -184,11 +184,11 @@ type Restored struct {
 	Time     time.Time     `json:"time"`
 	Actor    string        `json:"actor"`
 	Stream   string        `json:"stream"`
-	Anew     bool          `json:"anew" doc:"The stream was made anew: the damaged one lies in the folder damaged."`
-	Copy     bool          `json:"copy" doc:"It was the second copy that was written anew: the damaged files lie in the folder damaged."`
-	Log      bool          `json:"log,omitempty" doc:"It was the log that was written anew: the damaged one lies in the folder damaged."`
-	Root     string        `json:"root,omitempty" doc:"The signed root that the leaves of the new log hash to."`
-	Messages uint64        `json:"messages" doc:"That were published from the second copy, or written into it or into the log."`
+	Anew     bool          `json:"anew" doc:"The stream was made again; the damaged one is in the folder damaged."`
+	Copy     bool          `json:"copy" doc:"The second copy was written again; the damaged files are in the folder damaged."`
+	Log      bool          `json:"log,omitempty" doc:"The log was written again; the damaged one is in the folder damaged."`
+	Root     string        `json:"root,omitempty" doc:"The signed root to which the leaves of the new log hash."`
+	Messages uint64        `json:"messages" doc:"Number of messages published from the second copy, or written to it or to the log."`
 	Did      string        `json:"did" doc:"What was done, in words."`
 	Reasons  []*Difference `json:"reasons,omitempty"`
 }

@@ -40,7 +40,7 @@ type Examination struct {
 	Messages    uint64        `json:"messages" doc:"Last position of the stream."`
 	Archived    uint64        `json:"archived" doc:"Last position of the second copy."`
 	Logged      uint64        `json:"logged" doc:"Leaves that the log has signed."`
-	Root        string        `json:"root,omitempty" doc:"What it has signed."`
+	Root        string        `json:"root,omitempty" doc:"The root that the log has signed."`
 	Differences []*Difference `json:"differences,omitempty"`
 
 	stream    *eventlog.Stream // nil if the server cannot recover it

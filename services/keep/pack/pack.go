@@ -21,7 +21,7 @@
 //
 //	pack.json                  what was packed: see [Manifest]
 //	keys/log.pub               the key that verifies the logs
-//	keys/handovers.json        how it came to be that key, where it is not the first
+//	keys/handovers.json        how it came to be that key, if it is not the first
 //	archive/<stream>/*.arc     the messages, as package archive has them
 //	tlog/<stream>/             the log, as package tiles has it
 //
@@ -60,7 +60,7 @@ const (
 type Manifest struct {
 	Format  int               `json:"format" doc:"1."`
 	Made    time.Time         `json:"made"`
-	Key     string            `json:"key" doc:"Verifies the logs; trust it only where you know it from elsewhere."`
+	Key     string            `json:"key" doc:"Verifies the logs; trust it only if you know it from elsewhere."`
 	Streams []Extent          `json:"streams"`
 	State   *settlement.State `json:"state,omitempty" doc:"What the installation had derived when it was packed."`
 }
@@ -69,7 +69,7 @@ type Manifest struct {
 type Extent struct {
 	Stream string `json:"stream"`
 	Last   uint64 `json:"last" doc:"Positions 1 to this one."`
-	Root   string `json:"root" doc:"Of the log at that size."`
+	Root   string `json:"root" doc:"Root of the log at this size."`
 }
 
 // Damage is everything that was found wrong in a pack.

@@ -132,10 +132,10 @@
     }
     const stated = verdict.stated ?? [];
     show("yes", "Verified", "Receipt of " + verdict.kind + " " + verdict.id,
-      list("proved", "Proved", "Follows from bytes under a signed root; computed again here.", lines(verdict.proved ?? [])),
+      list("proved", "Proved", "This follows from bytes under a signed root and was computed again here.", lines(verdict.proved ?? [])),
       stated.length === 0 ? [] :
-        list("stated", "Stated, not proved", "The receipt says so; nothing in it shows it.", lines(stated)),
-      list("signed", "Signed", "The logs that it was checked against.", (verdict.signed ?? []).map(signedBy)));
+        list("stated", "Stated, not proved", "The receipt says this, but nothing in it proves it.", lines(stated)),
+      list("signed", "Signed", "The logs against which the receipt was checked.", (verdict.signed ?? []).map(signedBy)));
   }
 
   function receiptBytes() {
