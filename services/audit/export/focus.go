@@ -9,6 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/pricing"
 )
 
 // focusColumns are the columns of FOCUS 1.2 (FinOps Open Cost and Usage
@@ -217,7 +218,7 @@ func (r *run) focusRow(m *message, c *charge, of events.Provider) error {
 	category, subcategory := service(meter.Unit)
 	null := cell{}
 	unit := amountOrNull(c.price.unitPrice, c.price.known)
-	card, _, _ := strings.Cut(p.Card, "@")
+	card := string(pricing.CardOf(p.Card))
 	sku := string(c.entry.Book) + "/" + string(p.Meter)
 	return r.emit(m.of, m.Seq,
 		null, amount(c.cost), text(c.customer), named(customer.Name), text("Customer"), text(c.currency),
@@ -268,11 +269,11 @@ func unitName(unit string) string {
 	return unit
 }
 
-// ruleName names a rule by what it matches, which stays when versions come.
-func ruleName(rule *events.CardRule) string {
+// ruleName names a rule by what it matches, which stays the same in later versions.
+func ruleName(rule *pricing.Rule) string {
 	pairs := make([]string, 0, len(rule.Match))
-	for name, value := range rule.Match {
-		pairs = append(pairs, name+"="+value)
+	for _, a := range rule.Match {
+		pairs = append(pairs, a.Name+"="+a.Value)
 	}
 	slices.Sort(pairs)
 	return "/" + strings.Join(pairs, ",")

@@ -192,12 +192,12 @@ func (s *State) event(c *events.Columns, i int, b *book, oldest, latest int64, a
 		set = s.resolveSet(c, c.Set[i])
 	}
 	l := s.line(b, n-1, who-1, m-1, set-1, instant)
-	switch l.kind {
-	case noRate:
+	switch l.state {
+	case pricing.NoRate:
 		return events.Refused, events.NoRate
-	case noRoom:
+	case pricing.NoRoom:
 		return events.Refused, events.Overflow
-	case waits:
+	case pricing.Waits:
 		if !s.wait(l.held, l.price, quantity) {
 			return events.Refused, events.Overflow
 		}
@@ -260,7 +260,7 @@ func (s *State) wait(h *held, price *pricing.Line, quantity money.Quantity) bool
 // fit at par, it is the quote that cannot be, and the event waits; otherwise its
 // sender is refused.
 func (s *State) waitAlone(l *line, b *book, quantity money.Quantity) (events.Outcome, events.Reason) {
-	if _, charge, err := pricing.Charge(*l.price, money.One, quantity); err != nil {
+	if charge, err := l.price.AtPar(quantity); err != nil {
 		return events.Refused, events.Overflow
 	} else if total, err := b.charged.Add(charge); err != nil || total.Cmp(ledger.Limit()) > 0 {
 		return events.Refused, events.Overflow

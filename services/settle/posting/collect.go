@@ -10,6 +10,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/pricing"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -190,22 +191,18 @@ func (s *State) heldFor(d events.SuspenseReleased) []*held {
 	return list
 }
 
-// priceHeld returns the charge of a suspense line at a quote, and counts it
-// into the book's total; ok is false where it does not fit.
-func (s *State) priceHeld(l *settlement.Suspense, b *book, quote money.Amount) (amount money.Amount, ok bool) {
-	rate, err := l.Price.Rate(quote)
-	if err != nil {
-		return amount, false
-	}
-	if amount, err = rate.Charge(l.Quantity); err != nil {
-		return amount, false
+// priceHeld returns the charge of a suspense line at a round, and counts it into
+// the book's total; fits is false where it does not fit.
+func (s *State) priceHeld(l *settlement.Suspense, b *book, round *pricing.Release) (amount money.Amount, fits bool, err error) {
+	if amount, fits, err = round.Charge(l.Book, l.Meter, l.Card, l.Rule, l.Quantity); err != nil || !fits {
+		return amount, false, err
 	}
 	total, err := b.charged.Add(amount)
 	if err != nil || total.Cmp(ledger.Limit()) > 0 {
-		return amount, false
+		return amount, false, nil
 	}
 	*b.charged = total
-	return amount, true
+	return amount, true, nil
 }
 
 // periodOf returns the period that what belongs to origin is posted in now.

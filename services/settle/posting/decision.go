@@ -9,7 +9,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/pkg/quotes"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -58,7 +57,7 @@ func (s *State) decide(d *Decided, post bool) (effect bool, err error) {
 		reason = d.Err
 	}
 	if reason == nil && !same {
-		reason = s.learn(d.Decision.Body)
+		reason = s.tariff.Learn(d.Decision.Body)
 	}
 	switch {
 	case errors.Is(reason, directory.ErrOrder):
@@ -77,21 +76,6 @@ func (s *State) decide(d *Decided, post bool) (effect bool, err error) {
 
 func (s *State) void(position uint64, reason error) {
 	s.open.voids = append(s.open.voids, settlement.Void{Control: position, Reason: reason.Error()})
-}
-
-// learn passes a decision on to cards and quotes.
-func (s *State) learn(body events.Body) error {
-	switch d := body.(type) {
-	case events.CardDeclared:
-		return s.cards.Add(d)
-	case events.QuotePolicyDeclared:
-		return s.quotes.SetPolicy(d)
-	case events.QuotesObserved:
-		return s.quotes.Observe(d)
-	case events.RoundWithdrawn:
-		return s.quotes.Withdraw(d)
-	}
-	return nil
 }
 
 // act posts what a decision moves.
@@ -212,13 +196,9 @@ func (s *State) closePeriod(ref string, d events.PeriodClosed) error {
 // release prices what waits for a pair at one round, one rounding a line. A
 // line whose charge does not fit goes on waiting.
 func (s *State) release(position uint64, ref string, d events.SuspenseReleased) error {
-	quote, ok := s.quotes.Round(d.Pair, d.Source, d.Round)
-	if !ok {
-		s.void(position, fmt.Errorf("pair %s has no round %q of source %q", d.Pair, d.Round, d.Source))
-		return nil
-	}
-	if !s.quotes.Sound(d.Pair, d.Source, d.Round) {
-		s.void(position, fmt.Errorf("round %q of source %q says %v, a magnitude that cannot be", d.Round, d.Source, quote))
+	round, err := s.tariff.Release(d.Pair, d.Source, d.Round)
+	if err != nil {
+		s.void(position, err)
 		return nil
 	}
 	var entry *ledger.Entry
@@ -230,8 +210,11 @@ func (s *State) release(position uint64, ref string, d events.SuspenseReleased) 
 	for _, h := range s.heldFor(d) {
 		l := &h.line
 		b := s.book(l.Book)
-		amount, ok := s.priceHeld(l, b, quote)
-		if !ok {
+		amount, fits, err := s.priceHeld(l, b, &round)
+		if err != nil {
+			return err
+		}
+		if !fits {
 			continue
 		}
 		if !amount.IsZero() {
@@ -245,7 +228,7 @@ func (s *State) release(position uint64, ref string, d events.SuspenseReleased) 
 			}
 			entry.Postings = append(entry.Postings, ledger.Posting{
 				Debit: ledger.CustomerReceivable(l.Customer), Credit: ledger.NodeEarned(l.Node), Asset: b.Asset, Amount: amount,
-				Card: l.Card, Quote: quotes.RoundID(d.Source, d.Round), Meter: l.Meter, Quantity: l.Quantity, Events: l.Events,
+				Card: l.Card, Quote: round.Quote, Meter: l.Meter, Quantity: l.Quantity, Events: l.Events,
 			})
 			if err := s.owe(b, l.Customer, debt{l.Period, l.Node}, amount); err != nil {
 				return err

@@ -9,7 +9,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/pricing"
-	"github.com/aliquot-engine/aliquot/pkg/quotes"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -32,7 +31,6 @@ type caches struct {
 	customers map[string]uint32
 	meters    map[meterKey]uint32
 	sets      map[string]uint32
-	rates     map[rateKey]money.Rate
 
 	node     []node
 	customer []customer
@@ -61,11 +59,6 @@ type caches struct {
 type meterKey struct {
 	book events.Book
 	name string
-}
-
-type rateKey struct {
-	price money.Price
-	quote money.Amount
 }
 
 type book struct {
@@ -115,7 +108,7 @@ type line struct {
 	quantity money.Quantity
 	at       int32 // its own index
 	next     int32 // of the same combination, for other instants; -1: none
-	kind     lineKind
+	state    pricing.State
 	late     bool
 	open     bool // in State.open.lines
 	*about
@@ -141,22 +134,12 @@ type priceKey struct {
 	from, until int64
 }
 
-type lineKind uint8
-
-const (
-	priced lineKind = iota
-	waits
-	noRate
-	noRoom // the price does not fit, whatever the quote
-)
-
 func (c *caches) reset() {
 	c.books = make(map[events.Book]*book)
 	c.nodes = make(map[string]uint32)
 	c.customers = make(map[string]uint32)
 	c.meters = make(map[meterKey]uint32)
 	c.sets = make(map[string]uint32)
-	c.rates = make(map[rateKey]money.Rate)
 	c.node, c.customer, c.meter, c.set = c.node[:0], c.customer[:0], c.meter[:0], c.set[:0]
 	c.rankedNodes, c.rankedCustomers = 0, 0
 	c.prices = make(map[priceKey]*pricing.Line)
@@ -359,50 +342,26 @@ func (s *State) price(l *line, b *book, set uint32, instant int64) {
 	l.lo, l.hi = math.MinInt64, math.MaxInt64
 	l.within(p.From, p.Until)
 
-	attributes := pricing.Merge(nil, s.set[set], s.node[l.node].attributes, s.customer[l.customer].plan)
-	meter := s.meter[l.meter].name
-	found, ok := s.cards.Find(b.BookDeclared.Book, meter, attributes, instant)
+	facts := pricing.Facts{
+		Book: b.BookDeclared.Book, Asset: b.Asset, Meter: s.meter[l.meter].name,
+		Attributes: s.set[set], Node: s.node[l.node].attributes, Plan: s.customer[l.customer].plan, Instant: instant,
+	}
+	found := s.tariff.Price(&facts)
 	l.within(found.From, found.Until)
-	if !ok {
-		l.kind = noRate
+	if l.state = found.State; l.state == pricing.NoRate {
 		return
 	}
-	key := priceKey{b.BookDeclared.Book, found.Card, found.Rule, found.From, found.Until}
+	key := priceKey{b.BookDeclared.Book, found.Line.Card, found.Line.Rule, found.Line.From, found.Line.Until}
 	if l.price = s.prices[key]; l.price == nil {
-		l.price = &found
+		shared := found.Line
+		l.price = &shared
 		s.prices[key] = l.price
 	}
-	verdict := s.quotes.For(b.Asset, found.Currency, instant)
-	l.within(verdict.From, verdict.Until)
-	if verdict.Held {
-		s.hold(l, b)
-		return
+	l.quote, l.rate = found.Quote.ID, found.Rate
+	if l.state == pricing.Waits {
+		l.pair = found.Pair()
+		l.held = s.heldLine(l, b)
 	}
-	l.quote = verdict.ID
-	// Reducing the fraction costs more than everything else here, and there are
-	// far fewer prices than combinations.
-	at := rateKey{found.Price, verdict.Quote}
-	rate, known := s.rates[at]
-	if !known {
-		var err error
-		if rate, err = found.Rate(verdict.Quote); err != nil {
-			if _, err := found.Rate(money.One); err != nil {
-				l.kind = noRoom
-				return
-			}
-			s.hold(l, b) // the price fits, so it is the quote that cannot be
-			return
-		}
-		s.rates[at] = rate
-	}
-	l.kind, l.rate = priced, rate
-}
-
-// hold makes a line one whose events wait.
-func (s *State) hold(l *line, b *book) {
-	l.kind = waits
-	l.pair = quotes.PairOf(b.Asset, l.price.Currency)
-	l.held = s.heldLine(l, b)
 }
 
 // within narrows the line to instants in [from, until); there is none after

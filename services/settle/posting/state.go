@@ -27,8 +27,8 @@
 //   - Determined: the cuts are a function of the messages and decisions alone,
 //     whatever the batches they came in are, whenever the process restarted.
 //   - One outcome: the outcomes of a batch sum to its events.
-//   - Rounded once: a charge is what pricing.Line.ChargeAt gives for one event,
-//     or for one suspense line where it is released; here is nothing but sums.
+//   - Rounded once: a charge is what package pricing gives for one event, or for
+//     one suspense line where it is released; this package only adds charges up.
 //   - Fails closed: what has no price waits as a quantity and has no amount.
 //   - Bounded: memory grows with what is declared, owed and waiting, not with
 //     what was settled.
@@ -87,8 +87,7 @@ type State struct {
 	identities Identities
 
 	directory *directory.Directory
-	cards     pricing.Table
-	quotes    quotes.Board
+	tariff    pricing.Tariff
 
 	position uint64
 	control  uint64
@@ -267,7 +266,7 @@ func (s *State) Waiting() []Waiting {
 
 // Quotes returns the newest observation of every source, ascending by pair and
 // source.
-func (s *State) Quotes() []quotes.Newest { return s.quotes.Newest() }
+func (s *State) Quotes() []quotes.Newest { return s.tariff.Quotes.Newest() }
 
 // heldKey is a suspense line without what changes.
 func heldKey(l settlement.Suspense) settlement.Suspense {
