@@ -81,8 +81,8 @@ func handedOver(records []ledger.Record, p *Payout) (sum money.Amount, earned []
 				if sum, err = sum.Add(q.Amount); err != nil {
 					return sum, nil, err
 				}
-				if node, ok := strings.CutSuffix(string(q.Debit), ":collected"); ok {
-					earned = append(earned, ledger.Account(node+":earned"))
+				if node, ok := strings.CutSuffix(string(q.Debit), ledger.Collected.Suffix()); ok {
+					earned = append(earned, ledger.Account(node+ledger.Earned.Suffix()))
 				}
 			}
 		}

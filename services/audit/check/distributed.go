@@ -16,10 +16,10 @@ import (
 )
 
 // accounts returns one side of the accounts of a kind and part.
-func (b *books) accounts(kind, part string, side func(ledger.Balance) (money.Amount, error)) (sums[place], error) {
+func (b *books) accounts(kind ledger.AccountKind, part ledger.Part, side func(ledger.Balance) (money.Amount, error)) (sums[place], error) {
 	s := sums[place]{}
 	for _, at := range b.sorted {
-		if !is(at.Account, kind, part) {
+		if !at.Account.Is(kind, part) {
 			continue
 		}
 		a, err := side(at.Balance)
@@ -37,7 +37,7 @@ func (b *books) accounts(kind, part string, side func(ledger.Balance) (money.Amo
 // took from them left them, each took what its period and position let it, and
 // divided it by its waterfall.
 func (b *books) inboxesAgree() (string, error) {
-	reached, err := b.accounts("token", "inbox", credit)
+	reached, err := b.accounts(ledger.OfToken, ledger.Inbox, credit)
 	if err != nil {
 		return "", err
 	}
@@ -99,14 +99,14 @@ func (b *books) inboxesAgree() (string, error) {
 			}
 		}
 	}
-	left, err := b.accounts("token", "inbox", debit)
+	left, err := b.accounts(ledger.OfToken, ledger.Inbox, debit)
 	if err != nil {
 		return "", err
 	}
 	if d := difference(side[place]{"debits", left}, side[place]{"distributed", taken}); d != "" {
 		return d, nil
 	}
-	earned, err := b.accounts("platform", "fees", credit)
+	earned, err := b.accounts(ledger.OfPlatform, ledger.Fees, credit)
 	if err != nil {
 		return "", err
 	}
@@ -132,7 +132,7 @@ func (b *books) poolsEqualShares() (string, error) {
 			}
 		}
 	}
-	credited, err := b.accounts("token", "pool", credit)
+	credited, err := b.accounts(ledger.OfToken, ledger.Pool, credit)
 	if err != nil {
 		return "", err
 	}
@@ -284,7 +284,7 @@ func (b *books) payoutsEqualAccounts() (string, error) {
 		d := &made[i]
 		err := b.snapshot.Payouts(d, func(p distribution.Payout) error {
 			at := payout.Account(p.State, p.Holder, d.Rail)
-			if kind, _, _ := at.Split(); kind != "rail" {
+			if kind, _, _ := at.Split(); kind != ledger.OfRail {
 				return nil // the holder's again, and counted above
 			}
 			return add(at, p.Asset, p.Amount)
@@ -295,7 +295,7 @@ func (b *books) payoutsEqualAccounts() (string, error) {
 	}
 	have := sums[place]{}
 	for _, at := range b.sorted {
-		if kind, _, _ := at.Account.Split(); kind != "holder" && kind != "rail" {
+		if kind, _, _ := at.Account.Split(); kind != ledger.OfHolder && kind != ledger.OfRail {
 			continue
 		}
 		left, err := rest(at.Balance)

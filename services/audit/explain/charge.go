@@ -125,7 +125,7 @@ func (e *explainer) summed(writer store.WriterState, w *world, c priced, u *even
 		}
 		for i := range r.Entries {
 			entry := &r.Entries[i]
-			if entry.Kind != "usage" || entry.Period != p.Period || entry.Origin != p.Origin {
+			if entry.Kind != ledger.Usage || entry.Period != p.Period || entry.Origin != p.Origin {
 				continue
 			}
 			for j := range entry.Postings {
@@ -165,7 +165,7 @@ func (e *explainer) released(writer store.WriterState, c priced, u *events.Usage
 		}
 		for i := range r.Entries {
 			entry := &r.Entries[i]
-			if entry.Kind != "release" || entry.Origin != p.Origin {
+			if entry.Kind != ledger.Release || entry.Origin != p.Origin {
 				continue
 			}
 			for j := range entry.Postings {

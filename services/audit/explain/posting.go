@@ -134,16 +134,16 @@ func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry 
 	if ok {
 		n.From = append(n.From, quote)
 	}
-	if entry.Kind != "usage" {
+	if entry.Kind != ledger.Usage {
 		n.fact("events", fmt.Sprintf("%d, which had waited for a price: ask for each by its source", p.Events))
 		return nil
 	}
 	u := &events.Usage{Meter: p.Meter}
 	for _, a := range []ledger.Account{p.Debit, p.Credit} {
 		switch kind, id, _ := a.Split(); kind {
-		case "customer":
+		case ledger.OfCustomer:
 			u.Customer = events.Customer(id)
-		case "node":
+		case ledger.OfNode:
 			u.Node = events.Node(id)
 		}
 	}

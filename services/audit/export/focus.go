@@ -148,10 +148,10 @@ type charge struct {
 func (c *charge) parties() error {
 	for _, a := range []ledger.Account{c.posting.Debit, c.posting.Credit} {
 		switch kind, id, _ := a.Split(); kind {
-		case "customer":
+		case ledger.OfCustomer:
 			c.customer = id
 			c.takenBack = a == c.posting.Credit
-		case "node":
+		case ledger.OfNode:
 			c.node = id
 		}
 	}

@@ -45,7 +45,7 @@ func (s *State) collectFrom(book events.Book, customer events.Customer, ref stri
 		if err != nil {
 			return fmt.Errorf("collecting from %s: %w", customer, err)
 		}
-		entry := ledger.Entry{Book: book, Kind: "collection", Period: posted, Origin: debts[0].period, Ref: ref}
+		entry := ledger.Entry{Book: book, Kind: ledger.Collection, Period: posted, Origin: debts[0].period, Ref: ref}
 		if err := s.cover(a, debts[:n], &entry); err != nil {
 			return err
 		}
@@ -146,7 +146,7 @@ func (s *State) handOver(name events.Book, ref string, closing events.Period) er
 	for _, at := range due {
 		if entry == nil || entry.Origin != at.period {
 			flush()
-			entry = &ledger.Entry{Book: name, Kind: "handover", Period: closing, Origin: at.period, Ref: ref}
+			entry = &ledger.Entry{Book: name, Kind: ledger.Handover, Period: closing, Origin: at.period, Ref: ref}
 		}
 		to := ledger.ProviderPayable(b.Provider)
 		if token, ok := s.directory.TokenOf(at.node); ok {

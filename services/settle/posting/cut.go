@@ -206,7 +206,7 @@ func (s *State) postUsage() error {
 		}
 		if of != b || entry.Period != l.period || entry.Origin != l.origin {
 			p := s.open.in(b.BookDeclared.Book)
-			p.entries = append(p.entries, ledger.Entry{Book: b.BookDeclared.Book, Kind: "usage", Period: l.period, Origin: l.origin})
+			p.entries = append(p.entries, ledger.Entry{Book: b.BookDeclared.Book, Kind: ledger.Usage, Period: l.period, Origin: l.origin})
 			entry, of = &p.entries[len(p.entries)-1], b
 			entry.Postings = make([]ledger.Posting, 0, s.alike(lines[next-1:]))
 		}

@@ -143,7 +143,7 @@ func (s *State) deposit(ref string, d events.DepositRecorded) error {
 	}
 	a.prepaid = prepaid
 	period := s.openPeriod(d.Book)
-	s.post(d.Book, ledger.Entry{Book: d.Book, Kind: "deposit", Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
+	s.post(d.Book, ledger.Entry{Book: d.Book, Kind: ledger.Deposit, Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
 		Debit: ledger.Treasury(d.Asset), Credit: ledger.CustomerPrepaid(d.Customer), Asset: d.Asset, Amount: d.Amount,
 	}}})
 	return s.collectFrom(d.Book, d.Customer, ref, "")
@@ -166,7 +166,7 @@ func (s *State) reverse(position uint64, ref string, d events.DepositReversed) e
 	}
 	a.prepaid = prepaid
 	period := s.openPeriod(d.Book)
-	s.post(d.Book, ledger.Entry{Book: d.Book, Kind: "reversal", Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
+	s.post(d.Book, ledger.Entry{Book: d.Book, Kind: ledger.Reversal, Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
 		Debit: ledger.CustomerPrepaid(d.Customer), Credit: ledger.Treasury(d.Asset), Asset: d.Asset, Amount: d.Amount,
 	}}})
 	return nil
@@ -224,7 +224,7 @@ func (s *State) release(position uint64, ref string, d events.SuspenseReleased) 
 			}
 			if entry == nil || entry.Book != l.Book || entry.Period != period || entry.Origin != l.Period {
 				flush()
-				entry = &ledger.Entry{Book: l.Book, Kind: "release", Period: period, Origin: l.Period, Ref: ref}
+				entry = &ledger.Entry{Book: l.Book, Kind: ledger.Release, Period: period, Origin: l.Period, Ref: ref}
 			}
 			entry.Postings = append(entry.Postings, ledger.Posting{
 				Debit: ledger.CustomerReceivable(l.Customer), Credit: ledger.NodeEarned(l.Node), Asset: b.Asset, Amount: amount,

@@ -197,7 +197,7 @@ func (s *State) restore(at ledger.Place, b ledger.Balance) error {
 		return err
 	}
 	switch {
-	case kind == "customer" && part == "prepaid":
+	case kind == ledger.OfCustomer && part == ledger.Prepaid:
 		c, ok := s.directory.Customer(events.Customer(id))
 		if !ok {
 			return fmt.Errorf("the customer is not declared")
@@ -205,7 +205,7 @@ func (s *State) restore(at ledger.Place, b ledger.Balance) error {
 		if net.Sign() != 0 {
 			s.account(c.Book, c.Customer, at.Asset).prepaid = net
 		}
-	case kind == "node" && part == "earned":
+	case kind == ledger.OfNode && part == ledger.Earned:
 		n, ok := s.directory.Node(events.Node(id))
 		if !ok {
 			return fmt.Errorf("the node is not declared")
