@@ -33,7 +33,7 @@ type Posting struct {
 
 	// For charges only: what was priced, by which card version and quote.
 	Card     string // "card@version"
-	Quote    string // "source#round", "fixed", or empty where no quote was needed
+	Quote    string // the id of the quote, as package quotes has it; empty where no quote was needed
 	Meter    events.Meter
 	Quantity money.Quantity // billed, after granularity
 	Events   uint64
