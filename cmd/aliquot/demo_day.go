@@ -18,6 +18,7 @@ import (
 	"github.com/aliquot-engine/aliquot/cmd/internal/demo"
 	"github.com/aliquot-engine/aliquot/pkg/client"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -308,7 +309,7 @@ func (d *demoDay) owed(ctx context.Context) ([]api.Balance, error) {
 	if err := d.server.call(ctx, http.MethodGet, "/v1/balances?prefix=customer:", nil, &all); err != nil {
 		return nil, err
 	}
-	return slices.SortedFunc(slices.Values(suffixed(all, ":receivable")), func(a, b api.Balance) int {
+	return slices.SortedFunc(slices.Values(suffixed(all, ledger.Receivable.Suffix())), func(a, b api.Balance) int {
 		if c := b.Net.Cmp(a.Net); c != 0 {
 			return c
 		}

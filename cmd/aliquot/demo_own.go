@@ -10,11 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/api"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
 // demoOwn plays real input: a book, a trace, a map.
@@ -280,7 +280,7 @@ func (o *demoOwn) release(ctx context.Context) error {
 		o.progress.step("%d events wait for a price", held)
 	}
 	for _, named := range o.command.Release {
-		source, round, ok := strings.Cut(named, "#")
+		source, round, ok := quotes.ParseRound(named)
 		if !ok {
 			return fmt.Errorf("--release: %q is not SOURCE#ROUND", named)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/api"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
@@ -149,7 +150,7 @@ func (d *demoResult) sumUp(ctx context.Context, st *stage) error {
 	for _, c := range d.checks {
 		d.Checks[c.Name] = c.OK
 	}
-	for prefix, to := range map[string]*[]api.Balance{"customer:": &d.customers, "node:": &d.nodes} {
+	for prefix, to := range map[string]*[]api.Balance{ledger.OfCustomer.Prefix(): &d.customers, ledger.OfNode.Prefix(): &d.nodes} {
 		if err := st.server.call(ctx, http.MethodGet, "/v1/balances?prefix="+prefix, nil, to); err != nil {
 			return err
 		}
@@ -254,7 +255,7 @@ func (d *demoResult) writeEvents(w io.Writer) {
 func (d *demoResult) writePeople(w io.Writer) {
 	fmt.Fprintln(w, "\nWHO USED")
 	t := newTable(w, "  CUSTOMER", "CHARGED", "OWES")
-	used := suffixed(d.customers, ":receivable")
+	used := suffixed(d.customers, ledger.Receivable.Suffix())
 	for _, b := range largest(used, debit) {
 		t.row("  "+middle(b), b.Debit, b.Net)
 	}
@@ -264,7 +265,7 @@ func (d *demoResult) writePeople(w io.Writer) {
 	}
 	t.end()
 	fmt.Fprintln(w, "\nWHO EARNED")
-	earned := suffixed(d.nodes, ":earned")
+	earned := suffixed(d.nodes, ledger.Earned.Suffix())
 	t = newTable(w, "  NODE", "EARNED")
 	for _, b := range largest(earned, credit) {
 		t.row("  "+middle(b), b.Credit)

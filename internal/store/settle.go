@@ -86,7 +86,7 @@ func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []s
 			if collected, err = now.collected(s.partition); err != nil {
 				return err
 			}
-			balances, err = now.own(s.Name(), "customer:", "node:", "treasury:")
+			balances, err = now.own(s.Name(), ledger.OfCustomer.Prefix(), ledger.OfNode.Prefix(), ledger.OfTreasury.Prefix())
 			return err
 		})
 	})

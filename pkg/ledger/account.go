@@ -9,93 +9,80 @@ import (
 )
 
 // PlatformFees is what the platform has earned from waterfalls.
-const PlatformFees Account = "platform:fees"
+const PlatformFees = Account(OfPlatform) + ":" + Account(Fees)
 
 // CustomerPrepaid is a customer's money that covers no charge yet.
-func CustomerPrepaid(c events.Customer) Account { return account("customer", string(c), "prepaid") }
+func CustomerPrepaid(c events.Customer) Account { return account(OfCustomer, string(c), Prepaid) }
 
 // CustomerReceivable is what a customer owes for usage.
 func CustomerReceivable(c events.Customer) Account {
-	return account("customer", string(c), "receivable")
+	return account(OfCustomer, string(c), Receivable)
 }
 
 // NodeEarned is what a node's usage was charged and nobody has paid yet.
-func NodeEarned(n events.Node) Account { return account("node", string(n), "earned") }
+func NodeEarned(n events.Node) Account { return account(OfNode, string(n), Earned) }
 
 // NodeCollected is what has been paid for a node's usage and not handed over.
-func NodeCollected(n events.Node) Account { return account("node", string(n), "collected") }
+func NodeCollected(n events.Node) Account { return account(OfNode, string(n), Collected) }
 
 // ProviderPayable is the collected revenue of nodes that no token stands for.
-func ProviderPayable(p events.Provider) Account { return account("provider", string(p), "payable") }
+func ProviderPayable(p events.Provider) Account { return account(OfProvider, string(p), Payable) }
 
 // TokenInbox is collected revenue handed over to a token: the one kind of
 // account that both settle (credit) and distribute (debit) post to, each in a
 // row of its own.
-func TokenInbox(t events.Token) Account { return account("token", string(t), "inbox") }
+func TokenInbox(t events.Token) Account { return account(OfToken, string(t), Inbox) }
 
 // TokenPool is revenue on its way through a distribution.
-func TokenPool(t events.Token) Account { return account("token", string(t), "pool") }
+func TokenPool(t events.Token) Account { return account(OfToken, string(t), Pool) }
 
 // HolderPayable is what a holder is owed, the carry below a minor unit included.
-func HolderPayable(h events.Holder) Account { return account("holder", string(h), "payable") }
+func HolderPayable(h events.Holder) Account { return account(OfHolder, string(h), Payable) }
 
 // HolderHeld is what a holder is owed but may not be paid.
-func HolderHeld(h events.Holder) Account { return account("holder", string(h), "held") }
+func HolderHeld(h events.Holder) Account { return account(OfHolder, string(h), Held) }
 
 // Treasury is the world outside: where deposits of an asset come from.
-func Treasury(asset money.Asset) Account { return Account("treasury:" + string(asset)) }
+func Treasury(asset money.Asset) Account { return Account(OfTreasury.Prefix() + string(asset)) }
 
 // RailInFlight is what was planned for a rail and not answered by it.
-func RailInFlight(r events.Rail) Account { return account("rail", string(r), "in_flight") }
+func RailInFlight(r events.Rail) Account { return account(OfRail, string(r), InFlight) }
 
 // RailPaid is what a rail has paid.
-func RailPaid(r events.Rail) Account { return account("rail", string(r), "paid") }
+func RailPaid(r events.Rail) Account { return account(OfRail, string(r), Paid) }
 
-func account(kind, id, part string) Account { return Account(kind + ":" + id + ":" + part) }
+func account(kind AccountKind, id string, part Part) Account {
+	return Account(string(kind) + ":" + id + ":" + string(part))
+}
 
-// Split returns what an account is made of: kind and part are words of this
-// package; id may hold colons. The treasury has no part and the platform no id.
-// It returns three empty strings for an account that is not of a known form.
-func (a Account) Split() (kind, id, part string) {
-	kind, rest, _ := strings.Cut(string(a), ":")
+// Split returns what the name of an account is made of: id may hold colons. The
+// treasury has no part and the platform no id. All three are empty for an account
+// that is not of a known form.
+func (a Account) Split() (kind AccountKind, id string, part Part) {
+	first, rest, _ := strings.Cut(string(a), ":")
+	kind = AccountKind(first)
 	switch kind {
-	case "treasury":
+	case OfTreasury:
 		id = rest
-	case "platform":
-		part = rest
+	case OfPlatform:
+		part = Part(rest)
 	default:
 		last := strings.LastIndexByte(rest, ':')
 		if last < 0 {
 			return "", "", ""
 		}
-		id, part = rest[:last], rest[last+1:]
+		id, part = rest[:last], Part(rest[last+1:])
 	}
-	if !known(kind, part) || id == "" && kind != "platform" {
+	if !kind.has(part) || id == "" && kind != OfPlatform {
 		return "", "", ""
 	}
 	return kind, id, part
 }
 
-func known(kind, part string) bool {
-	switch kind {
-	case "customer":
-		return part == "prepaid" || part == "receivable"
-	case "node":
-		return part == "earned" || part == "collected"
-	case "provider":
-		return part == "payable"
-	case "platform":
-		return part == "fees"
-	case "token":
-		return part == "inbox" || part == "pool"
-	case "holder":
-		return part == "payable" || part == "held"
-	case "treasury":
-		return part == ""
-	case "rail":
-		return part == "in_flight" || part == "paid"
-	}
-	return false
+// Is reports whether an account is of a kind and part.
+func (a Account) Is(kind AccountKind, part Part) bool {
+	k, _, p := a.Split()
+	return k == kind && p == part
 }
 
 // Valid says why a posting cannot be posted, or nil. It does not allocate for

@@ -202,8 +202,10 @@ func TestAStoredRowThatWasChangedIsFound(t *testing.T) {
 
 func TestAccountsAreSplitIntoWhatTheyAreMadeOf(t *testing.T) {
 	for _, c := range []struct {
-		account        Account
-		kind, id, part string
+		account Account
+		kind    AccountKind
+		id      string
+		part    Part
 	}{
 		{CustomerPrepaid("lab"), "customer", "lab", "prepaid"},
 		{CustomerReceivable("a:b"), "customer", "a:b", "receivable"},

@@ -33,7 +33,7 @@ type Posting struct {
 
 	// For charges only: what was priced, by which card version and quote.
 	Card     string // "card@version"
-	Quote    string // "source#round", "fixed", or empty where no quote was needed
+	Quote    string // the id of the quote, as package quotes has it; empty where no quote was needed
 	Meter    events.Meter
 	Quantity money.Quantity // billed, after granularity
 	Events   uint64
@@ -42,7 +42,7 @@ type Posting struct {
 // Entry is one journal entry: what one cut or one decision did to a book.
 type Entry struct {
 	Book     events.Book
-	Kind     string        // "usage", "release", "deposit", "reversal", "collection", "handover", "distribution", "payout"
+	Kind     EntryKind
 	Period   events.Period // the open period it is posted in
 	Origin   events.Period // for late usage: the period it belongs to; equal to Period otherwise
 	Ref      string        // what caused it: "control:17", "distribution:d1"; empty for usage

@@ -119,7 +119,7 @@ func (e *encoder) header(r *Record) {
 }
 
 func (e *encoder) entry(entry *Entry, postings int) {
-	e.string(entry.Kind)
+	e.string(string(entry.Kind))
 	e.string(string(entry.Period))
 	e.string(string(entry.Origin))
 	e.string(entry.Ref)
@@ -238,7 +238,7 @@ func (d *decoder) header() Record {
 }
 
 func (d *decoder) entry(e *Entry) {
-	e.Kind = d.string()
+	e.Kind = EntryKind(d.string())
 	e.Period = events.Period(d.string())
 	e.Origin = events.Period(d.string())
 	e.Ref = d.string()

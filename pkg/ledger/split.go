@@ -77,7 +77,7 @@ func newSizer(r *Record) *sizer {
 }
 
 func (s *sizer) startEntry(e *Entry) {
-	s.add(e.Kind)
+	s.add(string(e.Kind))
 	s.add(string(e.Period))
 	s.add(string(e.Origin))
 	s.add(e.Ref)

@@ -41,7 +41,7 @@ func TestChargeBillsUpToTheGranularityAndRoundsOnce(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			line := Line{Price: money.Price{Amount: amount(t, c.price), Per: quantity(t, c.per)}, Granularity: quantity(t, c.granularity)}
-			billed, charge, err := Charge(line, amount(t, c.quote), quantity(t, c.quantity))
+			billed, charge, err := charge(&line, amount(t, c.quote), quantity(t, c.quantity))
 			if err != nil || billed != quantity(t, c.billed) || charge != amount(t, c.charge) {
 				t.Errorf("got %v for %v, %v; want %s for %s", charge, billed, err, c.charge, c.billed)
 			}
@@ -55,24 +55,24 @@ func TestChargeBillsUpToTheGranularityAndRoundsOnce(t *testing.T) {
 
 func TestChargeFailsRatherThanWraps(t *testing.T) {
 	line := Line{Card: "a@1", Price: money.Price{Amount: amount(t, "1e15"), Per: quantity(t, "1")}}
-	if _, _, err := Charge(line, money.One, quantity(t, "1e15")); !errors.Is(err, money.ErrOverflow) {
+	if _, _, err := charge(&line, money.One, quantity(t, "1e15")); !errors.Is(err, money.ErrOverflow) {
 		t.Errorf("overflow: got %v", err)
 	}
-	if _, _, err := Charge(line, money.One, quantity(t, "-1")); !errors.Is(err, money.ErrDomain) {
+	if _, _, err := charge(&line, money.One, quantity(t, "-1")); !errors.Is(err, money.ErrDomain) {
 		t.Errorf("below zero: got %v", err)
 	}
-	if _, _, err := Charge(line, money.Amount{}, quantity(t, "1")); !errors.Is(err, money.ErrDomain) {
+	if _, _, err := charge(&line, money.Amount{}, quantity(t, "1")); !errors.Is(err, money.ErrDomain) {
 		t.Errorf("a quote of zero: got %v", err)
 	}
 	line.Granularity = quantity(t, "1.1e20")
-	if _, _, err := Charge(line, money.One, quantity(t, "1.2e20")); !errors.Is(err, money.ErrOverflow) {
+	if _, _, err := charge(&line, money.One, quantity(t, "1.2e20")); !errors.Is(err, money.ErrOverflow) {
 		t.Errorf("billing beyond the range: got %v", err)
 	}
 }
 
 func TestTheHotPathAllocatesNothing(t *testing.T) {
 	table, with, end := benchTable(t)
-	line, ok := table.Find("book", "gpu", with, end)
+	line, ok := table.find("book", "gpu", with, end)
 	if !ok {
 		t.Fatal("no line")
 	}
@@ -84,7 +84,7 @@ func TestTheHotPathAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { line.ChargeAt(rate, q) }); n != 0 {
 		t.Errorf("ChargeAt: %v allocations", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { table.Find("book", "gpu", with, end) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { table.find("book", "gpu", with, end) }); n != 0 {
 		t.Errorf("Find: %v allocations", n)
 	}
 }
@@ -137,11 +137,11 @@ func TestTheAzureHourChargesExactly(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, meter := range []events.Meter{"llm.tokens.input", "llm.tokens.output"} {
-			line, ok := table.Find("book", meter, nil, end.UnixNano())
+			line, ok := table.find("book", meter, nil, end.UnixNano())
 			if !ok {
 				t.Fatal("no line")
 			}
-			billed, charge, err := Charge(line, money.One, quantity(t, row[i+1]))
+			billed, charge, err := charge(&line, money.One, quantity(t, row[i+1]))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,13 +212,13 @@ func TestTheAzureHourOfMarch2023EqualsRationals(t *testing.T) {
 				end := at.UnixNano() + shift
 				latest := rounds[sort.Search(len(rounds), func(j int) bool { return rounds[j].at > end })-1]
 				for j, meter := range []events.Meter{"llm.tokens.input", "llm.tokens.output"} {
-					line, _ := table.Find("book", meter, nil, end)
+					line, _ := table.find("book", meter, nil, end)
 					v := board.For("USDC", line.Currency, end)
 					if v.Held {
 						t.Fatalf("row %d is held: %s", i, v.Reason)
 					}
 					used[v.ID]++
-					_, charge, err := Charge(line, v.Quote, quantity(t, row[j+1]))
+					_, charge, err := charge(&line, v.Quote, quantity(t, row[j+1]))
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -271,7 +271,7 @@ func BenchmarkFind(b *testing.B) {
 	table, with, end := benchTable(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		table.Find("book", "gpu", with, end)
+		table.find("book", "gpu", with, end)
 	}
 }
 

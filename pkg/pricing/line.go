@@ -10,7 +10,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Line is the price that an event has, and for which ends it stands.
+// Line is one rule of a card, as it prices an event.
 type Line struct {
 	Card        string         // "card@version", as postings name it
 	Rule        int            // index of the rule in that version, from 0
@@ -18,21 +18,21 @@ type Line struct {
 	Granularity money.Quantity // quantities are billed up to its next multiple; zero: as they are
 	Currency    money.Asset
 
-	// From (inclusive) and Until (exclusive) bound the instants, in nanoseconds
-	// since 1970 UTC, that have this line while no card is added.
+	// From (inclusive) and Until (exclusive) bound the last instants, in
+	// nanoseconds since 1970 UTC, that have this line while no card is added.
 	From, Until int64
 }
 
-// Find returns the line of an event by the rules of the package comment.
-// Attributes are ascending by name, no name twice: see [Merge]. Where no rule
+// find returns the line of an event by the rules of the package comment.
+// Attributes are ascending by name, no name twice: see [merge]. Where no rule
 // matches, ok is false and of the line only From and Until are set: they bound
 // the instants for which that is so. It allocates nothing.
-func (t *Table) Find(book events.Book, meter events.Meter, attributes []events.Attribute, at int64) (line Line, ok bool) {
+func (t *Table) find(book events.Book, meter events.Meter, attributes []events.Attribute, at int64) (line Line, ok bool) {
 	from, until := int64(math.MinInt64), int64(math.MaxInt64)
 	var best *rule
 	var of *version
 	for _, c := range t.books[book] { // Ascending by name: a later card must be better, not as good.
-		if _, priced := c.meters[meter]; !priced {
+		if _, named := c.meters[meter]; !named {
 			continue
 		}
 		i := sort.Search(len(c.inForce), func(i int) bool { return c.inForce[i].effective > at }) - 1
@@ -59,7 +59,9 @@ func (t *Table) Find(book events.Book, meter events.Meter, attributes []events.A
 	if best == nil {
 		return Line{From: from, Until: until}, false
 	}
-	return Line{of.ref, best.index, best.price, best.granularity, of.currency, from, until}, true
+	line = best.line(of)
+	line.From, line.Until = from, until
+	return line, true
 }
 
 // matches reports whether every pair is among the attributes; both are ascending by name.
@@ -80,11 +82,11 @@ func matches(pairs, attributes []events.Attribute) bool {
 // Plan is the attribute that a customer's plan is matched under.
 const Plan = "plan"
 
-// Merge appends to dst the attributes that an event is rated by, ascending by
+// merge appends to dst the attributes that an event is rated by, ascending by
 // name: its own, overridden by its node's of the same name, and the customer's
 // plan, which overrides both where the customer has one. Both sets are
 // ascending by name, no name twice.
-func Merge(dst, event, node []events.Attribute, plan string) []events.Attribute {
+func merge(dst, event, node []events.Attribute, plan string) []events.Attribute {
 	start := len(dst)
 	for len(event) > 0 || len(node) > 0 {
 		switch {
@@ -111,7 +113,7 @@ func Merge(dst, event, node []events.Attribute, plan string) []events.Attribute 
 
 // Rate returns the line's price at a quote, which is the Currency that one unit
 // of the charged asset is worth ([money.One] where they are the same). Make it
-// once per line and quote. It fails as [money.Price.Rate] does.
+// once for a line and a quote. It fails as [money.Price.Rate] does.
 func (l *Line) Rate(quote money.Amount) (money.Rate, error) {
 	r, err := l.Price.Rate(quote)
 	if err != nil {
@@ -145,13 +147,4 @@ func (l *Line) ChargeAt(rate money.Rate, quantity money.Quantity) (billed money.
 		return money.Quantity{}, money.Amount{}, err
 	}
 	return billed, charge, nil
-}
-
-// Charge is [Line.ChargeAt] for a caller without a cache: explain and tests.
-func Charge(line Line, quote money.Amount, quantity money.Quantity) (billed money.Quantity, charge money.Amount, err error) {
-	rate, err := line.Rate(quote)
-	if err != nil {
-		return money.Quantity{}, money.Amount{}, err
-	}
-	return line.ChargeAt(rate, quantity)
 }

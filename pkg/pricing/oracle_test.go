@@ -105,7 +105,7 @@ func FuzzFind(f *testing.F) {
 				}
 			}
 			end := time.Unix(random.Int64N(14)-1, random.Int64N(3)-1).UnixNano()
-			line, ok := table.Find("x", "m", with, end)
+			line, ok := table.find("x", "m", with, end)
 			got := ""
 			if ok {
 				got = fmt.Sprintf("%s:%d", line.Card, line.Rule)
@@ -114,7 +114,7 @@ func FuzzFind(f *testing.F) {
 			if got != want {
 				t.Fatalf("at %d with %v: got %q, want %q", end, with, got, want)
 			}
-			if again, found := shuffled.Find("x", "m", with, end); again != line || found != ok {
+			if again, found := shuffled.find("x", "m", with, end); again != line || found != ok {
 				t.Fatalf("at %d with %v: cards in another order gave %+v, not %+v", end, with, again, line)
 			}
 			if end < line.From || end >= line.Until {

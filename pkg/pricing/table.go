@@ -1,4 +1,12 @@
-// Package pricing finds the price of a usage event and computes its charge.
+// Package pricing finds the price of a usage event and computes its charge: it is
+// the only place that does.
+//
+// A [Tariff] learns the decisions that prices follow from. [Tariff.Price] takes
+// the [Facts] of an event and gives its [Price]: the attributes are merged, the
+// rule is found, the quote is asked for. [Price.Charge] charges a quantity, and
+// [Tariff.Release] charges what waited for a quote. Live settlement, replay with
+// other cards, explanations and receipts call these and compose nothing of their
+// own; [Table.Rules] and [Rule] say in words what a card says.
 //
 // The method, for an event of a meter with a set of attributes in a book, by its
 // last instant (see [events.LastInstant]):
@@ -17,8 +25,12 @@
 //  4. The quantity is billed up to the next multiple of the rule's granularity,
 //     where it has one; then charge = billed × price ÷ (per × quote), rounded
 //     once, half-even, to the atto. Nothing else is rounded.
+//  5. The quote is that of package quotes for the book's asset and the card's
+//     currency. Where it is held, the billed quantity waits and has no amount.
 //
-// Attributes are compared byte for byte. [Merge] makes the set of an event.
+// Attributes are compared byte for byte. An event's attributes are its own,
+// overridden by those of its node with the same name, and the plan of its
+// customer, which overrides both where the customer has one.
 //
 // # Invariants
 //
@@ -26,16 +38,16 @@
 //   - Immutable: a version that is known never changes.
 //   - Cacheable: until a card is added, every instant in [From, Until) of a
 //     [Line] gives that same line for the same book, meter and attributes. The
-//     same holds where no rule matched.
+//     same holds where no rule matched, and of a [Price] until a quote changes.
 //   - One place: every charge, live, released, replayed or explained, is made
 //     by [Line.ChargeAt].
+//   - Fails closed: without a sound quote there is no amount.
 package pricing
 
 import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -44,17 +56,18 @@ import (
 )
 
 // Table holds the rate cards of all books, compiled. The zero value is empty
-// and ready. It is not safe for concurrent use while cards are added.
+// and ready. It is not safe for concurrent use.
 type Table struct {
 	books    map[events.Book][]*card // ascending by name
 	revision uint64
+	rates    map[rateKey]money.Rate // remembered: see [Table.rate]
 }
 
 type card struct {
 	name    events.Card
 	count   int                       // versions declared
 	inForce []version                 // ascending by effective, then by version
-	meters  map[events.Meter]struct{} // that any version prices: other meters are no matter of this card
+	meters  map[events.Meter]struct{} // that any version prices
 }
 
 type version struct {
@@ -72,8 +85,8 @@ type rule struct {
 	granularity money.Quantity
 }
 
-// Revision grows with every card added. A caller that keeps lines drops them
-// when it has grown.
+// Revision grows with every card added. A caller that keeps prices drops them when
+// it has grown.
 func (t *Table) Revision() uint64 { return t.revision }
 
 // Add compiles a version of a card. It fails, changing nothing, where the
@@ -81,9 +94,7 @@ func (t *Table) Revision() uint64 { return t.revision }
 // the error names the field.
 func (t *Table) Add(d events.CardDeclared) error {
 	cards := t.books[d.Book]
-	i, found := slices.BinarySearchFunc(cards, d.Card, func(c *card, name events.Card) int {
-		return strings.Compare(string(c.name), string(name))
-	})
+	i, found := t.search(d.Book, d.Card)
 	count := 0
 	if found {
 		count = cards[i].count
@@ -121,9 +132,16 @@ func (t *Table) Add(d events.CardDeclared) error {
 	return nil
 }
 
+// search returns the index of a card of a book, or the one that it would have.
+func (t *Table) search(book events.Book, name events.Card) (int, bool) {
+	return slices.BinarySearchFunc(t.books[book], name, func(c *card, name events.Card) int {
+		return strings.Compare(string(c.name), string(name))
+	})
+}
+
 func compile(d events.CardDeclared) (version, error) {
 	v := version{
-		ref:      string(d.Card) + "@" + strconv.Itoa(d.Version),
+		ref:      Ref(d.Card, d.Version),
 		number:   d.Version,
 		currency: d.Currency,
 		rules:    make(map[events.Meter][]rule),
@@ -165,7 +183,7 @@ func compile(d events.CardDeclared) (version, error) {
 	return v, nil
 }
 
-// nanoseconds takes the zero time, which says "from ever", as 1970.
+// nanoseconds reads the zero time, which means "always", as 1970.
 func nanoseconds(t time.Time) (int64, bool) {
 	if t.IsZero() {
 		return 0, true

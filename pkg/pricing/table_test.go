@@ -115,7 +115,7 @@ func TestFindFollowsThePackageComment(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			line, ok := table.Find("book", events.Meter(c.meter), attributes(c.with), c.end.UnixNano())
+			line, ok := table.find("book", events.Meter(c.meter), attributes(c.with), c.end.UnixNano())
 			got := ""
 			if ok {
 				got = fmt.Sprintf("%s:%d", line.Card, line.Rule)
@@ -123,7 +123,7 @@ func TestFindFollowsThePackageComment(t *testing.T) {
 			if got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
-			if _, ok := table.Find("other", events.Meter(c.meter), attributes(c.with), c.end.UnixNano()); ok {
+			if _, ok := table.find("other", events.Meter(c.meter), attributes(c.with), c.end.UnixNano()); ok {
 				t.Error("another book found it")
 			}
 		})
@@ -159,7 +159,7 @@ func TestAddRefusesWhatItCannotPriceWith(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
-			if line, _ := table.Find("book", "gpu", nil, day(3).UnixNano()); line.Card != "a@1" || table.Revision() != 1 {
+			if line, _ := table.find("book", "gpu", nil, day(3).UnixNano()); line.Card != "a@1" || table.Revision() != 1 {
 				t.Errorf("the table changed: %+v", line)
 			}
 		})
@@ -179,7 +179,7 @@ func TestMergeLetsTheNodeAndThePlanOverride(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dst := []events.Attribute{{Name: "kept", Value: "before"}}
-			got := Merge(dst, attributes(c.event), attributes(c.node), c.plan)
+			got := merge(dst, attributes(c.event), attributes(c.node), c.plan)
 			if got[0] != dst[0] || !slices.Equal(got[1:], attributes(c.want)) {
 				t.Errorf("got %v, want %v", got, c.want)
 			}

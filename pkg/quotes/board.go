@@ -205,50 +205,37 @@ func (b *Board) Observe(o events.QuotesObserved) error {
 	return nil
 }
 
-// Round returns the rate of one round, for a release that names it.
+// Round returns the rate of one round, for a release that names it. A round that
+// is withdrawn is not known.
 func (b *Board) Round(name events.Pair, source, round string) (money.Amount, bool) {
-	p := b.pairs[name]
-	if p == nil {
+	s, i, ok := b.find(name, source, round)
+	if !ok || s.isWithdrawn(i) {
 		return money.Amount{}, false
 	}
-	for i := range p.sources {
-		if s := &p.sources[i]; s.name == source {
-			j, ok := s.known[round]
-			if !ok || s.isWithdrawn(int(j)) {
-				return money.Amount{}, false
-			}
-			return s.rates[j], true
-		}
-	}
-	return money.Amount{}, false
+	return s.rates[i], true
 }
 
 // Withdraw takes a round back: from then on no verdict uses it, and [Board.Round]
 // does not know it. Repeated, it changes nothing. It fails on a round that is not
 // known.
 func (b *Board) Withdraw(w events.RoundWithdrawn) error {
-	if p := b.pairs[w.Pair]; p != nil {
-		for i := range p.sources {
-			s := &p.sources[i]
-			j, ok := s.known[w.Round]
-			if s.name != w.Source || !ok {
-				continue
-			}
-			if !s.isWithdrawn(int(j)) {
-				if s.withdrawn == nil {
-					s.withdrawn = make(map[int32]struct{})
-				}
-				s.withdrawn[j] = struct{}{}
-				// What was judged after it may have been judged by it.
-				for k := int(j); k < len(s.times); k++ {
-					s.judge(k)
-				}
-				b.revision++
-			}
-			return nil
-		}
+	s, i, ok := b.find(w.Pair, w.Source, w.Round)
+	if !ok {
+		return fmt.Errorf("pair %s has no round %q of source %q", w.Pair, w.Round, w.Source)
 	}
-	return fmt.Errorf("pair %s has no round %q of source %q", w.Pair, w.Round, w.Source)
+	if s.isWithdrawn(i) {
+		return nil
+	}
+	if s.withdrawn == nil {
+		s.withdrawn = make(map[int32]struct{})
+	}
+	s.withdrawn[int32(i)] = struct{}{} //nolint:gosec // see intake.take
+	// The observations after it may have been judged by it.
+	for k := i; k < len(s.times); k++ {
+		s.judge(k)
+	}
+	b.revision++
+	return nil
 }
 
 func (s *series) isWithdrawn(i int) bool {
@@ -284,9 +271,6 @@ func (b *Board) Newest() (list []Newest) {
 	return list
 }
 
-// RoundID names a round of a source as postings do: "source#round".
-func RoundID(source, round string) string { return source + "#" + round }
-
 // latest returns the index of the latest observation not after an instant that is
 // not withdrawn, -1 if there is none.
 func (s *series) latest(at int64) int {
@@ -309,7 +293,7 @@ func checkName(s string) error {
 	if err := events.CheckName(s); err != nil {
 		return err
 	}
-	if i := strings.IndexAny(s, "#,"); i >= 0 {
+	if i := strings.IndexAny(s, separatesNames); i >= 0 {
 		return fmt.Errorf("name has the character %q, which separates names in the id of a quote", s[i])
 	}
 	return nil

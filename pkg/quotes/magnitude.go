@@ -38,17 +38,12 @@ func Plausible(rate, last money.Amount) bool {
 // Sound reports whether the magnitude of a round can be: it is sound in its
 // series, or not far from the peg of the policy. Nothing is released at another.
 func (b *Board) Sound(name events.Pair, source, round string) bool {
-	p := b.pairs[name]
-	if p == nil {
+	s, i, ok := b.find(name, source, round)
+	if !ok {
 		return false
 	}
-	for i := range p.sources {
-		s := &p.sources[i]
-		if j, ok := s.known[round]; ok && s.name == source {
-			return s.sound[j] == j || p.policy.Peg.Sign() > 0 && !Far(s.rates[j], p.policy.Peg)
-		}
-	}
-	return false
+	peg := b.pairs[name].policy.Peg
+	return int(s.sound[i]) == i || peg.Sign() > 0 && !Far(s.rates[i], peg)
 }
 
 // judge decides whether the observation i is sound, those before it having been

@@ -2,8 +2,6 @@ package quotes
 
 import (
 	"math"
-	"slices"
-	"strings"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -17,12 +15,9 @@ type Verdict struct {
 	// Quote is the currency that one unit of the asset is worth; zero where
 	// Held, so that it cannot price anything by mistake.
 	Quote money.Amount
-	// ID names what the quote rests on: "source#round" of one observation,
-	// "median:source#round,source#round" of several, ascending by source,
-	// "fixed", or nothing where asset and currency are the same.
-	ID   string
-	Warn bool         // priced, but off the peg by more than the policy's peg_warn
-	Seen money.Amount // the median, also where a guard held it; zero where there is none
+	ID    string       // names what the quote rests on: see [Fixed]; empty where Held
+	Warn  bool         // priced, but off the peg by more than the policy's peg_warn
+	Seen  money.Amount // the median, also where a guard held it; zero where there is none
 
 	// From (inclusive) and Until (exclusive) bound the instants, in nanoseconds
 	// since 1970 UTC, that have this verdict while the board does not change.
@@ -73,7 +68,7 @@ func (b *Board) At(name events.Pair, at int64) Verdict {
 		return v.held(NoPolicy)
 	}
 	if p.policy.Fixed.Sign() > 0 {
-		v.Quote, v.Seen, v.ID = p.policy.Fixed, p.policy.Fixed, "fixed"
+		v.Quote, v.Seen, v.ID = p.policy.Fixed, p.policy.Fixed, Fixed
 		return v
 	}
 	var few [8]observation
@@ -105,26 +100,25 @@ func (b *Board) At(name events.Pair, at int64) Verdict {
 	case len(fresh) < p.policy.MinSources:
 		return v.held(Few)
 	}
-	id := identify(fresh)
-	slices.SortFunc(fresh, func(a, b observation) int { return a.rate.Cmp(b.rate) })
-	median, ok := middle(fresh)
+	id := medianID(fresh)
+	middle, ok := median(fresh) // From here on fresh is ascending by rate.
 	if !ok {
 		return v.held(Deviating) // Not reached: Observe bounds the rates.
 	}
-	v.Seen = median
+	v.Seen = middle
 	if unsound && p.policy.Peg.IsZero() {
 		return v.held(Magnitude)
 	}
-	if bound := p.policy.MaxDeviation; !bound.IsZero() && exceeds(fresh[0].rate, fresh[len(fresh)-1].rate, bound, median) {
+	if bound := p.policy.MaxDeviation; !bound.IsZero() && exceeds(fresh[0].rate, fresh[len(fresh)-1].rate, bound, middle) {
 		return v.held(Deviating)
 	}
 	if peg := p.policy.Peg; !peg.IsZero() {
-		if exceeds(peg, median, p.policy.PegHold, peg) {
+		if exceeds(peg, middle, p.policy.PegHold, peg) {
 			return v.held(OffPeg)
 		}
-		v.Warn = exceeds(peg, median, p.policy.PegWarn, peg)
+		v.Warn = exceeds(peg, middle, p.policy.PegWarn, peg)
 	}
-	v.Quote, v.ID = median, id
+	v.Quote, v.ID = middle, id
 	return v
 }
 
@@ -139,32 +133,6 @@ func after(t, window int64) int64 {
 		return math.MaxInt64
 	}
 	return t + window + 1
-}
-
-// identify names the observations, which are ascending by source.
-func identify(all []observation) string {
-	if len(all) == 1 {
-		return RoundID(all[0].source, all[0].round)
-	}
-	ids := make([]string, len(all))
-	for i, o := range all {
-		ids[i] = RoundID(o.source, o.round)
-	}
-	return "median:" + strings.Join(ids, ",")
-}
-
-// middle returns the median of observations that are ascending by rate.
-func middle(all []observation) (money.Amount, bool) {
-	n := len(all)
-	if n%2 == 1 {
-		return all[n/2].rate, true
-	}
-	sum, err := all[n/2-1].rate.Add(all[n/2].rate)
-	if err != nil {
-		return money.Amount{}, false
-	}
-	mean, err := money.MulDiv(sum, money.Units{Lo: 1}, money.Units{Lo: 2})
-	return mean, err == nil
 }
 
 // exceeds reports whether |a - b| > fraction × of, exactly: a whole number of

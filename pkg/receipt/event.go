@@ -13,7 +13,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/pkg/pricing"
-	"github.com/aliquot-engine/aliquot/pkg/quotes"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
@@ -253,8 +252,7 @@ func (v *verification) rested(e *Event, barrier *tlog.UsageLeaf) error {
 
 // priced prices an event by the decisions of the receipt.
 func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) {
-	var cards pricing.Table
-	var board quotes.Board
+	var tariff pricing.Tariff
 	var node []events.Attribute
 	plan, card := "", ""
 	ofNode, ofCustomer := false, false
@@ -283,16 +281,12 @@ func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) 
 			if card != "" {
 				return c, errors.New("more than one card is shown")
 			}
-			card = fmt.Sprintf("%s@%d", b.Card, b.Version)
-			// The versions before are not shown, and a table wants them.
+			card = pricing.Ref(b.Card, b.Version)
+			// The versions before it are not shown, and a table asks for them.
 			b.Version = 1
-			err = cards.Add(b)
-		case events.QuotePolicyDeclared:
-			err = board.SetPolicy(b)
-		case events.QuotesObserved:
-			err = board.Observe(b)
-		case events.RoundWithdrawn:
-			err = board.Withdraw(b)
+			err = tariff.Learn(b)
+		case events.QuotePolicyDeclared, events.QuotesObserved, events.RoundWithdrawn:
+			err = tariff.Learn(b)
 		default:
 			err = fmt.Errorf("a %s prices nothing", b.Kind())
 		}
@@ -310,17 +304,24 @@ func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) 
 		return c, fmt.Errorf("the declaration of customer %s is not shown", e.Customer)
 	}
 	u := e.usage()
-	line, ok := cards.Find(e.Book, u.Meter, pricing.Merge(nil, u.Attributes, node, plan), u.LastInstant())
-	if !ok {
+	facts := pricing.FactsOf(&u, e.Book, c.Asset, node, plan)
+	price := tariff.Price(&facts)
+	switch price.State {
+	case pricing.NoRate:
 		return c, errors.New("no rule of the card shown matches")
+	case pricing.Waits:
+		return c, fmt.Errorf("the quotes shown give no price: %s", price.Quote.Reason)
 	}
-	verdict := board.For(c.Asset, line.Currency, u.LastInstant())
-	if verdict.Held {
-		return c, fmt.Errorf("the quotes shown give no price: %s", verdict.Reason)
+	charge, err := price.Charge(u.Quantity)
+	if err != nil {
+		return c, err
 	}
-	c.Card, c.Rule, c.Quote, c.Rate = card, line.Rule, verdict.ID, verdict.Quote
-	c.Billed, c.Amount, err = pricing.Charge(line, verdict.Quote, u.Quantity)
-	return c, err
+	if charge.Waits {
+		return c, errors.New("the charge does not fit at the quotes shown")
+	}
+	c.Card, c.Rule, c.Quote, c.Rate = card, price.Line.Rule, price.Quote.ID, price.Quote.Quote
+	c.Billed, c.Amount = charge.Billed, charge.Amount
+	return c, nil
 }
 
 // said is an outcome in words.

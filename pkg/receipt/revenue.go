@@ -9,6 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/pricing"
 	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
@@ -80,8 +81,8 @@ func handedOver(records []ledger.Record, p *Payout) (sum money.Amount, earned []
 				if sum, err = sum.Add(q.Amount); err != nil {
 					return sum, nil, err
 				}
-				if node, ok := strings.CutSuffix(string(q.Debit), ":collected"); ok {
-					earned = append(earned, ledger.Account(node+":earned"))
+				if node, ok := strings.CutSuffix(string(q.Debit), ledger.Collected.Suffix()); ok {
+					earned = append(earned, ledger.Account(node+ledger.Earned.Suffix()))
 				}
 			}
 		}
@@ -126,11 +127,7 @@ func (v *verification) priceSources(records []ledger.Record, earned []ledger.Acc
 // SourcesOf lists what a charge was priced by: its card, and the rounds of its
 // quote.
 func SourcesOf(q *ledger.Posting) []string {
-	list := []string{q.Card}
-	if q.Quote == "" || q.Quote == "fixed" {
-		return list
-	}
-	return append(list, strings.Split(strings.TrimPrefix(q.Quote, "median:"), ",")...)
+	return append([]string{q.Card}, quotes.Rounds(q.Quote)...)
 }
 
 // uses marks the decisions that declare a card or observe a round; false where
@@ -144,7 +141,7 @@ func (v *verification) uses(used []bool, book events.Book, source string, effect
 		has := false
 		switch b := d.decision.Body.(type) {
 		case events.CardDeclared:
-			has = b.Book == book && fmt.Sprintf("%s@%d", b.Card, b.Version) == source
+			has = b.Book == book && pricing.Ref(b.Card, b.Version) == source
 		case events.QuotesObserved:
 			for _, r := range b.Rounds {
 				has = has || quotes.RoundID(b.Source, r.Round) == source

@@ -75,9 +75,9 @@ func (d *Distributor) declared(ctx context.Context, at uint64, b events.Distribu
 		made.Pools, said.Totals = append(made.Pools, pool), append(said.Totals, totals)
 		step.Shares = append(step.Shares, distribution.Shares{Asset: h.Asset, List: p.Shares})
 		step.Owed = append(step.Owed, distribution.Owed{Token: b.Token, Asset: h.Asset, List: differing(before, p.Entitlements)})
-		entries = append(entries, d.entry(made, "distribution", p.Distributed))
+		entries = append(entries, d.entry(made, ledger.Distribution, p.Distributed))
 		if len(p.PaidOut) > 0 {
-			entries = append(entries, d.entry(made, "payout", p.PaidOut))
+			entries = append(entries, d.entry(made, ledger.Payout, p.PaidOut))
 		}
 		all = append(all, p.Payouts...)
 	}

@@ -130,7 +130,7 @@ func (d *Distributor) ran(ctx context.Context, at uint64, b events.PayoutRunDecl
 		made.Pools = append(made.Pools, distribution.Pool{Asset: total.Asset, Payouts: len(p.Payouts), Planned: total.Planned})
 		step.Owed = append(step.Owed, distribution.Owed{Token: b.Token, Asset: total.Asset, List: differing(owed[i].List, p.Entitlements)})
 		if postings := append(slices.Clone(p.Distributed), p.PaidOut...); len(postings) > 0 {
-			entries = append(entries, d.entry(made, "payout", postings))
+			entries = append(entries, d.entry(made, ledger.Payout, postings))
 		}
 		all = append(all, p.Payouts...)
 	}

@@ -84,7 +84,7 @@ func (d *Distributor) await(ctx context.Context, s *eventlog.Stream, position ui
 
 // inboxPart is how the name of every token's inbox ends. A record without it in
 // its bytes credits none, and most records do not have it.
-var inboxPart = []byte(":inbox")
+var inboxPart = []byte(ledger.Inbox.Suffix())
 
 // settled keeps what a record of LEDGER says about inboxes and periods.
 func (d *Distributor) settled(m eventlog.Message) error {
@@ -115,7 +115,7 @@ func (d *Distributor) handovers(m eventlog.Message) error {
 		for _, p := range e.Postings {
 			for _, side := range [2]ledger.Account{p.Credit, p.Debit} {
 				kind, id, part := side.Split()
-				if kind != "token" || part != "inbox" {
+				if kind != ledger.OfToken || part != ledger.Inbox {
 					continue
 				}
 				amount := p.Amount

@@ -111,7 +111,7 @@ func (t *turn) finish(at uint64, batch string, results []events.PayoutOutcome) e
 		return err
 	}
 	if len(postings) > 0 {
-		if err := record(t.step, t.made, at, []ledger.Entry{t.d.entry(t.made, "payout", postings)}); err != nil {
+		if err := record(t.step, t.made, at, []ledger.Entry{t.d.entry(t.made, ledger.Payout, postings)}); err != nil {
 			return err
 		}
 	}
@@ -151,7 +151,7 @@ func together(list []ledger.Posting) ([]ledger.Posting, error) {
 
 // entry is posted in the open period of the book; its origin is the period
 // whose revenue it moves.
-func (d *Distributor) entry(made *distribution.Distribution, kind string, postings []ledger.Posting) ledger.Entry {
+func (d *Distributor) entry(made *distribution.Distribution, kind ledger.EntryKind, postings []ledger.Posting) ledger.Entry {
 	period := made.Period
 	if book, ok := d.directory.Book(made.Book); ok {
 		if open, ok := book.Open(); ok {

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
 // Withdrawn says what withdrawing a round did, and what the round has priced.
@@ -57,13 +57,13 @@ func (s *Server) withdrawals() {
 func (s *Server) pricedAt(ctx context.Context, round events.RoundWithdrawn) (list []Priced, err error) {
 	list = []Priced{}
 	asset, _, _ := round.Pair.Split()
-	id := round.Source + "#" + round.Round
+	id := quotes.RoundID(round.Source, round.Round)
 	err = s.Store.Snapshot(ctx, func(now *store.Snapshot) error {
 		return now.Entries("", func(writer string, row store.Written, r *ledger.Record) error {
 			for i := range r.Entries {
 				e := &r.Entries[i]
 				for _, p := range e.Postings {
-					if string(p.Asset) == asset && slices.Contains(strings.Split(strings.TrimPrefix(p.Quote, "median:"), ","), id) {
+					if string(p.Asset) == asset && slices.Contains(quotes.Rounds(p.Quote), id) {
 						list = append(list, Priced{fmt.Sprintf("%s-%d", writer, row.Number), e.Book, e.Period, e.Origin, p.Debit, p.Credit, p.Meter, p.Quantity, p.Amount, p.Asset, p.Quote, p.Events})
 					}
 				}

@@ -17,6 +17,7 @@ import (
 	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
 	"github.com/aliquot-engine/aliquot/internal/store/database"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -379,7 +380,7 @@ func (r *run) check(ctx context.Context) (err error) {
 	if accepted != uint64(r.accepted.Load()) {
 		return fmt.Errorf("%d events were settled, but %d were accepted", accepted, r.accepted.Load())
 	}
-	balances, err := db.Balances(ctx, "node:")
+	balances, err := db.Balances(ctx, ledger.OfNode.Prefix())
 	if err != nil {
 		return err
 	}

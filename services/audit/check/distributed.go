@@ -16,10 +16,10 @@ import (
 )
 
 // accounts returns one side of the accounts of a kind and part.
-func (b *books) accounts(kind, part string, side func(ledger.Balance) (money.Amount, error)) (sums[place], error) {
+func (b *books) accounts(kind ledger.AccountKind, part ledger.Part, side func(ledger.Balance) (money.Amount, error)) (sums[place], error) {
 	s := sums[place]{}
 	for _, at := range b.sorted {
-		if !is(at.Account, kind, part) {
+		if !at.Account.Is(kind, part) {
 			continue
 		}
 		a, err := side(at.Balance)
@@ -37,7 +37,7 @@ func (b *books) accounts(kind, part string, side func(ledger.Balance) (money.Amo
 // took left them; and each distribution took what its period and position allow,
 // and divided it by its waterfall.
 func (b *books) inboxesAgree() (string, error) {
-	reached, err := b.accounts("token", "inbox", credit)
+	reached, err := b.accounts(ledger.OfToken, ledger.Inbox, credit)
 	if err != nil {
 		return "", err
 	}
@@ -100,14 +100,14 @@ func (b *books) inboxesAgree() (string, error) {
 			}
 		}
 	}
-	left, err := b.accounts("token", "inbox", debit)
+	left, err := b.accounts(ledger.OfToken, ledger.Inbox, debit)
 	if err != nil {
 		return "", err
 	}
 	if d := difference(side[place]{"debits", left}, side[place]{"distributed", taken}); d != "" {
 		return d, nil
 	}
-	earned, err := b.accounts("platform", "fees", credit)
+	earned, err := b.accounts(ledger.OfPlatform, ledger.Fees, credit)
 	if err != nil {
 		return "", err
 	}
@@ -133,7 +133,7 @@ func (b *books) poolsEqualShares() (string, error) {
 			}
 		}
 	}
-	credited, err := b.accounts("token", "pool", credit)
+	credited, err := b.accounts(ledger.OfToken, ledger.Pool, credit)
 	if err != nil {
 		return "", err
 	}
@@ -286,7 +286,7 @@ func (b *books) payoutsEqualAccounts() (string, error) {
 		d := &made[i]
 		err := b.snapshot.Payouts(d, func(p distribution.Payout) error {
 			at := payout.Account(p.State, p.Holder, d.Rail)
-			if kind, _, _ := at.Split(); kind != "rail" {
+			if kind, _, _ := at.Split(); kind != ledger.OfRail {
 				return nil // it belongs to the holder again and is counted above
 			}
 			return add(at, p.Asset, p.Amount)
@@ -297,7 +297,7 @@ func (b *books) payoutsEqualAccounts() (string, error) {
 	}
 	have := sums[place]{}
 	for _, at := range b.sorted {
-		if kind, _, _ := at.Account.Split(); kind != "holder" && kind != "rail" {
+		if kind, _, _ := at.Account.Split(); kind != ledger.OfHolder && kind != ledger.OfRail {
 			continue
 		}
 		left, err := rest(at.Balance)

@@ -145,11 +145,11 @@ func (b *books) entry(at *walk, e *ledger.Entry) error {
 		p := &e.Postings[i]
 		var err error
 		switch e.Kind {
-		case "usage", "release":
+		case ledger.Usage, ledger.Release:
 			err = b.charge(e, p)
-		case "collection":
+		case ledger.Collection:
 			err = b.collection(at, e, p)
-		case "handover":
+		case ledger.Handover:
 			err = b.handover(e, p)
 		}
 		if err != nil {
@@ -162,7 +162,7 @@ func (b *books) entry(at *walk, e *ledger.Entry) error {
 func (b *books) charge(e *ledger.Entry, p *ledger.Posting) error {
 	_, customer, owes := p.Debit.Split()
 	_, node, earns := p.Credit.Split()
-	if owes != "receivable" || earns != "earned" {
+	if owes != ledger.Receivable || earns != ledger.Earned {
 		b.breaks("an entry of %s posts from %s to %s, not from what a node earned to what a customer owes", e.Kind, p.Credit, p.Debit)
 		return nil
 	}
@@ -180,7 +180,7 @@ func (b *books) handover(e *ledger.Entry, p *ledger.Posting) error {
 		b.breaks("book %s: the closing of %s hands over %v %s of %s, a later period", e.Book, e.Period, p.Amount, p.Asset, e.Origin)
 	}
 	_, node, part := p.Debit.Split()
-	if part != "collected" {
+	if part != ledger.Collected {
 		b.breaks("an entry of handover posts from %s to %s, not from what a node collected", p.Debit, p.Credit)
 		return nil
 	}
@@ -191,7 +191,7 @@ func (b *books) handover(e *ledger.Entry, p *ledger.Posting) error {
 	if b.kept[k].IsZero() {
 		delete(b.kept, k)
 	}
-	if !is(p.Credit, "token", "inbox") {
+	if !p.Credit.Is(ledger.OfToken, ledger.Inbox) {
 		return nil
 	}
 	return b.handed.add(place{p.Credit, p.Asset}, p.Amount)
@@ -200,11 +200,11 @@ func (b *books) handover(e *ledger.Entry, p *ledger.Posting) error {
 // collection subtracts what is collected from what is owed. An entry begins with
 // its customer's posting; its parts follow each other.
 func (b *books) collection(at *walk, e *ledger.Entry, p *ledger.Posting) error {
-	if is(p.Debit, "customer", "prepaid") {
+	if p.Debit.Is(ledger.OfCustomer, ledger.Prepaid) {
 		_, at.customer, _ = p.Debit.Split()
 		return nil
 	}
-	if !is(p.Credit, "node", "collected") {
+	if !p.Credit.Is(ledger.OfNode, ledger.Collected) {
 		return nil
 	}
 	_, node, _ := p.Credit.Split()
@@ -292,7 +292,7 @@ func (b *books) oneWriter() (string, error) {
 	}
 	for _, a := range shared {
 		switch kind, _, part := a.Split(); {
-		case part == "inbox", kind == "treasury", kind == "provider":
+		case part == ledger.Inbox, kind == ledger.OfTreasury, kind == ledger.OfProvider:
 		default:
 			return fmt.Sprintf("%s has more than one writer", a), nil
 		}
@@ -311,10 +311,10 @@ func (b *books) noNegativeBalances() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if left.Sign() < 0 && !is(at.Account, "holder", "payable") {
+		if left.Sign() < 0 && !at.Account.Is(ledger.OfHolder, ledger.Payable) {
 			return fmt.Sprintf("%s in %s is %v, below zero", at.Account, at.Asset, left), nil
 		}
-		if is(at.Account, "token", "pool") && !left.IsZero() {
+		if at.Account.Is(ledger.OfToken, ledger.Pool) && !left.IsZero() {
 			return fmt.Sprintf("%s in %s is %v: a pool is divided whole", at.Account, at.Asset, left), nil
 		}
 	}

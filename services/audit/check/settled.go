@@ -14,10 +14,10 @@ import (
 )
 
 // sum adds up one side of the accounts of a kind and part, per asset.
-func (b *books) sum(kind, part string, side func(ledger.Balance) (money.Amount, error)) (sums[money.Asset], error) {
+func (b *books) sum(kind ledger.AccountKind, part ledger.Part, side func(ledger.Balance) (money.Amount, error)) (sums[money.Asset], error) {
 	s := sums[money.Asset]{}
 	for _, at := range b.sorted {
-		if k, _, p := at.Account.Split(); k != kind || p != part {
+		if !at.Account.Is(kind, part) {
 			continue
 		}
 		a, err := side(at.Balance)
@@ -39,11 +39,11 @@ func owed(b ledger.Balance) (money.Amount, error)   { return b.Debit.Sub(b.Credi
 // chargesEqualEarned: what usage and releases charged is what nodes earned and
 // what customers were charged.
 func (b *books) chargesEqualEarned() (string, error) {
-	earned, err := b.sum("node", "earned", credit)
+	earned, err := b.sum(ledger.OfNode, ledger.Earned, credit)
 	if err != nil {
 		return "", err
 	}
-	asked, err := b.sum("customer", "receivable", debit)
+	asked, err := b.sum(ledger.OfCustomer, ledger.Receivable, debit)
 	if err != nil {
 		return "", err
 	}
@@ -118,8 +118,8 @@ func (b *books) outstandingEqualsReceivables() (string, error) {
 	for _, at := range b.sorted {
 		to := receivable
 		switch {
-		case is(at.Account, "customer", "receivable"):
-		case is(at.Account, "node", "earned"):
+		case at.Account.Is(ledger.OfCustomer, ledger.Receivable):
+		case at.Account.Is(ledger.OfNode, ledger.Earned):
 			to = earned
 		default:
 			continue
@@ -158,7 +158,7 @@ func (b *books) collectedEqualsNotHandedOver() (string, error) {
 	if d := difference(side[earning]{"collected less handed over", b.kept}, side[earning]{"kept as collected", stored}); d != "" {
 		return d, nil
 	}
-	balances, err := b.accounts("node", "collected", rest)
+	balances, err := b.accounts(ledger.OfNode, ledger.Collected, rest)
 	if err != nil {
 		return "", err
 	}
@@ -168,15 +168,15 @@ func (b *books) collectedEqualsNotHandedOver() (string, error) {
 // depositsEqualCollectedAndPrepaid: a customer's money is either still the
 // customer's or has covered a charge.
 func (b *books) depositsEqualCollectedAndPrepaid() (string, error) {
-	deposits, err := b.sum("treasury", "", owed) // less what was reversed
+	deposits, err := b.sum(ledger.OfTreasury, "", owed) // less what was reversed
 	if err != nil {
 		return "", err
 	}
-	kept, err := b.sum("customer", "prepaid", rest)
+	kept, err := b.sum(ledger.OfCustomer, ledger.Prepaid, rest)
 	if err != nil {
 		return "", err
 	}
-	covered, err := b.sum("customer", "receivable", credit)
+	covered, err := b.sum(ledger.OfCustomer, ledger.Receivable, credit)
 	if err != nil {
 		return "", err
 	}
@@ -194,17 +194,18 @@ func (b *books) depositsEqualCollectedAndPrepaid() (string, error) {
 // collectedAccounted: what was collected is with the platform, with providers, in
 // pools that were divided, or on its way to these.
 func (b *books) collectedAccounted() (string, error) {
-	collected, err := b.sum("node", "collected", credit)
+	collected, err := b.sum(ledger.OfNode, ledger.Collected, credit)
 	if err != nil {
 		return "", err
 	}
 	lies := sums[money.Asset]{}
 	for _, of := range []struct {
-		kind, part string
-		side       func(ledger.Balance) (money.Amount, error)
+		kind ledger.AccountKind
+		part ledger.Part
+		side func(ledger.Balance) (money.Amount, error)
 	}{
-		{"platform", "fees", rest}, {"provider", "payable", rest}, {"token", "pool", credit},
-		{"node", "collected", rest}, {"token", "inbox", rest},
+		{ledger.OfPlatform, ledger.Fees, rest}, {ledger.OfProvider, ledger.Payable, rest}, {ledger.OfToken, ledger.Pool, credit},
+		{ledger.OfNode, ledger.Collected, rest}, {ledger.OfToken, ledger.Inbox, rest},
 	} {
 		part, err := b.sum(of.kind, of.part, of.side)
 		if err != nil {

@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
@@ -93,13 +92,8 @@ func (p place) String() string { return fmt.Sprintf("%s in %s", p.Account, p.Ass
 // accounts outside the books, credit for all others.
 func net(at ledger.Place, b ledger.Balance) (money.Amount, error) {
 	kind, _, part := at.Account.Split()
-	if kind == "treasury" || part == "receivable" {
+	if kind == ledger.OfTreasury || part == ledger.Receivable {
 		return b.Debit.Sub(b.Credit)
 	}
 	return b.Credit.Sub(b.Debit)
-}
-
-// is reports whether an account is of a kind and part.
-func is(a ledger.Account, kind, part string) bool {
-	return strings.HasPrefix(string(a), kind+":") && strings.HasSuffix(string(a), ":"+part)
 }

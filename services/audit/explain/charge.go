@@ -10,42 +10,26 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/pricing"
-	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
-// priced is how one event is priced.
+// priced is how one event is priced, and what it costs.
 type priced struct {
-	priced   bool // a rule matched, and the charge fits
-	held     bool
-	asset    money.Asset
-	line     pricing.Line
-	verdict  quotes.Verdict
+	pricing.Price
+	pricing.Charge
 	quantity money.Quantity
-	billed   money.Quantity
-	charge   money.Amount
+	fits     bool // a rule matched, and there is a charge or a quantity that waits
 }
 
-// price asks pricing and quotes as settle asked them.
-func (w *world) price(book events.Book, u *events.Usage) (c priced) {
+// price prices an event as settle priced it.
+func (w *world) price(book events.Book, u *events.Usage) priced {
 	b, _ := w.directory.Book(book)
 	node, _ := w.directory.Node(u.Node)
 	customer, _ := w.directory.Customer(u.Customer)
-	c.asset, c.quantity = b.Asset, u.Quantity
-	attributes := pricing.Merge(nil, u.Attributes, node.Attributes, customer.Plan)
-	var ok bool
-	if c.line, ok = w.cards.Find(book, u.Meter, attributes, u.LastInstant()); !ok {
-		return c
-	}
-	c.verdict = w.quotes.For(b.Asset, c.line.Currency, u.LastInstant())
-	if c.verdict.Held {
-		c.held = true
-		billed, err := c.line.Billed(u.Quantity)
-		c.billed, c.priced = billed, err == nil
-		return c
-	}
+	facts := pricing.FactsOf(u, book, b.Asset, node.Attributes, customer.Plan)
+	c := priced{Price: w.tariff.Price(&facts), quantity: u.Quantity}
 	var err error
-	c.billed, c.charge, err = pricing.Charge(c.line, c.verdict.Quote, u.Quantity)
-	c.priced = err == nil
+	c.Charge, err = c.Price.Charge(u.Quantity)
+	c.fits = err == nil
 	return c
 }
 
@@ -53,15 +37,15 @@ func (w *world) price(book events.Book, u *events.Usage) (c priced) {
 // recorded the quote.
 func (e *explainer) charge(book events.Book, meter events.Meter, c *priced, control uint64) (Node, error) {
 	n := c.node()
-	if c.line.Card == "" {
+	if c.State == pricing.NoRate {
 		return n, nil
 	}
-	card, err := e.card(book, c.line.Card, meter)
+	card, err := e.card(book, c.Line.Card, meter)
 	if err != nil {
 		return n, err
 	}
 	n.From = append(n.From, card)
-	quote, ok, err := e.quote(quotes.PairOf(c.asset, c.line.Currency), c.verdict.ID, control)
+	quote, ok, err := e.quote(c.Pair(), c.Quote.ID, control)
 	if ok {
 		n.From = append(n.From, quote)
 	}
@@ -70,40 +54,43 @@ func (e *explainer) charge(book events.Book, meter events.Meter, c *priced, cont
 
 func (c *priced) node() Node {
 	n := Node{Kind: "charge"}
-	if c.line.Card == "" {
+	if c.State == pricing.NoRate {
 		n.Summary = "No rule of a card in force matches"
 		return n
 	}
-	n.fact("card", fmt.Sprintf("%s, rule %d", c.line.Card, c.line.Rule))
-	n.fact("price", fmt.Sprintf("%v %s per %v", c.line.Price.Amount, c.line.Currency, c.line.Price.Per))
+	n.fact("card", fmt.Sprintf("%s, rule %d", c.Line.Card, c.Line.Rule))
+	n.fact("price", c.Line.Terms())
 	n.fact("quantity", c.quantity)
-	if !c.line.Granularity.IsZero() {
-		n.fact("billed in steps of", c.line.Granularity)
+	if !c.Line.Granularity.IsZero() {
+		n.fact("billed in steps of", c.Line.Granularity)
 	}
-	n.fact("billed", c.billed)
-	if c.held {
-		n.Summary = fmt.Sprintf("It had no price: the quote of %s was %s", quotes.PairOf(c.asset, c.line.Currency), c.verdict.Reason)
-		n.fact("quote wanted", quotes.PairOf(c.asset, c.line.Currency))
-		n.fact("held because", c.verdict.Reason)
-		if !c.verdict.Seen.IsZero() {
-			n.fact("quote seen", c.verdict.Seen)
+	n.fact("billed", c.Billed)
+	if c.Quote.Held {
+		n.Summary = fmt.Sprintf("It had no price: the quote of %s was %s", c.Pair(), c.Quote.Reason)
+		n.fact("quote wanted", c.Pair())
+		n.fact("held because", c.Quote.Reason)
+		if !c.Quote.Seen.IsZero() {
+			n.fact("quote seen", c.Quote.Seen)
 		}
 		return n
 	}
-	quote := c.verdict.ID
+	quote := c.Quote.ID
 	if quote == "" {
 		quote = "none needed"
 	}
-	n.fact("quote", fmt.Sprintf("%v (%s)", c.verdict.Quote, quote))
-	if c.verdict.Warn {
+	n.fact("quote", fmt.Sprintf("%v (%s)", c.Quote.Quote, quote))
+	if c.Quote.Warn {
 		n.fact("warning", "the quote is off its peg by more than the policy's warning")
 	}
-	if !c.priced {
+	switch {
+	case !c.fits:
 		n.Summary = "Its charge does not fit 128 bits"
-		return n
+	case c.Waits:
+		n.Summary = fmt.Sprintf("It had no price: its charge does not fit 128 bits at the quote of %s", c.Pair())
+	default:
+		n.Summary = fmt.Sprintf("Charge %v %s = %s", c.Amount, c.Asset, c.Formula(&c.Charge))
+		n.fact("charge", fmt.Sprintf("%v %s", c.Amount, c.Asset))
 	}
-	n.Summary = fmt.Sprintf("Charge %v %s = %v × %v %s ÷ (%v × %v), rounded once, half-even", c.charge, c.asset, c.billed, c.line.Price.Amount, c.line.Currency, c.line.Price.Per, c.verdict.Quote)
-	n.fact("charge", fmt.Sprintf("%v %s", c.charge, c.asset))
 	return n
 }
 
@@ -112,7 +99,7 @@ func (c *priced) node() Node {
 // where it was posted, 0 where it was not.
 func (e *explainer) summed(writer store.WriterState, w *world, c priced, u *events.Usage, book events.Book, p directory.Posting, before, last uint64) (n Node, under uint64, err error) {
 	n = Node{Kind: "entry"}
-	if c.charge.IsZero() {
+	if c.Amount.IsZero() {
 		n.Summary = "A charge of zero posts nothing"
 		return n, 0, nil
 	}
@@ -138,12 +125,12 @@ func (e *explainer) summed(writer store.WriterState, w *world, c priced, u *even
 		}
 		for i := range r.Entries {
 			entry := &r.Entries[i]
-			if entry.Kind != "usage" || entry.Period != p.Period || entry.Origin != p.Origin {
+			if entry.Kind != ledger.Usage || entry.Period != p.Period || entry.Origin != p.Origin {
 				continue
 			}
 			for j := range entry.Postings {
 				q := &entry.Postings[j]
-				if q.Debit == debit && q.Credit == credit && q.Card == c.line.Card && q.Quote == c.verdict.ID && q.Meter == u.Meter {
+				if q.Debit == debit && q.Credit == credit && q.Card == c.Line.Card && q.Quote == c.Quote.ID && q.Meter == u.Meter {
 					n.ID = line{writer, number, i, j}.String()
 					n.Summary = fmt.Sprintf("It is one of %d events of the posting of %v %s from %s to %s in the cut at position %d", q.Events, q.Amount, q.Asset, q.Credit, q.Debit, row.Cut)
 					n.fact("posting", n.ID)
@@ -178,12 +165,12 @@ func (e *explainer) released(writer store.WriterState, c priced, u *events.Usage
 		}
 		for i := range r.Entries {
 			entry := &r.Entries[i]
-			if entry.Kind != "release" || entry.Origin != p.Origin {
+			if entry.Kind != ledger.Release || entry.Origin != p.Origin {
 				continue
 			}
 			for j := range entry.Postings {
 				q := &entry.Postings[j]
-				if n.ID != "" || q.Debit != debit || q.Credit != credit || q.Card != c.line.Card || q.Meter != u.Meter {
+				if n.ID != "" || q.Debit != debit || q.Credit != credit || q.Card != c.Line.Card || q.Meter != u.Meter {
 					continue
 				}
 				n.ID, under = line{writer, row.Number, i, j}.String(), r.Control
@@ -203,7 +190,7 @@ func (e *explainer) released(writer store.WriterState, c priced, u *events.Usage
 	}
 	lines, err := e.snapshot.Suspense(book)
 	for _, l := range lines {
-		if l.Node == u.Node && l.Customer == u.Customer && l.Meter == u.Meter && l.Card == c.line.Card && l.Rule == c.line.Rule && l.Period == p.Origin {
+		if l.Node == u.Node && l.Customer == u.Customer && l.Meter == u.Meter && l.Card == c.Line.Card && l.Rule == c.Line.Rule && l.Period == p.Origin {
 			n.Summary = fmt.Sprintf("It waits, with %d events of %v %s in all, until somebody releases it at a round of %s", l.Events, l.Quantity, l.Meter, l.Pair)
 			return n, 0, err
 		}
@@ -253,13 +240,13 @@ func (e *explainer) again(n *Node, w *world, c priced, u *events.Usage, book eve
 					continue
 				}
 				o := w.price(book, &other)
-				if !o.priced || o.held || o.line.Card != c.line.Card || o.verdict.ID != c.verdict.ID {
+				if !o.fits || o.Waits || o.Line.Card != c.Line.Card || o.Quote.ID != c.Quote.ID {
 					continue
 				}
-				if amount, err = amount.Add(o.charge); err != nil {
+				if amount, err = amount.Add(o.Amount); err != nil {
 					return err
 				}
-				if quantity, err = quantity.Add(o.billed); err != nil {
+				if quantity, err = quantity.Add(o.Billed); err != nil {
 					return err
 				}
 				count++

@@ -3,12 +3,13 @@ package explain
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/pricing"
 	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
@@ -35,6 +36,7 @@ type decisions struct {
 	list       []decided           // by position, from 1
 	ids        map[string][]uint64 // positions of the decisions with an id
 	cards      map[string]declaredCard
+	table      pricing.Table // the cards, compiled
 	rounds     map[string]observed
 	fixed      map[events.Pair][]fixed
 	waterfalls map[events.Token][]fee
@@ -154,8 +156,9 @@ func (k *decisions) add(position uint64, decision events.Decision, readable, eff
 	}
 	switch b := decision.Body.(type) {
 	case events.CardDeclared:
-		if key := cardKey(b.Book, fmt.Sprintf("%s@%d", b.Card, b.Version)); k.cards[key].position == 0 {
+		if key := cardKey(b.Book, pricing.Ref(b.Card, b.Version)); k.cards[key].position == 0 {
 			k.cards[key] = declaredCard{d, b}
+			_ = k.table.Add(b) // A version that is refused has no rules.
 		}
 	case events.QuotesObserved:
 		for _, r := range b.Rounds {
@@ -231,19 +234,8 @@ func (e *explainer) card(book events.Book, card string, meter events.Meter) (Nod
 	}
 	n.Summary = fmt.Sprintf("Card %s of book %s, in force from %s", card, book, stamp(c.Effective.UnixNano()))
 	n.fact("declared by", &c.decided)
-	for i := range c.Rules {
-		r := &c.Rules[i]
-		if r.Meter != meter {
-			continue
-		}
-		text := fmt.Sprintf("%v %s per %v of %s", r.Price, c.Currency, r.Per, r.Meter)
-		if !r.Granularity.IsZero() {
-			text += fmt.Sprintf(", in steps of %v", r.Granularity)
-		}
-		for _, name := range sortedKeys(r.Match) {
-			text += fmt.Sprintf(", where %s is %s", name, r.Match[name])
-		}
-		n.fact(fmt.Sprintf("rule %d", i), text)
+	for r := range known.table.Rules(book, meter, card) {
+		n.fact(fmt.Sprintf("rule %d", r.Rule), r.String())
 	}
 	return n, nil
 }
@@ -258,7 +250,7 @@ func (e *explainer) quote(pair events.Pair, id string, control uint64) (n Node, 
 		return n, false, err
 	}
 	n = Node{Kind: "quote", ID: id}
-	if id == "fixed" {
+	if id == quotes.Fixed {
 		n.Summary = fmt.Sprintf("Quote of %s, fixed by policy", pair)
 		for _, f := range known.fixed[pair] {
 			if f.position <= control {
@@ -267,15 +259,20 @@ func (e *explainer) quote(pair events.Pair, id string, control uint64) (n Node, 
 		}
 		return n, true, nil
 	}
-	list, several := strings.CutPrefix(id, "median:")
-	if !several {
-		return known.round(pair, id), true, nil
+	rounds := quotes.Rounds(id)
+	if len(rounds) == 1 {
+		return known.round(pair, rounds[0]), true, nil
 	}
 	n.Summary = "Quote of " + string(pair) + ", the median of what several sources said"
-	for one := range strings.SplitSeq(list, ",") {
+	for _, one := range rounds {
 		n.From = append(n.From, known.round(pair, one))
 	}
 	return n, true, nil
+}
+
+// pair returns the pair whose quote a charge needed.
+func (k *decisions) pair(book events.Book, p *ledger.Posting) events.Pair {
+	return quotes.PairOf(p.Asset, k.cards[cardKey(book, p.Card)].Currency)
 }
 
 func (k *decisions) round(pair events.Pair, id string) Node {

@@ -138,7 +138,7 @@ func (c *carried) add(q *ledger.Posting, account, pool ledger.Account, now bool)
 		switch {
 		case q.Debit == pool:
 			to = &c.shared
-		case strings.HasPrefix(string(q.Credit), "rail:"):
+		case strings.HasPrefix(string(q.Credit), ledger.OfRail.Prefix()):
 			to = &c.paid
 		default:
 			to = &c.moved
@@ -323,7 +323,7 @@ func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Am
 	err = e.snapshot.Entries(d.Book, func(writer string, row store.Written, r *ledger.Record) error {
 		for i := range r.Entries {
 			entry := &r.Entries[i]
-			if entry.Period > d.Period || entry.Kind != "usage" && entry.Kind != "release" {
+			if entry.Period > d.Period || !entry.Kind.Charges() {
 				continue
 			}
 			for j := range entry.Postings {

@@ -11,7 +11,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/pricing"
-	"github.com/aliquot-engine/aliquot/pkg/quotes"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/settle/posting"
 )
@@ -96,8 +95,7 @@ func decode(position uint64, data []byte) (*message, error) {
 type world struct {
 	control   uint64
 	directory *directory.Directory
-	cards     pricing.Table
-	quotes    quotes.Board
+	tariff    pricing.Tariff
 }
 
 // fold gives decisions the effect that settle gives them, and posts nothing.
@@ -129,17 +127,7 @@ func (e *explainer) fold(through uint64) (*world, error) {
 		if err != nil || applied != nil || same {
 			continue
 		}
-		// What these refuse is void, here as there.
-		switch d := decision.Body.(type) {
-		case events.CardDeclared:
-			_ = w.cards.Add(d)
-		case events.QuotePolicyDeclared:
-			_ = w.quotes.SetPolicy(d)
-		case events.QuotesObserved:
-			_ = w.quotes.Observe(d)
-		case events.RoundWithdrawn:
-			_ = w.quotes.Withdraw(d)
-		}
+		_ = w.tariff.Learn(decision.Body) // A decision that is refused is void, as it was in settle.
 	}
 	e.folded = w
 	return w, nil
@@ -272,12 +260,12 @@ func (e *explainer) event(h handle) (Node, error) {
 		return n, err
 	}
 	n.From = append(n.From, charge)
-	if !c.priced {
+	if !c.fits {
 		return n, nil
 	}
 	var entry Node
 	var under uint64
-	if c.held {
+	if c.Waits {
 		entry, under, err = e.released(writer, c, &u, s.Book, p, h.position)
 	} else {
 		entry, under, err = e.summed(writer, w, c, &u, s.Book, p, before, last)

@@ -12,7 +12,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
 // How much of what is many is shown: the rest is counted, and has ids to ask by.
@@ -128,24 +127,23 @@ func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry 
 	if err != nil {
 		return err
 	}
-	pair := quotes.PairOf(p.Asset, known.cards[cardKey(entry.Book, p.Card)].Currency)
-	quote, ok, err := e.quote(pair, p.Quote, r.Control)
+	quote, ok, err := e.quote(known.pair(entry.Book, p), p.Quote, r.Control)
 	if err != nil {
 		return err
 	}
 	if ok {
 		n.From = append(n.From, quote)
 	}
-	if entry.Kind != "usage" {
+	if entry.Kind != ledger.Usage {
 		n.fact("events", fmt.Sprintf("%d, which had waited for a price: ask for each by its source", p.Events))
 		return nil
 	}
 	u := &events.Usage{Meter: p.Meter}
 	for _, a := range []ledger.Account{p.Debit, p.Credit} {
 		switch kind, id, _ := a.Split(); kind {
-		case "customer":
+		case ledger.OfCustomer:
 			u.Customer = events.Customer(id)
-		case "node":
+		case ledger.OfNode:
 			u.Node = events.Node(id)
 		}
 	}
@@ -161,7 +159,7 @@ func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry 
 		return err
 	}
 	c := priced{}
-	c.line.Card, c.verdict.ID = p.Card, p.Quote
+	c.Line.Card, c.Quote.ID = p.Card, p.Quote
 	where := directory.Posting{Period: entry.Period, Origin: entry.Origin}
 	hidden := 0
 	err = e.again(n, w, c, u, entry.Book, where, p, before, row.Cut, func(at handle, other *events.Usage, o *priced) {
@@ -170,7 +168,7 @@ func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry 
 			return
 		}
 		n.From = append(n.From, Node{Kind: "event", ID: at.String(), Summary: fmt.Sprintf("Event %s: %v %s until %s, by rule %d, was charged %v %s",
-			nameOf(other), other.Quantity, other.Meter, stamp(other.End), o.line.Rule, o.charge, o.asset)})
+			nameOf(other), other.Quantity, other.Meter, stamp(other.End), o.Line.Rule, o.Amount, o.Asset)})
 	})
 	if hidden > 0 {
 		n.From = append(n.From, Node{Kind: "more", Summary: fmt.Sprintf("… and %d more events", hidden)})
@@ -239,7 +237,7 @@ func (e *explainer) because(entry *ledger.Entry, p *ledger.Posting, control uint
 	if err != nil {
 		return nil, err
 	}
-	quote, ok, err := e.quote(quotes.PairOf(p.Asset, known.cards[cardKey(entry.Book, p.Card)].Currency), p.Quote, control)
+	quote, ok, err := e.quote(known.pair(entry.Book, p), p.Quote, control)
 	if ok {
 		list = append(list, quote)
 	}

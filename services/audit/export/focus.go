@@ -9,6 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/pricing"
 )
 
 // focusColumns are all columns of FOCUS 1.2 (FinOps Open Cost and Usage
@@ -148,10 +149,10 @@ type charge struct {
 func (c *charge) parties() error {
 	for _, a := range []ledger.Account{c.posting.Debit, c.posting.Credit} {
 		switch kind, id, _ := a.Split(); kind {
-		case "customer":
+		case ledger.OfCustomer:
 			c.customer = id
 			c.takenBack = a == c.posting.Credit
-		case "node":
+		case ledger.OfNode:
 			c.node = id
 		}
 	}
@@ -218,7 +219,7 @@ func (r *run) focusRow(m *message, c *charge, of events.Provider) error {
 	category, subcategory := service(meter.Unit)
 	null := cell{}
 	unit := amountOrNull(c.price.unitPrice, c.price.known)
-	card, _, _ := strings.Cut(p.Card, "@")
+	card := string(pricing.CardOf(p.Card))
 	sku := string(c.entry.Book) + "/" + string(p.Meter)
 	return r.emit(m.of, m.Seq,
 		null, amount(c.cost), text(c.customer), named(customer.Name), text("Customer"), text(c.currency),
@@ -270,10 +271,10 @@ func unitName(unit string) string {
 
 // ruleName names a rule by what it matches, so that the name stays the same in
 // later versions.
-func ruleName(rule *events.CardRule) string {
+func ruleName(rule *pricing.Rule) string {
 	pairs := make([]string, 0, len(rule.Match))
-	for name, value := range rule.Match {
-		pairs = append(pairs, name+"="+value)
+	for _, a := range rule.Match {
+		pairs = append(pairs, a.Name+"="+a.Value)
 	}
 	slices.Sort(pairs)
 	return "/" + strings.Join(pairs, ",")

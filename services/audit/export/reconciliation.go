@@ -105,7 +105,7 @@ func (r *run) reconciliation() error {
 				p := &record.Entries[i].Postings[j]
 				for _, account := range []ledger.Account{p.Debit, p.Credit} {
 					kind, rail, part := account.Split()
-					if kind != "rail" {
+					if kind != ledger.OfRail {
 						continue
 					}
 					if err := at(lane{id, events.Rail(rail), p.Asset}, of).post(part, p.Amount, account == p.Credit); err != nil {
@@ -148,9 +148,9 @@ func (c *reckoning) payout(l *life) error {
 }
 
 // post adds what the ledger says: credits of a rail's accounts less their debits.
-func (c *reckoning) post(part string, a money.Amount, credit bool) (err error) {
+func (c *reckoning) post(part ledger.Part, a money.Amount, credit bool) (err error) {
 	to := &c.inFlight
-	if part == "paid" {
+	if part == ledger.Paid {
 		to = &c.paid
 	}
 	if credit {

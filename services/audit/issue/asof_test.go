@@ -11,7 +11,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/pricing"
-	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
 var morning = time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC)
@@ -98,21 +97,12 @@ func TestWhatWasDeclaredAsOfAPosition(t *testing.T) {
 	}
 	prices := map[string]bool{}
 	for through := range len(decisions) + 1 {
-		declared, cards, board := directory.New(), pricing.Table{}, quotes.Board{}
+		declared, tariff := directory.New(), pricing.Tariff{}
 		for i, d := range decisions[:through] {
 			if declared.Apply(uint64(i)+1, d) != nil {
 				continue
 			}
-			switch b := d.Body.(type) {
-			case events.CardDeclared:
-				_ = cards.Add(b)
-			case events.QuotePolicyDeclared:
-				_ = board.SetPolicy(b)
-			case events.QuotesObserved:
-				_ = board.Observe(b)
-			case events.RoundWithdrawn:
-				_ = board.Withdraw(b)
-			}
+			_ = tariff.Learn(d.Body)
 		}
 		alone := NewDecisions()
 		for i, d := range decisions[:through] {
@@ -125,11 +115,12 @@ func TestWhatWasDeclaredAsOfAPosition(t *testing.T) {
 			book, _ := declared.Book("eu")
 			node, _ := declared.Node(u.Node)
 			customer, _ := declared.Customer(u.Customer)
-			line, priced := cards.Find("eu", u.Meter, pricing.Merge(nil, nil, node.Attributes, customer.Plan), u.LastInstant())
-			verdict := board.For(book.Asset, line.Currency, u.LastInstant())
+			facts := pricing.FactsOf(u, "eu", book.Asset, node.Attributes, customer.Plan)
+			price := tariff.Price(&facts)
+			line, verdict := price.Line, price.Quote
 			got, from, ok := (&world{ahead, uint64(through)}).price("eu", u)
-			if ok != (priced && !verdict.Held) {
-				t.Fatalf("as of %d, minute %d: a price is %v, %v and %+v say otherwise", through, minute, ok, priced, verdict)
+			if ok != (price.State == pricing.Charged) {
+				t.Fatalf("as of %d, minute %d: a price is %v, %v and %+v say otherwise", through, minute, ok, price.State, verdict)
 			}
 			same, where, _ := (&world{alone, uint64(through)}).price("eu", u)
 			if !reflect.DeepEqual(got, same) || !slices.Equal(from, where) {
@@ -138,7 +129,8 @@ func TestWhatWasDeclaredAsOfAPosition(t *testing.T) {
 			if !ok {
 				continue
 			}
-			_, amount, err := pricing.Charge(line, verdict.Quote, u.Quantity)
+			charge, err := price.Charge(u.Quantity)
+			amount := charge.Amount
 			if err != nil || got.Amount != amount || got.Card != line.Card || got.Quote != verdict.ID || got.Rate != verdict.Quote {
 				t.Fatalf("as of %d, minute %d: %+v, want %v of %s at %s: %v", through, minute, got, amount, line.Card, verdict.ID, err)
 			}

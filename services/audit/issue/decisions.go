@@ -31,8 +31,7 @@ const mostTables = 32
 type Decisions struct {
 	mu        sync.Mutex // guards everything below
 	directory *directory.Directory
-	cards     pricing.Table
-	quotes    quotes.Board
+	tariff    pricing.Tariff
 	position  uint64 // read up to here
 
 	books     map[events.Book]history[money.Asset]
@@ -142,22 +141,22 @@ func (d *Decisions) note(at uint64, body events.Body) {
 		now, _ := d.directory.Customer(b.Customer)
 		d.customers[b.Customer] = append(d.customers[b.Customer], declaredAt[string]{at, now.Plan})
 	case events.CardDeclared:
-		if d.cards.Add(b) == nil {
-			d.card[fmt.Sprintf("%s\n%s@%d", b.Book, b.Card, b.Version)] = at
+		if d.tariff.Learn(b) == nil {
+			d.card[string(b.Book)+"\n"+pricing.Ref(b.Card, b.Version)] = at
 			d.priced[b.Book] = append(d.priced[b.Book], declaredAt[events.CardDeclared]{at, b})
 		}
 	case events.QuotePolicyDeclared:
-		if d.quotes.SetPolicy(b) == nil {
+		if d.tariff.Learn(b) == nil {
 			p := d.pair(b.Pair)
 			p.policies = append(p.policies, declaredAt[events.QuotePolicyDeclared]{at, b})
 		}
 	case events.RoundWithdrawn:
 		id := quotes.RoundID(b.Source, b.Round)
-		if p := d.pair(b.Pair); d.quotes.Withdraw(b) == nil && !p.gone(id, at) {
+		if p := d.pair(b.Pair); d.tariff.Learn(b) == nil && !p.gone(id, at) {
 			p.withdrawn = append(p.withdrawn, declaredAt[string]{at, id})
 		}
 	case events.QuotesObserved:
-		if d.quotes.Observe(b) != nil {
+		if d.tariff.Learn(b) != nil {
 			return
 		}
 		p := d.pair(b.Pair)
@@ -253,36 +252,35 @@ func (m *maker) fold(through uint64) (*world, error) {
 	return &world{known, through}, nil
 }
 
+// For implements [pricing.Quoter] as of the world's position. The caller holds the
+// lock.
+func (w *world) For(asset, currency money.Asset, at int64) quotes.Verdict {
+	return w.board(quotes.PairOf(asset, currency), at, w.through).For(asset, currency, at)
+}
+
 // price prices an event, and names the decisions on which the price rests. It
 // returns false for an event without a price.
-// false for what had no price.
 func (w *world) price(book events.Book, u *events.Usage) (*receipt.Charge, []uint64, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	in, node, customer := w.books[book].asOf(w.through), w.nodes[u.Node].asOf(w.through), w.customers[u.Customer].asOf(w.through)
-	line, ok := w.table(book, w.through).Find(book, u.Meter, pricing.Merge(nil, u.Attributes, node.what, customer.what), u.LastInstant())
-	if !ok {
+	facts := pricing.FactsOf(u, book, in.what, node.what, customer.what)
+	price := w.table(book, w.through).Price(w, &facts)
+	charge, err := price.Charge(u.Quantity)
+	if err != nil || charge.Waits {
 		return nil, nil, false
 	}
-	pair := quotes.PairOf(in.what, line.Currency)
-	verdict := w.board(pair, u.LastInstant(), w.through).For(in.what, line.Currency, u.LastInstant())
-	if verdict.Held {
-		return nil, nil, false
-	}
-	c := &receipt.Charge{Asset: in.what, Card: line.Card, Rule: line.Rule, Quote: verdict.ID, Rate: verdict.Quote}
-	var err error
-	if c.Billed, c.Amount, err = pricing.Charge(line, verdict.Quote, u.Quantity); err != nil {
-		return nil, nil, false
-	}
+	pair, line, verdict := price.Pair(), price.Line, price.Quote
+	c := &receipt.Charge{Asset: in.what, Card: line.Card, Rule: line.Rule, Quote: verdict.ID, Rate: verdict.Quote, Billed: charge.Billed, Amount: charge.Amount}
 	from := []uint64{in.position, node.position, customer.position, w.card[string(book)+"\n"+line.Card]}
 	if verdict.ID == "" {
 		return c, from, true
 	}
 	from = append(from, w.pairs[pair].policies.asOf(w.through).position)
-	if verdict.ID == "fixed" {
+	if verdict.ID == quotes.Fixed {
 		return c, from, true
 	}
-	for _, round := range strings.Split(strings.TrimPrefix(verdict.ID, "median:"), ",") {
+	for _, round := range quotes.Rounds(verdict.ID) {
 		from = append(from, w.pairs[pair].rounds[round])
 	}
 	for _, gone := range w.pairs[pair].withdrawn[:w.pairs[pair].withdrawn.through(w.through)] {

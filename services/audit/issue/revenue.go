@@ -104,7 +104,7 @@ func (m *maker) sources(p *explain.Payout, shown []eventlog.Message) (sum money.
 		for i := range r.Entries {
 			for j := range r.Entries[i].Postings {
 				q := &r.Entries[i].Postings[j]
-				node, earned := strings.CutSuffix(string(q.Credit), ":earned")
+				node, earned := strings.CutSuffix(string(q.Credit), ledger.Earned.Suffix())
 				if q.Card == "" || !earned || !nodes[node] {
 					continue
 				}

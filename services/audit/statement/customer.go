@@ -27,13 +27,13 @@ type OfCustomer struct {
 
 // CustomerMoney is one deposit or collection.
 type CustomerMoney struct {
-	Kind   string        `json:"kind" enum:"deposit,collection"`
-	Book   events.Book   `json:"book"`
-	Period events.Period `json:"period,omitempty" doc:"The period in which it was posted; empty for a deposit before the first closing."`
-	Origin events.Period `json:"origin,omitempty" doc:"For a collection: the period of the charges that it pays."`
-	Ref    string        `json:"ref" doc:"The decision that caused it."`
-	Asset  money.Asset   `json:"asset"`
-	Amount money.Amount  `json:"amount"`
+	Kind   ledger.EntryKind `json:"kind" enum:"deposit,collection"`
+	Book   events.Book      `json:"book"`
+	Period events.Period    `json:"period,omitempty" doc:"The period in which it was posted; empty for a deposit before the first closing."`
+	Origin events.Period    `json:"origin,omitempty" doc:"For a collection: the period of the charges that it pays."`
+	Ref    string           `json:"ref" doc:"The decision that caused it."`
+	Asset  money.Asset      `json:"asset"`
+	Amount money.Amount     `json:"amount"`
 }
 
 // OwedLine is what a customer owes for one node's usage of one period.
@@ -102,7 +102,7 @@ func (s *OfCustomer) journal(snapshot *store.Snapshot) error {
 			for j := range e.Postings {
 				p := &e.Postings[j]
 				switch {
-				case (e.Kind == "usage" || e.Kind == "release") && p.Debit == owes:
+				case e.Kind.Charges() && p.Debit == owes:
 					if !within(s.Of, e.Origin) {
 						continue
 					}
@@ -111,7 +111,7 @@ func (s *OfCustomer) journal(snapshot *store.Snapshot) error {
 					}
 				case p.Credit == has || p.Debit == has:
 					m := CustomerMoney{Kind: e.Kind, Book: e.Book, Period: e.Period, Ref: e.Ref, Asset: p.Asset, Amount: p.Amount}
-					if e.Kind == "collection" {
+					if e.Kind == ledger.Collection {
 						m.Origin = e.Origin
 					}
 					if of := cmp.Or(m.Origin, m.Period); !within(s.Of, of) {
@@ -132,7 +132,7 @@ func (s *OfCustomer) journal(snapshot *store.Snapshot) error {
 func (s *OfCustomer) totals(snapshot *store.Snapshot) error {
 	owes, has := ledger.CustomerReceivable(s.Customer), ledger.CustomerPrepaid(s.Customer)
 	totals := map[money.Asset]*CustomerTotal{}
-	rows, err := snapshot.Balances("customer:" + string(s.Customer) + ":")
+	rows, err := snapshot.Balances(ledger.OfCustomer.PrefixOf(string(s.Customer)))
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (s *OfCustomer) totals(snapshot *store.Snapshot) error {
 			t.Deposited = row.Credit
 			t.Prepaid, err = row.Credit.Sub(row.Debit)
 			for _, m := range s.Money { // A reversed deposit does not count.
-				if m.Kind == "reversal" && m.Asset == row.Asset && err == nil {
+				if m.Kind == ledger.Reversal && m.Asset == row.Asset && err == nil {
 					t.Deposited, err = t.Deposited.Sub(m.Amount)
 				}
 			}
@@ -187,9 +187,9 @@ func (s *OfCustomer) ofPeriod(totals map[money.Asset]*CustomerTotal) error {
 	}
 	for _, l := range s.Money {
 		switch t := totals[l.Asset]; l.Kind {
-		case "deposit":
+		case ledger.Deposit:
 			sum(&err, &t.Deposited, l.Amount)
-		case "collection":
+		case ledger.Collection:
 			sum(&err, &t.Collected, l.Amount)
 		}
 	}

@@ -147,7 +147,7 @@ func (s *OfHolder) share(snapshot *store.Snapshot, d *distribution.Distribution,
 // balances reads what is carried and held from the ledger.
 func (s *OfHolder) balances(snapshot *store.Snapshot, total func(money.Asset) *HolderTotal) error {
 	carried, held := ledger.HolderPayable(s.Holder), ledger.HolderHeld(s.Holder)
-	rows, err := snapshot.Balances("holder:" + string(s.Holder) + ":")
+	rows, err := snapshot.Balances(ledger.OfHolder.PrefixOf(string(s.Holder)))
 	if err != nil {
 		return err
 	}

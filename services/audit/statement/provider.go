@@ -106,12 +106,12 @@ func (r revenues) add(e *ledger.Entry) (err error) {
 	for i := range e.Postings {
 		p := &e.Postings[i]
 		switch e.Kind {
-		case "collection":
-			if kind, node, part := p.Credit.Split(); kind == "node" && part == "collected" {
+		case ledger.Collection:
+			if kind, node, part := p.Credit.Split(); kind == ledger.OfNode && part == ledger.Collected {
 				sum(&err, &r.of(node, p.Asset).Collected, p.Amount)
 			}
-		case "handover":
-			if kind, node, part := p.Debit.Split(); kind == "node" && part == "collected" {
+		case ledger.Handover:
+			if kind, node, part := p.Debit.Split(); kind == ledger.OfNode && part == ledger.Collected {
 				sum(&err, &r.of(node, p.Asset).HandedOver, p.Amount)
 			}
 		}
@@ -129,7 +129,7 @@ func (r revenues) of(node string, asset money.Asset) *NodeLine {
 
 // balances reads the lines of all periods from the ledger.
 func (r revenues) balances(snapshot *store.Snapshot, nodes map[events.Node]bool) error {
-	rows, err := snapshot.Balances("node:")
+	rows, err := snapshot.Balances(ledger.OfNode.Prefix())
 	if err != nil {
 		return err
 	}
@@ -140,10 +140,10 @@ func (r revenues) balances(snapshot *store.Snapshot, nodes map[events.Node]bool)
 		}
 		l := r.of(id, row.Asset)
 		switch part {
-		case "earned":
+		case ledger.Earned:
 			l.Charged = row.Credit
 			l.Owed, err = row.Credit.Sub(row.Debit)
-		case "collected":
+		case ledger.Collected:
 			l.Collected, l.HandedOver = row.Credit, row.Debit
 		}
 		if err != nil {
@@ -160,7 +160,7 @@ func (s *OfProvider) book(snapshot *store.Snapshot, book events.Book, nodes map[
 		for i := range r.Entries {
 			e := &r.Entries[i]
 			switch {
-			case e.Kind != "usage" && e.Kind != "release":
+			case !e.Kind.Charges():
 				if s.Of == "" || e.Origin != s.Of {
 					continue
 				}

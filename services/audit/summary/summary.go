@@ -179,6 +179,12 @@ func (s *Summary) planned(snapshot *store.Snapshot, d *distribution.Distribution
 	})
 }
 
+// accountOf is a kind of account and a part.
+type accountOf struct {
+	kind ledger.AccountKind
+	part ledger.Part
+}
+
 // add adds one writer's balance of an account to the figure to which it belongs.
 func (a *Asset) add(row store.Balance) (err error) {
 	debit := ledger.Balance{Debit: row.Debit, Credit: row.Credit}.Net()
@@ -191,34 +197,35 @@ func (a *Asset) add(row store.Balance) (err error) {
 			*to, err = to.Add(what)
 		}
 	}
-	switch kind, _, part := row.Account.Split(); kind + ":" + part {
-	case "customer:receivable":
+	kind, _, part := row.Account.Split()
+	switch (accountOf{kind, part}) {
+	case accountOf{ledger.OfCustomer, ledger.Receivable}:
 		plus(&a.Charged, row.Debit)
 		plus(&a.Owed, debit)
-	case "customer:prepaid":
+	case accountOf{ledger.OfCustomer, ledger.Prepaid}:
 		plus(&a.Prepaid, credit)
-	case "node:earned":
+	case accountOf{ledger.OfNode, ledger.Earned}:
 		plus(&a.Earned, row.Credit)
-	case "node:collected":
+	case accountOf{ledger.OfNode, ledger.Collected}:
 		plus(&a.Collected, row.Credit)
 		plus(&a.Undistributed, credit)
-	case "provider:payable":
+	case accountOf{ledger.OfProvider, ledger.Payable}:
 		plus(&a.Providers, credit)
-	case "platform:fees":
+	case accountOf{ledger.OfPlatform, ledger.Fees}:
 		plus(&a.Fees, credit)
-	case "token:inbox":
+	case accountOf{ledger.OfToken, ledger.Inbox}:
 		plus(&a.Undistributed, credit)
-	case "token:pool":
+	case accountOf{ledger.OfToken, ledger.Pool}:
 		plus(&a.Pool, row.Credit)
-	case "holder:payable":
+	case accountOf{ledger.OfHolder, ledger.Payable}:
 		plus(&a.Carried, credit)
-	case "holder:held":
+	case accountOf{ledger.OfHolder, ledger.Held}:
 		plus(&a.Held, credit)
-	case "rail:in_flight":
+	case accountOf{ledger.OfRail, ledger.InFlight}:
 		plus(&a.InFlight, credit)
-	case "rail:paid":
+	case accountOf{ledger.OfRail, ledger.Paid}:
 		plus(&a.Paid, credit)
-	case "treasury:":
+	case accountOf{ledger.OfTreasury, ""}:
 		plus(&a.Deposited, debit)
 	}
 	return err
@@ -263,7 +270,7 @@ func (s *Summary) usage(snapshot *store.Snapshot) error {
 	err := snapshot.Entries("", func(_ string, _ store.Written, r *ledger.Record) error {
 		for i := range r.Entries {
 			e := &r.Entries[i]
-			if e.Kind != "usage" && e.Kind != "release" {
+			if !e.Kind.Charges() {
 				continue
 			}
 			for j := range e.Postings {

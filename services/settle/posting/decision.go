@@ -8,8 +8,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
-	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/pkg/quotes"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -21,8 +19,8 @@ type Decided struct {
 }
 
 // Barrier cuts at a barrier for the CONTROL position control, and then gives
-// the decisions up to it their effect, in order. decisions begin after
-// [State.Control]; a barrier for a position that is in effect comes with none.
+// the decisions up to it their effect, in order. The decisions begin after
+// [State.Control]; a barrier for a position that is in effect already has none.
 func (s *State) Barrier(position, control uint64, decisions []Decided) (*settlement.Cut, error) {
 	if err := s.next(position); err != nil {
 		return nil, err
@@ -33,19 +31,17 @@ func (s *State) Barrier(position, control uint64, decisions []Decided) (*settlem
 	return s.cut(decisions)
 }
 
-// Redo gives a decision the effect on what is declared that it had, and posts
-// nothing: for a state that is being restored. Decisions after
-// [State.Control] of the commit are not for it.
+// Redo declares what a decision declared, and posts nothing: for a state that is
+// being restored, up to the control position of the commit.
 func (s *State) Redo(d Decided) error {
 	_, err := s.decide(&d, false)
 	s.open.reset() // Voids are in the store already.
 	return err
 }
 
-// decide gives one decision its effect; post is false while restoring. It
-// reports whether anything changed that prices are cached by. An error is
-// broken order or arithmetic and stops the settler; a decision that is void is
-// noted as such.
+// decide gives one decision its effect; post is false while restoring. It reports
+// whether names or prices may have changed. An error is broken order or arithmetic
+// and stops the settler; a decision that is void is noted as such.
 func (s *State) decide(d *Decided, post bool) (effect bool, err error) {
 	if d.Position != s.control+1 {
 		return false, fmt.Errorf("it comes after %d", s.control)
@@ -58,7 +54,7 @@ func (s *State) decide(d *Decided, post bool) (effect bool, err error) {
 		reason = d.Err
 	}
 	if reason == nil && !same {
-		reason = s.learn(d.Decision.Body)
+		reason = s.tariff.Learn(d.Decision.Body)
 	}
 	switch {
 	case errors.Is(reason, directory.ErrOrder):
@@ -66,7 +62,7 @@ func (s *State) decide(d *Decided, post bool) (effect bool, err error) {
 	case errors.Is(reason, directory.ErrRepeat):
 		return false, nil
 	case reason != nil:
-		s.void(d.Position, reason)
+		s.open.void(d.Position, reason)
 		return false, nil
 	}
 	if !post {
@@ -75,73 +71,43 @@ func (s *State) decide(d *Decided, post bool) (effect bool, err error) {
 	return true, s.act(d.Position, d.Decision.Body)
 }
 
-func (s *State) void(position uint64, reason error) {
-	s.open.voids = append(s.open.voids, settlement.Void{Control: position, Reason: reason.Error()})
-}
-
-// learn passes a decision on to cards and quotes.
-func (s *State) learn(body events.Body) error {
-	switch d := body.(type) {
-	case events.CardDeclared:
-		return s.cards.Add(d)
-	case events.QuotePolicyDeclared:
-		return s.quotes.SetPolicy(d)
-	case events.QuotesObserved:
-		return s.quotes.Observe(d)
-	case events.RoundWithdrawn:
-		return s.quotes.Withdraw(d)
-	}
-	return nil
-}
-
-// act posts what a decision moves.
+// act posts what a decision moves. Nothing moves for a book that is settled in
+// another partition, whose settler reads the same decisions.
 func (s *State) act(position uint64, body events.Body) error {
 	ref := "control:" + strconv.FormatUint(position, 10)
 	switch d := body.(type) {
 	case events.DepositRecorded:
-		if s.elsewhere(d.Book) {
-			return nil
+		if s.here(d.Book) {
+			return s.deposit(ref, d)
 		}
-		return s.deposit(ref, d)
 	case events.CollectionRequested:
-		if s.elsewhere(d.Book) {
-			return nil
-		}
-		customers := []events.Customer{d.Customer}
-		if d.Customer == "" {
-			customers = s.customersOf(d.Book)
-		}
-		for _, c := range customers {
-			if err := s.collectFrom(d.Book, c, ref, ""); err != nil {
-				return err
-			}
+		if s.here(d.Book) {
+			return s.collect(ref, d.Book, d.Customer, "")
 		}
 	case events.PeriodClosed:
-		if s.elsewhere(d.Book) {
-			return nil
+		if s.here(d.Book) {
+			return s.closePeriod(ref, d)
 		}
-		return s.closePeriod(ref, d)
 	case events.DepositReversed:
-		if s.elsewhere(d.Book) {
-			return nil
+		if s.here(d.Book) {
+			return s.reverse(position, ref, d)
 		}
-		return s.reverse(position, ref, d)
 	case events.SuspenseReleased:
 		return s.release(position, ref, d)
 	}
 	return nil
 }
 
-// elsewhere reports whether a book is settled in another partition, whose
-// settler reads the same decisions.
-func (s *State) elsewhere(name events.Book) bool {
+// here reports whether a book is settled in this partition.
+func (s *State) here(name events.Book) bool {
 	b, ok := s.directory.Book(name)
-	return !ok || b.Partition != s.partition
+	return ok && b.Partition == s.partition
 }
 
-// openPeriod is the period that what is no usage is posted in: the one after
-// the last one closed. Before the first closing there is none: the wall clock
-// of a decision must not reach the journal, or one input would have two hashes.
+// openPeriod returns the period to which postings other than usage belong: the one
+// after the last one that was closed. Before the first closing it is empty: the
+// wall clock of a decision must not reach the journal, or one input would have two
+// hashes.
 func (s *State) openPeriod(name events.Book) events.Period {
 	b, ok := s.directory.Book(name)
 	if !ok {
@@ -151,108 +117,142 @@ func (s *State) openPeriod(name events.Book) events.Period {
 	return label
 }
 
-func (s *State) deposit(ref string, d events.DepositRecorded) error {
-	a := s.account(d.Book, d.Customer, d.Asset)
-	prepaid, err := a.prepaid.Add(d.Amount)
-	if err != nil {
-		return fmt.Errorf("adding to what %s has prepaid: %w", d.Customer, err)
+// periodOf returns the period in which charges of origin are posted now.
+func (s *State) periodOf(name events.Book, origin events.Period) (events.Period, error) {
+	b, ok := s.directory.Book(name)
+	if !ok {
+		return "", fmt.Errorf("book %s is not declared", name)
 	}
-	a.prepaid = prepaid
-	period := s.openPeriod(d.Book)
-	s.post(d.Book, ledger.Entry{Book: d.Book, Kind: "deposit", Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
-		Debit: ledger.Treasury(d.Asset), Credit: ledger.CustomerPrepaid(d.Customer), Asset: d.Asset, Amount: d.Amount,
-	}}})
-	return s.collectFrom(d.Book, d.Customer, ref, "")
+	closed, err := b.IsClosed(origin)
+	if err != nil {
+		return "", fmt.Errorf("period %s of book %s: %w", origin, name, err)
+	}
+	if closed {
+		label, _ := b.Open()
+		return label, nil
+	}
+	return origin, nil
 }
 
-// reverse takes a deposit back if all of it is still prepaid.
+func (s *State) deposit(ref string, d events.DepositRecorded) error {
+	if err := s.accounts.deposit(d); err != nil {
+		return err
+	}
+	period := s.openPeriod(d.Book)
+	s.open.post(d.Book, ledger.Entry{Book: d.Book, Kind: ledger.Deposit, Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
+		Debit: ledger.Treasury(d.Asset), Credit: ledger.CustomerPrepaid(d.Customer), Asset: d.Asset, Amount: d.Amount,
+	}}})
+	return s.collect(ref, d.Book, d.Customer, "")
+}
+
+// reverse takes a deposit back if all of it is still prepaid. Otherwise the
+// decision is void.
 func (s *State) reverse(position uint64, ref string, d events.DepositReversed) error {
-	a := s.accounts[d.Customer]
-	if a == nil || a.prepaid.Cmp(d.Amount) < 0 {
-		var left money.Amount
-		if a != nil {
-			left = a.prepaid
-		}
-		s.void(position, fmt.Errorf("%v %s of what customer %q has prepaid are left: the deposit of %v has covered something", left, d.Asset, d.Customer, d.Amount))
+	left, taken, err := s.accounts.reverse(d)
+	if err != nil {
+		return err
+	}
+	if !taken {
+		s.open.void(position, fmt.Errorf("%v %s of what customer %q has prepaid are left: the deposit of %v has covered something", left, d.Asset, d.Customer, d.Amount))
 		return nil
 	}
-	prepaid, err := a.prepaid.Sub(d.Amount)
-	if err != nil {
-		return fmt.Errorf("taking a deposit of %s back: %w", d.Customer, err)
-	}
-	a.prepaid = prepaid
 	period := s.openPeriod(d.Book)
-	s.post(d.Book, ledger.Entry{Book: d.Book, Kind: "reversal", Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
+	s.open.post(d.Book, ledger.Entry{Book: d.Book, Kind: ledger.Reversal, Period: period, Origin: period, Ref: ref, Postings: []ledger.Posting{{
 		Debit: ledger.CustomerPrepaid(d.Customer), Credit: ledger.Treasury(d.Asset), Asset: d.Asset, Amount: d.Amount,
 	}}})
 	return nil
 }
 
-func (s *State) post(book events.Book, e ledger.Entry) {
-	p := s.open.in(book)
-	p.entries = append(p.entries, e)
-}
-
-// closePeriod collects from everybody, and hands over what is collected of
-// charges up to the period that closes.
-func (s *State) closePeriod(ref string, d events.PeriodClosed) error {
-	for _, c := range s.customersOf(d.Book) {
-		if err := s.collectFrom(d.Book, c, ref, d.Period); err != nil {
+// collect collects from a customer of a book, or from all of them where it is
+// empty. A closing posts in its own name what belongs to the period that it closes
+// or to an older one; everything else is posted where a charge of its period would
+// be posted now.
+func (s *State) collect(ref string, book events.Book, customer events.Customer, closing events.Period) error {
+	customers := []events.Customer{customer}
+	if customer == "" {
+		customers = s.accounts.in(book)
+	}
+	for _, c := range customers {
+		list, err := s.accounts.collect(c, ref, func(origin events.Period) (events.Period, error) {
+			if closing != "" && origin <= closing { // labels of one calendar sort as their periods do
+				return closing, nil
+			}
+			return s.periodOf(book, origin)
+		})
+		if err != nil {
 			return err
 		}
+		s.open.post(book, list...)
 	}
-	if err := s.handOver(d.Book, ref, d.Period); err != nil {
+	return nil
+}
+
+// closePeriod collects from all customers, and hands over what is collected of
+// charges up to the period that closes: to the node's token, or to the provider
+// where no token stands for the node.
+func (s *State) closePeriod(ref string, d events.PeriodClosed) error {
+	if err := s.collect(ref, d.Book, "", d.Period); err != nil {
 		return err
 	}
+	b, ok := s.directory.Book(d.Book)
+	if !ok {
+		return fmt.Errorf("handing over for book %s, which is not declared", d.Book)
+	}
+	s.open.post(d.Book, s.accounts.handOver(d.Book, ref, d.Period, func(node events.Node) ledger.Account {
+		if token, ok := s.directory.TokenOf(node); ok {
+			return ledger.TokenInbox(token)
+		}
+		return ledger.ProviderPayable(b.Provider)
+	})...)
 	p := s.open.in(d.Book)
 	p.settled = append(p.settled, d.Period)
 	return nil
 }
 
-// release prices what waits for a pair at one round, one rounding a line. A
-// line whose charge does not fit goes on waiting.
+// release prices what waits for a pair at one round, one rounding a line. A line
+// whose charge does not fit goes on waiting.
 func (s *State) release(position uint64, ref string, d events.SuspenseReleased) error {
-	quote, ok := s.quotes.Round(d.Pair, d.Source, d.Round)
-	if !ok {
-		s.void(position, fmt.Errorf("pair %s has no round %q of source %q", d.Pair, d.Round, d.Source))
-		return nil
-	}
-	if !s.quotes.Sound(d.Pair, d.Source, d.Round) {
-		s.void(position, fmt.Errorf("round %q of source %q says %v, a magnitude that cannot be", d.Round, d.Source, quote))
+	round, err := s.tariff.Release(d.Pair, d.Source, d.Round)
+	if err != nil {
+		s.open.void(position, err)
 		return nil
 	}
 	var entry *ledger.Entry
 	flush := func() {
 		if entry != nil {
-			s.post(entry.Book, *entry)
+			s.open.post(entry.Book, *entry)
 		}
 	}
-	for _, h := range s.heldFor(d) {
+	for _, h := range s.suspense.of(d) {
 		l := &h.line
-		b := s.book(l.Book)
-		amount, ok := s.priceHeld(l, b, quote)
-		if !ok {
+		b := s.admission.book(l.Book)
+		amount, fits, err := round.Charge(l.Book, l.Meter, l.Card, l.Rule, l.Quantity)
+		if err != nil {
+			return err
+		}
+		total, within := b.with(amount)
+		if !fits || !within {
 			continue
 		}
+		*b.charged = total
 		if !amount.IsZero() {
-			period, err := s.periodOf(b, l.Period)
+			period, err := s.periodOf(l.Book, l.Period)
 			if err != nil {
 				return err
 			}
 			if entry == nil || entry.Book != l.Book || entry.Period != period || entry.Origin != l.Period {
 				flush()
-				entry = &ledger.Entry{Book: l.Book, Kind: "release", Period: period, Origin: l.Period, Ref: ref}
+				entry = &ledger.Entry{Book: l.Book, Kind: ledger.Release, Period: period, Origin: l.Period, Ref: ref}
 			}
 			entry.Postings = append(entry.Postings, ledger.Posting{
 				Debit: ledger.CustomerReceivable(l.Customer), Credit: ledger.NodeEarned(l.Node), Asset: b.Asset, Amount: amount,
-				Card: l.Card, Quote: quotes.RoundID(d.Source, d.Round), Meter: l.Meter, Quantity: l.Quantity, Events: l.Events,
+				Card: l.Card, Quote: round.Quote, Meter: l.Meter, Quantity: l.Quantity, Events: l.Events,
 			})
-			if err := s.owe(b, l.Customer, debt{l.Period, l.Node}, amount); err != nil {
+			if err := s.accounts.owe(l.Book, l.Customer, b.Asset, debt{l.Period, l.Node}, amount); err != nil {
 				return err
 			}
 		}
-		l.Quantity, l.Events = money.Quantity{}, 0
-		s.waitingChanged(h)
+		s.suspense.release(h)
 	}
 	flush()
 	return nil

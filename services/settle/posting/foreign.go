@@ -7,18 +7,24 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// foreigners is what a segment of events that are not sequenced needs, reused.
+// foreigners are the identities of events that are not sequenced. Everything but
+// identities belongs to the segment being read and is reused.
 type foreigners struct {
+	identities Identities
+
 	keys   [][16]byte
 	found  []settlement.Identity
-	first  map[[16]byte]int // of this segment: the event that took the identity
+	first  map[[16]byte]int // the event that took the identity
 	taken  [][16]byte
 	places []settlement.Identity
+
+	place settlement.Identity // of the event that was asked for last
+	base  int                 // ordinal of the segment's first event in its message
 }
 
-func (s *State) foreign(d *settlement.Decoded, b *book) error {
-	c := d.Columns
-	f := &s.open.foreigners
+// begin looks the identities of a whole segment up at once.
+func (f *foreigners) begin(c *events.Columns, position uint64, base int) error {
+	f.place.Position, f.base = position, base
 	f.keys, f.taken, f.places = f.keys[:0], f.taken[:0], f.places[:0]
 	clear(f.first)
 	for i := range c.N {
@@ -29,36 +35,36 @@ func (s *State) foreign(d *settlement.Decoded, b *book) error {
 	}
 	f.found = f.found[:c.N]
 	clear(f.found)
-	if err := s.identities.Seen(f.keys, f.found); err != nil {
+	if err := f.identities.Seen(f.keys, f.found); err != nil {
 		return fmt.Errorf("looking up identities: %w", err)
 	}
-	oldest, latest := b.window(d)
-	amends := amending{c.Amends}
-	base := s.open.runs.events // ordinal of the segment's first event in its message
-	for i := range c.N {
-		place := settlement.Identity{Position: s.position, Ordinal: uint32(base + i), Fingerprint: c.Fingerprint(i)}
-		if was := f.found[i]; was.Before(place.Position, place.Ordinal) {
-			s.again(c, i, b, was.Fingerprint == place.Fingerprint)
-			continue
-		}
-		if j, ok := f.first[f.keys[i]]; ok {
-			s.again(c, i, b, c.Fingerprint(j) == place.Fingerprint)
-			continue
-		}
-		outcome, reason := s.event(c, i, b, oldest, latest, amends.has(i))
-		s.open.runs.add(1, outcome, reason)
-		if outcome == events.Refused {
-			s.refuse(c, i, b, reason)
-			continue
-		}
-		f.first[f.keys[i]] = i
-		f.taken = append(f.taken, f.keys[i])
-		f.places = append(f.places, place)
+	return nil
+}
+
+func (f *foreigners) repeats(c *events.Columns, i int) (repeats, same bool) {
+	f.place.Ordinal, f.place.Fingerprint = uint32(f.base+i), c.Fingerprint(i)
+	// What was remembered of this very place was remembered by a run that did not commit.
+	if was := f.found[i]; was.Before(f.place.Position, f.place.Ordinal) {
+		return true, was.Fingerprint == f.place.Fingerprint
 	}
+	if j, ok := f.first[f.keys[i]]; ok {
+		return true, c.Fingerprint(j) == f.place.Fingerprint
+	}
+	return false, false
+}
+
+func (f *foreigners) accept(i int) {
+	f.first[f.keys[i]] = i
+	f.taken = append(f.taken, f.keys[i])
+	f.places = append(f.places, f.place)
+}
+
+// end remembers the identities that the segment took.
+func (f *foreigners) end() error {
 	if len(f.taken) == 0 {
 		return nil
 	}
-	if err := s.identities.Remember(f.taken, f.places); err != nil {
+	if err := f.identities.Remember(f.taken, f.places); err != nil {
 		return fmt.Errorf("remembering identities: %w", err)
 	}
 	return nil

@@ -7,17 +7,17 @@ import (
 
 // rank numbers nodes and customers in the order of their names, so that sorting
 // lines compares numbers. It does so again only when there are new names.
-func (c *caches) rank() {
-	if c.rankedNodes != len(c.node) {
-		c.rankedNodes = len(c.node)
-		for rank, at := range ordered(len(c.node), func(i int) string { return string(c.node[i].name) }) {
-			c.node[at].rank = rank
+func (a *admission) rank() {
+	if a.rankedNodes != len(a.node) {
+		a.rankedNodes = len(a.node)
+		for rank, at := range ordered(len(a.node), func(i int) string { return string(a.node[i].name) }) {
+			a.node[at].rank = rank
 		}
 	}
-	if c.rankedCustomers != len(c.customer) {
-		c.rankedCustomers = len(c.customer)
-		for rank, at := range ordered(len(c.customer), func(i int) string { return string(c.customer[i].name) }) {
-			c.customer[at].rank = rank
+	if a.rankedCustomers != len(a.customer) {
+		a.rankedCustomers = len(a.customer)
+		for rank, at := range ordered(len(a.customer), func(i int) string { return string(a.customer[i].name) }) {
+			a.customer[at].rank = rank
 		}
 	}
 }

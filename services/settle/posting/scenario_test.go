@@ -382,9 +382,9 @@ func (s *scenario) outcome(o *settlement.Outcome) {
 
 func (s *scenario) record(r *ledger.Record) {
 	for _, e := range r.Entries {
-		head := e.Kind + " in " + string(e.Period)
+		head := string(e.Kind) + " in " + string(e.Period)
 		if e.Period == "" {
-			head = e.Kind + " before the first closing"
+			head = string(e.Kind) + " before the first closing"
 		}
 		if e.Origin != e.Period {
 			head += ", belongs to " + string(e.Origin)

@@ -3,12 +3,39 @@ package posting
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/settle/dedup"
 )
+
+// maxSources is how many sources are kept in memory. Beyond it, those without
+// uncommitted events are dropped, and read again when their next event comes.
+const maxSources = 1 << 16
+
+// sequences are the identities of events of sequenced sources.
+//
+// Invariant: of every accepted sequence it is known where its event is, in memory
+// until its cut is committed and from originals afterwards.
+type sequences struct {
+	originals Originals
+	sources   map[settlement.Source]*source
+
+	// Of the segment being read.
+	position uint64 // of its message
+	segment  int    // its ordinal in the message
+	segments uint64 // read so far: names the one being read
+	byIndex  []*source
+	speaking []*source // that have a range in it
+	refused  map[numbered]struct{}
+
+	accepted []settlement.Original          // since the last cut
+	changed  map[settlement.Source]*source  // whose sets changed since the last cut
+	recent   map[settlement.Source]struct{} // with events since the last commit
+}
 
 // source is a sequenced source in memory.
 type source struct {
@@ -17,7 +44,7 @@ type source struct {
 	recent []settlement.Original // since the last commit, ascending by position
 
 	// Of the segment being read: the range that the next sequence may extend.
-	segment uint64 // number of that segment, see State.segments
+	segment uint64 // number of that segment, see sequences.segments
 	from    uint64
 	to      uint64
 	at      int // which event of the segment has from
@@ -52,11 +79,34 @@ func compareSources(a, b settlement.Source) int {
 	return cmp.Compare(a.Epoch, b.Epoch)
 }
 
-// source returns a source, read from what is committed the first time.
-func (s *State) source(key settlement.Source) (*source, error) {
+func newSequences(originals Originals) sequences {
+	return sequences{
+		originals: originals, sources: make(map[settlement.Source]*source), refused: make(map[numbered]struct{}),
+		changed: make(map[settlement.Source]*source), recent: make(map[settlement.Source]struct{}),
+	}
+}
+
+func (s *sequences) begin(c *events.Columns, position uint64, segment int) {
+	s.position, s.segment = position, segment
+	s.segments++
+	if cap(s.byIndex) < len(c.Sources) {
+		s.byIndex = make([]*source, len(c.Sources))
+	}
+	s.byIndex = s.byIndex[:len(c.Sources)]
+	clear(s.byIndex)
+	s.speaking = s.speaking[:0]
+	if len(s.refused) > 0 {
+		s.refused = make(map[numbered]struct{})
+	}
+}
+
+// resolve looks a source up the first time that its segment has it: from what is
+// committed where it is not in memory.
+func (s *sequences) resolve(c *events.Columns, at uint32) (*source, error) {
+	ref := c.Sources[at]
+	key := settlement.Source{Provider: c.Provider, Source: string(c.Strings[ref.Name]), Epoch: ref.Epoch}
 	src := s.sources[key]
 	if src == nil {
-		key.Source = strings.Clone(key.Source)
 		spans, err := s.originals.Spans(key)
 		if err != nil {
 			return nil, fmt.Errorf("reading the sequences of %s: %w", key.Source, err)
@@ -64,48 +114,108 @@ func (s *State) source(key settlement.Source) (*source, error) {
 		src = &source{key: key, set: dedup.From(spans)}
 		s.sources[key] = src
 	}
+	s.byIndex[at] = src
 	return src, nil
 }
 
-// accept records that event i of the segment, with this sequence, was accepted.
-// A sequence that was refused before in the same segment begins a range, whose
-// first event is known by its ordinal: see [settlement.Original].
-func (s *State) accept(src *source, sequence uint64, i int) {
+// repeats reports whether the sequence of event i was accepted before, and whether
+// the content is the same.
+func (s *sequences) repeats(c *events.Columns, i int) (repeats, same bool, err error) {
+	src := s.byIndex[c.Source[i]]
+	if src == nil {
+		if src, err = s.resolve(c, c.Source[i]); err != nil {
+			return false, false, err
+		}
+	}
+	if !src.set.Has(c.Sequence[i]) {
+		return false, false, nil
+	}
+	same, err = s.compare(src, c, i)
+	return true, same, err
+}
+
+// refuse notes that event i was refused.
+func (s *sequences) refuse(c *events.Columns, i int) {
+	s.refused[numbered{s.byIndex[c.Source[i]], c.Sequence[i]}] = struct{}{}
+}
+
+// accept records that event i of the segment was accepted. A sequence that was
+// refused before in the same segment begins a range, whose first event is known by
+// its ordinal: see [settlement.Original].
+func (s *sequences) accept(c *events.Columns, i int) {
+	src, sequence := s.byIndex[c.Source[i]], c.Sequence[i]
 	src.set.Add(sequence)
 	if src.segment == s.segments && src.to != ^uint64(0) && sequence == src.to+1 {
-		if _, before := s.refusedHere[numbered{src, sequence}]; !before {
+		if _, before := s.refused[numbered{src, sequence}]; !before {
 			src.to = sequence
 			return
 		}
 	}
-	s.settleRange(src)
+	s.endRange(src)
 	src.segment, src.from, src.to, src.at = s.segments, sequence, sequence, i
 	s.speaking = append(s.speaking, src)
 }
 
-// settleRange ends the range of the segment being read.
-func (s *State) settleRange(src *source) {
+// end ends the segment.
+func (s *sequences) end() {
+	for _, src := range s.speaking {
+		s.endRange(src)
+	}
+}
+
+// endRange ends a source's range in the segment being read, if it has one.
+func (s *sequences) endRange(src *source) {
 	if src.segment != s.segments {
 		return
 	}
-	o := settlement.Original{Source: src.key, Span: settlement.Span{First: src.from, Last: src.to}, Position: s.position, Segment: s.ordinal, Ordinal: src.at}
+	o := settlement.Original{Source: src.key, Span: settlement.Span{First: src.from, Last: src.to}, Position: s.position, Segment: s.segment, Ordinal: src.at}
 	src.recent = append(src.recent, o)
 	src.segment = 0
-	s.open.originals = append(s.open.originals, o)
-	s.open.sources[src.key] = src
-	s.open.recent[src.key] = struct{}{}
+	s.accepted = append(s.accepted, o)
+	s.changed[src.key] = src
+	s.recent[src.key] = struct{}{}
 }
 
-// repeated tells a duplicate from a conflict: event i of c has a sequence that
-// was accepted before.
-func (s *State) repeated(src *source, c *events.Columns, i int) (same bool, err error) {
+// cut returns what was accepted since the last cut, and how the sets of the
+// sources changed, ascending.
+func (s *sequences) cut() (accepted []settlement.Original, progress []settlement.Progress) {
+	for _, key := range slices.SortedFunc(maps.Keys(s.changed), compareSources) {
+		put, remove := s.changed[key].set.Changes()
+		progress = append(progress, settlement.Progress{Source: key, Put: put, Remove: remove})
+	}
+	accepted = s.accepted
+	s.accepted, s.changed = nil, make(map[settlement.Source]*source)
+	return accepted, progress
+}
+
+// committed drops what was kept until the cuts up to a position are committed.
+func (s *sequences) committed(position uint64) {
+	for _, key := range slices.SortedFunc(maps.Keys(s.recent), compareSources) {
+		src := s.sources[key]
+		n := 0
+		for n < len(src.recent) && src.recent[n].Position <= position {
+			n++
+		}
+		if src.recent = src.recent[n:]; len(src.recent) == 0 {
+			src.recent = nil
+			delete(s.recent, key)
+		}
+	}
+	if len(s.sources) > maxSources {
+		maps.DeleteFunc(s.sources, func(_ settlement.Source, src *source) bool { return src.recent == nil })
+	}
+}
+
+// compare tells a duplicate from a conflict: event i of c has a sequence that was
+// accepted before.
+func (s *sequences) compare(src *source, c *events.Columns, i int) (same bool, err error) {
 	sequence := c.Sequence[i]
 	at, err := s.locate(src, sequence)
 	if err != nil {
 		return false, err
 	}
 	original := c
-	if at.Position != s.position || at.Segment != s.ordinal {
+	if at.Position != s.position || at.Segment != s.segment {
 		if original, err = s.originals.Segment(at.Position, at.Segment); err != nil {
 			return false, fmt.Errorf("reading segment %d at position %d again: %w", at.Segment, at.Position, err)
 		}
@@ -118,10 +228,10 @@ func (s *State) repeated(src *source, c *events.Columns, i int) (same bool, err 
 }
 
 // locate returns where an accepted sequence is.
-func (s *State) locate(src *source, sequence uint64) (settlement.Original, error) {
+func (s *sequences) locate(src *source, sequence uint64) (settlement.Original, error) {
 	within := func(o settlement.Span) bool { return o.First <= sequence && sequence <= o.Last }
 	if src.segment == s.segments && within(settlement.Span{First: src.from, Last: src.to}) {
-		return settlement.Original{Span: settlement.Span{First: src.from, Last: src.to}, Position: s.position, Segment: s.ordinal, Ordinal: src.at}, nil
+		return settlement.Original{Span: settlement.Span{First: src.from, Last: src.to}, Position: s.position, Segment: s.segment, Ordinal: src.at}, nil
 	}
 	if src.hint.Position > 0 && within(src.hint.Span) {
 		return src.hint, nil
@@ -143,12 +253,14 @@ func (s *State) locate(src *source, sequence uint64) (settlement.Original, error
 	return at, nil
 }
 
-// find returns the event of a segment that an accepted sequence is of, or -1.
+// find returns the index of the event of a segment from which a sequence was
+// accepted, or -1.
 //
-// The events of a span ascend with their sequences, and none of them but the
-// first has anything of its own sequence before it. So the event k sequences
-// after a known one is the k-th after it, or further on; and the first found from
-// there on is the one. What was found last only shortens the way.
+// The events of a span ascend with their sequences, and only before the first of
+// them can the segment have another event of the same sequence. So the event that
+// is k sequences after a known one is the k-th event after it or a later one, and
+// the first that is found from there on is the right one. What was found last only
+// shortens the search.
 func (src *source) find(c *events.Columns, in settlement.Original, sequence uint64) int {
 	n := &src.near
 	if n.position != in.Position || n.segment != in.Segment || n.first != in.Span.First || n.sequence > sequence {

@@ -8,28 +8,31 @@
 // everything that happened since the cut before as one [settlement.Cut]. The
 // same code runs live, after a restart and in replay.
 //
-// An event is looked at in this order, the first that applies giving its
-// outcome:
+// An event passes through once ([State.Batch]): its identity, its admission, the
+// price of its combination, and the sums of the cut. Each of these keeps its own
+// state in a file of its own, and so do the quantities that wait and the money that
+// is owed and collected. The outcome of an event is the first of these that
+// applies:
 //
-//  1. its segment cannot be read, or its book is not one of the provider:
+//  1. its segment cannot be read, or its book does not belong to the provider:
 //     refused;
 //  2. its identity was accepted before: duplicate, or refused as a conflict
-//     where the content is another;
+//     where the content differs;
 //  3. it amends another event (unsupported), names a node, customer or meter
 //     that its book does not have, has an absurd quantity or interval, comes
 //     from the future or from beyond the horizon, finds no rate, or its charge
-//     does not fit: refused. A refused event does not take its identity: sent
-//     again once what it lacked is there, it is accepted;
-//  4. accepted; late where its period had closed.
+//     does not fit: refused. A refused event does not take its identity: it is
+//     accepted if it is sent again after what it lacked was declared;
+//  4. accepted; late if its period had closed.
 //
 // # Invariants
 //
 //   - Determined: the cuts are a function of the messages and decisions alone,
-//     whatever the batches they came in are, whenever the process restarted.
+//     and do not depend on when the process restarted.
 //   - One outcome: the outcomes of a batch sum to its events.
-//   - Rounded once: a charge is what pricing.Line.ChargeAt gives for one event,
-//     or for one suspense line where it is released; here is nothing but sums.
-//   - Fails closed: what has no price waits as a quantity and has no amount.
+//   - Rounded once: a charge is what package pricing gives for one event, or for
+//     one suspense line where it is released; this package only adds charges up.
+//   - Fails closed: usage without a price waits as a quantity and has no amount.
 //   - Bounded: memory grows with what is declared, owed and waiting, not with
 //     what was settled.
 package posting
@@ -52,16 +55,16 @@ import (
 // position is a multiple of it cuts. It is part of the rules.
 const CutEvery = 100
 
-// CutEvents is how many events there are between cuts at most, but for those of
-// one batch: it bounds what a cut holds where nothing can be added up. It is
+// CutEvents is how many events there are between cuts at most, apart from those of
+// one batch: it bounds the size of a cut whose events cannot be added up. It is
 // part of the rules.
 const CutEvents = 1 << 19
 
 // Rules is the version of the rules in this package, which barriers carry.
 const Rules = 1
 
-// Originals answers what was accepted of sequenced sources in cuts that are
-// committed. An error is not the event's fault: it stops the settler.
+// Originals answers what was accepted from sequenced sources in committed cuts. An
+// error is not the fault of an event: it stops the settler.
 type Originals interface {
 	// Spans returns the accepted sequences of a source, ascending. The caller keeps them.
 	Spans(source settlement.Source) ([]settlement.Span, error)
@@ -82,89 +85,41 @@ type Identities interface {
 
 // State is everything that the next message is decided by. Make it with [New].
 type State struct {
-	partition  int
-	originals  Originals
-	identities Identities
+	partition int
+	position  uint64 // of the last message
+	control   uint64 // of the last decision
 
 	directory *directory.Directory
-	cards     pricing.Table
-	quotes    quotes.Board
+	tariff    pricing.Tariff
 
-	position uint64
-	control  uint64
-
-	accounts  map[events.Customer]*account
-	collected map[place]money.Amount // above zero
-	held      map[settlement.Suspense]*held
-	waiting   map[events.Pair]*Waiting
-	charged   map[events.Book]*money.Amount
-
-	sources map[settlement.Source]*source
-	// refusedHere is what of the segment being read was refused, with a sequence.
-	refusedHere map[numbered]struct{}
-	caches
-
-	// Since the last cut.
-	open cut
-}
-
-// account is a customer's money in the asset of its book.
-type account struct {
-	book     events.Book
-	customer events.Customer
-	asset    money.Asset
-	prepaid  money.Amount
-	owed     map[debt]money.Amount // above zero
-	changed  map[debt]struct{}     // since the last cut
-}
-
-// debt is what a customer owes money for.
-type debt struct {
-	period events.Period // of the charges
-	node   events.Node
-}
-
-// place is where collected money lies until it is handed over.
-type place struct {
-	book   events.Book
-	period events.Period // of the charges
-	node   events.Node
-	asset  money.Asset
-}
-
-// held is a line of suspense.
-type held struct {
-	line    settlement.Suspense
-	changed bool
-	counted uint64 // of its events, in State.waiting
-}
-
-// Waiting is what waits for a price of one pair, as of the last cut.
-type Waiting struct {
-	Pair   events.Pair
-	Lines  int    // of suspense
-	Events uint64 // in them
+	identity  identity
+	admission admission
+	prices    prices
+	suspense  suspense
+	accounts  accounts
+	open      sums // since the last cut
 }
 
 // New returns the state before the first message of a partition.
 func New(partition int, originals Originals, identities Identities) *State {
 	s := &State{
-		partition:  partition,
-		originals:  originals,
-		identities: identities,
-		directory:  directory.New(),
-		accounts:   make(map[events.Customer]*account),
-		collected:  make(map[place]money.Amount),
-		held:       make(map[settlement.Suspense]*held),
-		waiting:    make(map[events.Pair]*Waiting),
-		charged:    make(map[events.Book]*money.Amount),
-		sources:    make(map[settlement.Source]*source),
-
-		refusedHere: make(map[numbered]struct{}),
+		partition: partition,
+		directory: directory.New(),
+		identity:  identity{newSequences(originals), foreigners{identities: identities, first: make(map[[16]byte]int)}},
+		suspense:  suspense{held: make(map[settlement.Suspense]*held), waiting: make(map[events.Pair]*Waiting)},
+		accounts:  newAccounts(),
 	}
-	s.caches.reset()
+	s.admission.books = books{directory: s.directory, charged: make(map[events.Book]*money.Amount)}
+	s.prices = prices{names: &s.admission, tariff: &s.tariff, suspense: &s.suspense}
+	s.forget()
 	s.open.reset()
 	return s
+}
+
+// forget forgets everything that is only kept because it is looked up often.
+func (s *State) forget() {
+	s.admission.reset()
+	s.prices.reset()
 }
 
 // Restore brings a new state to a committed cursor: first every decision up to
@@ -173,16 +128,9 @@ func New(partition int, originals Originals, identities Identities) *State {
 func (s *State) Restore(position uint64, waits []settlement.Suspense, owed []settlement.Outstanding, collected []settlement.Collected, balances *ledger.Balances) error {
 	s.position = position
 	for _, l := range waits {
-		h := &held{line: l}
-		s.held[heldKey(l)] = h
-		s.count(h)
+		s.suspense.restore(l)
 	}
-	for _, o := range owed {
-		s.account(o.Book, o.Customer, o.Asset).owed[debt{o.Period, o.Node}] = o.Amount
-	}
-	for _, c := range collected {
-		s.collected[place{c.Book, c.Period, c.Node, c.Asset}] = c.Amount
-	}
+	s.accounts.restore(owed, collected)
 	for at, b := range balances.All() {
 		if err := s.restore(at, b); err != nil {
 			return fmt.Errorf("restoring the state at %d: balance of %s: %w", position, at.Account, err)
@@ -198,20 +146,20 @@ func (s *State) restore(at ledger.Place, b ledger.Balance) error {
 		return err
 	}
 	switch {
-	case kind == "customer" && part == "prepaid":
+	case kind == ledger.OfCustomer && part == ledger.Prepaid:
 		c, ok := s.directory.Customer(events.Customer(id))
 		if !ok {
 			return fmt.Errorf("the customer is not declared")
 		}
 		if net.Sign() != 0 {
-			s.account(c.Book, c.Customer, at.Asset).prepaid = net
+			s.accounts.account(c.Book, c.Customer, at.Asset).prepaid = net
 		}
-	case kind == "node" && part == "earned":
+	case kind == ledger.OfNode && part == ledger.Earned:
 		n, ok := s.directory.Node(events.Node(id))
 		if !ok {
 			return fmt.Errorf("the node is not declared")
 		}
-		total := s.chargedBy(n.Book)
+		total := s.admission.chargedBy(n.Book)
 		if *total, err = total.Add(b.Credit); err != nil {
 			return err
 		}
@@ -219,61 +167,19 @@ func (s *State) restore(at ledger.Place, b ledger.Balance) error {
 	return nil
 }
 
-func (s *State) account(book events.Book, customer events.Customer, asset money.Asset) *account {
-	a := s.accounts[customer]
-	if a == nil {
-		a = &account{book: book, customer: customer, asset: asset,
-			owed: make(map[debt]money.Amount), changed: make(map[debt]struct{})}
-		s.accounts[customer] = a
-	}
-	return a
-}
-
-func (s *State) chargedBy(book events.Book) *money.Amount {
-	total := s.charged[book]
-	if total == nil {
-		total = new(money.Amount)
-		s.charged[book] = total
-	}
-	return total
-}
-
-// count brings the sums of what waits up to date with one line.
-func (s *State) count(h *held) {
-	w := s.waiting[h.line.Pair]
-	if w == nil {
-		w = &Waiting{Pair: h.line.Pair}
-		s.waiting[h.line.Pair] = w
-	}
-	if h.counted == 0 && h.line.Events > 0 {
-		w.Lines++
-	}
-	if h.counted > 0 && h.line.Events == 0 {
-		w.Lines--
-	}
-	w.Events += h.line.Events - h.counted // may wrap in between, and comes out right
-	h.counted = h.line.Events
-}
-
-// Waiting returns what waits for a price as of the last cut, ascending by pair;
-// a pair of which nothing waits any more is among them.
+// Waiting returns what waits for a price as of the last cut, ascending by pair. A
+// pair for which nothing waits any more is in the list.
 func (s *State) Waiting() []Waiting {
-	list := make([]Waiting, 0, len(s.waiting))
-	for _, pair := range slices.Sorted(maps.Keys(s.waiting)) {
-		list = append(list, *s.waiting[pair])
+	list := make([]Waiting, 0, len(s.suspense.waiting))
+	for _, pair := range slices.Sorted(maps.Keys(s.suspense.waiting)) {
+		list = append(list, *s.suspense.waiting[pair])
 	}
 	return list
 }
 
 // Quotes returns the newest observation of every source, ascending by pair and
 // source.
-func (s *State) Quotes() []quotes.Newest { return s.quotes.Newest() }
-
-// heldKey is a suspense line without what changes.
-func heldKey(l settlement.Suspense) settlement.Suspense {
-	l.Quantity, l.Events, l.Price = money.Quantity{}, 0, money.Price{}
-	return l
-}
+func (s *State) Quotes() []quotes.Newest { return s.tariff.Quotes.Newest() }
 
 // Position returns the position of the last message taken.
 func (s *State) Position() uint64 { return s.position }
@@ -281,8 +187,7 @@ func (s *State) Position() uint64 { return s.position }
 // Control returns the CONTROL position in effect.
 func (s *State) Control() uint64 { return s.control }
 
-// Uncut reports whether messages were taken since the last cut whose events
-// wait for one.
+// Uncut reports whether batches were taken since the last cut.
 func (s *State) Uncut() bool { return s.open.batches > 0 }
 
 // Directory returns what is declared, as of [State.Control]. Read only.
@@ -305,25 +210,29 @@ func (s *State) next(position uint64) error {
 	return nil
 }
 
-// Committed says that every cut up to and including this position is
-// committed: what was kept to answer for them is dropped.
-func (s *State) Committed(position uint64) {
-	for _, key := range slices.SortedFunc(maps.Keys(s.open.recent), compareSources) {
-		src := s.sources[key]
-		n := 0
-		for n < len(src.recent) && src.recent[n].Position <= position {
-			n++
-		}
-		if src.recent = src.recent[n:]; len(src.recent) == 0 {
-			src.recent = nil
-			delete(s.open.recent, key)
-		}
-	}
-	if len(s.sources) > maxSources {
-		maps.DeleteFunc(s.sources, func(_ settlement.Source, src *source) bool { return src.recent == nil })
-	}
-}
+// Committed says that every cut up to and including this position is committed:
+// what was kept to answer for them is dropped.
+func (s *State) Committed(position uint64) { s.identity.committed(position) }
 
-// maxSources is how many sources are kept in memory. Then those without
-// uncommitted events are dropped, and read again when they speak.
-const maxSources = 1 << 16
+// cut ends what is open and returns it, with what the decisions do after it.
+func (s *State) cut(decisions []Decided) (*settlement.Cut, error) {
+	if err := s.postUsage(); err != nil {
+		return nil, err
+	}
+	forget := s.admission.full() || s.prices.full()
+	for i := range decisions {
+		effect, err := s.decide(&decisions[i], true)
+		if err != nil {
+			return nil, fmt.Errorf("decision %d of CONTROL: %w", decisions[i].Position, err)
+		}
+		forget = forget || effect
+	}
+	out := s.open.cut(s.partition, s.position, s.control)
+	out.Originals, out.Sources = s.identity.cut()
+	out.Suspense = s.suspense.cut()
+	out.Outstanding, out.Collected = s.accounts.cut()
+	if forget {
+		s.forget()
+	}
+	return out, nil
+}
