@@ -28,7 +28,7 @@
 // # Invariants
 //
 //   - Determined: the cuts are a function of the messages and decisions alone,
-//     and do not depend on when the process restarted.
+//     whatever their batches are, and whenever the process restarted.
 //   - One outcome: the outcomes of a batch sum to its events.
 //   - Rounded once: a charge is what package pricing gives for one event, or for
 //     one suspense line where it is released; this package only adds charges up.
