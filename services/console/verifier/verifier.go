@@ -6,7 +6,7 @@
 // the native command, and decides nothing itself.
 //
 // The command in build makes the program, in the folder built, which is empty in
-// the repository: "go tool task build" fills it before the binary that embeds
+// the repository: the task build of the Taskfile fills it before the binary that embeds
 // it. A binary built without that has no page, and says so with [ErrNotBuilt].
 //
 // # Invariants
@@ -57,7 +57,7 @@ var built embed.FS
 
 var (
 	// ErrNotBuilt means that the binary was built without the page's program.
-	ErrNotBuilt = errors.New(`this binary has no page that verifies: "go tool task build" makes one that has`)
+	ErrNotBuilt = errors.New(`this binary has no page that verifies: "go -C internal/tools/task tool task build" makes one that has`)
 
 	errCloses = errors.New("it would end the element that it stands in")
 )
