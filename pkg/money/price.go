@@ -89,16 +89,6 @@ func (p Price) Rate(quote Amount) (Rate, error) {
 	return Rate{num, newDivisor(den)}, nil
 }
 
-// RateOf returns num ÷ den in lowest terms. It fails with [ErrDomain] at den = 0.
-func RateOf(num, den Units) (Rate, error) {
-	if den.IsZero() {
-		return Rate{}, fmt.Errorf("making a rate with a denominator of zero: %w", ErrDomain)
-	}
-	n, d := num.raw(), den.raw()
-	reduce(&n, &d)
-	return Rate{n, newDivisor(d)}, nil
-}
-
 // reduce divides both by their greatest common divisor; neither or only a is 0.
 func reduce(a, b *uint128) {
 	g := gcd(*a, *b)

@@ -257,14 +257,6 @@ func (p *Pack) Usage() (names []string) {
 	return names
 }
 
-// Extents says how much of every stream is signed, and so read.
-func (p *Pack) Extents() (list []Extent) {
-	for _, s := range p.streams {
-		list = append(list, Extent{s.name, s.last, s.root.String()})
-	}
-	return list
-}
-
 // unknown is when a stream was made that is read from a pack: no figure rests on it.
 var unknown = time.Unix(0, 0).UTC()
 
