@@ -88,7 +88,7 @@ type statementCommand struct {
 // statementOf prints one kind of statement.
 type statementOf[T any, P interface {
 	*T
-	Write(w io.Writer) error
+	Write(w io.Writer)
 }] struct {
 	ID     string `arg:"" help:"Whose."`
 	Period string `placeholder:"PERIOD" help:"Only usage, deposits and distributions of this period, as 2026-10; all of them where it is not said."`
@@ -104,7 +104,5 @@ func (c *statementOf[T, P]) Run(ctx context.Context, r *root, parsed *kong.Conte
 	if err := r.ask(ctx, http.MethodGet, path, nil, &made); err != nil {
 		return err
 	}
-	var failed error
-	err := r.print(made, func(w io.Writer) { failed = P(&made).Write(w) })
-	return errors.Join(err, failed)
+	return r.print(made, func(w io.Writer) { P(&made).Write(w) })
 }

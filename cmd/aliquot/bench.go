@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/bench"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/pkg/receipt"
 	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
@@ -114,15 +115,11 @@ func (b *benchCommand) print(headings []string, rows [][]string) {
 		}
 		return
 	}
-	t := newTable(os.Stdout, headings...)
+	t := plain.NewTable(os.Stdout, headings...)
 	for _, row := range rows {
-		cells := make([]any, len(row))
-		for i, cell := range row {
-			cells[i] = cell
-		}
-		t.row(cells...)
+		t.Strings(row)
 	}
-	t.end()
+	t.End()
 }
 
 func (b *benchCommand) allocations() error {

@@ -167,7 +167,7 @@ func (st *stage) restart(ctx context.Context) error {
 }
 
 func (st *stage) close() error {
-	st.progress.end()
+	st.progress.clear()
 	var err error
 	if st.daemon != nil {
 		err = st.daemon.Close()

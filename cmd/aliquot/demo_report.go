@@ -233,11 +233,11 @@ func (d *demoResult) writeEvents(w io.Writer) {
 	}
 	if len(d.Reasons) > 0 {
 		fmt.Fprintln(w, "\nREFUSED, AND WHY")
-		t := newTable(w, "  REASON", "TIMES")
+		t := plain.NewTable(w, "  REASON", "TIMES")
 		for _, reason := range sortedKeys(d.Reasons) {
-			t.row("  "+string(reason), d.Reasons[reason])
+			t.Row("  "+string(reason), d.Reasons[reason])
 		}
-		t.end()
+		t.End()
 	}
 	for _, what := range d.faults {
 		plain.Fprintf(w, "  %s\n", what)
@@ -254,41 +254,41 @@ func (d *demoResult) writeEvents(w io.Writer) {
 
 func (d *demoResult) writePeople(w io.Writer) {
 	fmt.Fprintln(w, "\nWHO USED")
-	t := newTable(w, "  CUSTOMER", "CHARGED", "OWES")
+	t := plain.NewTable(w, "  CUSTOMER", "CHARGED", "OWES")
 	used := suffixed(d.customers, ledger.Receivable.Suffix())
 	for _, b := range largest(used, debit) {
-		t.row("  "+middle(b), b.Debit, b.Net)
+		t.Row("  "+middle(b), b.Debit, b.Net)
 	}
 	if sum, n, ok := others(used, debit); ok {
 		owed, _, _ := others(used, unpaid)
-		t.row(fmt.Sprintf("  and %d more", n), sum, owed)
+		t.Row(fmt.Sprintf("  and %d more", n), sum, owed)
 	}
-	t.end()
+	t.End()
 	fmt.Fprintln(w, "\nWHO EARNED")
 	earned := suffixed(d.nodes, ledger.Earned.Suffix())
-	t = newTable(w, "  NODE", "EARNED")
+	t = plain.NewTable(w, "  NODE", "EARNED")
 	for _, b := range largest(earned, credit) {
-		t.row("  "+middle(b), b.Credit)
+		t.Row("  "+middle(b), b.Credit)
 	}
 	if sum, n, ok := others(earned, credit); ok {
-		t.row(fmt.Sprintf("  and %d more", n), sum)
+		t.Row(fmt.Sprintf("  and %d more", n), sum)
 	}
-	t.end()
+	t.End()
 	if len(d.regions) > 0 {
-		t = newTable(w, "  REGION", "NODES", "EARNED")
+		t = plain.NewTable(w, "  REGION", "NODES", "EARNED")
 		for _, r := range byRegion(earned, d.regions) {
-			t.row("  "+r.name, r.nodes, r.sum)
+			t.Row("  "+r.name, r.nodes, r.sum)
 		}
-		t.end()
+		t.End()
 	}
 	if len(d.payees) > 0 {
 		fmt.Fprintln(w, "\nWHO WAS PAID")
-		t = newTable(w, "  HOLDER", "TOKEN", "PAID")
+		t = plain.NewTable(w, "  HOLDER", "TOKEN", "PAID")
 		for _, p := range topPayees(d.payees) {
-			t.row("  "+p.Holder, p.Token, p.Amount)
+			t.Row("  "+p.Holder, p.Token, p.Amount)
 		}
-		t.row(fmt.Sprintf("  and %d more payouts", len(d.payees)-min(shownTop, len(d.payees))), "", "")
-		t.end()
+		t.Row(fmt.Sprintf("  and %d more payouts", len(d.payees)-min(shownTop, len(d.payees))), "", "")
+		t.End()
 	}
 	for _, what := range d.returned {
 		plain.Fprintf(w, "  %s\n", what)
@@ -297,7 +297,7 @@ func (d *demoResult) writePeople(w io.Writer) {
 
 func (d *demoResult) writeMoney(w io.Writer) {
 	plain.Fprintf(w, "\nMONEY, %s\n", d.Asset)
-	t := newTable(w, "  WHAT", "AMOUNT", "")
+	t := plain.NewTable(w, "  WHAT", "AMOUNT", "")
 	for _, line := range []struct {
 		name   string
 		amount money.Amount
@@ -316,9 +316,9 @@ func (d *demoResult) writeMoney(w io.Writer) {
 		{"carried", d.Carried, "of the pool, below the minimum or the minor unit, or returned: paid with the next"},
 		{"prepaid", d.Prepaid, "customers' money that covers nothing yet"},
 	} {
-		t.row("  "+line.name, line.amount, line.is)
+		t.Row("  "+line.name, line.amount, line.is)
 	}
-	t.end()
+	t.End()
 }
 
 func (d *demoResult) writeNext(w io.Writer, st *stage) {

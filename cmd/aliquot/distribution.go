@@ -47,11 +47,11 @@ func (distributionList) Run(ctx context.Context, r *root) error {
 }
 
 func printDistributions(w io.Writer, all []api.Distribution) {
-	t := newTable(w, "DISTRIBUTION", "TOKEN", "PERIOD", "ASSET", "REVENUE", "FEE", "POOL", "HOLDERS", "PLANNED", "HELD")
+	t := plain.NewTable(w, "DISTRIBUTION", "TOKEN", "PERIOD", "ASSET", "REVENUE", "FEE", "POOL", "HOLDERS", "PLANNED", "HELD")
 	for _, d := range all {
-		t.row(d.Distribution, d.Token, d.Period, d.Asset, d.Revenue, d.Fee, d.Pool, d.Holders, d.Planned, d.Held)
+		t.Row(d.Distribution, d.Token, d.Period, d.Asset, d.Revenue, d.Fee, d.Pool, d.Holders, d.Planned, d.Held)
 	}
-	t.end()
+	t.End()
 }
 
 type payoutCommand struct {

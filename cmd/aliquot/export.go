@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/export"
 )
 
@@ -54,11 +55,11 @@ func (c *exportCommand) list(ctx context.Context, r *root) error {
 		return err
 	}
 	return r.print(all, func(w io.Writer) {
-		t := newTable(w, "REPORT", "TAKES", "WHAT")
+		t := plain.NewTable(w, "REPORT", "TAKES", "WHAT")
 		for _, report := range all {
-			t.row(report.Report, strings.Join(report.Takes, " "), report.Title)
+			t.Row(report.Report, strings.Join(report.Takes, " "), report.Title)
 		}
-		t.end()
+		t.End()
 	})
 }
 

@@ -52,15 +52,15 @@ func (keyList) Run(ctx context.Context, r *root) error {
 		return err
 	}
 	return r.print(all, func(w io.Writer) {
-		t := newTable(w, "KEY", "SCOPE", "PROVIDER", "NKEY", "STATE")
+		t := plain.NewTable(w, "KEY", "SCOPE", "PROVIDER", "NKEY", "STATE")
 		for _, k := range all {
 			state := "valid"
 			if k.Revoked {
 				state = "revoked"
 			}
-			t.row(k.Key, k.Scope, k.Provider, k.NKey, state)
+			t.Row(k.Key, k.Scope, k.Provider, k.NKey, state)
 		}
-		t.end()
+		t.End()
 	})
 }
 

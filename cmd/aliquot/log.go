@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/tiles"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
@@ -135,10 +136,10 @@ func (logListCommand) Run(r *root) error {
 		all = append(all, l)
 	}
 	return r.print(all, func(w io.Writer) {
-		t := newTable(w, "LOG", "SIZE", "ROOT", "SIGNED")
+		t := plain.NewTable(w, "LOG", "SIZE", "ROOT", "SIGNED")
 		for _, l := range all {
-			t.row(l.Log, l.Size, l.Root, l.Time.Format(time.RFC3339Nano))
+			t.Row(l.Log, l.Size, l.Root, l.Time.Format(time.RFC3339Nano))
 		}
-		t.end()
+		t.End()
 	})
 }

@@ -20,11 +20,11 @@ func (c *payoutRun) Run(ctx context.Context, r *root) error {
 		return err
 	}
 	return r.print(made, func(w io.Writer) {
-		t := newTable(w, "PAYOUT RUN", "TOKEN", "ASSET", "PAYOUTS", "PLANNED")
+		t := plain.NewTable(w, "PAYOUT RUN", "TOKEN", "ASSET", "PAYOUTS", "PLANNED")
 		for _, a := range made.Assets {
-			t.row(made.Run, made.Token, a.Asset, a.Payouts, a.Planned)
+			t.Row(made.Run, made.Token, a.Asset, a.Payouts, a.Planned)
 		}
-		t.end()
+		t.End()
 		if made.Effect == "unchanged" {
 			plain.Fprintf(w, "nothing new: %s\n", made.Reason)
 		}

@@ -34,10 +34,10 @@ func (c *quotesWithdraw) Run(ctx context.Context, r *root) error {
 			return
 		}
 		fmt.Fprintln(w, "it has priced the following, which stays as it is:")
-		t := newTable(w, "ROW", "BOOK", "PERIOD", "CUSTOMER", "NODE", "METER", "QUANTITY", "AMOUNT", "ASSET", "EVENTS")
+		t := plain.NewTable(w, "ROW", "BOOK", "PERIOD", "CUSTOMER", "NODE", "METER", "QUANTITY", "AMOUNT", "ASSET", "EVENTS")
 		for _, p := range done.Priced {
-			t.row(p.Row, p.Book, p.Origin, p.Debit, p.Credit, p.Meter, p.Quantity, p.Amount, p.Asset, p.Events)
+			t.Row(p.Row, p.Book, p.Origin, p.Debit, p.Credit, p.Meter, p.Quantity, p.Amount, p.Asset, p.Events)
 		}
-		t.end()
+		t.End()
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/api"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type balancesCommand struct {
@@ -21,11 +22,11 @@ func (c *balancesCommand) Run(ctx context.Context, r *root) error {
 		return err
 	}
 	return r.print(all, func(w io.Writer) {
-		t := newTable(w, "ACCOUNT", "ASSET", "DEBIT", "CREDIT", "NET")
+		t := plain.NewTable(w, "ACCOUNT", "ASSET", "DEBIT", "CREDIT", "NET")
 		for _, b := range all {
-			t.row(b.Account, b.Asset, b.Debit, b.Credit, b.Net)
+			t.Row(b.Account, b.Asset, b.Debit, b.Credit, b.Net)
 		}
-		t.end()
+		t.End()
 	})
 }
 

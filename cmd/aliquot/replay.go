@@ -243,11 +243,11 @@ func printReplay(w io.Writer, done *replay.Result) {
 		printTrialBalance(w, done.Balances)
 	}
 	if len(done.Accounts) > 0 {
-		t := newTable(w, "ACCOUNT", "ASSET", "WAS", "IS", "DIFFERENCE")
+		t := plain.NewTable(w, "ACCOUNT", "ASSET", "WAS", "IS", "DIFFERENCE")
 		for _, a := range done.Accounts {
-			t.row(a.Account, a.Asset, a.Was.Net(), a.Is.Net(), a.Difference)
+			t.Row(a.Account, a.Asset, a.Was.Net(), a.Is.Net(), a.Difference)
 		}
-		t.end()
+		t.End()
 	}
 	if d := done.Difference; d != nil {
 		plain.Fprintf(w, "different: %s\n  live      %s\n  replayed  %s\n", d.Where, d.Live, d.Replayed)
@@ -275,10 +275,10 @@ func printReplay(w io.Writer, done *replay.Result) {
 
 // printTrialBalance lists every account, and sums each asset.
 func printTrialBalance(w io.Writer, list []replay.Balance) {
-	t := newTable(w, "ACCOUNT", "ASSET", "DEBIT", "CREDIT")
+	t := plain.NewTable(w, "ACCOUNT", "ASSET", "DEBIT", "CREDIT")
 	totals := map[money.Asset]replay.Sides{}
 	for _, b := range list {
-		t.row(b.Account, b.Asset, b.Debit, b.Credit)
+		t.Row(b.Account, b.Asset, b.Debit, b.Credit)
 		sum := totals[b.Asset]
 		debit, errDebit := sum.Debit.Add(b.Debit)
 		credit, errCredit := sum.Credit.Add(b.Credit)
@@ -288,7 +288,7 @@ func printTrialBalance(w io.Writer, list []replay.Balance) {
 		totals[b.Asset] = replay.Sides{Debit: debit, Credit: credit}
 	}
 	for _, asset := range slices.Sorted(maps.Keys(totals)) {
-		t.row("total", asset, totals[asset].Debit, totals[asset].Credit)
+		t.Row("total", asset, totals[asset].Debit, totals[asset].Credit)
 	}
-	t.end()
+	t.End()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/api"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 type suspenseCommand struct {
@@ -27,11 +28,11 @@ func (suspenseList) Run(ctx context.Context, r *root) error {
 			fmt.Fprintln(w, "nothing waits")
 			return
 		}
-		t := newTable(w, "BOOK", "NODE", "CUSTOMER", "METER", "CARD", "PAIR", "PERIOD", "QUANTITY", "EVENTS")
+		t := plain.NewTable(w, "BOOK", "NODE", "CUSTOMER", "METER", "CARD", "PAIR", "PERIOD", "QUANTITY", "EVENTS")
 		for _, l := range waiting {
-			t.row(l.Book, l.Node, l.Customer, l.Meter, l.Card, l.Pair, l.Period, l.Quantity, l.Events)
+			t.Row(l.Book, l.Node, l.Customer, l.Meter, l.Card, l.Pair, l.Period, l.Quantity, l.Events)
 		}
-		t.end()
+		t.End()
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 )
@@ -27,9 +28,9 @@ func TestWhatIsPrintedStaysOnItsLine(t *testing.T) {
 		lines int
 	}{
 		{"a cell of a table", printed(func(w io.Writer) {
-			t := newTable(w, "WHO")
-			t.row(hostile)
-			t.end()
+			t := plain.NewTable(w, "WHO")
+			t.Row(hostile)
+			t.End()
 		}), 2},
 		{"the detail of a check", printed(func(w io.Writer) { printChecks(w, []check.Check{{Name: hostile, Detail: hostile}}) }), 1},
 		{"a node of an explanation, its facts and what became of it", printed(func(w io.Writer) {

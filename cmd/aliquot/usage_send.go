@@ -10,8 +10,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-
 	"github.com/aliquot-engine/aliquot/cmd/internal/api"
 	"github.com/aliquot-engine/aliquot/cmd/internal/mapping"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -89,7 +87,7 @@ func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	s.watch = waiting{} // There is a bar for all requests together.
+	s.watch = waiting{} // One line tells of all requests together.
 	if c.Book == "" {
 		c.Book = string(source.m.Book)
 	}
@@ -111,15 +109,18 @@ func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
 		}
 		defer func() { err = errors.Join(err, rejected.close()) }()
 	}
-	bar := c.bar(r)
-	began := time.Now()
+	shown, began := newLiveProgress(r), time.Now()
+	var size int64 // 0: not known
+	if info, err := os.Stat(c.File); err == nil {
+		size = info.Size()
+	}
 	send := sending{server: s, provider: provider, source: source, batch: c.Batch, skip: state.before.Events, keepHandles: c.Wait, rejects: rejected}
 	send.acknowledged = func(sent *Sent, bytes int64) {
-		_ = bar.Set64(bytes)
+		shown.update(func() string { return "sending: " + ofBytes(bytes, size, time.Since(began)) })
 		state.acknowledge(sent)
 	}
 	sent, err := send.run(ctx)
-	_ = bar.Finish()
+	shown.clear()
 	sent.resume(&state.before)
 	if err != nil {
 		state.keep()
@@ -207,17 +208,6 @@ func (s *Sent) refusals() int {
 		n += times
 	}
 	return n
-}
-
-// bar shows progress on a terminal, and nothing elsewhere.
-func (c *usageSend) bar(r *root) *progressbar.ProgressBar {
-	info, err := os.Stat(c.File)
-	if err != nil || r.Quiet || r.JSON || !lively(os.Stderr) {
-		return progressbar.DefaultSilent(-1)
-	}
-	return progressbar.NewOptions64(info.Size(), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("sending"),
-		progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish())
 }
 
 // seconds are told to the millisecond.

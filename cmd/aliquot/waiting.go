@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // waiting tells on a terminal that a command is at work, once it has taken longer
@@ -38,16 +36,15 @@ func (w waiting) during(what string, sent, received *counter) (end func()) {
 		defer close(stopped)
 		timer := time.NewTimer(w.after)
 		defer timer.Stop()
-		for shown := false; ; shown = true {
+		shown := line{w: w.w}
+		for {
 			select {
 			case <-stop:
-				if shown {
-					fmt.Fprint(w.w, "\r\x1b[K")
-				}
+				shown.clear()
 				return
 			case <-timer.C:
 			}
-			plain.Fprintf(w.w, "\r\x1b[K  %s: %d s%s%s", what, int(time.Since(began)/time.Second), sent.text("sent"), received.text("received"))
+			shown.show("%s: %d s%s%s", what, int(time.Since(began)/time.Second), sent.text("sent"), received.text("received"))
 			timer.Reset(w.every)
 		}
 	}()

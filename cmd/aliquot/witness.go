@@ -122,11 +122,11 @@ func (c *witnessRunCommand) once(ctx context.Context, r *root, w *witness.Witnes
 		}
 	}
 	err := r.print(all, func(out io.Writer) {
-		t := newTable(out, "LOG", "SIZE", "COSIGNED", "FAULT")
+		t := plain.NewTable(out, "LOG", "SIZE", "COSIGNED", "FAULT")
 		for _, one := range all {
-			t.row(one.Log, one.Size, one.Seen, one.Fault)
+			t.Row(one.Log, one.Size, one.Seen, one.Fault)
 		}
-		t.end()
+		t.End()
 	})
 	if err == nil && !good {
 		return errFalse

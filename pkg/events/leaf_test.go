@@ -81,7 +81,7 @@ func TestEachLeafIsThatOfItsEvent(t *testing.T) {
 				if !reflect.DeepEqual(u, all[i]) {
 					t.Fatalf("event %d is packed as %+v, want %+v", i, u, all[i])
 				}
-				number, event, err := DecodeLeaf(own[i])
+				number, event, err := decodeLeaf(own[i])
 				if err != nil {
 					t.Fatalf("event %d, %x: %v", i, own[i], err)
 				}
@@ -93,7 +93,7 @@ func TestEachLeafIsThatOfItsEvent(t *testing.T) {
 				if err != nil || !bytes.Equal(alone, own[i]) {
 					t.Fatalf("event %d, %+v: leaf %x, alone %x: %v", i, u, own[i], alone, err)
 				}
-				context, err := DecodeContext(contexts[number])
+				context, err := decodeContext(contexts[number])
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -156,8 +156,8 @@ func TestALeafHasOneForm(t *testing.T) {
 }
 
 func decodes(data []byte) bool {
-	_, _, err := DecodeLeaf(data)
-	_, failed := DecodeContext(data)
+	_, _, err := decodeLeaf(data)
+	_, failed := decodeContext(data)
 	return err == nil || failed == nil
 }
 
@@ -266,13 +266,13 @@ func FuzzDecodeLeaf(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if context, u, err := DecodeLeaf(data); err == nil {
+		if context, u, err := decodeLeaf(data); err == nil {
 			again, err := AppendLeaf(nil, context, &u)
 			if err != nil || !bytes.Equal(again, data) {
 				t.Errorf("%x is read as %d %+v, which is %x: %v", data, context, u, again, err)
 			}
 		}
-		if c, err := DecodeContext(data); err == nil {
+		if c, err := decodeContext(data); err == nil {
 			if again := c.Append(nil); !bytes.Equal(again, data) {
 				t.Errorf("%x is read as %+v, which is %x", data, c, again)
 			}

@@ -75,9 +75,7 @@ func (l *Line) check() error {
 	return nil
 }
 
-// Compare orders lines by their fields, byte for byte, the first field first.
-func (l Line) Compare(m Line) int { return l.compare(&m) }
-
+// compare orders lines by their fields, byte for byte, the first field first.
 func (l *Line) compare(m *Line) int {
 	// Of two lines of one journal the first fields are mostly equal, and equal
 	// texts are told sooner than their order.
@@ -99,17 +97,6 @@ func (l *Line) compare(m *Line) int {
 	}
 	return strings.Compare(l.Quote, m.Quote)
 }
-
-// sum is zero where there is no such line.
-func (j *Journal) sum(l Line) (sum money.Amount) {
-	if known := j.sums[l]; known != nil {
-		sum = *known
-	}
-	return sum
-}
-
-// Len returns the number of lines.
-func (j *Journal) Len() int { return len(j.sums) }
 
 // Lines yields the lines and their sums, ascending.
 func (j *Journal) Lines() iter.Seq2[Line, money.Amount] {
@@ -164,24 +151,4 @@ func (j *Journal) Hash() [32]byte {
 		h.Write(text)
 	}
 	return [32]byte(h.Sum(nil))
-}
-
-// Difference returns the first line in which two journals differ, with the sum
-// that each has of it (zero where it has none); equal is true where they do not.
-func (j *Journal) Difference(other *Journal) (line Line, here, there money.Amount, equal bool) {
-	equal = true
-	consider := func(l Line) {
-		if a, b := j.sum(l), other.sum(l); a != b && (equal || l.Compare(line) < 0) {
-			line, here, there, equal = l, a, b, false
-		}
-	}
-	// map order: the least line wins.
-	for l := range j.sums {
-		consider(l)
-	}
-	// map order: the least line wins.
-	for l := range other.sums {
-		consider(l)
-	}
-	return line, here, there, equal
 }

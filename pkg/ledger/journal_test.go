@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 func journalOf(t *testing.T, records ...Record) *Journal {
@@ -92,7 +94,7 @@ func TestTheJournalHashSeesEveryFieldOfALine(t *testing.T) {
 		if other.Hash() == base.Hash() {
 			t.Errorf("%s does not change the hash", c.why)
 		}
-		if _, _, _, equal := base.Difference(other); equal {
+		if _, _, _, equal := base.difference(other); equal {
 			t.Errorf("%s is no difference", c.why)
 		}
 	}
@@ -102,11 +104,11 @@ func TestTheFirstDifferenceOfTwoJournalsIsNamed(t *testing.T) {
 	r := sample()
 	r.Entries[0].Postings[1].Amount = amount("7")
 	r.Entries[2].Postings[0].Amount = amount("999")
-	line, here, there, equal := journalOf(t, sample()).Difference(journalOf(t, r))
+	line, here, there, equal := journalOf(t, sample()).difference(journalOf(t, r))
 	if equal || line.Credit != "node:gpu-2:earned" || here != amount("0.000000000000000001") || there != amount("7") {
 		t.Errorf("got %+v: %v and %v", line, here, there)
 	}
-	if _, _, _, equal := journalOf(t, sample()).Difference(journalOf(t, sample())); !equal {
+	if _, _, _, equal := journalOf(t, sample()).difference(journalOf(t, sample())); !equal {
 		t.Error("equal journals differ")
 	}
 }
@@ -243,4 +245,32 @@ func TestACheckOfAPostingThatIsValidAllocatesNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// sum is zero where there is no such line.
+func (j *Journal) sum(l Line) (sum money.Amount) {
+	if known := j.sums[l]; known != nil {
+		sum = *known
+	}
+	return sum
+}
+
+// difference returns the first line in which two journals differ, with the sum
+// that each has of it (zero where it has none); equal is true where they do not.
+func (j *Journal) difference(other *Journal) (line Line, here, there money.Amount, equal bool) {
+	equal = true
+	consider := func(l Line) {
+		if a, b := j.sum(l), other.sum(l); a != b && (equal || l.compare(&line) < 0) {
+			line, here, there, equal = l, a, b, false
+		}
+	}
+	// map order: the least line wins.
+	for l := range j.sums {
+		consider(l)
+	}
+	// map order: the least line wins.
+	for l := range other.sums {
+		consider(l)
+	}
+	return line, here, there, equal
 }

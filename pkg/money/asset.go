@@ -107,14 +107,3 @@ func (a Amount) Minor(asset Asset) (Units, error) {
 	}
 	return Units{q.hi, q.lo}, nil
 }
-
-// AmountFromMinor is the inverse of [Amount.Minor]. It fails with [ErrDomain]
-// for an unknown asset and with [ErrOverflow].
-func AmountFromMinor(n Units, asset Asset) (Amount, error) {
-	minor, err := asset.minor()
-	if err != nil {
-		return Amount{}, fmt.Errorf("reading minor units: %w", err)
-	}
-	m, ok := n.raw().mul64(minor)
-	return amountOf(m, false, ok)
-}

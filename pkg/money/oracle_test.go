@@ -1,6 +1,9 @@
 package money
 
-import "math/big"
+import (
+	"fmt"
+	"math/big"
+)
 
 // The oracles of these tests compute with math/big, which shares no code with the
 // code under test.
@@ -41,3 +44,24 @@ func halfEvenOf(r *big.Rat) *big.Int {
 // floorOf rounds down: Div is Euclidean, which is the floor for a positive
 // divisor.
 func floorOf(r *big.Rat) *big.Int { return new(big.Int).Div(r.Num(), r.Denom()) }
+
+// rateOf returns num ÷ den in lowest terms. It fails with [ErrDomain] at den = 0.
+func rateOf(num, den Units) (Rate, error) {
+	if den.IsZero() {
+		return Rate{}, fmt.Errorf("making a rate with a denominator of zero: %w", ErrDomain)
+	}
+	n, d := num.raw(), den.raw()
+	reduce(&n, &d)
+	return Rate{n, newDivisor(d)}, nil
+}
+
+// amountFromMinor is the inverse of [Amount.Minor]. It fails with [ErrDomain]
+// for an unknown asset and with [ErrOverflow].
+func amountFromMinor(n Units, asset Asset) (Amount, error) {
+	minor, err := asset.minor()
+	if err != nil {
+		return Amount{}, fmt.Errorf("reading minor units: %w", err)
+	}
+	m, ok := n.raw().mul64(minor)
+	return amountOf(m, false, ok)
+}

@@ -90,17 +90,6 @@ func (p Price) Rate(quote Amount) (Rate, error) {
 	return Rate{num, newDivisor(den)}, nil
 }
 
-// RateOf returns num ÷ den in lowest terms. It fails with [ErrDomain] if den is
-// zero.
-func RateOf(num, den Units) (Rate, error) {
-	if den.IsZero() {
-		return Rate{}, fmt.Errorf("making a rate with a denominator of zero: %w", ErrDomain)
-	}
-	n, d := num.raw(), den.raw()
-	reduce(&n, &d)
-	return Rate{n, newDivisor(d)}, nil
-}
-
 // reduce divides both by their greatest common divisor. b must not be 0; a may
 // be.
 func reduce(a, b *uint128) {

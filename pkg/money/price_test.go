@@ -119,7 +119,7 @@ func FuzzCharge(f *testing.F) {
 	f.Add(int64(0x5555555555555555), uint64(0x5555555555555555), uint64(0), uint64(15), uint64(0), uint64(5))
 	f.Fuzz(func(t *testing.T, qhi int64, qlo, nhi, nlo, dhi, dlo uint64) {
 		q := QuantityFromLimbs(qhi, qlo)
-		r, err := RateOf(Units{nhi, nlo}, Units{dhi, dlo})
+		r, err := rateOf(Units{nhi, nlo}, Units{dhi, dlo})
 		if dhi|dlo == 0 {
 			if !errors.Is(err, ErrDomain) {
 				t.Fatal(err)
@@ -150,7 +150,7 @@ func TestChargeDoesNotWrapWhenItRoundsUp(t *testing.T) {
 			if rest.Sign() != 0 || q.BitLen() > 127 {
 				continue
 			}
-			r, err := RateOf(UnitsOf(uint64(n)), UnitsOf(uint64(d)))
+			r, err := rateOf(UnitsOf(uint64(n)), UnitsOf(uint64(d)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -320,7 +320,7 @@ func TestMinorUnits(t *testing.T) {
 				}
 				continue
 			}
-			if back, err2 := AmountFromMinor(units, asset); err != nil || err2 != nil || back != whole {
+			if back, err2 := amountFromMinor(units, asset); err != nil || err2 != nil || back != whole {
 				t.Fatalf("%v is %v minor units and %v again: %v, %v", whole, units, back, err, err2)
 			}
 		}
@@ -331,7 +331,7 @@ func TestMinorUnits(t *testing.T) {
 	if _, _, err := One.FloorMinor("XYZ"); !errors.Is(err, ErrDomain) {
 		t.Errorf("an unknown asset has a minor unit: %v", err)
 	}
-	if n, err := AmountFromMinor(Units{Hi: 1 << 63}, "USDC"); !errors.Is(err, ErrOverflow) {
+	if n, err := amountFromMinor(Units{Hi: 1 << 63}, "USDC"); !errors.Is(err, ErrOverflow) {
 		t.Errorf("2¹²⁷ minor units are %v, %v", n, err)
 	}
 }
@@ -354,7 +354,7 @@ var sink Amount
 func TestHotPathAllocatesNothing(t *testing.T) {
 	p, _ := ParsePrice("2.50", "1000000")
 	par, _ := p.Rate(One)
-	wide, _ := RateOf(Units{3, 5}, Units{7, 11})
+	wide, _ := rateOf(Units{3, 5}, Units{7, 11})
 	q := quantity(t, "12345.678")
 	for name, run := range map[string]func(){
 		"Charge":               func() { sink, _ = par.Charge(q) },
@@ -374,7 +374,7 @@ func BenchmarkCharge(b *testing.B) {
 	p, _ := ParsePrice("2.50", "1000000")
 	par, _ := p.Rate(One)
 	quoted, _ := p.Rate(Atto(999_912_340_000_000_000))
-	wide, _ := RateOf(Units{3, 5}, Units{7, 11})
+	wide, _ := rateOf(Units{3, 5}, Units{7, 11})
 	for _, c := range []struct {
 		name string
 		rate Rate

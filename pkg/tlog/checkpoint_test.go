@@ -2,7 +2,10 @@ package tlog
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"reflect"
 	"strings"
 	"testing"
@@ -129,11 +132,9 @@ func TestCosignaturesAreVerifiedBesideTheLogs(t *testing.T) {
 	if err != nil || len(opened.Sigs) != 2 {
 		t.Fatalf("%+v, %v", opened, err)
 	}
-	if at, err := CosignatureTime(opened.Sigs[1]); err != nil || at != 1_700_000_000 {
-		t.Errorf("made at %d, %v", at, err)
-	}
-	if _, err := CosignatureTime(opened.Sigs[0]); err == nil {
-		t.Error("the log's own signature has a time")
+	signature, err := base64.StdEncoding.DecodeString(opened.Sigs[1].Base64)
+	if err != nil || len(signature) != 4+8+ed25519.SignatureSize || binary.BigEndian.Uint64(signature[4:]) != 1_700_000_000 {
+		t.Errorf("made as %x, %v", signature, err)
 	}
 	for at := bytes.LastIndexByte(signed, ' ') + 1; at < len(signed)-1; at++ {
 		changed := bytes.Clone(signed)
@@ -207,25 +208,6 @@ func FuzzOpenCheckpoint(f *testing.F) {
 		got, _, err := OpenCheckpoint(data, c.Origin, key.Public())
 		if err == nil && !reflect.DeepEqual(got, c) {
 			t.Errorf("opened as %+v, which was never signed", got)
-		}
-	})
-}
-
-func FuzzParseEvidence(f *testing.F) {
-	for _, e := range []Evidence{
-		{Index: 7, Path: []Hash{LeafHash(nil), EmptyRoot()}, Checkpoint: []byte("a\n1\nb\n")},
-		{Extra: []byte("extra"), Checkpoint: []byte("x")},
-	} {
-		text := e.Marshal()
-		got, err := ParseEvidence(text)
-		if err != nil || !reflect.DeepEqual(*got, e) {
-			f.Fatalf("%+v is read as %+v, %v", e, got, err)
-		}
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if e, err := ParseEvidence(text); err == nil && !bytes.Equal(e.Marshal(), text) {
-			t.Errorf("%q is read as %+v", text, e)
 		}
 	})
 }

@@ -1,27 +1,11 @@
 package tlog
 
-import (
-	"errors"
-	"fmt"
-	"math/bits"
-)
-
 // Range is a growing tree. It keeps the roots of the complete subtrees from the
 // largest, on the left, to the smallest: one for each bit that is set in its
 // size. The zero value is the empty tree.
 type Range struct {
 	size   uint64
 	hashes []Hash
-}
-
-var errRange = errors.New("the number of hashes is not the number of bits of the size")
-
-// RestoreRange returns the tree with this [Range.Size] and these [Range.Hashes].
-func RestoreRange(size uint64, hashes []Hash) (*Range, error) {
-	if bits.OnesCount64(size) != len(hashes) {
-		return nil, fmt.Errorf("restoring a tree of %d leaves from %d hashes: %w", size, len(hashes), errRange)
-	}
-	return &Range{size: size, hashes: append([]Hash(nil), hashes...)}, nil
 }
 
 // Reset makes the tree empty.

@@ -93,7 +93,6 @@ type CosignatureKey struct {
 var (
 	errCosignatureKey = errors.New("not name+hash+key of an Ed25519 cosigner")
 	errTime           = errors.New("the time is out of range")
-	errCosignature    = errors.New("not a cosignature")
 )
 
 // ParseCosignatureKey reads what [Cosigner.PublicKey] writes.
@@ -127,16 +126,6 @@ func (k *CosignatureKey) Verify(text, signature []byte) bool {
 	}
 	time := binary.BigEndian.Uint64(signature)
 	return ed25519.Verify(k.public[:], cosigned(time, text), signature[8:])
-}
-
-// CosignatureTime returns when a cosignature was made, in seconds since 1970 UTC.
-// The signature must come from a note that was opened with its [CosignatureKey].
-func CosignatureTime(signature note.Signature) (uint64, error) {
-	data, err := base64.StdEncoding.DecodeString(signature.Base64)
-	if err != nil || len(data) != 4+8+ed25519.SignatureSize {
-		return 0, fmt.Errorf("reading the time of %s: %w", signature.Name, errCosignature)
-	}
-	return binary.BigEndian.Uint64(data[4:]), nil
 }
 
 // cosigned returns the bytes that a witness signs.

@@ -93,7 +93,7 @@ func passages(t *testing.T, page string) (list []passage) {
 }
 
 func isCommand(line string) bool {
-	return strings.HasPrefix(line, "aliquot ") || strings.HasPrefix(line, "go run ") || strings.HasPrefix(line, "go tool ")
+	return strings.HasPrefix(line, "aliquot ") || strings.HasPrefix(line, "go run ") || strings.HasPrefix(line, "go tool ") || strings.HasPrefix(line, "go -C ")
 }
 
 // described is what "aliquot describe --json" says of a command.
@@ -378,7 +378,7 @@ func shownBlocks(t *testing.T) []shownBlock {
 			after:   "\naliquot usage outcome /clusters/eu-1#0/41 --wait 30\n" + stop,
 			says:    []string{"Aliquot-Provider", `"accepted":1,"refused":0`, "", "at 0/"}},
 		{page: "README.md", begins: "aliquot bench --events 2000000", notRun: "measures for an hour; cmd/internal/bench tests every variant with few events"},
-		{page: "README.md", begins: "go tool task test", notRun: "is what runs this test"},
+		{page: "README.md", begins: "go -C internal/tools/task tool task test", notRun: "is what runs this test"},
 		{page: "docs/operations.md", begins: "aliquot up --data /var/lib/aliquot",
 			instead: []string{"/var/lib/aliquot", "lib", "127.0.0.1:8080", "127.0.0.1:0 &"},
 			after:   "until [ -e lib/running.json ]; do sleep 0.1; done\naliquot status --data lib\n" + stop,

@@ -47,19 +47,13 @@ const (
 type Open func(name string) (io.ReadCloser, error)
 
 // Parse reads the documents of a file, whose name is for messages only. A
-// document that names another file is a mistake: see [ParseFile] and [Inline].
+// document that names another file is a mistake: see [ReadFile] and [Inline].
 // The error is [Problems].
 func Parse(name string, data []byte) ([]events.Body, error) {
 	return ParseWith(name, data, nil)
 }
 
-// ParseFile reads a file and the files that it names, relative to its folder.
-func ParseFile(path string) ([]events.Body, error) {
-	all, err := ReadFile(path)
-	return bodiesOf(all), err
-}
-
-// ReadFile is [ParseFile] with the place of each declaration.
+// ReadFile reads a file and the files that it names, relative to its folder.
 func ReadFile(path string) ([]Declaration, error) {
 	file, err := os.Open(path)
 	if err != nil {

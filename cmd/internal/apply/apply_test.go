@@ -437,7 +437,7 @@ func TestMistakesInFilesOfTheirOwn(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "list.txt:2:1: holder: name has") {
 		t.Errorf("a bad list gave %v", err)
 	}
-	if _, err := ParseFile(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := ReadFile(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file gave %v", err)
 	}
 }
@@ -451,7 +451,7 @@ func TestFilesAreFoundBesideTheOneThatNamesThem(t *testing.T) {
 	}
 	write("book.yaml", "kind: Nodes\nbook: b\nfrom: nodes.csv\n")
 	write("nodes.csv", "node\nx\n")
-	bodies, err := ParseFile(filepath.Join(folder, "book.yaml"))
+	bodies, err := ReadFile(filepath.Join(folder, "book.yaml"))
 	if err != nil || len(bodies) != 1 {
 		t.Errorf("%v, %v", bodies, err)
 	}

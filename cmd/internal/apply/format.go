@@ -12,7 +12,7 @@ import (
 
 // Format writes declarations as documents that [Parse] reads back as they are,
 // one a line in the flow style that is JSON as well. It names no other file, so
-// it is also the way to send what [ParseFile] has read from several. It fails
+// it is also the way to send what [ReadFile] has read from several. It fails
 // for bodies that are done rather than declared, as a deposit.
 func Format(bodies []events.Body) ([]byte, error) {
 	var out bytes.Buffer

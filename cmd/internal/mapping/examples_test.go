@@ -29,7 +29,7 @@ func TestEveryExampleIsABookAndAMapThatFit(t *testing.T) {
 	}
 	for _, path := range books {
 		t.Run(path, func(t *testing.T) {
-			bodies, err := apply.ParseFile(path)
+			declarations, err := apply.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -44,7 +44,8 @@ func TestEveryExampleIsABookAndAMapThatFit(t *testing.T) {
 			// Nothing in it is void, and it is the book of the map.
 			declared := directory.New()
 			var book, card, pair bool
-			for i, body := range bodies {
+			for i, declaration := range declarations {
+				body := declaration.Body
 				if err := declared.Apply(uint64(i+1), events.Decision{ID: body.Kind() + string(rune('a'+i)), Actor: "operator:test", At: time.Unix(1_700_000_000, 0), Body: body}); err != nil {
 					t.Errorf("%s: %v", body.Kind(), err)
 				}

@@ -153,16 +153,6 @@ func (c *Cluster) ProviderKey(provider string) string {
 	return c.file("keys/provider-" + provider + ".nk")
 }
 
-// ProviderPublic is a provider's public key.
-func (c *Cluster) ProviderPublic(t testing.TB, provider string) string {
-	t.Helper()
-	public, err := publicOf(c.ProviderKey(provider))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return public
-}
-
 // URL names every server.
 func (c *Cluster) URL() string {
 	var list []string

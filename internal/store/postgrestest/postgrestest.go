@@ -67,7 +67,7 @@ func Start(t testing.TB, options ...string) *Server {
 	}
 	s := &Server{bin: binaries()}
 	if s.bin == "" {
-		t.Skip("PostgreSQL's server programs are absent (initdb, postgres): go tool task setup installs them")
+		t.Skip("PostgreSQL's server programs are absent (initdb, postgres): the task setup of Taskfile.yml installs them")
 	}
 	if err := s.prepare(options); err != nil {
 		t.Fatal(err)

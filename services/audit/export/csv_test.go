@@ -10,6 +10,36 @@ import (
 	"unicode/utf8"
 )
 
+// ReadText reverses what a report's CSV does to a text beyond the quoting of RFC
+// 4180, which the CSV reader has already removed.
+func ReadText(s string) string {
+	if s != "" && s[0] == '\'' {
+		s = s[1:]
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 >= len(s) {
+			b = append(b, s[i])
+			continue
+		}
+		if s[i+1] == 'x' && i+3 < len(s) {
+			b = append(b, unhex(s[i+2])<<4|unhex(s[i+3]))
+			i += 3
+			continue
+		}
+		b = append(b, s[i+1])
+		i++
+	}
+	return string(b)
+}
+
+func unhex(c byte) byte {
+	if c >= 'a' {
+		return c - 'a' + 10
+	}
+	return c - '0'
+}
+
 // hostile are texts that a parser or a spreadsheet may misinterpret.
 var hostile = []string{
 	"", "plain", "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'quoted", "''", "a,b", `say "x"`, `"`, `""`, "two\nlines", "two\r\nlines",

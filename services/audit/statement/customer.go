@@ -196,41 +196,30 @@ func (s *OfCustomer) ofPeriod(totals map[money.Asset]*CustomerTotal) error {
 	return err
 }
 
-// Write writes the statement as text for people.
-func (s *OfCustomer) Write(w io.Writer) error {
+// Write writes the statement as text for people, to a writer that keeps its error.
+func (s *OfCustomer) Write(w io.Writer) {
 	title(w, "customer", string(s.Customer), s.Of)
 	t := section(w, "Totals", "ASSET", "CHARGED", "DEPOSITED", "COLLECTED", "PREPAID", "OWED")
 	for _, l := range s.Totals {
-		t.row(l.Asset, l.Charged, l.Deposited, l.Collected, l.Prepaid, l.Owed)
+		t.Row(l.Asset, l.Charged, l.Deposited, l.Collected, l.Prepaid, l.Owed)
 	}
-	if err := t.end(); err != nil {
-		return err
-	}
+	t.End()
 	t = section(w, "Charges", "PERIOD", "USED IN", "NODE", "METER", "CARD", "EVENTS", "QUANTITY", "CHARGED", "ASSET")
 	for _, l := range s.Charges {
-		t.row(l.Period, l.Origin, l.Node, l.Meter, l.Card, l.Events, l.Quantity, l.Charged, l.Asset)
+		t.Row(l.Period, l.Origin, l.Node, l.Meter, l.Card, l.Events, l.Quantity, l.Charged, l.Asset)
 	}
-	if err := t.end(); err != nil {
-		return err
-	}
+	t.End()
 	t = section(w, "Deposits and collections", "KIND", "PERIOD", "FOR USAGE IN", "AMOUNT", "ASSET", "DECISION")
 	for _, l := range s.Money {
-		t.row(l.Kind, l.Period, l.Origin, l.Amount, l.Asset, l.Ref)
+		t.Row(l.Kind, l.Period, l.Origin, l.Amount, l.Asset, l.Ref)
 	}
-	if err := t.end(); err != nil {
-		return err
-	}
+	t.End()
 	if len(s.Owed) > 0 {
 		t = section(w, "Owed", "PERIOD", "NODE", "AMOUNT", "ASSET")
 		for _, l := range s.Owed {
-			t.row(l.Period, l.Node, l.Amount, l.Asset)
+			t.Row(l.Period, l.Node, l.Amount, l.Asset)
 		}
-		if err := t.end(); err != nil {
-			return err
-		}
+		t.End()
 	}
-	if len(s.Waiting) == 0 {
-		return nil
-	}
-	return writeWaiting(w, s.Waiting)
+	writeWaiting(w, s.Waiting)
 }

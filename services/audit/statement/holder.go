@@ -165,19 +165,17 @@ func (s *OfHolder) balances(snapshot *store.Snapshot, total func(money.Asset) *H
 	return nil
 }
 
-// Write writes the statement as text for people.
-func (s *OfHolder) Write(w io.Writer) error {
+// Write writes the statement as text for people, to a writer that keeps its error.
+func (s *OfHolder) Write(w io.Writer) {
 	title(w, "holder", string(s.Holder), s.Of)
 	t := section(w, "Totals", "ASSET", "SHARES", "PAID", "IN FLIGHT", "PLANNED", "CARRIED", "HELD")
 	for _, l := range s.Totals {
-		t.row(l.Asset, l.Shares, l.Paid, l.InFlight, l.Planned, l.Carried, l.Held)
+		t.Row(l.Asset, l.Shares, l.Paid, l.InFlight, l.Planned, l.Carried, l.Held)
 	}
-	if err := t.end(); err != nil {
-		return err
-	}
+	t.End()
 	t = section(w, "Distributions", "DISTRIBUTION", "PERIOD", "UNITS", "OF", "POOL", "SHARE", "HELD", "PAYOUT", "ASSET", "STATE", "REFERENCE")
 	for _, l := range s.Shares {
-		t.row(l.Distribution, l.Period, l.Units, l.Supply, l.Pool, l.Share, l.Held, l.Amount, l.Asset, l.State, l.Reference)
+		t.Row(l.Distribution, l.Period, l.Units, l.Supply, l.Pool, l.Share, l.Held, l.Amount, l.Asset, l.State, l.Reference)
 	}
-	return t.end()
+	t.End()
 }

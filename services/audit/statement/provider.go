@@ -280,48 +280,43 @@ func (s *OfProvider) money(snapshot *store.Snapshot, nodes map[events.Node]bool,
 	return err
 }
 
-// Write writes the statement as text for people.
-func (s *OfProvider) Write(w io.Writer) error {
+// Write writes the statement as text for people, to a writer that keeps its error.
+func (s *OfProvider) Write(w io.Writer) {
 	title(w, "provider", string(s.Provider), s.Of)
 	t := section(w, "Totals", "ASSET", "CHARGED", "COLLECTED", "OWED", "HANDED OVER", "OF THAT TO THE PROVIDER")
 	for _, l := range s.Totals {
-		t.row(l.Asset, l.Charged, l.Collected, l.Owed, l.HandedOver, l.Payable)
+		t.Row(l.Asset, l.Charged, l.Collected, l.Owed, l.HandedOver, l.Payable)
 	}
-	if err := t.end(); err != nil {
-		return err
-	}
+	t.End()
 	t = section(w, "Nodes", "NODE", "ASSET", "CHARGED", "COLLECTED", "OWED", "HANDED OVER")
 	for _, l := range s.Nodes {
-		t.row(l.Node, l.Asset, l.Charged, l.Collected, l.Owed, l.HandedOver)
+		t.Row(l.Node, l.Asset, l.Charged, l.Collected, l.Owed, l.HandedOver)
 	}
-	if err := t.end(); err != nil {
-		return err
-	}
+	t.End()
 	t = section(w, "Charges", "PERIOD", "USED IN", "NODE", "METER", "CARD", "EVENTS", "QUANTITY", "CHARGED", "ASSET")
 	for _, l := range s.Charges {
-		t.row(l.Period, l.Origin, l.Node, l.Meter, l.Card, l.Events, l.Quantity, l.Charged, l.Asset)
+		t.Row(l.Period, l.Origin, l.Node, l.Meter, l.Card, l.Events, l.Quantity, l.Charged, l.Asset)
 	}
-	if err := t.end(); err != nil {
-		return err
-	}
+	t.End()
 	t = section(w, "Events", "PERIOD", "NODE", "RECEIVED", "ACCEPTED", "LATE", "DUPLICATE", "REFUSED", "BECAUSE")
 	for _, l := range s.Outcomes {
 		var reasons []string
 		for _, r := range l.Reasons {
 			reasons = append(reasons, fmt.Sprintf("%s %d", r.Reason, r.Events))
 		}
-		t.row(l.Period, l.Node, l.Received, l.Accepted, l.Late, l.Duplicate, l.Refused, strings.Join(reasons, ", "))
+		t.Row(l.Period, l.Node, l.Received, l.Accepted, l.Late, l.Duplicate, l.Refused, strings.Join(reasons, ", "))
 	}
-	if err := t.end(); err != nil || len(s.Waiting) == 0 {
-		return err
-	}
-	return writeWaiting(w, s.Waiting)
+	t.End()
+	writeWaiting(w, s.Waiting)
 }
 
-func writeWaiting(w io.Writer, list []Waiting) error {
+func writeWaiting(w io.Writer, list []Waiting) {
+	if len(list) == 0 {
+		return
+	}
 	t := section(w, "Waiting for a price", "PERIOD", "NODE", "CUSTOMER", "METER", "CARD", "QUOTE", "EVENTS", "QUANTITY")
 	for _, l := range list {
-		t.row(l.Period, l.Node, l.Customer, l.Meter, l.Card, l.Pair, l.Events, l.Quantity)
+		t.Row(l.Period, l.Node, l.Customer, l.Meter, l.Card, l.Pair, l.Events, l.Quantity)
 	}
-	return t.end()
+	t.End()
 }

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
@@ -111,37 +110,11 @@ func title(w io.Writer, kind, of string, period events.Period) {
 	plain.Fprintf(w, "Statement of %s %s, period %s\n", kind, of, period)
 }
 
-// table writes columns under a heading, and nothing if there are no rows.
-type table struct {
-	w *tabwriter.Writer
-}
-
-func section(w io.Writer, title string, columns ...string) *table {
+// section begins a table below a title.
+func section(w io.Writer, title string, columns ...string) *plain.Table {
 	plain.Fprintf(w, "\n%s\n", title)
-	t := &table{w: tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
-	t.row(toAny(columns)...)
-	return t
+	return plain.NewTable(w, columns...)
 }
-
-func toAny(list []string) []any {
-	out := make([]any, len(list))
-	for i := range list {
-		out[i] = list[i]
-	}
-	return out
-}
-
-func (t *table) row(values ...any) {
-	for i, v := range values {
-		if i > 0 {
-			fmt.Fprint(t.w, "\t")
-		}
-		fmt.Fprint(t.w, plain.Text(fmt.Sprint(v)))
-	}
-	fmt.Fprint(t.w, "\n")
-}
-
-func (t *table) end() error { return t.w.Flush() }
 
 // sum adds to an amount and keeps the first error.
 func sum(err *error, to *money.Amount, a money.Amount) {

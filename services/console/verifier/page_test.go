@@ -48,7 +48,7 @@ func command(t *testing.T, args ...string) {
 	}
 }
 
-// build makes the page from the present source, as "go tool task build" does.
+// build makes the page from the present source, as the task build does.
 func build(t *testing.T) verifier.Page {
 	t.Helper()
 	folder := t.TempDir()

@@ -6,7 +6,7 @@
 // command, and decides nothing itself.
 //
 // The command in build makes the program, in the folder built, which is empty in
-// the repository: "go tool task build" fills it before it builds the binary that
+// the repository: the task build of the Taskfile fills it before it builds the binary that
 // embeds it. A binary built without it has no page, and says so with
 // [ErrNotBuilt].
 //
@@ -58,7 +58,7 @@ var built embed.FS
 
 var (
 	// ErrNotBuilt means that the binary was built without the page's program.
-	ErrNotBuilt = errors.New(`this binary was built without the verification page: "go tool task build" builds one with it`)
+	ErrNotBuilt = errors.New(`this binary was built without the verification page: "go -C internal/tools/task tool task build" builds one with it`)
 
 	errCloses = errors.New("it would end the element that contains it")
 )

@@ -38,7 +38,7 @@ func TestABinaryWithoutThePageSaysHowToGetIt(t *testing.T) {
 	switch body := answer.Body.String(); {
 	case err == nil && (answer.Code != http.StatusOK || body != string(page.HTML)):
 		t.Errorf("the page is there, and not served: %d", answer.Code)
-	case err != nil && (!errors.Is(err, verifier.ErrNotBuilt) || answer.Code != http.StatusNotImplemented || !strings.Contains(body, "go tool task build")):
+	case err != nil && (!errors.Is(err, verifier.ErrNotBuilt) || answer.Code != http.StatusNotImplemented || !strings.Contains(body, "go -C internal/tools/task tool task build")):
 		t.Errorf("%v: %d %s", err, answer.Code, body)
 	}
 }

@@ -265,7 +265,7 @@ func TestARestoredDatabaseIsComparedWithWhatWasSigned(t *testing.T) {
 	if err != nil || next != 4 {
 		t.Fatalf("it goes on at %d, %v", next, err)
 	}
-	leaf, err := u.leaf(4, []byte("what was derived otherwise"), tlog.Hash{}, settlement.Outcome{})
+	leaf, err := encoded(u.read(4, []byte("what was derived otherwise"), tlog.Hash{}), settlement.Outcome{})
 	if err != nil {
 		t.Fatal(err)
 	}

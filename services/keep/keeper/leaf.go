@@ -74,11 +74,6 @@ func (u *usage) leaves(ctx context.Context, items []item) ([][]byte, error) {
 	return leaves, nil
 }
 
-// leaf makes the leaf of one message.
-func (u *usage) leaf(position uint64, data []byte, hash tlog.Hash, outcome settlement.Outcome) ([]byte, error) {
-	return encoded(u.read(position, data, hash), outcome)
-}
-
 // read makes the leaf of one message, without the outcomes of its events.
 func (u *usage) read(position uint64, data []byte, hash tlog.Hash) *tlog.UsageLeaf {
 	leaf := &tlog.UsageLeaf{Position: position, Data: hash}

@@ -260,14 +260,6 @@ func (p *Pack) Usage() (names []string) {
 	return names
 }
 
-// Extents says how much of every stream is signed and can therefore be read.
-func (p *Pack) Extents() (list []Extent) {
-	for _, s := range p.streams {
-		list = append(list, Extent{s.name, s.last, s.root.String()})
-	}
-	return list
-}
-
 // unknown is the creation time of a stream that is read from a pack. No figure
 // depends on it.
 var unknown = time.Unix(0, 0).UTC()
