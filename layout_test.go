@@ -75,7 +75,6 @@ var rerun = []string{"services/audit/replay", "services/audit/audittest"}
 // allowedInPure are the foreign packages that pure packages may use: functions
 // of their arguments, without a clock or goroutines on the calls we make.
 var allowedInPure = []string{
-	"github.com/shopspring/decimal",                 // the type of the edges
 	"github.com/cespare/xxhash/v2",                  // a hash function
 	"github.com/klauspost/compress/s2",              // block form only
 	"google.golang.org/protobuf/encoding/protowire", // the wire format by hand

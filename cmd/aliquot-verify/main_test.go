@@ -15,7 +15,6 @@ var foreign = []string{
 	"github.com/cespare/xxhash/v2",       // a hash function
 	"github.com/klauspost/compress",      // s2, of packed batches
 	"github.com/klauspost/cpuid/v2",      // whether the processor has SHA instructions
-	"github.com/shopspring/decimal",      // decimal text
 	"github.com/transparency-dev/merkle", // proofs
 	"golang.org/x/crypto",                // Keccak, of an address's checksum
 	"golang.org/x/mod",                   // signed notes

@@ -2,8 +2,6 @@ package money
 
 import (
 	"fmt"
-
-	"github.com/shopspring/decimal"
 )
 
 // Amount is a signed count of attos (10⁻¹⁸) of one asset, from -2¹²⁷ to
@@ -21,16 +19,6 @@ func ParseAmount(s string) (Amount, error) {
 	v, err := parseDecimal(s)
 	if err != nil {
 		return Amount{}, fmt.Errorf("reading amount %q: %w", clip(s), err)
-	}
-	return Amount{v}, nil
-}
-
-// AmountFromDecimal converts without rounding. It fails with [ErrPrecision] or
-// [ErrOverflow].
-func AmountFromDecimal(d decimal.Decimal) (Amount, error) {
-	v, err := int128FromDecimal(d)
-	if err != nil {
-		return Amount{}, fmt.Errorf("converting a decimal to an amount: %w", err)
 	}
 	return Amount{v}, nil
 }

@@ -3,6 +3,8 @@ package money
 import (
 	"fmt"
 	"math/big"
+
+	"github.com/shopspring/decimal"
 )
 
 // The oracles of these tests compute with math/big, which shares no code with
@@ -24,6 +26,18 @@ func amountOfBig(n *big.Int) (Amount, bool) {
 	low := new(big.Int).And(n, new(big.Int).SetUint64(1<<64-1))
 	high := new(big.Int).Rsh(n, 64)
 	return AmountFromLimbs(high.Int64(), low.Uint64()), high.IsInt64()
+}
+
+func decimalOf(a Amount) decimal.Decimal { return decimal.NewFromBigInt(bigOf(a), -places) }
+
+// amountOfDecimal is false where d is no whole number of attos, and where they do
+// not fit.
+func amountOfDecimal(d decimal.Decimal) (Amount, bool) {
+	attos := d.Shift(places)
+	if !attos.IsInteger() {
+		return Amount{}, false
+	}
+	return amountOfBig(attos.BigInt())
 }
 
 // halfEvenOf rounds a fraction to an integer by its definition.

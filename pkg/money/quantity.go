@@ -2,8 +2,6 @@ package money
 
 import (
 	"fmt"
-
-	"github.com/shopspring/decimal"
 )
 
 // Quantity is a signed count of attos (10⁻¹⁸) of what a meter measures, with
@@ -16,16 +14,6 @@ func ParseQuantity(s string) (Quantity, error) {
 	v, err := parseDecimal(s)
 	if err != nil {
 		return Quantity{}, fmt.Errorf("reading quantity %q: %w", clip(s), err)
-	}
-	return Quantity{v}, nil
-}
-
-// QuantityFromDecimal converts without rounding. It fails with [ErrPrecision]
-// or [ErrOverflow].
-func QuantityFromDecimal(d decimal.Decimal) (Quantity, error) {
-	v, err := int128FromDecimal(d)
-	if err != nil {
-		return Quantity{}, fmt.Errorf("converting a decimal to a quantity: %w", err)
 	}
 	return Quantity{v}, nil
 }

@@ -2,9 +2,6 @@ package money
 
 import (
 	"fmt"
-	"math/big"
-
-	"github.com/shopspring/decimal"
 )
 
 const (
@@ -47,53 +44,6 @@ func (a *int128) UnmarshalText(text []byte) error {
 // UnmarshalJSON takes a string or a number, the number from its text and so
 // exactly. It refuses null: an absent amount is not zero.
 func (a *int128) UnmarshalJSON(b []byte) error { return a.UnmarshalText(unquote(b)) }
-
-// Decimal returns the same value as a decimal, for the edges that want one.
-func (a int128) Decimal() decimal.Decimal {
-	m, negative := a.magnitude()
-	n := new(big.Int).SetUint64(m.hi)
-	n.Lsh(n, 64).Or(n, new(big.Int).SetUint64(m.lo))
-	if negative {
-		n.Neg(n)
-	}
-	return decimal.NewFromBigInt(n, -places)
-}
-
-func int128FromDecimal(d decimal.Decimal) (int128, error) {
-	c := d.Coefficient()
-	if c.Sign() == 0 {
-		return int128{}, nil
-	}
-	shift := int64(d.Exponent()) + places
-	switch {
-	case shift > 39: // 10³⁹ is beyond 128 bits, and the exponent may be hostile.
-		return int128{}, ErrOverflow
-	case shift >= 0:
-		c.Mul(c, powerOfTen(shift))
-	case -shift > int64(c.BitLen()): // 10ⁿ > 2ⁿ > |c| divides no c but zero.
-		return int128{}, ErrPrecision
-	default:
-		var rest big.Int
-		if c.QuoRem(c, powerOfTen(-shift), &rest); rest.Sign() != 0 {
-			return int128{}, ErrPrecision
-		}
-	}
-	negative := c.Sign() < 0
-	if c.BitLen() > 128 {
-		return int128{}, ErrOverflow
-	}
-	var b [16]byte
-	c.FillBytes(b[:])
-	v, ok := UnitsFromBytes(b).raw().signed(negative)
-	if !ok {
-		return int128{}, ErrOverflow
-	}
-	return v, nil
-}
-
-func powerOfTen(n int64) *big.Int {
-	return new(big.Int).Exp(big.NewInt(10), big.NewInt(n), nil)
-}
 
 func (a int128) appendDecimal(b []byte) []byte {
 	m, negative := a.magnitude()
