@@ -1,29 +1,24 @@
-// Package rails hands planned payouts over to those who pay them, and reads
-// what they answer.
+// Package rails writes the instructions for those who pay, and reads what they
+// answer.
 //
-// A rail is one implementation of [Rail] a file. The states of a payout, and
-// what each means for the ledger, are in package payout: a rail only carries.
+// A rail is one implementation of [Rail] in one file, and one entry in [All]. The
+// states of a payout, and what each means for the ledger, are in package payout: a
+// rail only writes and reads.
 //
 // # Invariants
 //
-//   - Once: a batch is handed over as one and the same instruction, however
-//     often it is asked for; another instruction under its name is refused.
-//   - Deterministic: equal batches give equal bytes.
-//   - Whole: a batch arrives complete or not at all.
+//   - Deterministic: equal batches give equal bytes, however often they are asked for.
+//   - Whole: a batch with one payout that cannot be paid gives an error; what was
+//     written before the error must be dropped.
 package rails
 
 import (
-	"context"
-	"errors"
 	"fmt"
+	"io"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
-
-// ErrDiffers means that the batch was handed over before with other payouts,
-// or that something else has its place.
-var ErrDiffers = errors.New("batch was handed over differently")
 
 // Payout is one instruction to pay.
 type Payout struct {
@@ -41,23 +36,33 @@ type Batch struct {
 	Payouts      []Payout
 }
 
-// Rail is a way to pay.
+// Rail is a way to pay: the format in which a batch is handed over.
 //
-// Submit hands a batch over and returns where it is now, for people: a file
-// name, a message id. When it returns nil the batch is with the rail for good,
-// across a crash of either side. Submitting an equal batch of the same name
-// again returns nil and pays nothing twice; another one returns [ErrDiffers].
-// Any other error leaves the outcome open: the caller submits the same batch
-// again. The order of the batch's payouts means nothing.
+// Write writes the instruction to pay a batch. Equal batches give equal bytes, so
+// that an instruction can be asked for again, and a rail that has it already can
+// see that it is the same. The order of the batch's payouts means nothing to the
+// rail. An error says why the batch cannot be written.
 //
-// The caller submits only what CONTROL says was submitted, so that a batch
-// that a rail has is always known to the ledger, and never the reverse.
-//
-// What became of the payouts reaches the ledger as [events.PayoutsConfirmed],
-// any number of times and in any order.
+// The caller writes only batches that CONTROL says were submitted, so every batch
+// that a rail has is known to the ledger. What became of the payouts reaches the
+// ledger as [events.PayoutsConfirmed], any number of times and in any order.
 type Rail interface {
 	Name() events.Rail
-	Submit(ctx context.Context, b Batch) (place string, err error)
+	ContentType() string // media type of what Write writes
+	Write(w io.Writer, b Batch) error
+}
+
+// All returns every rail.
+func All() []Rail { return []Rail{CSV{}} }
+
+// Of returns the rail of a name.
+func Of(name events.Rail) (Rail, error) {
+	for _, r := range All() {
+		if r.Name() == name {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("no rail is called %q", name)
 }
 
 // check is what every rail asks of a batch.
