@@ -2,7 +2,6 @@ package posting
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
@@ -60,25 +59,12 @@ func (s *State) segment(d *settlement.Decoded) error {
 	return s.foreign(d, b)
 }
 
-// window bounds the last instants that a segment's events may have.
-func (b *book) window(d *settlement.Decoded) (oldest, latest int64) {
-	oldest, latest = math.MinInt64, math.MaxInt64
-	if d.ReceivedFromEvent && b.ReceivedFromEvent {
-		return oldest, latest // Received at its own last instant, whatever that is.
-	}
-	latest = events.Later(d.Received, b.FutureSeconds)
-	if b.HorizonSeconds > 0 {
-		oldest = events.Later(d.Received, -b.HorizonSeconds)
-	}
-	return oldest, latest
-}
-
 func (s *State) sequenced(d *settlement.Decoded, b *book) error {
 	c := d.Columns
 	if len(s.refusedHere) > 0 {
 		s.refusedHere = make(map[numbered]struct{})
 	}
-	oldest, latest := b.window(d)
+	window := b.Window(d.Received, d.ReceivedFromEvent)
 	amends := amending{c.Amends}
 	for i := range c.N {
 		src := s.sourceOf[c.Source[i]]
@@ -97,7 +83,7 @@ func (s *State) sequenced(d *settlement.Decoded, b *book) error {
 			s.again(c, i, b, same)
 			continue
 		}
-		outcome, reason := s.event(c, i, b, oldest, latest, amends.has(i))
+		outcome, reason := s.event(c, i, b, window, amends.has(i))
 		s.open.runs.add(1, outcome, reason)
 		if outcome == events.Refused {
 			s.refuse(c, i, b, reason)
@@ -149,43 +135,38 @@ func (s *State) nodeName(c *events.Columns, i int, b *book) events.Node {
 
 // event prices one event that is new, and adds it up. It allocates nothing
 // once its combination is known.
-func (s *State) event(c *events.Columns, i int, b *book, oldest, latest int64, amends bool) (events.Outcome, events.Reason) {
+func (s *State) event(c *events.Columns, i int, b *book, window events.Window, amends bool) (events.Outcome, events.Reason) {
+	var objections events.Objections
 	if amends {
-		return events.Refused, events.Unsupported
+		objections |= events.AgainstAmendment
 	}
 	n := s.nodeOf[c.Node[i]]
 	if n == 0 {
 		n = s.resolveNode(c, c.Node[i], b)
 	}
 	if n == unknown {
-		return events.Refused, events.UnknownNode
+		objections |= events.AgainstNode
 	}
 	who := s.customerOf[c.Customer[i]]
 	if who == 0 {
 		who = s.resolveCustomer(c, c.Customer[i], b)
 	}
 	if who == unknown {
-		return events.Refused, events.UnknownCustomer
+		objections |= events.AgainstCustomer
 	}
 	m := s.meterOf[c.Meter[i]]
 	if m == 0 {
 		m = s.resolveMeter(c, c.Meter[i], b)
 	}
-	if m == unknown {
-		return events.Refused, events.UnknownMeter
-	}
 	quantity, instant := c.Quantity[i], c.LastInstant(i)
-	switch {
-	case quantity.Sign() < 0:
-		return events.Refused, events.Negative
-	case quantity.Cmp(s.meter[m-1].max) > 0:
-		return events.Refused, events.Absurd
-	case c.End[i] < c.Start[i]:
-		return events.Refused, events.BadInterval
-	case instant > latest:
-		return events.Refused, events.FromFuture
-	case instant < oldest:
-		return events.Refused, events.BeyondHorizon
+	largest := quantity
+	if m == unknown {
+		objections |= events.AgainstMeter
+	} else {
+		largest = s.meter[m-1].max
+	}
+	if objections = window.Admit(objections, quantity, largest, c.Start[i], c.End[i]); objections != 0 {
+		return events.Refused, objections.First()
 	}
 	set := s.setOf[c.Set[i]]
 	if set == 0 {

@@ -32,7 +32,7 @@ func (s *State) foreign(d *settlement.Decoded, b *book) error {
 	if err := s.identities.Seen(f.keys, f.found); err != nil {
 		return fmt.Errorf("looking up identities: %w", err)
 	}
-	oldest, latest := b.window(d)
+	window := b.Window(d.Received, d.ReceivedFromEvent)
 	amends := amending{c.Amends}
 	base := s.open.runs.events // ordinal of the segment's first event in its message
 	for i := range c.N {
@@ -45,7 +45,7 @@ func (s *State) foreign(d *settlement.Decoded, b *book) error {
 			s.again(c, i, b, c.Fingerprint(j) == place.Fingerprint)
 			continue
 		}
-		outcome, reason := s.event(c, i, b, oldest, latest, amends.has(i))
+		outcome, reason := s.event(c, i, b, window, amends.has(i))
 		s.open.runs.add(1, outcome, reason)
 		if outcome == events.Refused {
 			s.refuse(c, i, b, reason)

@@ -15,11 +15,9 @@
 //     refused;
 //  2. its identity was accepted before: duplicate, or refused as a conflict
 //     where the content is another;
-//  3. it amends another event (unsupported), names a node, customer or meter
-//     that its book does not have, has an absurd quantity or interval, comes
-//     from the future or from beyond the horizon, finds no rate, or its charge
-//     does not fit: refused. A refused event does not take its identity: sent
-//     again once what it lacked is there, it is accepted;
+//  3. there is an objection to it ([events.Objections]), it finds no rate, or its
+//     charge does not fit: refused. A refused event does not take its identity:
+//     sent again once what it lacked is there, it is accepted;
 //  4. accepted; late where its period had closed.
 //
 // # Invariants
