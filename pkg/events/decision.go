@@ -1,6 +1,7 @@
 package events
 
 import (
+	"slices"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -17,7 +18,9 @@ type Decision struct {
 	Body     Body
 }
 
-// Body is what was decided. The set is closed: see the types of this file.
+// Body is what was decided. The set is closed: see [Kinds]. A body may also have
+// methods for the codec: inUTC, where it has instants; withoutRoots, where it names
+// the roots of logs; appendLong, where encoding/json would be too slow.
 type Body interface {
 	Kind() string    // stable name in the codec, such as "node_declared"
 	Validate() error // [Problems], every one at once, or nil: can it be meant at all, seen alone
@@ -278,6 +281,43 @@ type PayoutOutcome struct {
 	Holder    Holder       `json:"holder,omitempty"`
 	Asset     money.Asset  `json:"asset,omitempty"`
 	Amount    money.Amount `json:"amount,omitzero"` // above zero where it is there
+}
+
+func (b CardDeclared) inUTC() Body {
+	b.Effective = b.Effective.UTC()
+	return b
+}
+
+func (b DistributionDeclared) inUTC() Body {
+	b.RecordDate = b.RecordDate.UTC()
+	return b
+}
+
+func (b QuotesObserved) inUTC() Body {
+	b.Rounds = slices.Clone(b.Rounds)
+	for i := range b.Rounds {
+		b.Rounds[i].Time = b.Rounds[i].Time.UTC()
+	}
+	return b
+}
+
+func (b PeriodClosed) withoutRoots() Body {
+	b.RestsOn = nil
+	return b
+}
+
+func (b DistributionDeclared) withoutRoots() Body {
+	b.RestsOn = nil
+	return b
+}
+
+func (b PayoutsConfirmed) appendLong(dst []byte) ([]byte, error) {
+	if len(b.Results) == 0 {
+		return appendJSON(dst, b)
+	}
+	list := b.Results
+	b.Results = []PayoutOutcome{}
+	return appendFramed(dst, b, list, appendOutcome)
 }
 
 func (ProviderDeclared) Kind() string     { return "provider_declared" }
