@@ -222,6 +222,13 @@ func (d *Directory) Same(body events.Body) bool {
 	return ok && equal(now, body)
 }
 
+// Declared reports whether what a body declares is declared already, in these words
+// or in others.
+func (d *Directory) Declared(body events.Body) bool {
+	_, ok := d.current(body)
+	return ok
+}
+
 // Unchanged reports of each body whether it is [Directory.Same]. The parts of a
 // screening list are the same only where all of them are.
 func (d *Directory) Unchanged(bodies []events.Body) []bool {
