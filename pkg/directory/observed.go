@@ -93,7 +93,35 @@ func (d *Directory) tolerance(asset string) int64 {
 	return most
 }
 
-// reopenPeriod takes closings back, unless something rests on them.
+// Resting returns the distributions, ascending by id, that are declared of a period
+// of a book or of a later one. They keep the period from being reopened, unless they
+// are void, which distribute knows and CONTROL does not.
+func (d *Directory) Resting(name events.Book, period events.Period) []string {
+	in := d.books[name]
+	if in == nil {
+		return nil
+	}
+	calendar := events.Calendar(in.declared.Calendar)
+	_, until, err := calendar.Parse(period)
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, id := range slices.Sorted(maps.Keys(d.distributions)) {
+		declared := d.distributions[id]
+		if d.tokens[declared.Token].Book != name {
+			continue
+		}
+		if _, end, err := calendar.Parse(declared.Period); err != nil || end >= until {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// reopenPeriod takes closings back, unless something rests on them. That what the
+// decision calls void is void is for check to say: a distribution that is void stays
+// void, so whoever decides can know it.
 func (d *Directory) reopenPeriod(b events.PeriodReopened) error {
 	in, err := d.in(b.Book)
 	if err != nil {
@@ -107,13 +135,9 @@ func (d *Directory) reopenPeriod(b events.PeriodReopened) error {
 	if until > in.closedThrough {
 		return fmt.Errorf("period %s of book %q is not closed", b.Period, b.Book)
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.distributions)) {
-		made := d.distributions[name]
-		if d.tokens[made.Token].Book != b.Book {
-			continue
-		}
-		if _, end, err := calendar.Parse(made.Period); err != nil || end >= until {
-			return fmt.Errorf("distribution %q rests on the closing of %s: period %s of book %q cannot be reopened", name, made.Period, b.Period, b.Book)
+	for _, id := range d.Resting(b.Book, b.Period) {
+		if !slices.Contains(b.Void, id) {
+			return fmt.Errorf("distribution %q rests on the closing of %s: period %s of book %q cannot be reopened", id, d.distributions[id].Period, b.Period, b.Book)
 		}
 	}
 	kept := in.closings[:0]

@@ -169,12 +169,16 @@ type PeriodClosed struct {
 
 // PeriodReopened takes closings back: Period and every later one are open again,
 // and earlier ones stay closed. It has no effect once a distribution of one of
-// these periods is declared. What the closings handed over stays with the tokens,
+// these periods is declared, unless Void names it. What the closings handed over stays with the tokens,
 // of the same periods, and cannot be distributed until they are closed again.
 type PeriodReopened struct {
 	Book   Book   `json:"book"`
 	Period Period `json:"period"`
 	Reason string `json:"reason"`
+	// Void names the distributions of these periods, ascending, that were declared and
+	// turned out void, as PAYOUT says: nothing rests on them. A request leaves it out: it
+	// is added.
+	Void []string `json:"void_distributions,omitempty" hidden:"true"`
 }
 
 // RoundWithdrawn says that a round was observed wrongly: from then on no quote

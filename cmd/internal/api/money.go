@@ -125,6 +125,10 @@ func (s *Server) moneyIn() {
 		func(ctx context.Context, in *struct {
 			Body events.PeriodReopened
 		}) (*answer[Decided], error) {
+			var err error
+			if in.Body.Void, err = s.voidDistributions(ctx, in.Body.Book, in.Body.Period); err != nil {
+				return nil, err
+			}
 			return s.decideOne(ctx, "", in.Body)
 		})
 	register(s, http.MethodPost, "/v1/deposits/reverse", "reverse-deposit", "Take back a deposit that has covered nothing",
@@ -163,6 +167,33 @@ func (s *Server) moneyIn() {
 				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference, Deposit: id, Reason: b.Reason,
 			})
 		})
+}
+
+// voidDistributions returns the distributions of a period and later ones that are
+// declared and void. It waits until distribution has taken every declaration: what
+// is void then stays void.
+func (s *Server) voidDistributions(ctx context.Context, book events.Book, period events.Period) (list []string, err error) {
+	last, err := s.Control.Last(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	within, cancel := context.WithTimeout(ctx, effectBound)
+	defer cancel()
+	if err := s.Engine.WaitEffective(within, last); err != nil {
+		return nil, unavailable(fmt.Errorf("waiting for what became of decisions up to CONTROL position %d: %w", last, err))
+	}
+	var declared []string
+	s.Engine.Directory(func(d *directory.Directory) { declared = d.Resting(book, period) })
+	for _, id := range declared {
+		_, made, err := s.Store.Distribution(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if !made {
+			list = append(list, id)
+		}
+	}
+	return list, nil
 }
 
 // known reports whether a decision with this id has taken effect.
