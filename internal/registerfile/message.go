@@ -2,7 +2,7 @@ package registerfile
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 
@@ -17,51 +17,75 @@ const perMessage = 1_300
 // perMessageEVM is the same for EVM addresses, of at most 41 bytes each.
 const perMessageEVM = 9_000
 
-// Import reads a register file twice: to its end first, so that nothing is said
-// of a file that has an error, and then calls each for one message of issues
-// after another. head gives token, actor and time; Effective of the movements
-// is its At.
-//
-// The messages' ids follow from head.ID, or, where it is empty, from the token
-// and the content of the file: so that the same file sent again, whole or from
-// where it broke off, changes nothing.
-func Import(file io.ReadSeeker, o Options, head events.Movements, each func(events.Movements) error) (Summary, error) {
+// An Import is a register file that was read to its end and has no error.
+type Import struct {
+	Summary
+	// ID follows from the bytes of the file and from the options that decide which
+	// holders and units are read from them. The same file imported again, whole or
+	// from where an import broke off, makes the same messages.
+	ID string
+
+	file    io.ReadSeeker
+	start   int64 // offset of the register in file
+	options Options
+	per     int // holders in one message
+}
+
+// Open reads a register file to its end, from the current offset. An error names
+// what is wrong with the file, as [ReadHoldings] does.
+func Open(file io.ReadSeeker, o Options) (*Import, error) {
 	start, err := file.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return Summary{}, fmt.Errorf("reading a register file: %w", err)
+		return nil, fmt.Errorf("reading a register file: %w", err)
 	}
+	i := &Import{file: file, start: start, options: o, per: perMessageEVM}
 	content := sha256.New()
-	content.Write([]byte("aliquot register import 1\n" + string(head.Token) + "\n"))
-	per := perMessageEVM
-	sum, err := ReadHoldings(io.TeeReader(file, content), o, func(h events.Holder, _ money.Units) error {
+	bytes := io.TeeReader(file, content)
+	i.Summary, err = ReadHoldings(bytes, o, func(h events.Holder, _ money.Units) error {
 		if len(h) != 42 || h[:2] != "0x" {
-			per = perMessage
+			i.per = perMessage
 		}
 		return nil
 	})
 	if err != nil {
-		return sum, err
+		return nil, err
 	}
-	if head.ID == "" {
-		head.ID = "import-" + hex.EncodeToString(content.Sum(nil)[:16])
+	if _, err := io.Copy(io.Discard, bytes); err != nil { // What follows the rows counts too.
+		return nil, fmt.Errorf("reading a register file: %w", err)
 	}
-	if _, err := file.Seek(start, io.SeekStart); err != nil {
-		return sum, fmt.Errorf("reading a register file again: %w", err)
+	if o.Decimals > 0 || o.Holder != "" || o.Units != "" || o.Rows.Decimal != 0 {
+		// The same file with other options is another import.
+		_, _ = fmt.Fprintf(content, "\n%d %q %q %c", o.Decimals, o.Holder, o.Units, o.Rows.Decimal) // never fails
+	}
+	i.ID = events.ImportID([sha256.Size]byte(content.Sum(nil)))
+	return i, nil
+}
+
+// Messages reads the file a second time and calls each for one message of issues
+// after another. head gives token, actor and time; the id of each message follows
+// from ID, the movements take effect at head.At, and ref is their reference. An
+// error of each ends the reading and is returned.
+func (i *Import) Messages(head events.Movements, ref string, each func(*events.Movements) error) error {
+	if _, err := i.file.Seek(i.start, io.SeekStart); err != nil {
+		return fmt.Errorf("reading a register file again: %w", err)
 	}
 	number := 0
-	open := make([]events.Movement, 0, per)
+	open := make([]events.Movement, 0, i.per)
 	flush := func() error {
-		m := head
-		m.ID = fmt.Sprintf("%s/%d", head.ID, number)
-		m.Movements = open
+		whole := head
+		whole.ID, whole.Movements = events.ImportMessageID(i.ID, number), open
 		number++
-		err := each(m)
-		open = make([]events.Movement, 0, per)
-		return err
+		for _, part := range events.SplitMovements(whole, events.MaxMovements) {
+			if err := each(&part); err != nil {
+				return err
+			}
+		}
+		open = make([]events.Movement, 0, i.per)
+		return nil
 	}
-	again, err := ReadHoldings(file, o, func(h events.Holder, units money.Units) error {
-		open = append(open, events.Movement{Kind: events.Issued, To: h, Units: units, Effective: head.At})
-		if len(open) == per {
+	again, err := ReadHoldings(i.file, i.options, func(h events.Holder, units money.Units) error {
+		open = append(open, events.Movement{Kind: events.Issued, To: h, Units: units, Effective: head.At, Ref: ref})
+		if len(open) == i.per {
 			return flush()
 		}
 		return nil
@@ -69,8 +93,8 @@ func Import(file io.ReadSeeker, o Options, head events.Movements, each func(even
 	if err == nil && len(open) > 0 {
 		err = flush()
 	}
-	if err == nil && again != sum {
-		err = fmt.Errorf("reading a register file: it changed while it was read")
+	if err == nil && again != i.Summary {
+		err = errors.New("reading a register file: it changed while it was read")
 	}
-	return sum, err
+	return err
 }

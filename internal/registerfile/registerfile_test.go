@@ -1,6 +1,8 @@
 package registerfile
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -206,20 +208,67 @@ func TestImportIsTheSameTwice(t *testing.T) {
 	var ids []string
 	total := 0
 	for range 2 {
-		sum, err := Import(strings.NewReader(text.String()), Options{}, head, func(m events.Movements) error {
-			if _, err := events.AppendMovements(nil, &m); err != nil {
+		i, err := Open(strings.NewReader(text.String()), Options{})
+		if err != nil || i.Holders != 3_000 || i.Supply != money.UnitsOf(3000*3001/2) {
+			t.Fatalf("%+v, %v", i, err)
+		}
+		if err := i.Messages(head, "register.csv", func(m *events.Movements) error {
+			if _, err := events.AppendMovements(nil, m); err != nil {
 				t.Fatal(err)
+			}
+			if !events.IsOfImport(m.ID, i.ID) || m.Movements[0].Ref != "register.csv" {
+				t.Errorf("message %s of import %s with reference %q", m.ID, i.ID, m.Movements[0].Ref)
 			}
 			ids = append(ids, m.ID)
 			total += len(m.Movements)
 			return nil
-		})
-		if err != nil || sum.Holders != 3_000 || sum.Supply != money.UnitsOf(3000*3001/2) {
-			t.Fatalf("%+v, %v", sum, err)
+		}); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if half := len(ids) / 2; total != 6_000 || half != 3 || !slices.Equal(ids[:half], ids[half:]) {
 		t.Fatalf("%d movements in %v", total, ids)
+	}
+}
+
+// The id is SHA-256 of the file's bytes, of all of them, and of the options that
+// change what is read. Fails when bytes after the last row, or an option, are left
+// out: another file would then be taken for the same import.
+func TestTheIDOfAnImportFollowsFromTheFileAndItsOptions(t *testing.T) {
+	const text = "holder,units\nann,3\n"
+	id := func(text string, o Options) string {
+		t.Helper()
+		i, err := Open(strings.NewReader(text), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i.ID
+	}
+	sum := sha256.Sum256([]byte(text))
+	if got, want := id(text, Options{}), "import-"+hex.EncodeToString(sum[:8]); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	packed, array := gzipped(text), `[{"holder":"ann","units":"3"}]`
+	seen := map[string]string{}
+	for name, got := range map[string]string{
+		"as it is":               id(text, Options{}),
+		"an empty line after it": id(text+"\n", Options{}),
+		"packed":                 id(packed, Options{}),
+		"packed, and more":       id(packed+gzipped("\n"), Options{}),
+		"an array":               id(array, Options{}),
+		"an array, and spaces":   id(array+strings.Repeat(" ", 1<<20), Options{}),
+		"whole tokens":           id(text, Options{Decimals: 2}),
+		"named columns":          id(text, Options{Holder: "holder"}),
+		"a decimal comma":        id(text, Options{Rows: rowfile.Options{Decimal: ','}}),
+	} {
+		if other, twice := seen[got]; twice {
+			t.Errorf("%s has the id of %s: %s", name, other, got)
+		}
+		seen[got] = name
+	}
+	supply := money.UnitsOf(3)
+	if got := id(text, Options{ExpectedSupply: &supply}); seen[got] != "as it is" {
+		t.Errorf("an expected supply, which only checks, changes the id to %s", got)
 	}
 }
 
@@ -229,10 +278,10 @@ func TestNothingIsSaidOfAFileWithAnError(t *testing.T) {
 		text += fmt.Sprintf("h%d,1\n", i)
 	}
 	text += "last,x\n"
-	_, err := Import(strings.NewReader(text), Options{}, events.Movements{Token: "acme"}, func(events.Movements) error {
-		t.Fatal("a message of a file that has an error")
-		return nil
-	})
+	i, err := Open(strings.NewReader(text), Options{})
+	if i != nil {
+		t.Fatal("an import of a file that has an error")
+	}
 	if err == nil || !strings.Contains(err.Error(), "line 5002: units") {
 		t.Fatalf("got %v", err)
 	}
@@ -243,12 +292,15 @@ func TestNothingIsSaidOfAFileWithAnError(t *testing.T) {
 func TestTheUNIList(t *testing.T) {
 	f := published(t, "5-holders/uniswap-uni-claims-252803.csv")
 	messages, largest := 0, 0
-	sum, err := Import(f, Options{LeaveOutZero: true}, events.Movements{Token: "uni", Actor: "operator:ada", At: time.Unix(0, 0).UTC()}, func(m events.Movements) error {
-		data, err := events.AppendMovements(nil, &m)
+	sum, err := Open(f, Options{LeaveOutZero: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sum.Messages(events.Movements{Token: "uni", Actor: "operator:ada", At: time.Unix(0, 0).UTC()}, "", func(m *events.Movements) error {
+		data, err := events.AppendMovements(nil, m)
 		messages, largest = messages+1, max(largest, len(data))
 		return err
-	})
-	if err != nil {
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if sum.Holders != 252_802 || sum.Supply.String() != "149999599975656000000000000" || sum.Zero.String() != "400000000000000000000" {

@@ -112,6 +112,16 @@ func (d *Directory) declareBook(b events.BookDeclared) error {
 	return nil
 }
 
+func (d *Directory) declareProvider(b events.ProviderDeclared) error {
+	d.providers[b.Provider] = b
+	return nil
+}
+
+func (d *Directory) declarePolicy(b events.QuotePolicyDeclared) error {
+	d.policies[b.Pair] = b
+	return nil
+}
+
 // in returns a declared book.
 func (d *Directory) in(name events.Book) (*book, error) {
 	if b := d.books[name]; b != nil {

@@ -198,84 +198,12 @@ func (d *Directory) repeats(id string, content [16]byte) (position uint64, reaso
 // contentOf hashes what was decided. Half of a SHA-256 leaves 64 bits against
 // collisions, and both sides of one would come from the same operator.
 func contentOf(body events.Body) ([16]byte, error) {
-	// What it rests on was read at another moment, and decides nothing.
-	switch b := body.(type) {
-	case events.PeriodClosed:
-		b.RestsOn = nil
-		body = b
-	case events.DistributionDeclared:
-		b.RestsOn = nil
-		body = b
-	case events.PayoutRunDeclared:
-		b.RestsOn = nil
-		body = b
-	}
-	text, err := events.AppendBody([]byte(body.Kind()), body)
+	text, err := events.AppendContent(nil, body)
 	if err != nil {
 		return [16]byte{}, err
 	}
 	sum := sha256.Sum256(text)
 	return [16]byte(sum[:16]), nil
-}
-
-// effect changes the state, or returns why it must not. Each of the functions
-// below checks everything before it changes anything.
-func (d *Directory) effect(id string, body events.Body) error {
-	switch b := body.(type) {
-	case events.ProviderDeclared:
-		d.providers[b.Provider] = b
-		return nil
-	case events.BookDeclared:
-		return d.declareBook(b)
-	case events.NodeDeclared:
-		return d.declareNode(b)
-	case events.CustomerDeclared:
-		return d.declareCustomer(b)
-	case events.MeterDeclared:
-		return d.declareMeter(b)
-	case events.CardDeclared:
-		return d.declareCard(b)
-	case events.QuotePolicyDeclared:
-		d.policies[b.Pair] = b
-		return nil
-	case events.QuotesObserved:
-		return nil // The quote board of settle keeps them.
-	case events.SuspenseReleased:
-		return d.checkRelease(b)
-	case events.DepositRecorded:
-		return d.recordDeposit(b)
-	case events.CollectionRequested:
-		return d.checkCollection(b)
-	case events.PeriodClosed:
-		return d.closePeriod(id, b)
-	case events.PeriodReopened:
-		return d.reopenPeriod(b)
-	case events.RoundWithdrawn:
-		return nil // The quote board of settle knows the rounds.
-	case events.DepositReversed:
-		return d.reverseDeposit(b)
-	case events.TokenDeclared:
-		return d.declareToken(b)
-	case events.WaterfallDeclared:
-		return d.declareWaterfall(b)
-	case events.KeyIssued:
-		return d.issueKey(b)
-	case events.KeyRevoked:
-		return d.revokeKey(b)
-	case events.HoldersListed:
-		return d.listHolders(b)
-	case events.DistributionDeclared:
-		return d.declareDistribution(b)
-	case events.PayoutsSubmitted:
-		return d.submitPayouts(b)
-	case events.PayoutsConfirmed:
-		return d.checkConfirmation(b)
-	case events.PayoutCorrected:
-		return d.checkCorrection(b)
-	case events.PayoutRunDeclared:
-		return d.declareRun(b)
-	}
-	return fmt.Errorf("a body of type %T has no effect", body)
 }
 
 // Known reports whether a decision with this id has taken effect. Observations of
@@ -292,6 +220,13 @@ func (d *Directory) Known(id string) bool {
 func (d *Directory) Same(body events.Body) bool {
 	now, ok := d.current(body)
 	return ok && equal(now, body)
+}
+
+// Declared reports whether what a body declares is declared already, in these words
+// or in others.
+func (d *Directory) Declared(body events.Body) bool {
+	_, ok := d.current(body)
+	return ok
 }
 
 // Unchanged reports of each body whether it is [Directory.Same]. The parts of a
@@ -313,47 +248,6 @@ func (d *Directory) Unchanged(bodies []events.Body) []bool {
 		}
 	}
 	return same
-}
-
-// current returns the declaration in effect that body would replace.
-func (d *Directory) current(body events.Body) (now events.Body, ok bool) {
-	switch b := body.(type) {
-	case events.ProviderDeclared:
-		now, ok = d.providers[b.Provider]
-	case events.BookDeclared:
-		if known := d.books[b.Book]; known != nil {
-			now, ok = known.declared, true
-		}
-	case events.NodeDeclared:
-		if known := d.nodes[b.Node]; known != nil {
-			now, ok = known.declared, true
-		}
-	case events.CustomerDeclared:
-		now, ok = d.customers[b.Customer]
-	case events.MeterDeclared:
-		if known := d.books[b.Book]; known != nil {
-			now, ok = known.meters[b.Meter]
-		}
-	case events.CardDeclared:
-		if known := d.books[b.Book]; known != nil && b.Version >= 1 && b.Version <= len(known.cards[b.Card]) {
-			now, ok = known.cards[b.Card][b.Version-1], true
-		}
-	case events.QuotePolicyDeclared:
-		now, ok = d.policies[b.Pair]
-	case events.TokenDeclared:
-		now, ok = d.tokens[b.Token]
-	case events.WaterfallDeclared:
-		now, ok = d.waterfalls[b.Token]
-	case events.KeyIssued:
-		if known, issued := d.keys[b.Key]; issued && !known.revoked {
-			now, ok = known.issued, true
-		}
-	case events.HoldersListed:
-		if s := d.screen(b.List); s != nil && b.Parts == 1 && s.has(b) {
-			now, ok = b, true
-		}
-	}
-	return now, ok
 }
 
 func equal(a, b events.Body) bool {

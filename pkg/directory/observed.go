@@ -19,44 +19,54 @@ const defaultFuture = 300
 // of the books that charge in its asset. A period that has not ended is closed
 // only with early.
 func (d *Directory) Future(body events.Body, at time.Time) error {
-	var p events.Problems
-	switch b := body.(type) {
-	case events.QuotesObserved:
-		asset, _, _ := b.Pair.Split()
-		latest := events.Later(at.UnixNano(), d.tolerance(asset))
-		for i, r := range b.Rounds {
-			if r.Time.UnixNano() > latest {
-				p = append(p, events.Problem{Field: fmt.Sprintf("rounds[%d].time", i), Detail: ahead("round "+r.Round, r.Time, latest)})
-				break // They ascend: all that follow are later still.
-			}
-		}
-	case events.DistributionDeclared:
-		token := d.tokens[b.Token]
-		latest := events.Later(at.UnixNano(), d.futureOf(token.Book))
-		if b.RecordDate.UnixNano() > latest {
-			p = append(p, events.Problem{Field: "record_date", Detail: ahead("it", b.RecordDate, latest)})
-		}
-	case events.PeriodClosed:
-		in := d.books[b.Book]
-		if in == nil {
-			return nil // closePeriod says so.
-		}
-		from, until, err := events.Calendar(in.declared.Calendar).Parse(b.Period)
-		switch {
-		case err != nil: // closePeriod says so.
-		case from > events.Later(at.UnixNano(), in.declared.FutureSeconds):
-			p = append(p, events.Problem{Field: "period", Detail: fmt.Sprintf("%s has not begun: it begins at %s", b.Period, stamp(from))})
-		case until > at.UnixNano() && !b.Early:
-			p = append(p, events.Problem{Field: "period", Detail: fmt.Sprintf("%s has not ended: it ends at %s. To close it now, set early and give a reason", b.Period, stamp(until))})
-		}
-	}
-	if len(p) == 0 {
+	r := ruleOf(body)
+	if r.future == nil {
 		return nil
 	}
-	return p
+	if p := r.future(d, body, at); len(p) > 0 {
+		return p
+	}
+	return nil
 }
 
-func ahead(what string, t time.Time, latest int64) string {
+func (d *Directory) roundsAhead(b events.QuotesObserved, at time.Time) events.Problems {
+	asset, _, _ := b.Pair.Split()
+	latest := events.Later(at.UnixNano(), d.tolerance(asset))
+	for i, r := range b.Rounds {
+		if r.Time.UnixNano() > latest { // They ascend: all that follow are later still.
+			return events.Problems{{Field: fmt.Sprintf("rounds[%d].time", i), Detail: beyond("round "+r.Round, r.Time, latest)}}
+		}
+	}
+	return nil
+}
+
+func (d *Directory) recordAhead(b events.DistributionDeclared, at time.Time) events.Problems {
+	token := d.tokens[b.Token]
+	latest := events.Later(at.UnixNano(), d.futureOf(token.Book))
+	if b.RecordDate.UnixNano() > latest {
+		return events.Problems{{Field: "record_date", Detail: beyond("it", b.RecordDate, latest)}}
+	}
+	return nil
+}
+
+func (d *Directory) closingAhead(b events.PeriodClosed, at time.Time) events.Problems {
+	in := d.books[b.Book]
+	if in == nil {
+		return nil // closePeriod says so.
+	}
+	from, until, err := events.Calendar(in.declared.Calendar).Parse(b.Period)
+	switch {
+	case err != nil: // closePeriod says so.
+	case from > events.Later(at.UnixNano(), in.declared.FutureSeconds):
+		return events.Problems{{Field: "period", Detail: fmt.Sprintf("%s has not begun: it begins at %s", b.Period, stamp(from))}}
+	case until > at.UnixNano() && !b.Early:
+		return events.Problems{{Field: "period", Detail: fmt.Sprintf("%s has not ended: it ends at %s. To close it now, set early and give a reason", b.Period, stamp(until))}}
+	}
+	return nil
+}
+
+// beyond says that something was observed after the latest instant that it may be of.
+func beyond(what string, t time.Time, latest int64) string {
 	return fmt.Sprintf("%s is of %s, after %s: nothing can be observed before it happens", what, t.UTC().Format(time.RFC3339Nano), stamp(latest))
 }
 
@@ -83,7 +93,35 @@ func (d *Directory) tolerance(asset string) int64 {
 	return most
 }
 
-// reopenPeriod takes closings back, unless something rests on them.
+// Resting returns the distributions, ascending by id, that are declared of a period
+// of a book or of a later one. They keep the period from being reopened, unless they
+// are void, which distribute knows and CONTROL does not.
+func (d *Directory) Resting(name events.Book, period events.Period) []string {
+	in := d.books[name]
+	if in == nil {
+		return nil
+	}
+	calendar := events.Calendar(in.declared.Calendar)
+	_, until, err := calendar.Parse(period)
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, id := range slices.Sorted(maps.Keys(d.distributions)) {
+		declared := d.distributions[id]
+		if d.tokens[declared.Token].Book != name {
+			continue
+		}
+		if _, end, err := calendar.Parse(declared.Period); err != nil || end >= until {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// reopenPeriod takes closings back, unless something rests on them. That what the
+// decision calls void is void is for check to say: a distribution that is void stays
+// void, so whoever decides can know it.
 func (d *Directory) reopenPeriod(b events.PeriodReopened) error {
 	in, err := d.in(b.Book)
 	if err != nil {
@@ -97,13 +135,9 @@ func (d *Directory) reopenPeriod(b events.PeriodReopened) error {
 	if until > in.closedThrough {
 		return fmt.Errorf("period %s of book %q is not closed", b.Period, b.Book)
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.distributions)) {
-		made := d.distributions[name]
-		if d.tokens[made.Token].Book != b.Book {
-			continue
-		}
-		if _, end, err := calendar.Parse(made.Period); err != nil || end >= until {
-			return fmt.Errorf("distribution %q rests on the closing of %s: period %s of book %q cannot be reopened", name, made.Period, b.Period, b.Book)
+	for _, id := range d.Resting(b.Book, b.Period) {
+		if !slices.Contains(b.Void, id) {
+			return fmt.Errorf("distribution %q rests on the closing of %s: period %s of book %q cannot be reopened", id, d.distributions[id].Period, b.Period, b.Book)
 		}
 	}
 	kept := in.closings[:0]

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +129,19 @@ func TestAPeriodIsReopenedWhileNothingRestsOnIt(t *testing.T) {
 	f.do(events.DistributionDeclared{Distribution: "d1", Token: "GPU1", Period: "2026-10", RecordDate: noon})
 	f.void("a distribution rests on it", reopen("2026-10"), `distribution "d1" rests on`)
 	f.void("and on those before it", reopen("2026-09"), `distribution "d1" rests on`)
+	// Fails when one void distribution frees another, or those that are void are not
+	// passed over.
+	over := func(p events.Period, ids ...string) events.PeriodReopened {
+		return events.PeriodReopened{Book: "eu", Period: p, Reason: "mistaken", Void: ids}
+	}
+	f.void("another one is void", over("2026-10", "d0"), `distribution "d1" rests on`)
+	f.void("ids that do not ascend", over("2026-10", "d1", "d0"), "ascend")
+	if got := f.d.Resting("eu", "2026-10"); !slices.Equal(got, []string{"d1"}) || f.d.Resting("us", "2026-10-01") != nil || f.d.Resting("eu", "2026-11") != nil {
+		t.Errorf("%q rest on 2026-10", got)
+	}
+	if _, after := f.d.Rehearse([]events.Body{over("2026-10", "d1")}); after.ClosedThrough("eu") != at("2026-10-01T00:00:00Z").UnixNano() {
+		t.Error("a void distribution keeps its period closed")
+	}
 	// Another book's distribution rests on nothing of this one: fails when every
 	// distribution is asked for.
 	f.do(events.PeriodClosed{Book: "us", Period: "2026-10-01"}, events.PeriodReopened{Book: "us", Period: "2026-10-01", Reason: "mistaken"})

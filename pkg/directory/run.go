@@ -32,6 +32,31 @@ func (d *Directory) PaidFor(id string) (events.Token, bool) {
 	return b.Token, ok
 }
 
+// NextDistribution returns the id of the next distribution of a token and period,
+// and those that were declared before it, in order: there is another one only where
+// all of them are void.
+func (d *Directory) NextDistribution(token events.Token, period events.Period) (id string, before []string) {
+	for n := 1; ; n++ {
+		id = events.DistributionID(token, period, n)
+		if _, used := d.PaidFor(id); !used {
+			return id, before
+		}
+		if _, declared := d.distributions[id]; declared {
+			before = append(before, id)
+		}
+	}
+}
+
+// NextRun returns the id of the next payout run of a token.
+func (d *Directory) NextRun(token events.Token) string {
+	for n := 1; ; n++ {
+		id := events.RunID(token, n)
+		if _, used := d.PaidFor(id); !used {
+			return id
+		}
+	}
+}
+
 // Corrected returns the position of the last correction of a payout of a
 // distribution or run; 0 where there is none. What a rail answers afterwards is
 // another answer than the same words before.

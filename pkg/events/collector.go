@@ -21,12 +21,11 @@ type Gate interface {
 	Meter(book Book, meter []byte) (largest money.Quantity, ok bool)
 }
 
-// Route is the book that a node belongs to, and when the last
-// instant of its events may be, in
-// nanoseconds since 1970 UTC, both included.
+// Route is the book that a node belongs to, and when the last instant of its
+// events may be.
 type Route struct {
-	Book             Book
-	Earliest, Latest int64
+	Book Book
+	Window
 }
 
 // Collector is the [Sink] of ingest: it checks events against a [Gate] and packs
@@ -127,45 +126,39 @@ func (c *Collector) Len() int {
 
 // Add implements [Sink]. The event must be one that [RawUsage.Check] passes.
 func (c *Collector) Add(u *RawUsage) *Fault {
-	if len(u.Retracts) > 0 {
-		return c.refuse("data.retracts", Unsupported, "an event cannot take back another yet: %q stays as it is", u.Retracts)
-	}
-	if len(u.Replaces) > 0 {
-		return c.refuse("data.replaces", Unsupported, "an event cannot replace another yet: %q stays as it is", u.Replaces)
+	var objections Objections
+	if len(u.Retracts)+len(u.Replaces) > 0 {
+		objections |= AgainstAmendment
 	}
 	number, fresh := c.nodes.intern(u.Node)
 	if fresh {
 		c.routes = append(c.routes, c.ask(u.Node))
 	}
 	node := &c.routes[number]
-	if node.book < 0 {
-		return c.refuse("data.node", UnknownNode, "node %q is not declared in the provider's books", u.Node)
+	if node.book < 0 { // Without a book nothing else of it can be known.
+		return c.object(Window{}.Admit(objections|AgainstNode, money.Quantity{}, money.Quantity{}, u.Start, u.End), u, nil, nil)
 	}
 	book := &c.books[node.book]
-	instant := LastInstant(u.Start, u.End)
-	if instant > book.route.Latest {
-		return c.refuse("data.end", FromFuture, "its last instant is after %s", appendTime(nil, book.route.Latest))
-	}
-	if instant < book.route.Earliest {
-		return c.refuse("data.end", BeyondHorizon, "its last instant is before %s", appendTime(nil, book.route.Earliest))
-	}
 	customer, fresh := book.customers.intern(u.Customer)
 	if fresh {
 		book.states = append(book.states, nameState{known: c.gate.Customer(book.route.Book, u.Customer)})
 	}
 	if !book.states[customer].known {
-		return c.refuse("data.customer", UnknownCustomer, "customer %q is not declared in the node's book", u.Customer)
+		objections |= AgainstCustomer
 	}
 	if book.meter < 0 || string(book.meters.at(uint32(book.meter))) != string(u.Meter) {
 		c.findMeter(book, u.Meter)
 	}
 	meter := &book.largest[book.meter]
 	if !meter.name.known {
-		return c.refuse("data.meter", UnknownMeter, "meter %q is not declared in the node's book", u.Meter)
+		objections |= AgainstMeter
 	}
 	q, err := money.QuantityFromMantissa(u.QuantityHigh, u.QuantityLow, u.Scale)
-	if err != nil || q.Cmp(meter.largest) > 0 {
-		return c.refuse("data.quantity", Absurd, "above the meter's largest, %s", []byte(meter.largest.String()))
+	if err != nil {
+		objections |= AgainstQuantity // It does not fit 128 bits.
+	}
+	if objections = book.route.Admit(objections, q, meter.largest, u.Start, u.End); objections != 0 {
+		return c.object(objections, u, book, meter)
 	}
 
 	at := 0
@@ -240,6 +233,35 @@ func (c *Collector) begin(book *bookState, at int) {
 	b.Reset(c.provider, at == 1)
 	book.lanes[at] = lane{b, c.epoch}
 	c.parts = append(c.parts, Part{book.route.Book, b})
+}
+
+// object refuses an event for the first of its objections. Book and meter are nil
+// where its node has none.
+func (c *Collector) object(o Objections, u *RawUsage, book *bookState, meter *meterState) *Fault {
+	reason := o.First()
+	switch reason {
+	case Negative:
+		return c.refuse("data.quantity", reason, "below zero", nil)
+	case BadInterval:
+		return c.refuse("data.start", reason, "start is after end", nil)
+	case Unsupported:
+		if len(u.Retracts) > 0 {
+			return c.refuse("data.retracts", reason, "an event cannot take back another yet: %q stays as it is", u.Retracts)
+		}
+		return c.refuse("data.replaces", reason, "an event cannot replace another yet: %q stays as it is", u.Replaces)
+	case UnknownNode:
+		return c.refuse("data.node", reason, "node %q is not declared in the provider's books", u.Node)
+	case UnknownCustomer:
+		return c.refuse("data.customer", reason, "customer %q is not declared in the node's book", u.Customer)
+	case UnknownMeter:
+		return c.refuse("data.meter", reason, "meter %q is not declared in the node's book", u.Meter)
+	case Absurd:
+		return c.refuse("data.quantity", reason, "above the meter's largest, %s", []byte(meter.largest.String()))
+	case FromFuture:
+		return c.refuse("data.end", reason, "its last instant is after %s", appendTime(nil, book.route.Latest))
+	default: // BeyondHorizon
+		return c.refuse("data.end", reason, "its last instant is before %s", appendTime(nil, book.route.Earliest))
+	}
 }
 
 func (c *Collector) refuse(field string, reason Reason, format string, what []byte) *Fault {

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"slices"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -17,7 +18,9 @@ type Decision struct {
 	Body     Body
 }
 
-// Body is what was decided. The set is closed: see the types of this file.
+// Body is what was decided. The set is closed: see [Kinds]. A body may also have
+// methods for the codec: inUTC, where it has instants; withoutRoots, where it names
+// the roots of logs; appendLong, where encoding/json would be too slow.
 type Body interface {
 	Kind() string    // stable name in the codec, such as "node_declared"
 	Validate() error // [Problems], every one at once, or nil: can it be meant at all, seen alone
@@ -166,12 +169,16 @@ type PeriodClosed struct {
 
 // PeriodReopened takes closings back: Period and every later one are open again,
 // and earlier ones stay closed. It has no effect once a distribution of one of
-// these periods is declared. What the closings handed over stays with the tokens,
+// these periods is declared, unless Void names it. What the closings handed over stays with the tokens,
 // of the same periods, and cannot be distributed until they are closed again.
 type PeriodReopened struct {
 	Book   Book   `json:"book"`
 	Period Period `json:"period"`
 	Reason string `json:"reason"`
+	// Void names the distributions of these periods, ascending, that were declared and
+	// turned out void, as PAYOUT says: nothing rests on them. A request leaves it out: it
+	// is added.
+	Void []string `json:"void_distributions,omitempty" hidden:"true"`
 }
 
 // RoundWithdrawn says that a round was observed wrongly: from then on no quote
@@ -278,6 +285,43 @@ type PayoutOutcome struct {
 	Holder    Holder       `json:"holder,omitempty"`
 	Asset     money.Asset  `json:"asset,omitempty"`
 	Amount    money.Amount `json:"amount,omitzero"` // above zero where it is there
+}
+
+func (b CardDeclared) inUTC() Body {
+	b.Effective = b.Effective.UTC()
+	return b
+}
+
+func (b DistributionDeclared) inUTC() Body {
+	b.RecordDate = b.RecordDate.UTC()
+	return b
+}
+
+func (b QuotesObserved) inUTC() Body {
+	b.Rounds = slices.Clone(b.Rounds)
+	for i := range b.Rounds {
+		b.Rounds[i].Time = b.Rounds[i].Time.UTC()
+	}
+	return b
+}
+
+func (b PeriodClosed) withoutRoots() Body {
+	b.RestsOn = nil
+	return b
+}
+
+func (b DistributionDeclared) withoutRoots() Body {
+	b.RestsOn = nil
+	return b
+}
+
+func (b PayoutsConfirmed) appendLong(dst []byte) ([]byte, error) {
+	if len(b.Results) == 0 {
+		return appendJSON(dst, b)
+	}
+	list := b.Results
+	b.Results = []PayoutOutcome{}
+	return appendFramed(dst, b, list, appendOutcome)
 }
 
 func (ProviderDeclared) Kind() string     { return "provider_declared" }

@@ -74,29 +74,14 @@ func appendAround(dst []byte, envelope any, body []byte) ([]byte, error) {
 // AppendBody appends the JSON object of a body alone, valid or not, in its one
 // canonical form: two bodies are the same exactly where these bytes are.
 func AppendBody(dst []byte, b Body) ([]byte, error) {
-	switch v := b.(type) {
-	case CardDeclared:
-		v.Effective = v.Effective.UTC()
-		b = v
-	case DistributionDeclared:
-		v.RecordDate = v.RecordDate.UTC()
-		b = v
-	case QuotesObserved:
-		v.Rounds = slices.Clone(v.Rounds)
-		for i := range v.Rounds {
-			v.Rounds[i].Time = v.Rounds[i].Time.UTC()
-		}
-		b = v
-	case PayoutsConfirmed:
-		if len(v.Results) > 0 {
-			list := v.Results
-			v.Results = []PayoutOutcome{}
-			return appendFramed(dst, v, list, appendOutcome)
-		}
-	default:
-		if b == nil || reflect.TypeOf(b).Kind() != reflect.Struct {
-			return dst, fmt.Errorf("body of type %T is not one of the bodies, by value", b)
-		}
+	if b == nil || reflect.TypeOf(b).Kind() != reflect.Struct {
+		return dst, fmt.Errorf("body of type %T is not one of the bodies, by value", b)
+	}
+	if v, ok := b.(interface{ inUTC() Body }); ok {
+		b = v.inUTC()
+	}
+	if v, ok := b.(interface{ appendLong([]byte) ([]byte, error) }); ok {
+		return v.appendLong(dst)
 	}
 	return appendJSON(dst, b)
 }
@@ -152,65 +137,6 @@ func decodeDecision(data []byte) (Decision, error) {
 		return Decision{}, fmt.Errorf("decoding decision %q: not in canonical form from byte %d", clip(e.ID), at)
 	}
 	return d, nil
-}
-
-// DecodeBody reads the JSON object of a body of the given kind, in any spelling
-// of its values that JSON allows. Unknown members and kinds are refused, and so
-// is a member that stands twice.
-func DecodeBody(kind string, data []byte) (Body, error) {
-	switch kind {
-	case ProviderDeclared{}.Kind():
-		return decodeBody[ProviderDeclared](data)
-	case BookDeclared{}.Kind():
-		return decodeBody[BookDeclared](data)
-	case NodeDeclared{}.Kind():
-		return decodeBody[NodeDeclared](data)
-	case CustomerDeclared{}.Kind():
-		return decodeBody[CustomerDeclared](data)
-	case MeterDeclared{}.Kind():
-		return decodeBody[MeterDeclared](data)
-	case CardDeclared{}.Kind():
-		return decodeBody[CardDeclared](data)
-	case QuotePolicyDeclared{}.Kind():
-		return decodeBody[QuotePolicyDeclared](data)
-	case QuotesObserved{}.Kind():
-		return decodeBody[QuotesObserved](data)
-	case SuspenseReleased{}.Kind():
-		return decodeBody[SuspenseReleased](data)
-	case DepositRecorded{}.Kind():
-		return decodeBody[DepositRecorded](data)
-	case CollectionRequested{}.Kind():
-		return decodeBody[CollectionRequested](data)
-	case PeriodClosed{}.Kind():
-		return decodeBody[PeriodClosed](data)
-	case PeriodReopened{}.Kind():
-		return decodeBody[PeriodReopened](data)
-	case RoundWithdrawn{}.Kind():
-		return decodeBody[RoundWithdrawn](data)
-	case DepositReversed{}.Kind():
-		return decodeBody[DepositReversed](data)
-	case TokenDeclared{}.Kind():
-		return decodeBody[TokenDeclared](data)
-	case WaterfallDeclared{}.Kind():
-		return decodeBody[WaterfallDeclared](data)
-	case KeyIssued{}.Kind():
-		return decodeBody[KeyIssued](data)
-	case KeyRevoked{}.Kind():
-		return decodeBody[KeyRevoked](data)
-	case HoldersListed{}.Kind():
-		return decodeBody[HoldersListed](data)
-	case DistributionDeclared{}.Kind():
-		return decodeBody[DistributionDeclared](data)
-	case PayoutsSubmitted{}.Kind():
-		return decodeBody[PayoutsSubmitted](data)
-	case PayoutsConfirmed{}.Kind():
-		return decodeBody[PayoutsConfirmed](data)
-	case PayoutCorrected{}.Kind():
-		return decodeBody[PayoutCorrected](data)
-	case PayoutRunDeclared{}.Kind():
-		return decodeBody[PayoutRunDeclared](data)
-	}
-	return nil, fmt.Errorf("unknown kind %q", clip(kind))
 }
 
 func decodeBody[B Body](data []byte) (Body, error) {

@@ -248,6 +248,13 @@ func (b PeriodReopened) Validate() error {
 	p.name("book", string(b.Book))
 	p.period("period", b.Period)
 	p.reason(b.Reason)
+	for i, id := range b.Void {
+		at := fmt.Sprintf("void_distributions[%d]", i)
+		p.name(at, id)
+		if i > 0 && id <= b.Void[i-1] {
+			p.add(at, "is not after the one above it: ids ascend")
+		}
+	}
 	return p.orNil()
 }
 

@@ -132,7 +132,7 @@ func TestLaterStopsAtTheEndsOfTime(t *testing.T) {
 type window struct{ earliest, latest int64 }
 
 func (w window) Node([]byte) (Route, bool) {
-	return Route{Book: "b", Earliest: w.earliest, Latest: w.latest}, true
+	return Route{Book: "b", Window: Window{w.earliest, w.latest}}, true
 }
 func (window) Customer(Book, []byte) bool                { return true }
 func (window) Meter(Book, []byte) (money.Quantity, bool) { return LargestQuantity, true }

@@ -48,7 +48,7 @@ func (open) Node(node []byte) (Route, bool) {
 	if len(node) > 0 && node[len(node)-1]&1 == 1 {
 		book = "book-b"
 	}
-	return Route{book, 0, math.MaxInt64 - 1}, !bytes.HasPrefix(node, []byte("un"))
+	return Route{book, Window{0, math.MaxInt64 - 1}}, !bytes.HasPrefix(node, []byte("un"))
 }
 func (open) Customer(_ Book, c []byte) bool { return !bytes.HasPrefix(c, []byte("un")) }
 func (open) Meter(_ Book, m []byte) (money.Quantity, bool) {

@@ -27,6 +27,11 @@ func (b PayoutRunDeclared) Validate() error {
 	return p.orNil()
 }
 
+func (b PayoutRunDeclared) withoutRoots() Body {
+	b.RestsOn = nil
+	return b
+}
+
 // PayoutRunMade says what became of a declared payout run: the totals of each
 // asset, or why it is void. Its payouts follow as [PayoutsPlanned] of its id.
 type PayoutRunMade struct {

@@ -3,34 +3,35 @@ package distribute
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/distribute/rails"
 )
 
-// Batches reads batches and their payouts; every store does.
+// Batches reads distributions, their batches and their payouts; every store does.
 type Batches interface {
+	Distribution(ctx context.Context, id string) (distribution.Distribution, bool, error)
 	Batch(ctx context.Context, name string) (distribution.Batch, bool, error)
 	Payouts(ctx context.Context, id string, state distribution.State, each func(distribution.Payout) error) error
 }
 
-// Export hands a batch that CONTROL says was submitted over to its rail, and
-// returns where it is. It may be repeated: a batch is the same whatever has
-// become of its payouts since.
-func Export(ctx context.Context, store Batches, rail rails.Rail, name string) (place string, count int, err error) {
-	batch, err := BatchOf(ctx, store, name)
+// Submission returns the decision that hands the planned payouts of a distribution
+// or payout run to its rail in one batch, and its id. Asked again, it returns the
+// same. A distribution that is declared and not made yet will be planned for
+// [Rail].
+func Submission(ctx context.Context, store Batches, id string) (string, events.PayoutsSubmitted, error) {
+	rail := Rail
+	made, ok, err := store.Distribution(ctx, id)
 	if err != nil {
-		return "", 0, err
+		return "", events.PayoutsSubmitted{}, err
 	}
-	if batch.Rail != rail.Name() {
-		return "", 0, fmt.Errorf("exporting batch %s: it is for rail %s, not %s", name, batch.Rail, rail.Name())
+	if ok {
+		rail = made.Rail
 	}
-	place, err = rail.Submit(ctx, batch.Batch)
-	if err != nil {
-		return "", 0, fmt.Errorf("exporting batch %s: %w", name, err)
-	}
-	return place, len(batch.Payouts), nil
+	batch := events.BatchID(id, rail)
+	return events.SubmissionID(batch), events.PayoutsSubmitted{Batch: batch, Rail: rail, Distribution: id}, nil
 }
 
 // RailBatch is a batch and the rail that it is for.
@@ -39,15 +40,12 @@ type RailBatch struct {
 	Rail events.Rail
 }
 
-// BatchOf reads a batch: every payout of its distribution that was not
-// withheld when the batch was submitted.
-func BatchOf(ctx context.Context, store Batches, name string) (b RailBatch, err error) {
+// BatchOf reads a batch: every payout of its distribution that was not withheld
+// when the batch was submitted. ok is false where no such batch was submitted.
+func BatchOf(ctx context.Context, store Batches, name string) (b RailBatch, ok bool, err error) {
 	batch, ok, err := store.Batch(ctx, name)
-	if err != nil {
-		return b, err
-	}
-	if !ok {
-		return b, fmt.Errorf("batch %s was not submitted", name)
+	if err != nil || !ok {
+		return b, false, err
 	}
 	b = RailBatch{Batch: rails.Batch{Name: name, Distribution: batch.Distribution}, Rail: batch.Rail}
 	err = store.Payouts(ctx, batch.Distribution, "", func(p distribution.Payout) error {
@@ -56,5 +54,19 @@ func BatchOf(ctx context.Context, store Batches, name string) (b RailBatch, err 
 		}
 		return nil
 	})
-	return b, err
+	return b, err == nil, err
+}
+
+// Export writes a batch as its rail wants it, and returns the media type of what
+// it wrote. It may be repeated: a batch is the same whatever has become of its
+// payouts since.
+func (b RailBatch) Export(w io.Writer) (contentType string, err error) {
+	rail, err := rails.Of(b.Rail)
+	if err == nil {
+		err = rail.Write(w, b.Batch)
+	}
+	if err != nil {
+		return "", fmt.Errorf("exporting batch %s: %w", b.Name, err)
+	}
+	return rail.ContentType(), nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,12 +68,15 @@ func TestAMillionOverTheUNIList(t *testing.T) {
 	for _, part := range registerfile.Decisions("ofac-eth", list) {
 		s.decide(part)
 	}
-	imported, err := registerfile.Import(file, registerfile.Options{LeaveOutZero: true}, events.Movements{Token: "acme", Actor: "operator:ada", At: start}, func(m events.Movements) error {
-		data, err := events.AppendMovements(nil, &m)
+	imported, err := registerfile.Open(file, registerfile.Options{LeaveOutZero: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := imported.Messages(events.Movements{Token: "acme", Actor: "operator:ada", At: start}, "", func(m *events.Movements) error {
+		data, err := events.AppendMovements(nil, m)
 		s.publish(s.register, eventlog.RegisterSubject("acme"), data, err)
 		return nil
-	})
-	if err != nil {
+	}); err != nil {
 		t.Fatal(err)
 	}
 	s.decide(events.PeriodClosed{Book: "acme-eu", Period: "2026-01"})
@@ -123,13 +127,25 @@ func TestAMillionOverTheUNIList(t *testing.T) {
 
 	// Handed over, exported twice, confirmed twice.
 	began = time.Now()
-	r.wait(t, s.decide(events.PayoutsSubmitted{Batch: "uni-1", Rail: "csv", Distribution: "uni"}))
-	t.Logf("submitted in %v", time.Since(began))
-	rail := rails.CSV{Dir: t.TempDir()}
-	place, count, err := distribute.Export(t.Context(), db, rail, "uni-1")
-	if err != nil || count != d.Pools[0].Payouts {
-		t.Fatalf("%d payouts exported, %v", count, err)
+	_, submission, err := distribute.Submission(t.Context(), db, "uni")
+	if err != nil || submission != (events.PayoutsSubmitted{Batch: "uni:csv", Rail: "csv", Distribution: "uni"}) {
+		t.Fatalf("%+v, %v", submission, err)
 	}
+	r.wait(t, s.decide(submission))
+	t.Logf("submitted in %v", time.Since(began))
+	export := func() string {
+		t.Helper()
+		batch, ok, err := distribute.BatchOf(t.Context(), db, "uni:csv")
+		if err != nil || !ok || len(batch.Payouts) != d.Pools[0].Payouts {
+			t.Fatalf("%d payouts exported, %v, %v", len(batch.Payouts), ok, err)
+		}
+		var file strings.Builder
+		if kind, err := batch.Export(&file); err != nil || kind != "text/csv" {
+			t.Fatalf("exported as %q, %v", kind, err)
+		}
+		return file.String()
+	}
+	instruction := export()
 	var outcomes []events.PayoutOutcome
 	if err := db.Payouts(t.Context(), "uni", distribution.Submitted, func(p distribution.Payout) error {
 		outcomes = append(outcomes, events.PayoutOutcome{Payout: p.ID, State: "confirmed", Reference: "r"})
@@ -139,15 +155,14 @@ func TestAMillionOverTheUNIList(t *testing.T) {
 	}
 	began = time.Now()
 	last := uint64(0)
-	for _, part := range rails.Confirmations("uni-1", "csv", outcomes[:len(outcomes)/4]) {
+	for _, part := range rails.Confirmations("uni:csv", "csv", outcomes[:len(outcomes)/4]) {
 		s.decide(part)
 		last = s.decide(part)
 	}
 	r.wait(t, last)
 	t.Logf("a quarter confirmed twice in %v", time.Since(began))
-	again, _, err := distribute.Export(t.Context(), db, rail, "uni-1")
-	if err != nil || again != place {
-		t.Errorf("exported again to %s, %v", again, err)
+	if again := export(); again != instruction {
+		t.Errorf("exported again, %d bytes are not the %d before", len(again), len(instruction))
 	}
 	checkBooks(t, db)
 	totals, err := db.PayoutTotals(context.Background(), "uni")

@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -99,13 +98,7 @@ func (g *gate) Node(name []byte) (events.Route, bool) {
 	if !ok || book.Provider != g.provider || g.service.publishers[book.Partition] == nil {
 		return events.Route{}, false
 	}
-	route := events.Route{Book: node.Book, Earliest: math.MinInt64, Latest: math.MaxInt64}
-	if !g.fromEvent || !book.ReceivedFromEvent {
-		route.Latest = events.Later(g.received, book.FutureSeconds)
-		if book.HorizonSeconds > 0 {
-			route.Earliest = events.Later(g.received, -book.HorizonSeconds)
-		}
-	}
+	route := events.Route{Book: node.Book, Window: book.Window(g.received, g.fromEvent)}
 	g.last = route
 	return route, true
 }

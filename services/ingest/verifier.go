@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"math"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -26,8 +25,8 @@ const (
 )
 
 // verify returns the book that all events of a segment belong to; false where
-// they belong to several, or where one of them must be refused. Why is the
-// collector's to say.
+// they belong to several, or where there is an objection to one of them. The
+// collector then says which.
 func (v *verifier) verify(c *events.Columns, g *gate) (events.Book, bool) {
 	if len(c.Amends) > 0 { // The collector refuses those.
 		return "", false
@@ -69,16 +68,11 @@ func (v *verifier) verify(c *events.Columns, g *gate) (events.Book, bool) {
 			}
 			v.meters[meter] = good
 		}
-		if c.Quantity[i].Cmp(v.largest[meter]) > 0 {
+		if first.Admit(0, c.Quantity[i], v.largest[meter], c.Start[i], c.End[i]) != 0 {
 			return "", false
 		}
 	}
-	oldest, latest := int64(math.MaxInt64), int64(math.MinInt64)
-	for i := range c.N {
-		instant := c.LastInstant(i)
-		oldest, latest = min(oldest, instant), max(latest, instant)
-	}
-	return first.Book, oldest >= first.Earliest && latest <= first.Latest
+	return first.Book, true
 }
 
 func emptied(v []verdict, n int) []verdict {

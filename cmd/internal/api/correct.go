@@ -54,7 +54,7 @@ func (s *Server) correctPayout(ctx context.Context, id string, in Correct) (*ans
 	name, before, said := "", "", uint64(0)
 	s.Engine.Directory(func(d *directory.Directory) {
 		for n := 1; ; n++ {
-			name = idOf("correct", id, in.State, in.Reference, in.Reason, fmt.Sprint(n))
+			name = events.CorrectionID(id, in.State, in.Reference, in.Reason, n)
 			at, _ := d.Taken(name, body)
 			if at == 0 {
 				return

@@ -3,11 +3,9 @@ package api
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -188,26 +186,6 @@ func (s *Server) decideOne(ctx context.Context, id string, body events.Body) (*a
 		return nil, huma.Error409Conflict(fmt.Sprintf("%s at CONTROL position %d is void: %s", results[0].Kind, results[0].Position, results[0].Reason))
 	}
 	return &answer[Decided]{results[0]}, nil
-}
-
-// idOf names a decision by what makes a repeat of it the same: equal parts give
-// an equal id, other parts another one. What people write as a reference may
-// have spaces, colons or any length, which an id may not: then the id is a hash.
-func idOf(kind string, parts ...string) string {
-	plain := kind
-	clear := true
-	for _, part := range parts {
-		plain += ":" + part
-		clear = clear && !strings.Contains(part, ":")
-	}
-	if clear && events.CheckName(plain) == nil {
-		return plain
-	}
-	h := sha256.New()
-	for _, part := range parts {
-		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part) // never fails
-	}
-	return kind + "::" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // newID returns an id that no other decision has.

@@ -261,14 +261,7 @@ func (s *Server) undeclared(bodies []events.Body) []events.Body {
 	var out []events.Body
 	s.Engine.Directory(func(d *directory.Directory) {
 		for _, b := range bodies {
-			known := false
-			switch b := b.(type) {
-			case events.NodeDeclared:
-				_, known = d.Node(b.Node)
-			case events.CustomerDeclared:
-				_, known = d.Customer(b.Customer)
-			}
-			if !known {
+			if !d.Declared(b) {
 				out = append(out, b)
 			}
 		}

@@ -3,8 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +17,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/distribute/rails"
 )
 
@@ -154,23 +153,14 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 var errDeclared = errors.New("it was declared meanwhile")
 
 // standing returns the distribution of a token and period that was made, or nil and
-// the id of the next: the token and the period, numbered from the second one on,
-// which there is where the declarations before were void.
+// the id of the next one.
 func (s *Server) standing(ctx context.Context, token events.Token, period events.Period) (*distribution.Distribution, string, error) {
+	var id string
 	var taken []string
 	var effective uint64
-	id := fmt.Sprintf("%s:%s", token, period)
 	s.Engine.Directory(func(d *directory.Directory) {
 		effective = d.Position()
-		for n := 2; ; n++ {
-			if _, used := d.PaidFor(id); !used {
-				break
-			}
-			if _, declared := d.Distribution(id); declared {
-				taken = append(taken, id)
-			}
-			id = fmt.Sprintf("%s:%s:%d", token, period, n)
-		}
+		id, taken = d.NextDistribution(token, period)
 	})
 	if len(taken) == 0 {
 		return nil, id, nil
@@ -216,7 +206,7 @@ func (s *Server) distribute(ctx context.Context, id string, token events.TokenDe
 		return nil, unavailable(err)
 	}
 	// The id makes a repeat of the same declaration recognisable, by others too.
-	results, err := s.decide(ctx, proposal{id: idOf("distribution", id), body: body})
+	results, err := s.decide(ctx, proposal{id: events.DeclarationID(id), body: body})
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +233,7 @@ func (s *Server) declaredAs(id string) (b events.DistributionDeclared, ok bool) 
 }
 
 func (s *Server) payouts() {
-	register(s, http.MethodPost, "/v1/payouts/export", "export-payouts", "Submit the planned payouts of a distribution, or of a payout run, to the CSV rail as one batch",
+	register(s, http.MethodPost, "/v1/payouts/export", "export-payouts", "Submit the planned payouts of a distribution, or of a payout run, to their rail as one batch",
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Distribution string `json:"distribution"`
@@ -261,34 +251,32 @@ func (s *Server) payouts() {
 			}
 			out := []Batch{}
 			for _, b := range all {
-				_, one, err := s.batch(ctx, b)
+				one, err := s.batch(ctx, b.Name)
 				if err != nil {
 					return nil, err
 				}
-				out = append(out, one)
+				sum, err := summed(&one)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, sum)
 			}
 			return &answer[[]Batch]{out}, nil
 		})
-	register(s, http.MethodGet, "/v1/payouts/batches/{batch}", "read-batch", "The file of a batch, as CSV",
+	register(s, http.MethodGet, "/v1/payouts/batches/{batch}", "read-batch", "The file of a batch, as its rail wants it",
 		func(ctx context.Context, in *struct {
 			Batch string `path:"batch"`
-		}) (*csvFile, error) {
-			b, ok, err := s.Store.Batch(ctx, in.Batch)
-			if err != nil {
-				return nil, err
-			}
-			if !ok {
-				return nil, huma.Error404NotFound(fmt.Sprintf("batch %q does not exist", in.Batch))
-			}
-			file, _, err := s.batch(ctx, b)
+		}) (*railFile, error) {
+			b, err := s.batch(ctx, in.Batch)
 			if err != nil {
 				return nil, err
 			}
 			var out bytes.Buffer
-			if err := rails.WriteBatch(&out, file); err != nil {
+			kind, err := b.Export(&out)
+			if err != nil {
 				return nil, err
 			}
-			return &csvFile{ContentType: "text/csv", Body: out.Bytes()}, nil
+			return &railFile{ContentType: kind, Body: out.Bytes()}, nil
 		})
 	register(s, http.MethodPost, "/v1/payouts/batches/{batch}/confirm", "confirm-payouts", "Record the rail's answer: CSV with payout_id and state, and reference, holder, asset and amount where the rail gives them",
 		func(ctx context.Context, in *struct {
@@ -333,16 +321,9 @@ func (s *Server) payouts() {
 			s.Engine.Directory(func(d *directory.Directory) { corrected = d.Corrected(b.Distribution) })
 			var proposals []proposal
 			for _, c := range rails.Confirmations(in.Batch, b.Rail, outcomes) {
-				text, err := events.AppendBody(nil, c)
+				id, err := events.ConfirmationID(c, corrected)
 				if err != nil {
 					return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", in.File, err))
-				}
-				// The same answer again is the same decision, until a person has
-				// corrected what came of it.
-				sum := sha256.Sum256(text)
-				id := "confirm:" + hex.EncodeToString(sum[:16])
-				if corrected > 0 {
-					id += fmt.Sprint(":", corrected)
 				}
 				proposals = append(proposals, proposal{id: id, body: c})
 			}
@@ -357,48 +338,50 @@ func (s *Server) payouts() {
 		})
 }
 
-// csvFile is an answer that is a file.
-type csvFile struct {
+// railFile is an answer that is the file of a rail.
+type railFile struct {
 	ContentType string `header:"Content-Type"`
 	Body        []byte
 }
 
 // submit decides that a distribution's planned payouts are handed over. Asked
 // again, it answers with the batch that was.
-func (s *Server) submit(ctx context.Context, id string) (*answer[Batch], error) {
-	name := id + ":csv"
-	if _, err := s.decideOne(ctx, idOf("submit", name), events.PayoutsSubmitted{Batch: name, Rail: rails.CSV{}.Name(), Distribution: id}); err != nil {
+func (s *Server) submit(ctx context.Context, distribution string) (*answer[Batch], error) {
+	id, body, err := distribute.Submission(ctx, s.Store, distribution)
+	if err != nil {
 		return nil, err
 	}
-	b, ok, err := s.Store.Batch(ctx, name)
+	if _, err := s.decideOne(ctx, id, body); err != nil {
+		return nil, err
+	}
+	b, ok, err := distribute.BatchOf(ctx, s.Store, body.Batch)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, huma.Error404NotFound(fmt.Sprintf("distribution %q has no planned payouts", id))
+		return nil, huma.Error404NotFound(fmt.Sprintf("distribution %q has no planned payouts", distribution))
 	}
-	_, made, err := s.batch(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	return &answer[Batch]{made}, nil
+	sum, err := summed(&b)
+	return &answer[Batch]{sum}, err
 }
 
-// batch reads what was handed over: every payout of the distribution that was
-// not withheld.
-func (s *Server) batch(ctx context.Context, b distribution.Batch) (rails.Batch, Batch, error) {
-	file := rails.Batch{Name: b.Name, Distribution: b.Distribution}
-	sum := Batch{Batch: b.Name, Rail: b.Rail, Distribution: b.Distribution}
-	err := s.Store.Payouts(ctx, b.Distribution, "", func(p distribution.Payout) error {
-		if p.State == distribution.Withheld || p.State == distribution.Planned {
-			return nil
+// batch reads a batch that was submitted.
+func (s *Server) batch(ctx context.Context, name string) (distribute.RailBatch, error) {
+	b, ok, err := distribute.BatchOf(ctx, s.Store, name)
+	if err == nil && !ok {
+		err = huma.Error404NotFound(fmt.Sprintf("batch %q does not exist", name))
+	}
+	return b, err
+}
+
+// summed adds up what was handed over.
+func summed(b *distribute.RailBatch) (sum Batch, err error) {
+	sum = Batch{Batch: b.Name, Rail: b.Rail, Distribution: b.Distribution, Payouts: len(b.Payouts)}
+	for i := range b.Payouts {
+		sum.Asset = b.Payouts[i].Asset
+		if sum.Amount, err = sum.Amount.Add(b.Payouts[i].Amount); err != nil {
+			return sum, fmt.Errorf("adding up batch %s: %w", b.Name, err)
 		}
-		file.Payouts = append(file.Payouts, rails.Payout{ID: p.ID, Holder: p.Holder, Asset: p.Asset, Amount: p.Amount})
-		sum.Payouts++
-		sum.Asset = p.Asset
-		var err error
-		sum.Amount, err = sum.Amount.Add(p.Amount)
-		return err
-	})
-	return file, sum, err
+	}
+	return sum, nil
 }

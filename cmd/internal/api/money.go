@@ -63,7 +63,7 @@ func (s *Server) moneyIn() {
 			}
 		}) (*answer[Covered], error) {
 			b := in.Body
-			done, err := s.covering(ctx, b.Book, idOf("deposit", string(b.Book), string(b.Customer), b.Reference), events.DepositRecorded{
+			done, err := s.covering(ctx, b.Book, events.DepositID(b.Book, b.Customer, b.Reference), events.DepositRecorded{
 				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference,
 			})
 			if err != nil {
@@ -98,7 +98,7 @@ func (s *Server) moneyIn() {
 			if in.Body.RestsOn, err = s.published(); err != nil {
 				return nil, unavailable(err)
 			}
-			done, err := s.covering(ctx, in.Body.Book, idOf("close", string(in.Body.Book), string(in.Body.Period)), in.Body)
+			done, err := s.covering(ctx, in.Body.Book, events.ClosingID(in.Body.Book, in.Body.Period), in.Body)
 			if err != nil {
 				return nil, err
 			}
@@ -125,6 +125,10 @@ func (s *Server) moneyIn() {
 		func(ctx context.Context, in *struct {
 			Body events.PeriodReopened
 		}) (*answer[Decided], error) {
+			var err error
+			if in.Body.Void, err = s.voidDistributions(ctx, in.Body.Book, in.Body.Period); err != nil {
+				return nil, err
+			}
 			return s.decideOne(ctx, "", in.Body)
 		})
 	register(s, http.MethodPost, "/v1/deposits/reverse", "reverse-deposit", "Take back a deposit that has covered nothing",
@@ -139,7 +143,7 @@ func (s *Server) moneyIn() {
 			}
 		}) (*answer[Decided], error) {
 			b := in.Body
-			id := idOf("deposit", string(b.Book), string(b.Customer), b.Reference)
+			id := events.DepositID(b.Book, b.Customer, b.Reference)
 			// Asked before anything is recorded: a reversal that is void at its barrier
 			// could not be tried again.
 			has := ledger.CustomerPrepaid(b.Customer)
@@ -155,7 +159,7 @@ func (s *Server) moneyIn() {
 					}
 				}
 			}
-			again := idOf("deposit-reversal", string(b.Book), string(b.Customer), b.Reference)
+			again := events.DepositReversalID(b.Book, b.Customer, b.Reference)
 			if prepaid.Cmp(b.Amount) < 0 && !s.known(again) {
 				return nil, huma.Error409Conflict(fmt.Sprintf("amount: %v %s of what customer %s has prepaid are left: the deposit of %v has covered something", prepaid, b.Asset, b.Customer, b.Amount))
 			}
@@ -163,6 +167,33 @@ func (s *Server) moneyIn() {
 				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference, Deposit: id, Reason: b.Reason,
 			})
 		})
+}
+
+// voidDistributions returns the distributions of a period and later ones that are
+// declared and void. It waits until distribution has taken every declaration: what
+// is void then stays void.
+func (s *Server) voidDistributions(ctx context.Context, book events.Book, period events.Period) (list []string, err error) {
+	last, err := s.Control.Last(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	within, cancel := context.WithTimeout(ctx, effectBound)
+	defer cancel()
+	if err := s.Engine.WaitEffective(within, last); err != nil {
+		return nil, unavailable(fmt.Errorf("waiting for what became of decisions up to CONTROL position %d: %w", last, err))
+	}
+	var declared []string
+	s.Engine.Directory(func(d *directory.Directory) { declared = d.Resting(book, period) })
+	for _, id := range declared {
+		_, made, err := s.Store.Distribution(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if !made {
+			list = append(list, id)
+		}
+	}
+	return list, nil
 }
 
 // known reports whether a decision with this id has taken effect.
@@ -238,7 +269,7 @@ func (s *Server) settleUp(ctx context.Context, book events.Book, reference strin
 			continue
 		}
 		proposals = append(proposals, proposal{
-			id: idOf("deposit", string(book), string(first.Customer), reference),
+			id: events.DepositID(book, first.Customer, reference),
 			body: events.DepositRecorded{
 				Book: book, Customer: first.Customer, Asset: first.Asset, Amount: pay,
 				Reference: reference,

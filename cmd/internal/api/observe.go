@@ -125,7 +125,7 @@ func (s *Server) observe(ctx context.Context, in events.QuotesObserved) (*answer
 		n := min(len(fresh), roundsPerDecision)
 		part := events.QuotesObserved{Pair: in.Pair, Source: in.Source, Rounds: fresh[:n]}
 		proposals = append(proposals, proposal{
-			id:   idOf("quotes", string(part.Pair), part.Source, fresh[0].Round, fresh[n-1].Round),
+			id:   events.ObservationID(part.Pair, part.Source, fresh[0].Round, fresh[n-1].Round),
 			body: part,
 		})
 		fresh = fresh[n:]

@@ -3,12 +3,9 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,7 +15,6 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
-	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 // Imported says what the import of a register did.
@@ -76,46 +72,33 @@ func (q *RowQuery) options() (rowfile.Options, error) {
 	return f.Options("")
 }
 
-// importRegister issues what a file says, in messages whose ids come from the
-// file's bytes: an import that was cut short is completed by the same file, and
-// one that was complete changes nothing. Another file would issue a second
-// time, so it is refused unless add says that this is meant.
-func (s *Server) importRegister(ctx context.Context, token events.Token, name string, add bool, o registerfile.Options, file []byte) (*answer[Imported], error) {
+// importRegister issues what a file says. The ids of its messages follow from the
+// file, so an import that was cut short is completed by the same file, and one
+// that was complete changes nothing. Another file would issue a second time, so it
+// is refused unless add says that this is meant.
+func (s *Server) importRegister(ctx context.Context, token events.Token, name string, add bool, o registerfile.Options, data []byte) (*answer[Imported], error) {
 	known := false
 	s.Engine.Directory(func(d *directory.Directory) { _, known = d.Token(token) })
 	if !known {
 		return nil, huma.Error404NotFound(fmt.Sprintf("token %q is not declared", token))
 	}
-	hash := sha256.New()
-	hash.Write(file)
-	if o.Decimals > 0 || o.Holder != "" || o.Units != "" || o.Rows.Decimal != 0 {
-		// The same file, read otherwise, is another import.
-		fmt.Fprintf(hash, "\n%d %q %q %c", o.Decimals, o.Holder, o.Units, o.Rows.Decimal)
-	}
-	sum := hash.Sum(nil)
-	now := s.Now().UTC()
-	if name == "" {
-		name = "register.csv"
-	}
-	whole := events.Movements{
-		ID: "import-" + hex.EncodeToString(sum[:8]), Token: token, Actor: actorOf(ctx).name, At: now,
-	}
-	// Read once for its errors, and again, message by message, to be recorded: the
-	// movements of a large file are several times its size.
-	summary, err := registerfile.ReadHoldings(bytes.NewReader(file), o, func(events.Holder, money.Units) error { return nil })
+	name = orName(name, "register.csv")
+	// The file is read for its errors, and again, message by message, to be recorded:
+	// the movements of a large file are several times its size.
+	file, err := registerfile.Open(bytes.NewReader(data), o)
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", name, err))
 	}
-	done := Imported{Holders: summary.Holders, Units: summary.Supply.String(), Stream: eventlog.RegisterStream, Effect: "unchanged"}
-	if !summary.Zero.IsZero() {
-		done.LeftOut = summary.Zero.String()
+	done := Imported{Holders: file.Holders, Units: file.Supply.String(), Stream: eventlog.RegisterStream, Effect: "unchanged"}
+	if !file.Zero.IsZero() {
+		done.LeftOut = file.Zero.String()
 	}
 	there, err := s.recorded(ctx, token)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	for id := range there {
-		if !add && !strings.HasPrefix(id, whole.ID) {
+		if !add && !events.IsOfImport(id, file.ID) {
 			return nil, huma.Error409Conflict(fmt.Sprintf(
 				"token %q has a register already, and %s is another file: importing it would issue its units beside those there; say add if that is meant", token, name))
 		}
@@ -126,7 +109,8 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 	for _, position := range there {
 		last = max(last, position)
 	}
-	record := func(part *events.Movements) error {
+	head := events.Movements{Token: token, Actor: actorOf(ctx).name, At: s.Now().UTC()}
+	err = file.Messages(head, name, func(part *events.Movements) error {
 		if position, ok := there[part.ID]; ok {
 			done.Position = max(done.Position, position)
 			return nil
@@ -144,17 +128,6 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 		}
 		last = position
 		done.Effect, done.Position = "applied", position
-		return nil
-	}
-	_, err = registerfile.Import(bytes.NewReader(file), o, whole, func(some events.Movements) error {
-		for i := range some.Movements {
-			some.Movements[i].Ref = name
-		}
-		for _, part := range events.SplitMovements(some, events.MaxMovements) {
-			if err := record(&part); err != nil {
-				return err
-			}
-		}
 		return nil
 	})
 	if err != nil {

@@ -146,11 +146,8 @@ func (s *Server) payable(ctx context.Context, body *events.PayoutRunDeclared) (r
 		if token, known = d.Token(body.Token); !known {
 			return
 		}
-		for n := 1; body.Run == ""; n++ {
-			id := fmt.Sprintf("%s:run:%d", body.Token, n)
-			if _, taken := d.PaidFor(id); !taken {
-				body.Run = id
-			}
+		if body.Run == "" {
+			body.Run = d.NextRun(body.Token)
 		}
 		run.Holders(func(h events.Holder) {
 			if _, on := d.Listed(h); on {

@@ -128,41 +128,7 @@ func Read(name string, data []byte, open Open) ([]Declaration, error) {
 		})
 		return nil, p.problems
 	}
-	slices.SortStableFunc(p.declared, func(a, b Declaration) int {
-		if c := rank(a.Body) - rank(b.Body); c != 0 {
-			return c
-		}
-		if a, ok := a.Body.(events.CardDeclared); ok {
-			return a.Version - b.Body.(events.CardDeclared).Version
-		}
-		return 0
-	})
-	return p.declared, nil
-}
-
-// rank puts what is referred to before what refers to it.
-func rank(b events.Body) int {
-	switch b.(type) {
-	case events.ProviderDeclared:
-		return 0
-	case events.BookDeclared:
-		return 1
-	case events.MeterDeclared:
-		return 2
-	case events.QuotePolicyDeclared:
-		return 3
-	case events.CardDeclared:
-		return 4
-	case events.NodeDeclared:
-		return 5
-	case events.CustomerDeclared:
-		return 6
-	case events.TokenDeclared:
-		return 7
-	case events.WaterfallDeclared:
-		return 8
-	}
-	return 9
+	return sorted(p.declared), nil
 }
 
 type place struct {
@@ -303,35 +269,6 @@ func (p *parser) once(at place, field string, body events.Body) {
 	}
 	p.first[what] = at
 	p.declared = append(p.declared, Declaration{body, at.file, at.line})
-}
-
-// Identity names what a body declares, such as `node "gpu-7"`.
-func Identity(body events.Body) string {
-	switch b := body.(type) {
-	case events.ProviderDeclared:
-		return fmt.Sprintf("provider %q", b.Provider)
-	case events.BookDeclared:
-		return fmt.Sprintf("book %q", b.Book)
-	case events.NodeDeclared:
-		return fmt.Sprintf("node %q", b.Node)
-	case events.CustomerDeclared:
-		return fmt.Sprintf("customer %q", b.Customer)
-	case events.MeterDeclared:
-		return fmt.Sprintf("meter %q of book %q", b.Meter, b.Book)
-	case events.CardDeclared:
-		return fmt.Sprintf("version %d of card %q of book %q", b.Version, b.Card, b.Book)
-	case events.QuotePolicyDeclared:
-		return fmt.Sprintf("quote policy of %q", b.Pair)
-	case events.TokenDeclared:
-		return fmt.Sprintf("token %q", b.Token)
-	case events.WaterfallDeclared:
-		return fmt.Sprintf("waterfall of %q", b.Token)
-	case events.KeyIssued:
-		return fmt.Sprintf("key %q", b.Key)
-	case events.HoldersListed:
-		return fmt.Sprintf("part %d of list %q", b.Part, b.List)
-	}
-	return body.Kind()
 }
 
 // renamed gives a field of a body the name that it has in a document.

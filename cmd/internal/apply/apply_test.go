@@ -117,7 +117,7 @@ func TestWhatIsReferredToComesFirst(t *testing.T) {
 	}
 	last := -1
 	for _, body := range backwards {
-		if r := rank(body); r < last {
+		if r := kinds[body.Kind()].rank; r < last {
 			t.Errorf("%s comes too late", body.Kind())
 		} else {
 			last = r

@@ -20,23 +20,6 @@ const (
 	defaultFuture  = 300               // seconds
 )
 
-// kinds of documents, in the order of the format's description.
-var kinds = map[string]func(*parser, *yaml.Node){
-	"Provider":    (*parser).provider,
-	"Book":        (*parser).book,
-	"Meter":       (*parser).meter,
-	"QuotePolicy": (*parser).quotePolicy,
-	"Card":        (*parser).card,
-	"Node":        (*parser).node,
-	"Nodes":       (*parser).nodes,
-	"Customer":    (*parser).customer,
-	"Customers":   (*parser).customers,
-	"Token":       (*parser).token,
-	"Waterfall":   (*parser).waterfall,
-	"Holds":       (*parser).holds,
-	"Key":         (*parser).key,
-}
-
 func (p *parser) document(n *yaml.Node) {
 	p.at = map[string]*yaml.Node{}
 	if n.Kind != yaml.MappingNode {
@@ -48,9 +31,9 @@ func (p *parser) document(n *yaml.Node) {
 			continue
 		}
 		kind := n.Content[i+1]
-		read := kinds[kind.Value]
+		read := reader(kind.Value)
 		if read == nil {
-			p.problem(kind, "kind", "%q is none of Provider, Book, Meter, QuotePolicy, Card, Node, Nodes, Customer, Customers, Token, Waterfall, Holds and Key", clip(kind.Value))
+			p.problem(kind, "kind", "%q is none of %s", clip(kind.Value), documentNames())
 			return
 		}
 		read(p, n)

@@ -67,69 +67,100 @@ func (t texts) set(name, value string) {
 }
 
 func format(body events.Body) (any, error) {
-	switch b := body.(type) {
-	case events.ProviderDeclared:
-		t := texts{"kind": "Provider", "provider": b.Provider}
-		t.set("name", b.Name)
-		return t, nil
-	case events.BookDeclared:
-		t := texts{
-			"kind": "Book", "book": b.Book, "provider": b.Provider, "calendar": b.Calendar, "time_zone": b.TimeZone, "asset": b.Asset,
-			"horizon": duration(b.HorizonSeconds), "future": duration(b.FutureSeconds), "partition": b.Partition,
+	if body != nil {
+		if k, ok := kinds[body.Kind()]; ok {
+			return k.format(body)
 		}
-		if b.HorizonSeconds == 0 {
-			t["horizon"] = "none"
-		}
-		if b.ReceivedFromEvent {
-			t["received"] = "event"
-		}
-		return t, nil
-	case events.MeterDeclared:
-		return texts{"kind": "Meter", "meter": b.Meter, "book": b.Book, "unit": b.Unit, "max": b.Max}, nil
-	case events.QuotePolicyDeclared:
-		if b.Fixed.Sign() > 0 {
-			return texts{"kind": "QuotePolicy", "pair": b.Pair, "fixed": b.Fixed}, nil
-		}
-		return texts{
-			"kind": "QuotePolicy", "pair": b.Pair, "heartbeat": duration(b.HeartbeatSeconds), "margin": duration(b.MarginSeconds),
-			"max_deviation": b.MaxDeviation, "min_sources": b.MinSources, "peg": b.Peg, "peg_warn": b.PegWarn, "peg_hold": b.PegHold,
-		}, nil
-	case events.CardDeclared:
-		var rules []texts
-		for _, r := range b.Rules {
-			rule := texts{"meter": r.Meter, "price": r.Price, "per": r.Per, "granularity": r.Granularity}
-			if len(r.Match) > 0 {
-				rule["match"] = r.Match
-			}
-			rules = append(rules, rule)
-		}
-		return texts{
-			"kind": "Card", "card": b.Card, "version": b.Version, "book": b.Book, "currency": b.Currency, "effective": b.Effective.UTC(), "rules": rules,
-		}, nil
-	case events.NodeDeclared:
-		t := texts{"kind": "Node", "node": b.Node, "book": b.Book}
-		if len(b.Attributes) > 0 {
-			t["attributes"] = b.Attributes
-		}
-		return t, nil
-	case events.CustomerDeclared:
-		t := texts{"kind": "Customer", "customer": b.Customer, "book": b.Book}
-		t.set("name", b.Name)
-		t.set("plan", b.Plan)
-		return t, nil
-	case events.TokenDeclared:
-		return &tokenDocument{"Token", b.Token, b.Book, b.Nodes, b.Pool, b.Minimum}, nil
-	case events.WaterfallDeclared:
-		points, err := money.ParseAmount(strconv.Itoa(b.FeeBasisPoints) + "e-4")
-		return texts{"kind": "Waterfall", "token": b.Token, "fee": points}, err
-	case events.KeyIssued:
-		if b.NKey != "" && b.Scope == "provider" {
-			return texts{"kind": "Key", "key": b.Key, "provider": b.Provider, "nkey": b.NKey}, nil
-		}
-	case events.HoldersListed:
-		return &holdsDocument{"Holds", b.List, append([]events.Holder{}, b.Holders...)}, nil
 	}
-	return nil, fmt.Errorf("writing %T: is done and not declared", body)
+	return nil, notDeclared(body)
+}
+
+func notDeclared(body events.Body) error {
+	return fmt.Errorf("writing %T: is done and not declared", body)
+}
+
+func formatProvider(b events.ProviderDeclared) (any, error) {
+	t := texts{"kind": "Provider", "provider": b.Provider}
+	t.set("name", b.Name)
+	return t, nil
+}
+
+func formatBook(b events.BookDeclared) (any, error) {
+	t := texts{
+		"kind": "Book", "book": b.Book, "provider": b.Provider, "calendar": b.Calendar, "time_zone": b.TimeZone, "asset": b.Asset,
+		"horizon": duration(b.HorizonSeconds), "future": duration(b.FutureSeconds), "partition": b.Partition,
+	}
+	if b.HorizonSeconds == 0 {
+		t["horizon"] = "none"
+	}
+	if b.ReceivedFromEvent {
+		t["received"] = "event"
+	}
+	return t, nil
+}
+
+func formatMeter(b events.MeterDeclared) (any, error) {
+	return texts{"kind": "Meter", "meter": b.Meter, "book": b.Book, "unit": b.Unit, "max": b.Max}, nil
+}
+
+func formatPolicy(b events.QuotePolicyDeclared) (any, error) {
+	if b.Fixed.Sign() > 0 {
+		return texts{"kind": "QuotePolicy", "pair": b.Pair, "fixed": b.Fixed}, nil
+	}
+	return texts{
+		"kind": "QuotePolicy", "pair": b.Pair, "heartbeat": duration(b.HeartbeatSeconds), "margin": duration(b.MarginSeconds),
+		"max_deviation": b.MaxDeviation, "min_sources": b.MinSources, "peg": b.Peg, "peg_warn": b.PegWarn, "peg_hold": b.PegHold,
+	}, nil
+}
+
+func formatCard(b events.CardDeclared) (any, error) {
+	var rules []texts
+	for _, r := range b.Rules {
+		rule := texts{"meter": r.Meter, "price": r.Price, "per": r.Per, "granularity": r.Granularity}
+		if len(r.Match) > 0 {
+			rule["match"] = r.Match
+		}
+		rules = append(rules, rule)
+	}
+	return texts{
+		"kind": "Card", "card": b.Card, "version": b.Version, "book": b.Book, "currency": b.Currency, "effective": b.Effective.UTC(), "rules": rules,
+	}, nil
+}
+
+func formatNode(b events.NodeDeclared) (any, error) {
+	t := texts{"kind": "Node", "node": b.Node, "book": b.Book}
+	if len(b.Attributes) > 0 {
+		t["attributes"] = b.Attributes
+	}
+	return t, nil
+}
+
+func formatCustomer(b events.CustomerDeclared) (any, error) {
+	t := texts{"kind": "Customer", "customer": b.Customer, "book": b.Book}
+	t.set("name", b.Name)
+	t.set("plan", b.Plan)
+	return t, nil
+}
+
+func formatToken(b events.TokenDeclared) (any, error) {
+	return &tokenDocument{"Token", b.Token, b.Book, b.Nodes, b.Pool, b.Minimum}, nil
+}
+
+func formatWaterfall(b events.WaterfallDeclared) (any, error) {
+	points, err := money.ParseAmount(strconv.Itoa(b.FeeBasisPoints) + "e-4")
+	return texts{"kind": "Waterfall", "token": b.Token, "fee": points}, err
+}
+
+// formatKey writes the key of an nkey: a secret does not belong into a file.
+func formatKey(b events.KeyIssued) (any, error) {
+	if b.NKey == "" || b.Scope != "provider" {
+		return nil, notDeclared(b)
+	}
+	return texts{"kind": "Key", "key": b.Key, "provider": b.Provider, "nkey": b.NKey}, nil
+}
+
+func formatList(b events.HoldersListed) (any, error) {
+	return &holdsDocument{"Holds", b.List, append([]events.Holder{}, b.Holders...)}, nil
 }
 
 func duration(seconds int64) string { return strconv.FormatInt(seconds, 10) + "s" }

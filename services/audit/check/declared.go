@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
@@ -128,6 +129,44 @@ func (b *books) distributionsAsDeclared(ctx context.Context, control *eventlog.S
 		case body.LedgerSeq != d.Ledger || body.RegisterSeq != d.Register || !body.RecordDate.Equal(d.RecordDate):
 			return fmt.Sprintf("distribution %s rests on LEDGER %d, REGISTER %d and the record date %s, but its declaration on LEDGER %d, REGISTER %d and %s", d.ID,
 				d.Ledger, d.Register, d.RecordDate.UTC().Format(time.RFC3339Nano), body.LedgerSeq, body.RegisterSeq, body.RecordDate.UTC().Format(time.RFC3339Nano)), nil
+		}
+	}
+	return reopenedOver(ctx, control, made)
+}
+
+// reopenedOver: no period was reopened by calling a distribution void that was made.
+func reopenedOver(ctx context.Context, control *eventlog.Stream, made []distribution.Distribution) (string, error) {
+	subject := eventlog.ControlSubject(events.PeriodReopened{}.Kind())
+	last, err := control.GetLastFor(ctx, subject)
+	if errors.Is(err, eventlog.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	reader, err := control.Read(ctx, 1, subject)
+	if err != nil {
+		return "", err
+	}
+	defer reader.Stop()
+	for at := uint64(0); at < last.Seq; {
+		m, err := reader.Next(ctx)
+		if err != nil {
+			return "", err
+		}
+		at = m.Seq
+		decision, err := events.DecodeDecision(m.Data)
+		if err != nil {
+			continue // It is void everywhere.
+		}
+		reopened, ok := decision.Body.(events.PeriodReopened)
+		if !ok {
+			continue // Likewise: its subject is not that of its kind, and nothing is reopened by it.
+		}
+		for i := range made {
+			if made[i].Control < at && slices.Contains(reopened.Void, made[i].ID) {
+				return fmt.Sprintf("distribution %s was made, and CONTROL %d reopens period %s of book %s as if it were void", made[i].ID, at, reopened.Period, reopened.Book), nil
+			}
 		}
 	}
 	return "", nil

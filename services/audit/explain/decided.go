@@ -59,7 +59,8 @@ func (e *explainer) decision(position uint64) (Node, error) {
 		return n, nil
 	}
 	who := decided{position, decision.Body.Kind(), decision.Actor, decision.Approver, decision.At}
-	n.Summary = fmt.Sprintf("Decision %s by %v", who.kind, &who)
+	n.Summary = summary(&who)
+	n.fact("kind", who.kind)
 	n.fact("id", decision.ID)
 	body, err := events.AppendBody(nil, decision.Body)
 	if err != nil {

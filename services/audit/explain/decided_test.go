@@ -43,7 +43,7 @@ func TestDecisionsAreExplained(t *testing.T) {
 		name, id string
 		want     []string
 	}{
-		{"a declaration, by its position", "control:1", []string{"Decision provider_declared by operator:ada at CONTROL position 1, on 2026-11-25", `"acme"`, "in effect"}},
+		{"a declaration, by its position", "control:1", []string{"Provider declared by operator:ada at CONTROL position 1, on 2026-11-25", `"acme"`, "in effect"}},
 		{"the same, by its id", "decision-1", []string{"provider_declared", "CONTROL position 1,"}},
 		{"a withdrawal and why", "control:5", []string{"round_withdrawn", "decimals were misread", "in effect"}},
 		{"a reversal and why", "control:7", []string{"deposit_reversed", "it was bob's", "decision-6", "in effect"}},

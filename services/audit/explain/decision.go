@@ -217,7 +217,16 @@ func (e *explainer) cause(ref string) (Node, bool, error) {
 	if !ok {
 		return Node{}, false, nil
 	}
-	return Node{Kind: "decision", ID: ref, Summary: fmt.Sprintf("Decision %s by %v", d.kind, &d)}, true, nil
+	return Node{Kind: "decision", ID: ref, Summary: summary(&d)}, true, nil
+}
+
+// summary says what was decided, by whom, where and when.
+func summary(d *decided) string {
+	words := "Decision that cannot be read"
+	if k, ok := events.KindOf(d.kind); ok {
+		words = k.Words
+	}
+	return fmt.Sprintf("%s by %v", words, d)
 }
 
 // card is a card's version: who declared it, and its rules for a meter.

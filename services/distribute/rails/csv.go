@@ -1,110 +1,31 @@
 package rails
 
 import (
-	"bytes"
-	"context"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// CSV is a rail in which a person uploads a file: one file for each batch in a
-// folder, answered by a file of confirmations (see [ReadConfirmations]).
+// CSV is the rail of a file that a person uploads, answered by a file of
+// confirmations (see [ReadConfirmations]).
 //
 // The file has the columns payout_id, holder, asset, amount, distribution,
 // batch in RFC 4180, lines ending in a line feed, ascending by payout_id. The
 // amount has as many decimals as the asset's minor unit: 12.340000 for USDC.
-type CSV struct {
-	Dir string // created if it is absent
-}
+type CSV struct{}
 
 // Name implements [Rail].
 func (CSV) Name() events.Rail { return "csv" }
 
-// Submit implements [Rail]. It returns the name of the file.
-func (c CSV) Submit(ctx context.Context, b Batch) (string, error) {
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	var file bytes.Buffer
-	if err := WriteBatch(&file, b); err != nil {
-		return "", err
-	}
-	place := filepath.Join(c.Dir, fileName(b.Name))
-	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
-		return "", fmt.Errorf("exporting batch %q: %w", b.Name, err)
-	}
-	if err := create(place, file.Bytes()); err != nil {
-		return "", fmt.Errorf("exporting batch %q to %s: %w", b.Name, place, err)
-	}
-	return place, nil
-}
+// ContentType implements [Rail].
+func (CSV) ContentType() string { return "text/csv" }
 
-// create writes a file whole and synced, or finds it with the same content.
-func create(place string, content []byte) (err error) {
-	dir := filepath.Dir(place)
-	draft, err := os.CreateTemp(dir, ".draft-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(draft.Name()) }()
-	_, err = draft.Write(content)
-	if err == nil {
-		err = draft.Sync()
-	}
-	if e := draft.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	// Unlike a rename, a link never replaces an existing file.
-	if err := os.Link(draft.Name(), place); errors.Is(err, fs.ErrExist) {
-		there, err := os.ReadFile(place) //nolint:gosec // the operator chose the folder
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(there, content) {
-			return ErrDiffers
-		}
-	} else if err != nil {
-		return err
-	}
-	folder, err := os.Open(dir) //nolint:gosec // as above
-	if err != nil {
-		return err
-	}
-	defer func() { _ = folder.Close() }()
-	return folder.Sync()
-}
-
-// fileName keeps letters, digits, hyphens, underscores and dots, except for a dot
-// at the beginning, and writes every other byte as % and two digits. So different
-// batches have different files, inside the folder.
-func fileName(batch string) string {
-	var b strings.Builder
-	for i := range len(batch) {
-		c := batch[i]
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.' && i > 0:
-			b.WriteByte(c)
-		default:
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String() + ".csv"
-}
-
-// WriteBatch writes the file of a batch.
-func WriteBatch(w io.Writer, b Batch) error {
+// Write implements [Rail].
+func (CSV) Write(w io.Writer, b Batch) error {
 	if err := b.check(); err != nil {
 		return err
 	}
@@ -128,7 +49,7 @@ func WriteBatch(w io.Writer, b Batch) error {
 	return nil
 }
 
-// minorText writes an amount with exactly as many decimals as its asset has.
+// minorText writes an amount with exactly the decimals of its asset.
 func minorText(a money.Amount, asset money.Asset) (string, error) {
 	if _, err := a.Minor(asset); err != nil {
 		return "", err // finer than the minor unit, or an unknown asset

@@ -1,30 +1,24 @@
-// Package rails hands over planned payouts to those who pay them, and reads their
-// answers.
+// Package rails writes the instructions for those who pay, and reads what they
+// answer.
 //
-// Each rail is one implementation of [Rail] in a file of its own. Package payout
-// defines the states of a payout and what each of them means for the ledger; a
-// rail only carries.
+// A rail is one implementation of [Rail] in one file, and one entry in [All]. The
+// states of a payout, and what each means for the ledger, are in package payout: a
+// rail only writes and reads.
 //
 // # Invariants
 //
-//   - Once: a batch is always handed over as the same instruction, however often
-//     it is submitted; another instruction with its name is refused.
-//   - Deterministic: equal batches give equal bytes.
-//   - Whole: a batch arrives complete or not at all.
+//   - Deterministic: equal batches give equal bytes, however often they are asked for.
+//   - Whole: a batch with one payout that cannot be paid gives an error; what was
+//     written before the error must be dropped.
 package rails
 
 import (
-	"context"
-	"errors"
 	"fmt"
+	"io"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
-
-// ErrDiffers means that the batch was handed over before with other payouts, or
-// that something else is in its place.
-var ErrDiffers = errors.New("the batch was already handed over with another content")
 
 // Payout is one instruction to pay.
 type Payout struct {
@@ -34,34 +28,44 @@ type Payout struct {
 	Amount money.Amount // whole minor units, above zero
 }
 
-// Batch is what is handed over at once: payouts of one distribution, ascending by
-// id.
+// Batch is what is handed over at once: payouts of one distribution, ascending
+// by id.
 type Batch struct {
 	Name         string
 	Distribution string
 	Payouts      []Payout
 }
 
-// Rail is a way to pay.
+// Rail is a way to pay: the format in which a batch is handed over.
 //
-// Submit hands over a batch and returns where it is now, for people: a file name
-// or a message id. When it returns nil the rail keeps the batch, whatever crashes
-// afterwards. Submitting an equal batch of the same name again returns nil and
-// pays nothing twice; a different one returns [ErrDiffers]. Any other error
-// leaves the outcome open, and the caller submits the same batch again. The order
-// of the payouts in a batch has no meaning.
+// Write writes the instruction to pay a batch. Equal batches give equal bytes, so
+// that an instruction can be asked for again, and a rail that has it already can
+// see that it is the same. The order of the batch's payouts means nothing to the
+// rail. An error says why the batch cannot be written.
 //
-// The caller submits only what CONTROL says was submitted, so the ledger knows
-// every batch that a rail has.
-//
-// The outcomes of the payouts reach the ledger as [events.PayoutsConfirmed], any
-// number of times and in any order.
+// The caller writes only batches that CONTROL says were submitted, so every batch
+// that a rail has is known to the ledger. What became of the payouts reaches the
+// ledger as [events.PayoutsConfirmed], any number of times and in any order.
 type Rail interface {
 	Name() events.Rail
-	Submit(ctx context.Context, b Batch) (place string, err error)
+	ContentType() string // media type of what Write writes
+	Write(w io.Writer, b Batch) error
 }
 
-// check checks what every rail requires of a batch.
+// All returns every rail.
+func All() []Rail { return []Rail{CSV{}} }
+
+// Of returns the rail of a name.
+func Of(name events.Rail) (Rail, error) {
+	for _, r := range All() {
+		if r.Name() == name {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("no rail is called %q", name)
+}
+
+// check is what every rail asks of a batch.
 func (b Batch) check() error {
 	if err := events.CheckName(b.Name); err != nil {
 		return fmt.Errorf("batch %q: %w", b.Name, err)

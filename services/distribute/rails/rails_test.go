@@ -3,10 +3,8 @@ package rails
 import (
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -34,82 +32,70 @@ func batch(t testing.TB) Batch {
 	}}
 }
 
-// conformance is what every rail must pass.
-func conformance(t *testing.T, open func() Rail) {
+func written(t testing.TB, rail Rail, b Batch) string {
 	t.Helper()
-	b := batch(t)
-	place, err := open().Submit(t.Context(), b)
-	if err != nil || place == "" {
-		t.Fatalf("%q, %v", place, err)
+	var out bytes.Buffer
+	if err := rail.Write(&out, b); err != nil {
+		t.Fatalf("%s: %v", rail.Name(), err)
 	}
-	// Fails when a rail overwrites a batch that it already has.
-	again, err := open().Submit(t.Context(), b)
-	if err != nil || again != place {
-		t.Fatalf("the same batch again: %q, %v", again, err)
-	}
-	other := batch(t)
-	other.Payouts[0].Amount = amount(t, "12.35")
-	if _, err := open().Submit(t.Context(), other); !errors.Is(err, ErrDiffers) {
-		t.Fatalf("another batch of the name: %v, want %v", err, ErrDiffers)
-	}
-	other.Name = "b2"
-	if _, err := open().Submit(t.Context(), other); err != nil {
-		t.Fatal(err)
-	}
-	for name, spoil := range map[string]func(*Batch){
-		"no payouts":             func(b *Batch) { b.Payouts = nil },
-		"a payout twice":         func(b *Batch) { b.Payouts[1].ID = b.Payouts[0].ID },
-		"payouts out of order":   func(b *Batch) { b.Payouts[0], b.Payouts[1] = b.Payouts[1], b.Payouts[0] },
-		"an amount of zero":      func(b *Batch) { b.Payouts[0].Amount = money.Amount{} },
-		"less than a minor unit": func(b *Batch) { b.Payouts[0].Amount = amount(t, "0.0000001") },
-		"an unknown asset":       func(b *Batch) { b.Payouts[0].Asset = "WAT" },
-		"a batch without a name": func(b *Batch) { b.Name = "" },
-	} {
-		bad := batch(t)
-		bad.Name = "bad"
-		spoil(&bad)
-		if _, err := open().Submit(t.Context(), bad); err == nil {
-			t.Errorf("%s: was taken", name)
-		}
-	}
+	return out.String()
 }
 
-func TestCSVIsARail(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "out")
-	conformance(t, func() Rail { return CSV{Dir: dir} })
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 2 {
-		t.Fatalf("%d files in the folder, %v: drafts must not stay", len(entries), err)
+// Every rail is found by its name, writes equal batches as equal bytes and other
+// batches as others, and refuses what cannot be paid.
+func TestRailsConform(t *testing.T) {
+	for _, rail := range All() {
+		found, err := Of(rail.Name())
+		if err != nil || found != rail || rail.ContentType() == "" {
+			t.Errorf("rail %q is %v, of type %q, %v", rail.Name(), found, rail.ContentType(), err)
+		}
+		first := written(t, rail, batch(t))
+		if again := written(t, rail, batch(t)); again != first {
+			t.Errorf("%s: the same batch again: %q, want %q", rail.Name(), again, first)
+		}
+		other := batch(t)
+		other.Payouts[0].Amount = amount(t, "12.35")
+		if written(t, rail, other) == first {
+			t.Errorf("%s: another amount gives the same bytes", rail.Name())
+		}
+		other = batch(t)
+		other.Name = "b2"
+		if written(t, rail, other) == first {
+			t.Errorf("%s: another batch gives the same bytes", rail.Name())
+		}
+		for name, spoil := range map[string]func(*Batch){
+			"no payouts":             func(b *Batch) { b.Payouts = nil },
+			"a payout twice":         func(b *Batch) { b.Payouts[1].ID = b.Payouts[0].ID },
+			"payouts out of order":   func(b *Batch) { b.Payouts[0], b.Payouts[1] = b.Payouts[1], b.Payouts[0] },
+			"an amount of zero":      func(b *Batch) { b.Payouts[0].Amount = money.Amount{} },
+			"less than a minor unit": func(b *Batch) { b.Payouts[0].Amount = amount(t, "0.0000001") },
+			"an unknown asset":       func(b *Batch) { b.Payouts[0].Asset = "WAT" },
+			"a batch without a name": func(b *Batch) { b.Name = "" },
+		} {
+			bad := batch(t)
+			spoil(&bad)
+			if err := rail.Write(io.Discard, bad); err == nil {
+				t.Errorf("%s: %s: was taken", rail.Name(), name)
+			}
+		}
+	}
+	if _, err := Of("pigeon"); err == nil {
+		t.Error("there is a rail of any name")
 	}
 }
 
 func TestCSVBytes(t *testing.T) {
 	var b bytes.Buffer
-	if err := WriteBatch(&b, batch(t)); err != nil {
+	if err := (CSV{}).Write(&b, batch(t)); err != nil {
 		t.Fatal(err)
 	}
-	// Fails when amounts lose the zeros of their minor unit, or get a point if
-	// there are no decimals.
+	// Fails when amounts lose the zeros of their minor unit, or get a point where there is none.
 	want := "payout_id,holder,asset,amount,distribution,batch\n" +
 		"po-1,ann,USDC,12.340000,d1,b1\n" +
 		"po-2,\"b,\"\"e\"\"n\",JPY,5,d1,b1\n" +
 		"po-3,cas,USDC,0.000001,d1,b1\n"
 	if b.String() != want {
 		t.Fatalf("got\n%swant\n%s", b.String(), want)
-	}
-}
-
-func TestFileNamesStayInTheFolder(t *testing.T) {
-	seen := map[string]string{}
-	for _, name := range []string{"b1", "../b1", "..", ".b1", "a/b", "a%2Fb", "ä"} {
-		file := fileName(name)
-		if strings.ContainsAny(file, `/\`) || file[0] == '.' {
-			t.Errorf("batch %q becomes file %q", name, file)
-		}
-		if other, twice := seen[file]; twice {
-			t.Errorf("batches %q and %q are one file", name, other)
-		}
-		seen[file] = name
 	}
 }
 
@@ -165,8 +151,8 @@ func TestReadConfirmationsNamesLineAndField(t *testing.T) {
 	}
 }
 
-// Fails when the options of the reader of rows do not apply to the answers of
-// rails, or when a column is found by a name other than the one given for it.
+// Fails when the dialects of the one reader of rows do not reach the answers of
+// rails, or when a column is found by a name that the file did not give it.
 func TestAnswersAreReadAsRailsWriteThem(t *testing.T) {
 	want := []events.PayoutOutcome{
 		{Payout: "po-1", State: "confirmed", Reference: "tx 1", Asset: "USDC", Amount: amount(t, "1234.5")}, {Payout: "po-2", State: "failed", Reference: "a;b"},
@@ -200,7 +186,7 @@ func TestAnswersAreReadAsRailsWriteThem(t *testing.T) {
 		{"a decimal comma that nobody announced", "payout_id;state;amount\npo-1;confirmed;1,5\n", Answers{}, "line 2: amount: "},
 		{"a column that the file does not have", "payout_id,state\npo-1,confirmed\n", Answers{Named: map[string]string{"amount": "Sum"}}, `no column "Sum"`},
 		{"a member that no row has", `{"payout_id":"po-1","state":"confirmed"}`, Answers{Named: map[string]string{"amount": "sum"}}, `no row has the column "sum"`},
-		{"a name for what is not read", "payout_id,state\npo-1,confirmed\n", Answers{Named: map[string]string{"sum": "Sum"}}, `column "sum" is not one of payout_id, state`},
+		{"a name for what is not read", "payout_id,state\npo-1,confirmed\n", Answers{Named: map[string]string{"sum": "Sum"}}, `column "sum" is none of payout_id, state`},
 		{"UTF-16", "\xff\xfep\x00a\x00", Answers{}, "UTF-16"},
 		{"a workbook", "PK\x03\x04rest", Answers{}, "the file is "},
 	} {
@@ -230,8 +216,8 @@ func TestConfirmationsFitTheirDecisions(t *testing.T) {
 	}
 }
 
-// What is read is valid, has each payout once, and reads the same after it is
-// written in the simplest form.
+// What is read is valid, once a payout, and reads the same when it is written
+// as plainly as can be.
 func FuzzReadConfirmations(f *testing.F) {
 	f.Add([]byte("payout_id,state,reference\npo-1,confirmed,x\n"))
 	f.Add([]byte("\uFEFFstate,payout_id\r\nFAILED,\"po\"\"1\"\r\n"))

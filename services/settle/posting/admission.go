@@ -41,7 +41,7 @@ type admission struct {
 	// its sets: 0 is not looked up yet, otherwise the number plus one, or unknown.
 	nodeOf, customerOf, meterOf []uint32
 	setOf                       []uint32
-	oldest, latest              int64 // last instants that its events may have
+	window                      events.Window // of the last instants that its events may have
 	amends                      amending
 	scratch                     []byte
 }
@@ -98,7 +98,7 @@ func (a *admission) begin(d *settlement.Decoded, b *book) {
 	a.customerOf = cleared(a.customerOf, len(c.Strings))
 	a.meterOf = cleared(a.meterOf, len(c.Strings))
 	a.setOf = cleared(a.setOf, len(c.Sets))
-	a.oldest, a.latest = b.window(d)
+	a.window = b.Window(d.Received, d.ReceivedFromEvent)
 	a.amends = amending{c.Amends}
 }
 
@@ -112,44 +112,39 @@ func cleared(s []uint32, n int) []uint32 {
 }
 
 // admit returns the combination of event i of the segment, or the first reason
-// for which the event is refused.
+// for which the event is refused: see [events.Objections].
 func (a *admission) admit(c *events.Columns, i int, b *book) (combination, events.Reason) {
+	var objections events.Objections
 	if a.amends.has(i) {
-		return combination{}, events.Unsupported
+		objections |= events.AgainstAmendment
 	}
 	n := a.nodeOf[c.Node[i]]
 	if n == 0 {
 		n = a.resolveNode(c, c.Node[i], b)
 	}
 	if n == unknown {
-		return combination{}, events.UnknownNode
+		objections |= events.AgainstNode
 	}
 	who := a.customerOf[c.Customer[i]]
 	if who == 0 {
 		who = a.resolveCustomer(c, c.Customer[i], b)
 	}
 	if who == unknown {
-		return combination{}, events.UnknownCustomer
+		objections |= events.AgainstCustomer
 	}
 	m := a.meterOf[c.Meter[i]]
 	if m == 0 {
 		m = a.resolveMeter(c, c.Meter[i], b)
 	}
+	quantity := c.Quantity[i]
+	largest := quantity
 	if m == unknown {
-		return combination{}, events.UnknownMeter
+		objections |= events.AgainstMeter
+	} else {
+		largest = a.meter[m-1].max
 	}
-	instant := c.LastInstant(i)
-	switch quantity := &c.Quantity[i]; {
-	case quantity.Sign() < 0:
-		return combination{}, events.Negative
-	case quantity.Cmp(a.meter[m-1].max) > 0:
-		return combination{}, events.Absurd
-	case c.End[i] < c.Start[i]:
-		return combination{}, events.BadInterval
-	case instant > a.latest:
-		return combination{}, events.FromFuture
-	case instant < a.oldest:
-		return combination{}, events.BeyondHorizon
+	if objections = a.window.Admit(objections, quantity, largest, c.Start[i], c.End[i]); objections != 0 {
+		return combination{}, objections.First()
 	}
 	set := a.setOf[c.Set[i]]
 	if set == 0 {

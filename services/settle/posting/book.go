@@ -1,13 +1,10 @@
 package posting
 
 import (
-	"math"
-
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
-	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 // books are the declared books that messages have named.
@@ -64,17 +61,4 @@ func (b *book) posting(at int64) *directory.Posting {
 		b.bounds = b.Book.Posting(at)
 	}
 	return &b.bounds
-}
-
-// window returns the bounds of the last instants that a segment's events may have.
-func (b *book) window(d *settlement.Decoded) (oldest, latest int64) {
-	oldest, latest = math.MinInt64, math.MaxInt64
-	if d.ReceivedFromEvent && b.ReceivedFromEvent {
-		return oldest, latest // Received at its own last instant, whatever that is.
-	}
-	latest = events.Later(d.Received, b.FutureSeconds)
-	if b.HorizonSeconds > 0 {
-		oldest = events.Later(d.Received, -b.HorizonSeconds)
-	}
-	return oldest, latest
 }

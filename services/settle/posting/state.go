@@ -18,11 +18,9 @@
 //     refused;
 //  2. its identity was accepted before: duplicate, or refused as a conflict
 //     where the content differs;
-//  3. it amends another event (unsupported), names a node, customer or meter
-//     that its book does not have, has an absurd quantity or interval, comes
-//     from the future or from beyond the horizon, finds no rate, or its charge
-//     does not fit: refused. A refused event does not take its identity: it is
-//     accepted if it is sent again after what it lacked was declared;
+//  3. there is an objection to it ([events.Objections]), it finds no rate, or its
+//     charge does not fit: refused. A refused event does not take its identity: it
+//     is accepted if it is sent again after what it lacked was declared;
 //  4. accepted; late if its period had closed.
 //
 // # Invariants
