@@ -181,7 +181,7 @@ func look(ctx context.Context, stream *eventlog.Stream, position uint64, leaf Si
 	case errors.Is(err, eventlog.ErrNotFound):
 		d.Problem = "missing"
 		return d, nil
-	case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, eventlog.ErrClosed), ctx.Err() != nil:
+	case eventlog.Unavailable(err), errors.Is(err, eventlog.ErrClosed), ctx.Err() != nil:
 		return nil, err
 	case err != nil:
 		// What the server cannot read itself it refuses in words of its own.
