@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
+	"github.com/aliquot-engine/aliquot/cmd/internal/host"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 )
 
@@ -19,11 +19,11 @@ const (
 
 // openFolder opens a folder. Where another process holds it, it waits for a moment
 // that it is released, and stops as soon as instead says that it is not needed any
-// more; then it returns neither a daemon nor an error.
-func openFolder(ctx context.Context, config daemon.Config, instead func() bool) (*daemon.Daemon, error) {
+// more; then it returns neither a process nor an error.
+func openFolder(ctx context.Context, config host.Config, instead func() bool) (*host.Process, error) {
 	deadline := time.Now().Add(heldFor)
 	for {
-		d, err := daemon.Open(ctx, config)
+		d, err := host.Open(ctx, config)
 		if !errors.Is(err, eventlog.ErrInUse) || time.Now().After(deadline) {
 			return d, err
 		}

@@ -483,9 +483,10 @@ func rebound(t *testing.T, db *store.DB) {
 	must(t, err)
 	step := distributed(1, 1)
 	must(t, d.Commit(ctx, at.Control, at.Ledger, &step.Step))
-	for i, name := range []string{stream, "CONTROL", "LEDGER", "another"} {
-		must(t, db.Rebind(ctx, name, int64(100+i)))
-	}
+	must(t, db.RebindUsage(ctx, stream, 100))
+	must(t, db.RebindControl(ctx, 101))
+	must(t, db.RebindLedger(ctx, 102))
+	must(t, db.RebindUsage(ctx, "another", 103))
 	c, err := db.Cursor(ctx, 0)
 	must(t, err)
 	now, err := db.DistributeCursor(ctx)
