@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -18,17 +20,9 @@ func Again(engine store.Engine) store.Engine { return again{engine} }
 type again struct{ store.Engine }
 
 func repeat(ctx context.Context, do func() error) error {
-	for {
-		err := do()
-		if !errors.Is(err, settlement.ErrInterrupted) && !errors.Is(err, distribution.ErrInterrupted) || ctx.Err() != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(time.Millisecond):
-		}
-	}
+	return retry.Policy{Pause: time.Millisecond, Again: func(err error) bool {
+		return errors.Is(err, settlement.ErrInterrupted) || errors.Is(err, distribution.ErrInterrupted)
+	}}.Do(ctx, do)
 }
 
 func (a again) Write(ctx context.Context, f func(store.Tx) error) error {
