@@ -195,7 +195,8 @@ func madeMeanwhile(err error) bool {
 	}
 	switch server.Code {
 	case "23505", // a row of the catalog is there already
-		"42P07": // a table of that name is
+		"42P07", // a table of that name is
+		"42710": // the type of a view's rows is
 		return true
 	}
 	return server.Code == "XX000" && strings.Contains(server.Message, "concurrently")

@@ -24,7 +24,12 @@ func fencing(t *testing.T, db *store.DB) {
 		t.Fatalf("the first cursor is %+v", cursor)
 	}
 	must(t, commit(ctx, first, 0, cut(3, post("customer:c:receivable", "node:n:earned", atto(5)))))
+	must(t, first.Owned(ctx))
 	second, now := settler(t, db, 0, "second")
+	must(t, second.Owned(ctx))
+	if err := first.Owned(ctx); !errors.Is(err, settlement.ErrFenced) {
+		t.Errorf("asked whether it owns the partition, after another took over: %v", err)
+	}
 	if now.Epoch != 2 || now.Position != 3 || now.Hash != [32]byte{3} || now.Control != 3 || now.Batches != 1 {
 		t.Fatalf("the second took over at %+v", now)
 	}
