@@ -11,8 +11,8 @@
 //   - This is an optimisation. What keeps two owners from both committing is the
 //     cursor in the database, which each takes over by name: the one that was
 //     there before finds it gone at its next commit, and stops.
-//   - Whoever cannot reach the streams does not take over: it would stop the one
-//     that can.
+//   - A process that cannot reach the streams does not take over: it would stop
+//     the one that can.
 package standby
 
 import (

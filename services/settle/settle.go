@@ -15,8 +15,8 @@
 //     transaction. A restart begins at the cursor; there is no other recovery.
 //   - Fail closed: a stream that is not the one the cursor knows, a gap, a store
 //     that somebody else has taken over: the loop stops and says which.
-//   - Timing shows nowhere: what barriers and markers depend on is in the stream
-//     by the time the core sees it.
+//   - Results do not depend on timing: everything that a barrier or a marker
+//     depends on is already in the stream when the core reads it.
 //   - In replay nothing is published.
 package settle
 
@@ -236,7 +236,7 @@ func (s *Settler) run(ctx context.Context) error {
 func (s *Settler) settle(ctx context.Context, cuts chan<- made, committed <-chan uint64) error {
 	var shown seen // since the last cut
 	for {
-		wait := time.Duration(0) // for ever
+		wait := time.Duration(0) // no limit
 		if s.state.Uncut() && s.config.Until == 0 {
 			if wait = s.pace.left(time.Now()); wait <= 0 {
 				s.pace.asked = time.Now()

@@ -15,10 +15,10 @@ const others = 0o077
 
 var errOpenFolder = errors.New("others than its owner may read it, and it has files that are not aliquot's: name a folder of its own, or take their permissions away (chmod 700)")
 
-// openFolder makes the folder, or takes from others the permissions that they
-// have: it holds everybody's money, and the token that decides about it. A
-// folder with other files in it is left alone and refused, because who put them
-// there may want them read.
+// openFolder makes the folder, or removes the permissions that others than its
+// owner have: it holds everybody's money, and the token that decides about it. A
+// folder with other files in it is refused and not changed, because these files may
+// be there to be read by others.
 func openFolder(dir string, logger *slog.Logger) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

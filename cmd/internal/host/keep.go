@@ -11,7 +11,8 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
 
-// keeping is what the one that keeps answers for, and is called in /readyz.
+// keeping is the name under which the keeper answers its standbys, and that /readyz
+// has.
 const keeping = "keep"
 
 // startKeep becomes the keeper, or a standby if another process already is. A

@@ -32,9 +32,9 @@ type address struct {
 	Secret string `json:"secret"`
 }
 
-// running proves that a process holds a folder, to who can read the folder. The
-// file outlives a process that is killed, and its port may then be somebody
-// else's: who asks there must not show the token first.
+// running proves that a process holds a folder, to those who can read the folder.
+// The file outlives a process that is killed, and another program may then have its
+// port: a client must not show the token there before it has seen the proof.
 type running struct{ address }
 
 const challengeBytes = 32
@@ -46,7 +46,7 @@ func (r *running) save(dir, url string) error {
 	if err != nil {
 		return err
 	}
-	// A file that is there would keep its permissions, whatever they are.
+	// An existing file would keep its permissions, whatever they are.
 	name := filepath.Join(dir, addressFile)
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -54,7 +54,7 @@ func (r *running) save(dir, url string) error {
 	return os.WriteFile(name, data, 0o600)
 }
 
-// challenge returns what nobody has seen before, in hexadecimal.
+// challenge returns 32 random bytes in hexadecimal.
 func challenge() string {
 	var b [challengeBytes]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -77,7 +77,7 @@ func (r *running) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, r.proof(asked)+"\n") // Whoever went away asks again.
+	_, _ = io.WriteString(w, r.proof(asked)+"\n") // a client that went away asks again
 }
 
 // Running returns the URL and the operator token of the process that holds a
