@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/api"
-	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
+	"github.com/aliquot-engine/aliquot/cmd/internal/host"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
@@ -36,13 +36,13 @@ func (r *root) connect(ctx context.Context) (*server, error) {
 		}
 		return &server{url: strings.TrimSuffix(r.URL, "/"), token: r.Token, as: r.As, watch: newWaiting(r), close: func() error { return nil }}, nil
 	}
-	url, token, ok := daemon.Running(ctx, r.Data)
-	var d *daemon.Daemon
+	url, token, ok := host.Running(ctx, r.Data)
+	var d *host.Process
 	if !ok {
 		var err error
-		config := daemon.Config{Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: "127.0.0.1:0", Logger: quietLogger()}
+		config := host.Config{Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: "127.0.0.1:0", Logger: quietLogger()}
 		d, err = openFolder(ctx, config, func() bool { // who holds the folder may be about to answer
-			url, token, ok = daemon.Running(ctx, r.Data)
+			url, token, ok = host.Running(ctx, r.Data)
 			return ok
 		})
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
 	"github.com/aliquot-engine/aliquot/cmd/internal/demo"
+	"github.com/aliquot-engine/aliquot/cmd/internal/host"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
@@ -117,7 +117,7 @@ type stage struct {
 	dir      string
 	database string // of --database-url; empty: in the folder
 	kept     bool   // the folder stays
-	daemon   *daemon.Daemon
+	daemon   *host.Process
 	server   *server
 	as       string
 	progress *progress
@@ -150,7 +150,7 @@ func openStage(ctx context.Context, r *root) (*stage, error) {
 }
 
 func (st *stage) open(ctx context.Context) (err error) {
-	st.daemon, err = daemon.Open(ctx, daemon.Config{Dir: st.dir, DatabaseURL: st.database, Listen: "127.0.0.1:0", Logger: quietLogger()})
+	st.daemon, err = host.Open(ctx, host.Config{Dir: st.dir, DatabaseURL: st.database, Listen: "127.0.0.1:0", Logger: quietLogger()})
 	if err != nil {
 		return err
 	}

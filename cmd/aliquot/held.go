@@ -5,7 +5,9 @@ import (
 	"errors"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
+	"github.com/aliquot-engine/aliquot/cmd/internal/host"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 )
 
@@ -19,21 +21,20 @@ const (
 
 // openFolder opens a folder. Where another process holds it, it waits for a moment
 // that it is released, and stops as soon as instead says that it is not needed any
-// more; then it returns neither a daemon nor an error.
-func openFolder(ctx context.Context, config daemon.Config, instead func() bool) (*daemon.Daemon, error) {
-	deadline := time.Now().Add(heldFor)
-	for {
-		d, err := daemon.Open(ctx, config)
-		if !errors.Is(err, eventlog.ErrInUse) || time.Now().After(deadline) {
-			return d, err
+// more; then it returns neither a process nor an error.
+func openFolder(ctx context.Context, config host.Config, instead func() bool) (p *host.Process, err error) {
+	first := true
+	err = retry.Policy{
+		Pause:  heldPoll,
+		Again:  func(err error) bool { return errors.Is(err, eventlog.ErrInUse) },
+		Enough: func(_ int, since time.Duration) bool { return since > heldFor },
+	}.Do(ctx, func() (err error) {
+		if !first && instead() {
+			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(heldPoll):
-		}
-		if instead() {
-			return nil, nil
-		}
-	}
+		first = false
+		p, err = host.Open(ctx, config)
+		return err
+	})
+	return p, err
 }

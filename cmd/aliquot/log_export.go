@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/tiles"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
@@ -87,26 +89,22 @@ func signed(ctx context.Context, dir string, key keeper.Verifier, s *settlement.
 	}
 	deadline := time.Now().Add(signedPatience)
 	for stream, last := range want {
-		for last > 0 {
+		if last == 0 {
+			continue
+		}
+		err := retry.Until(ctx, 50*time.Millisecond, func() (bool, error) {
 			log, err := tiles.OpenReader(keeper.LogDir(dir, stream), key.Origin(keeper.LogName(stream)), key)
 			if err != nil {
-				return err
+				return false, err
 			}
 			c, _, err := log.Checkpoint()
-			if err != nil {
-				return err
+			if err == nil && c.Size < last && time.Now().After(deadline) {
+				err = fmt.Errorf("the log of %s has signed up to %d, and %d is settled: does the keeper run?", stream, c.Size, last)
 			}
-			if c.Size >= last {
-				break
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("the log of %s has signed up to %d, and %d is settled: does the keeper run?", stream, c.Size, last)
-			}
-			select {
-			case <-time.After(50 * time.Millisecond):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return c.Size >= last, err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

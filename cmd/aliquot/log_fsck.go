@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
+	"github.com/aliquot-engine/aliquot/cmd/internal/host"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
@@ -127,7 +127,7 @@ func (f *fsck) settle(ctx context.Context, unkept bool) (err error) {
 	if err := f.close(); err != nil {
 		return err
 	}
-	d, err := daemon.Open(ctx, daemon.Config{Dir: f.root.Data, DatabaseURL: f.root.DatabaseURL, Listen: "127.0.0.1:0", Logger: quietLogger(), Unkept: unkept})
+	d, err := host.Open(ctx, host.Config{Dir: f.root.Data, DatabaseURL: f.root.DatabaseURL, Listen: "127.0.0.1:0", Logger: quietLogger(), Unkept: unkept})
 	if err != nil {
 		return fmt.Errorf("settling again: %w", err)
 	}

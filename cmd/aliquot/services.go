@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/api"
-	"github.com/aliquot-engine/aliquot/cmd/internal/cluster"
+	"github.com/aliquot-engine/aliquot/cmd/internal/host"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
 )
@@ -25,11 +25,14 @@ type serviceFlags struct {
 	Listen   string `help:"Address of HTTP: the API of ingest and keep, the health page of the others." default:"127.0.0.1:8080" env:"ALIQUOT_LISTEN"`
 }
 
-func (f serviceFlags) config(r *root, role cluster.Role) cluster.Config {
-	return cluster.Config{
-		Role: role, NATSURL: f.NATS, Replicas: f.Replicas, DatabaseURL: r.DatabaseURL, Listen: f.Listen, Dir: r.Data,
-		NATS:          eventlog.Credentials{CAFile: f.NATSCA, CertFile: f.NATSCert, KeyFile: f.NATSKey, NKeyFile: f.NKey},
+func (f serviceFlags) config(r *root, role host.Role) host.Config {
+	return host.Config{
+		DatabaseURL: r.DatabaseURL, Listen: f.Listen, Dir: r.Data,
 		MetricsListen: f.Metrics, Logger: slog.New(telemetry.Logs(slog.NewTextHandler(os.Stderr, nil))),
+		Shared: &host.Shared{
+			Role: role, NATSURL: f.NATS, Replicas: f.Replicas,
+			NATS: eventlog.Credentials{CAFile: f.NATSCA, CertFile: f.NATSCert, KeyFile: f.NATSKey, NKeyFile: f.NKey},
+		},
 	}
 }
 
@@ -40,8 +43,8 @@ type ingestCommand struct {
 }
 
 func (c *ingestCommand) Run(ctx context.Context, r *root) error {
-	config := c.config(r, cluster.Ingest)
-	config.Partitions, config.OperatorTokenFile = c.Partitions, c.Operator
+	config := c.config(r, host.Ingest)
+	config.Shared.Partitions, config.Shared.OperatorTokenFile = c.Partitions, c.Operator
 	return serve(ctx, config)
 }
 
@@ -52,8 +55,8 @@ type settleCommand struct {
 }
 
 func (c *settleCommand) Run(ctx context.Context, r *root) error {
-	config := c.config(r, cluster.Settle)
-	config.Partitions, config.TakeOver = c.Partitions, c.TakeOver
+	config := c.config(r, host.Settle)
+	config.Shared.Partitions, config.Shared.TakeOver = c.Partitions, c.TakeOver
 	return serve(ctx, config)
 }
 
@@ -63,8 +66,8 @@ type distributeCommand struct {
 }
 
 func (c *distributeCommand) Run(ctx context.Context, r *root) error {
-	config := c.config(r, cluster.Distribute)
-	config.TakeOver = c.TakeOver
+	config := c.config(r, host.Distribute)
+	config.Shared.TakeOver = c.TakeOver
 	return serve(ctx, config)
 }
 
@@ -76,8 +79,8 @@ type keepCommand struct {
 }
 
 func (c *keepCommand) Run(ctx context.Context, r *root) (err error) {
-	config := c.config(r, cluster.Keep)
-	config.Partitions, config.OperatorTokenFile = c.Partitions, c.Operator
+	config := c.config(r, host.Keep)
+	config.Shared.Partitions, config.Shared.OperatorTokenFile = c.Partitions, c.Operator
 	if config.Witnesses, err = witnesses(c.Witnesses); err != nil {
 		return err
 	}
@@ -85,18 +88,18 @@ func (c *keepCommand) Run(ctx context.Context, r *root) (err error) {
 }
 
 // serve runs one service until it is told to stop, or stops by itself.
-func serve(ctx context.Context, config cluster.Config) error {
-	shown, err := telemetry.Start(ctx, telemetry.Config{Service: "aliquot-" + string(config.Role), Version: api.Version, Logger: config.Logger})
+func serve(ctx context.Context, config host.Config) error {
+	shown, err := telemetry.Start(ctx, telemetry.Config{Service: "aliquot-" + string(config.Shared.Role), Version: api.Version, Logger: config.Logger})
 	if err != nil {
 		return err
 	}
 	defer finish(shown, config.Logger)
 	config.Telemetry = shown
-	p, err := cluster.Open(ctx, config)
+	p, err := host.Open(ctx, config)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("aliquot %s answers on %s\n", config.Role, p.URL())
+	fmt.Printf("aliquot %s answers on %s\n", config.Shared.Role, p.URL())
 	select {
 	case <-ctx.Done():
 		config.Logger.Info("stopping")

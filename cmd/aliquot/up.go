@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/api"
-	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
+	"github.com/aliquot-engine/aliquot/cmd/internal/host"
 	"github.com/aliquot-engine/aliquot/internal/telemetry"
 	"github.com/aliquot-engine/aliquot/pkg/receipt/offline"
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
@@ -53,7 +53,7 @@ func (c *upCommand) serve(ctx context.Context, r *root, logger *slog.Logger, sho
 	if err != nil {
 		return err
 	}
-	d, err := daemon.Open(ctx, daemon.Config{
+	d, err := host.Open(ctx, host.Config{
 		Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: c.Listen, NATSListen: c.NATSListen, ReserveBytes: c.Reserve, Partitions: c.Partitions, LazySync: c.LazySync, Unkept: c.Unkept, Logger: logger,
 		Witnesses: asked, Telemetry: shown, MetricsListen: c.Metrics, Patient: true,
 	})

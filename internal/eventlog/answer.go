@@ -206,3 +206,7 @@ func interrupted(err error) error {
 	}
 	return err
 }
+
+// Unavailable reports [ErrUnavailable]: the log has no answer just now, and the
+// same may succeed later.
+func Unavailable(err error) bool { return errors.Is(err, ErrUnavailable) }

@@ -262,7 +262,7 @@ func (l *Log) open(ctx context.Context) error {
 }
 
 // Close waits for the publishes under way, ends the connections, stops the
-// embedded server, waits for it and gives the folder free. What is not answered
+// embedded server, waits for it and releases the folder. What is not answered
 // within AckTimeout ends with ErrAmbiguous. Readers end with ErrClosed. A
 // second call does nothing.
 func (l *Log) Close() error {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -254,25 +256,21 @@ func (r *Reader) drain(ctx context.Context, it *iterator) error {
 
 // reopen returns a new iterator after an interruption, or the error that ends
 // the reader.
-func (r *Reader) reopen(ctx context.Context, cause error) (*iterator, error) {
-	wait := reopenFirst
-	for {
-		if r.final(ctx, cause) {
-			return nil, cause
+func (r *Reader) reopen(ctx context.Context, cause error) (it *iterator, err error) {
+	err = retry.Policy{
+		Pause: reopenFirst, Longest: reopenLast,
+		Again: func(err error) bool { return !r.final(ctx, err) },
+		Waits: func(cause error, _ time.Duration) {
+			r.stream.log.logger.Warn("event log reader interrupted", "stream", r.stream.name, "after", r.last, "error", cause)
+		},
+	}.Do(ctx, func() (err error) {
+		if err, cause = cause, nil; err != nil {
+			return err // the interruption was the first try
 		}
-		r.stream.log.logger.Warn("event log reader interrupted", "stream", r.stream.name, "after", r.last, "error", cause)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		wait = min(2*wait, reopenLast)
-		it, err := r.open(ctx, reopenTimeout)
-		if err == nil {
-			return it, nil
-		}
-		cause = err
-	}
+		it, err = r.open(ctx, reopenTimeout)
+		return err
+	})
+	return it, err
 }
 
 // final tells the errors that no repetition mends.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -200,18 +202,11 @@ func (l *Log) sameCluster(conn *nats.Conn) {
 // patiently repeats a question while the cluster has no answer to it, for as
 // long as an election may take. Embedded, nothing is repeated.
 func (l *Log) patiently(ctx context.Context, ask func(context.Context) error) error {
-	deadline := time.Now().Add(startPatience)
-	for {
-		err := ask(ctx)
-		if err == nil || l.config.URL == "" || ctx.Err() != nil || !errors.Is(interrupted(err), ErrUnavailable) || time.Now().After(deadline) {
-			return err
-		}
-		select {
-		case <-time.After(startPause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return retry.Policy{
+		Pause:  startPause,
+		Again:  func(err error) bool { return l.config.URL != "" && Unavailable(interrupted(err)) },
+		Enough: func(_ int, since time.Duration) bool { return since > startPatience },
+	}.Do(ctx, func() error { return ask(ctx) })
 }
 
 // belongs checks, and remembers, which installation a stream is of.

@@ -155,8 +155,9 @@ func (l *Log) openOrCreate(ctx context.Context, config jetstream.StreamConfig) (
 	config.Metadata = map[string]string{installationKey: id}
 	handle, err = l.reader.CreateStream(ctx, config)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		// Another process has made it since; its installation is the one. Where it
-		// is being made, not every server knows it yet: it is asked for again.
+		// Another process has made it since, and its installation counts. The stream
+		// may still be being created, so that not every server knows it yet: the
+		// lookup is retried.
 		handle, err = l.reader.Stream(ctx, config.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			err = fmt.Errorf("%w: another process is making it", ErrUnavailable)

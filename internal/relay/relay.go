@@ -29,6 +29,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/trace"
 
@@ -116,20 +118,11 @@ func (r *Relay) Run(ctx context.Context) error {
 }
 
 func (r *Relay) run(ctx context.Context) error {
-	for {
-		err := r.begin(ctx)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
-			return err
-		}
-		r.log.Warn("relay waits to begin", "writer", r.journal.Name(), "cause", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(firstWait):
-		}
+	err := retry.Policy{Pause: firstWait, Again: eventlog.Unavailable, Waits: func(cause error, _ time.Duration) {
+		r.log.Warn("relay waits to begin", "writer", r.journal.Name(), "cause", cause)
+	}}.Do(ctx, func() error { return r.begin(ctx) })
+	if err != nil {
+		return err
 	}
 	timer := time.NewTimer(idleCheck)
 	defer timer.Stop()
@@ -259,47 +252,40 @@ func (r *Relay) carryAll(ctx context.Context, rows []Row, from trail.Trail) (err
 
 // carry brings one row into the stream, or finds it there.
 func (r *Relay) carry(ctx context.Context, row Row) error {
-	wait := firstWait
-	for {
-		there, err := r.try(ctx, row)
-		switch {
-		case err == nil && there:
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, eventlog.ErrAmbiguous), errors.Is(err, eventlog.ErrWrongLastSequence):
-			r.unsure = true // stored after all, or somebody else wrote: read back
-		case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, eventlog.ErrFull):
-		default:
-			return err
-		}
-		r.show.retries.Add(ctx, 1, r.show.stream)
-		r.log.WarnContext(ctx, "relay waits", "writer", r.journal.Name(), "row", row.Number, "cause", err, "wait", wait)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, longWait)
-	}
+	return retry.Policy{
+		Pause: firstWait, Longest: longWait,
+		Again: func(err error) bool {
+			if errors.Is(err, eventlog.ErrAmbiguous) || errors.Is(err, eventlog.ErrWrongLastSequence) {
+				r.unsure = true // it was stored after all, or somebody else wrote: read back
+				return true
+			}
+			return eventlog.Unavailable(err) || errors.Is(err, eventlog.ErrFull)
+		},
+		Waits: func(cause error, wait time.Duration) {
+			r.show.retries.Add(ctx, 1, r.show.stream)
+			r.log.WarnContext(ctx, "relay waits", "writer", r.journal.Name(), "row", row.Number, "cause", cause, "wait", wait)
+		},
+	}.Do(ctx, func() error { return r.try(ctx, row) })
 }
 
-func (r *Relay) try(ctx context.Context, row Row) (there bool, err error) {
+// try looks for one row in the rest of the stream, and publishes it where it is not
+// there.
+func (r *Relay) try(ctx context.Context, row Row) error {
 	if r.unsure {
 		if err := r.beginTail(ctx); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if there, err := r.compare(ctx, row); err != nil || there {
-		return there, err
+		return err
 	}
 	position, err := r.publish(ctx, row)
 	if err != nil {
-		return false, err
+		return err
 	}
 	r.number, r.position, r.ends[row.Subject] = row.Number, position, position
 	r.checked = max(r.checked, position)
-	return true, nil
+	return nil
 }
 
 // compare looks for the row in the rest of the stream. Every message of this

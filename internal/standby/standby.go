@@ -11,8 +11,8 @@
 //   - This is an optimisation. What keeps two owners from both committing is the
 //     cursor in the database, which each takes over by name: the one that was
 //     there before finds it gone at its next commit, and stops.
-//   - Whoever cannot reach the streams does not take over: it would stop the one
-//     that can.
+//   - A process that cannot reach the streams does not take over: it would stop
+//     the one that can.
 package standby
 
 import (
@@ -20,6 +20,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/retry"
 
 	"github.com/nats-io/nats.go"
 )
@@ -54,27 +56,23 @@ func Own(conn *nats.Conn, name, who string) (release func(), err error) {
 // the owner's own words.
 func Wait(ctx context.Context, conn *nats.Conn, name string, patience time.Duration, between func(owner string)) error {
 	silent := time.Now()
-	for {
+	return retry.Until(ctx, every, func() (over bool, err error) {
 		asking, cancel := context.WithTimeout(ctx, answer)
 		reply, err := conn.RequestWithContext(asking, Subject(name), nil)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return false, ctx.Err()
 		case err == nil:
 			between(string(reply.Data))
 			silent = time.Now()
 		case errors.Is(err, nats.ErrConnectionClosed):
-			return fmt.Errorf("waiting for %s: %w", name, err)
+			return false, fmt.Errorf("waiting for %s: %w", name, err)
 		case !conn.IsConnected(), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrReconnectBufExceeded):
 			silent = time.Now() // we are the ones who are away
 		case time.Since(silent) >= patience:
-			return nil
+			return true, nil
 		}
-		select {
-		case <-time.After(every):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		return false, nil
+	})
 }

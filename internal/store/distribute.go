@@ -19,7 +19,8 @@ const DistributeWriter = "distribute"
 // One goroutine commits; the reading methods may be called from any.
 type Distribute struct {
 	Writer
-	DistributeCommitter
+	writer StepWriter
+	owner  owner
 }
 
 // Distribute returns the distributor's part of the store, taking it over from
@@ -29,16 +30,18 @@ func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distri
 	if err := db.cursorWhole(ctx, DistributeWriter); err != nil {
 		return nil, distribution.Cursor{}, fmt.Errorf("taking over distribution: %w", err)
 	}
-	var committer DistributeCommitter
+	var writer StepWriter
 	var cursor distribution.Cursor
-	err := retold(ctx, func() (err error) {
-		committer, cursor, err = db.engine.Distribute(ctx, nonce)
+	err := db.write(ctx, func(tx Tx) (err error) {
+		if cursor, err = takeDistribute(tx, nonce); err == nil {
+			writer, err = db.engine.Distributor(tx)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, distribution.Cursor{}, fmt.Errorf("taking over distribution: %w", err)
 	}
-	return &Distribute{Writer{db, DistributeWriter}, committer}, cursor, nil
+	return &Distribute{Writer{db, DistributeWriter}, writer, distributorOf(cursor)}, cursor, nil
 }
 
 // DistributeCursor returns how far the distributor has come; a zero Epoch where

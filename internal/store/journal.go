@@ -67,9 +67,15 @@ func (w *Writer) Relayed(ctx context.Context) (number, position uint64, err erro
 // SetRelayed records what [Writer.Relayed] returns.
 func (w *Writer) SetRelayed(ctx context.Context, number, position uint64) error {
 	_, err := patiently(ctx, w.db, func() (struct{}, error) {
-		return struct{}{}, w.db.engine.SetRelayed(ctx, w.name, number, position)
+		return struct{}{}, w.db.engine.Write(ctx, func(tx Tx) error {
+			_, err := tx.Exec("UPDATE writer SET relayed = ?1, published = ?2 WHERE name = ?3", int64(number), int64(position), w.name)
+			return err
+		})
 	})
-	return err
+	if err != nil {
+		return fmt.Errorf("writing how far %s is relayed: %w", w.name, err)
+	}
+	return nil
 }
 
 // Journal calls each for the writer's rows from that number on, ascending, at

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -21,12 +23,6 @@ import (
 // database is gone they have nothing else to do: their questions, which are the
 // methods of [Settle], [Distribute] and [Writer], are asked until their context
 // ends.
-
-// Pauses between two tries.
-const (
-	firstPause = 50 * time.Millisecond
-	longPause  = time.Second
-)
 
 // How long a question is asked again for somebody who is waiting. Others'
 // transactions are a matter of moments and of chance with each statement, so that
@@ -73,42 +69,34 @@ func retold(ctx context.Context, do func() error) error {
 // again does something until it is not interrupted, may not be repeated, or has
 // been tried for long enough.
 func again(ctx context.Context, do func() error, may func() bool) error {
-	began, pause, gone := time.Now(), time.Millisecond, 0
-	for try := 1; ; try++ {
-		err := do()
-		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) || !may() {
-			return err
-		}
-		if errors.Is(err, ErrContended) {
-			if try >= contentions {
-				return err
+	gone, contended := 0, false // how often it was away; what the last try met
+	return retry.Policy{
+		Pause: time.Millisecond, Longest: contentPause,
+		Again: func(err error) bool {
+			if contended = errors.Is(err, ErrContended); !contended {
+				gone++
 			}
-		} else if gone++; gone > absences && time.Since(began) > absence {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, contentPause)
-	}
+			return interrupted(err) && may()
+		},
+		Enough: func(tries int, since time.Duration) bool {
+			return contended && tries >= contentions || !contended && gone > absences && since > absence
+		},
+	}.Do(ctx, do)
 }
+
+func interrupted(err error) bool { return errors.Is(err, settlement.ErrInterrupted) }
 
 // patiently asks until the database answers.
 func patiently[T any](ctx context.Context, db *DB, ask func() (T, error)) (T, error) {
-	for pause := firstPause; ; pause = min(2*pause, longPause) {
-		answer, err := ask()
-		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) {
-			return answer, err
-		}
-		db.log.Warn("waiting for the database", "cause", err)
-		select {
-		case <-ctx.Done():
-			return answer, ctx.Err()
-		case <-time.After(pause):
-		}
-	}
+	var answer T
+	err := retry.Policy{
+		Pause: 50 * time.Millisecond, Longest: time.Second, Again: interrupted,
+		Waits: func(cause error, _ time.Duration) { db.log.Warn("waiting for the database", "cause", cause) },
+	}.Do(ctx, func() (err error) {
+		answer, err = ask()
+		return err
+	})
+	return answer, err
 }
 
 // eachPatiently asks for rows until each has had all of them. A row that it has

@@ -35,13 +35,14 @@ type Relaying struct {
 	Relayed uint64 // number of the last one known to be in its stream
 }
 
-// Relaying returns every settler's, ascending by name. Its cost does not grow
-// with the journal.
+// Relaying returns every settler's and the distributor's, ascending by name. The
+// distributor's rows are the messages for PAYOUT. Its cost does not grow with the
+// journal.
 func (db *DB) Relaying(ctx context.Context) (list []Relaying, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		list = nil
 		var ids []int64
-		err := conn.Query("SELECT id, name, relayed FROM writer WHERE name LIKE 'settle-%' ORDER BY name", func(r Row) error {
+		err := conn.Query("SELECT id, name, relayed FROM writer ORDER BY name", func(r Row) error {
 			ids = append(ids, r.Int64(0))
 			list = append(list, Relaying{Writer: r.Text(1), Relayed: uint64(r.Int64(2))})
 			return nil
@@ -50,10 +51,15 @@ func (db *DB) Relaying(ctx context.Context) (list []Relaying, err error) {
 			if err != nil {
 				break
 			}
-			err = conn.Query("SELECT max(id) FROM journal WHERE id BETWEEN ?1 AND ?2", func(r Row) error {
+			last := func(r Row) error {
 				list[i].Last = uint64(r.Int64(0) & (1<<NumberBits - 1))
 				return nil
-			}, rowID(ids[i], 0), lastID(ids[i]))
+			}
+			if list[i].Writer == DistributeWriter {
+				err = conn.Query("SELECT max(number) FROM payout_message", last)
+			} else {
+				err = conn.Query("SELECT max(id) FROM journal WHERE id BETWEEN ?1 AND ?2", last, rowID(ids[i], 0), lastID(ids[i]))
+			}
 		}
 		return err
 	})

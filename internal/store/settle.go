@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/internal/relay"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -24,7 +22,8 @@ func SettleWriter(partition int) string { return fmt.Sprintf("settle-%d", partit
 // back. One goroutine commits; the reading methods may be called from any.
 type Settle struct {
 	Writer
-	SettleCommitter
+	writer    CutWriter
+	owner     owner
 	partition int
 }
 
@@ -36,16 +35,18 @@ func (db *DB) Settle(ctx context.Context, partition int, stream string, created 
 	if err := db.cursorWhole(ctx, SettleWriter(partition)); err != nil {
 		return nil, settlement.Cursor{}, fmt.Errorf("taking over partition %d: %w", partition, err)
 	}
-	var committer SettleCommitter
+	var writer CutWriter
 	var cursor settlement.Cursor
-	err := retold(ctx, func() (err error) {
-		committer, cursor, err = db.engine.Settle(ctx, partition, stream, created, nonce)
+	err := db.write(ctx, func(tx Tx) (err error) {
+		if cursor, err = takeSettle(tx, partition, stream, created, nonce); err == nil {
+			writer, err = db.engine.Settler(tx, partition)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, settlement.Cursor{}, fmt.Errorf("taking over partition %d: %w", partition, err)
 	}
-	return &Settle{Writer{db, SettleWriter(partition)}, committer, partition}, cursor, nil
+	return &Settle{Writer{db, SettleWriter(partition)}, writer, settlerOf(cursor), partition}, cursor, nil
 }
 
 // Spans returns the accepted sequences of a source, ascending.
@@ -129,15 +130,6 @@ func (s *Settle) Void(ctx context.Context, control uint64) (reason string, ok bo
 		return struct{}{}, err
 	})
 	return reason, ok, err
-}
-
-// Rows returns journal rows as LEDGER has them, for the relay.
-func (s *Settle) Rows(ctx context.Context, from uint64, limit int) (rows []relay.Row, err error) {
-	err = s.Journal(ctx, from, limit, func(w Written) error {
-		rows = append(rows, relay.Row{Number: w.Number, Subject: eventlog.LedgerSubject(string(w.Book)), Data: w.Record})
-		return nil
-	})
-	return rows, err
 }
 
 const cursorColumns = "partition, stream, created, position, hash, control, batches, epoch, nonce"

@@ -25,15 +25,35 @@ func (db *DB) Signer(ctx context.Context) (key string, err error) {
 // unless the one that is known is among those before, which handed the logs over
 // to this key.
 func (db *DB) Sign(ctx context.Context, key string, before ...string) error {
-	if err := retold(ctx, func() error { return db.engine.Sign(ctx, key, before) }); err != nil {
+	err := db.write(ctx, func(tx Tx) error {
+		// Of two at once, the second one finds the first one's key: its transaction
+		// waits here, or begins again.
+		if _, err := tx.Exec("INSERT INTO signer (one, log_key) VALUES (1, '') ON CONFLICT (one) DO NOTHING"); err != nil {
+			return err
+		}
+		known := ""
+		err := tx.Query("SELECT log_key FROM signer", func(r Row) error {
+			known = r.Text(0)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		write, err := signs(known, key, before)
+		if err == nil && write {
+			_, err = tx.Exec("UPDATE signer SET log_key = ?1", key)
+		}
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("telling the store who signs the logs: %w", err)
 	}
 	return nil
 }
 
-// Signs compares the key that a store knows with one that is to sign. write
-// tells whether the store is to know this one.
-func Signs(known, key string, before []string) (write bool, err error) {
+// signs compares the key that a store knows with one that is to sign. write tells
+// whether the store is to know this one.
+func signs(known, key string, before []string) (write bool, err error) {
 	if known == key {
 		return false, nil
 	}

@@ -28,50 +28,66 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// Engine is a database that a store is in.
+// Engine is a database that a store is in: its transactions, and what writes the
+// many rows of a commit in the way that is fastest there.
+//
+// [settlement.ErrInterrupted], which is also [ErrContended] where another
+// transaction was in the way, says of any of them that the same again may succeed.
 type Engine interface {
 	// Read calls f with one snapshot, as of the last commit, once.
-	// [settlement.ErrInterrupted], which is also [ErrContended] where another
-	// transaction was in the way, says that the same again may succeed.
 	Read(ctx context.Context, f func(Conn) error) error
-	// Settle takes a partition over from whoever had it: an earlier settler's
-	// next commit fails with [settlement.ErrFenced]. The nonce names this one.
-	Settle(ctx context.Context, partition int, stream string, created int64, nonce string) (SettleCommitter, settlement.Cursor, error)
-	// Distribute likewise takes distribution over: [distribution.ErrFenced].
-	Distribute(ctx context.Context, nonce string) (DistributeCommitter, distribution.Cursor, error)
-	// SetRelayed records what [Writer.Relayed] returns.
-	SetRelayed(ctx context.Context, writer string, number, position uint64) error
-	// Belong is [DB.Belong].
-	Belong(ctx context.Context, installation string) error
-	// Sign is [DB.Sign].
-	Sign(ctx context.Context, key string, before []string) error
-	// Rebind is [DB.Rebind].
-	Rebind(ctx context.Context, stream string, created int64) error
+	// Write calls f in one transaction, as if no other ran meanwhile, and commits
+	// it, on disk, when f returns nil; otherwise nothing of it remains. f may be
+	// called several times, each time with nothing written. After an interruption
+	// the outcome is unknown.
+	Write(ctx context.Context, f func(Tx) error) error
+	// Installation is how the engine keeps the name of the installation.
+	Installation() Installation
+	// Settler returns what writes the cuts of a partition. It is called in the
+	// transaction that takes the partition over, and registers [SettleWriter]
+	// there.
+	Settler(tx Tx, partition int) (CutWriter, error)
+	// Distributor returns what writes the distributor's steps. It is called in the
+	// transaction that takes distribution over, and registers [DistributeWriter]
+	// there.
+	Distributor(tx Tx) (StepWriter, error)
 	// Close waits for those who read. A second call returns what the first did.
 	Close() error
 }
 
-// SettleCommitter commits for one partition: see [Settle].
-type SettleCommitter interface {
-	// Commit writes whole cuts, ascending, in one transaction with the cursor.
-	// from is the position of the cursor that they follow. Where the cursor has
-	// moved on, [settlement.ErrFenced] says that somebody else moved it; nil that
-	// this settler itself did, in a commit whose outcome it had not learned.
-	// [settlement.ErrInterrupted] says that the same again may succeed: whether
-	// this time it did is unknown.
-	//
-	// The records come encoded beside the cuts: encoded[i][j] is cuts[i].Records[j].
-	Commit(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error
+// Installation is SQL: Claim writes the name ?1 where there is none, and Known
+// reads the name that is there.
+type Installation struct{ Claim, Known string }
+
+// Statement is SQL that every engine understands, with its parameters; see [Conn].
+type Statement struct {
+	Text string
+	Args []any
 }
 
-// DistributeCommitter commits for the distributor: see [Distribute].
-type DistributeCommitter interface {
-	// Commit writes a step in one transaction with the cursor, which it moves from
-	// one pair of marks to the step's. Where the cursor is elsewhere,
-	// [distribution.ErrFenced] says that somebody else moved it; nil that this
-	// distributor itself did, in a commit whose outcome it had not learned. After
-	// any other error the outcome is unknown, and the same again may succeed.
-	Commit(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error
+// CutWriter writes cuts of one partition, from one goroutine.
+type CutWriter interface {
+	// Commit runs the statement that moves the cursor, and writes whole cuts, in
+	// one transaction. It fails with [ErrElsewhere] and writes nothing where the
+	// statement changes no row. encoded[i][j] is cuts[i].Records[j].
+	Commit(ctx context.Context, move Statement, cuts []*settlement.Cut, encoded [][][]byte) error
+}
+
+// StepWriter writes steps of the distributor, from one goroutine.
+type StepWriter interface {
+	// Commit runs the statement that moves the cursor, and writes a step, in one
+	// transaction. It fails with [ErrElsewhere] and writes nothing where the
+	// statement changes no row.
+	Commit(ctx context.Context, move Statement, step *distribution.Step) error
+}
+
+// Tx is a transaction that writes. It also answers questions, which see what it has
+// written.
+type Tx interface {
+	Conn
+	// Exec runs SQL that every engine understands, with parameters as of
+	// [Conn.Query], and returns how many rows it changed.
+	Exec(text string, args ...any) (rows int64, err error)
 }
 
 // Conn answers questions about one snapshot, to one goroutine. A function that a
@@ -132,22 +148,58 @@ func New(engine Engine, logger *slog.Logger) *DB {
 // first did.
 func (db *DB) Close() error { return db.engine.Close() }
 
-// Rebind tells the cursors in a stream that it was made anew with the same
-// messages at the same positions: its creation time, nanoseconds since 1970, is
-// another. Only who has compared every message may say so.
-func (db *DB) Rebind(ctx context.Context, stream string, created int64) error {
-	return retold(ctx, func() error { return db.engine.Rebind(ctx, stream, created) })
+// RebindUsage tells the settlers' cursors that their stream was made anew with the
+// same messages at the same positions: its creation time, nanoseconds since 1970,
+// is another. Only a caller that has compared every message may say so.
+func (db *DB) RebindUsage(ctx context.Context, stream string, created int64) error {
+	return db.tell(ctx, "binding the cursors of "+stream, "UPDATE cursor SET created = ?1 WHERE stream = ?2", created, stream)
+}
+
+// RebindControl is [DB.RebindUsage] of the decisions that distribution reads.
+func (db *DB) RebindControl(ctx context.Context, created int64) error {
+	return db.tell(ctx, "binding the cursor of decisions", "UPDATE distribute_cursor SET control_created = ?1 WHERE control_created <> 0", created)
+}
+
+// RebindLedger is [DB.RebindUsage] of the journal that distribution reads.
+func (db *DB) RebindLedger(ctx context.Context, created int64) error {
+	return db.tell(ctx, "binding the cursor of the journal", "UPDATE distribute_cursor SET ledger_created = ?1 WHERE ledger_created <> 0", created)
+}
+
+// tell runs a statement that has the same effect twice as once.
+func (db *DB) tell(ctx context.Context, doing, text string, args ...any) error {
+	err := db.write(ctx, func(tx Tx) error {
+		_, err := tx.Exec(text, args...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}
+
+// write is the engine's, again after an interruption: what f writes has the same
+// effect twice as once.
+func (db *DB) write(ctx context.Context, f func(Tx) error) error {
+	return retold(ctx, func() error { return db.engine.Write(ctx, f) })
 }
 
 // Belong tells the store which installation it belongs to, by a name that is
 // chosen at random once. The first time it is recorded; later another name is
 // refused: two installations' streams in one store would be one ledger.
 func (db *DB) Belong(ctx context.Context, installation string) error {
-	return retold(ctx, func() error { return db.engine.Belong(ctx, installation) })
-}
-
-// Belongs compares the installation that a store knows with one that opens it.
-func Belongs(known, installation string) error {
+	known, sql := "", db.engine.Installation()
+	err := db.write(ctx, func(tx Tx) error {
+		if _, err := tx.Exec(sql.Claim, installation); err != nil {
+			return err
+		}
+		return tx.Query(sql.Known, func(r Row) error {
+			known = r.Text(0)
+			return nil
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("recording the installation of the database: %w", err)
+	}
 	if known != installation {
 		return fmt.Errorf("the database belongs to installation %s, this is %s", known, installation)
 	}
@@ -182,7 +234,7 @@ func Ordered(sequence uint64) int64 { return int64(sequence ^ 1<<63) }
 
 func unordered(stored int64) uint64 { return uint64(stored) ^ 1<<63 }
 
-// everywhere is no partition, but all.
+// everywhere selects all partitions.
 const everywhere = -1
 
 // quantity reads a column of an amount as one of a quantity.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/aliquot-engine/aliquot/internal/eventlog"
 )
 
 // ErrCursorLost means that a store has rows of a writer beyond where its cursor
@@ -75,8 +73,8 @@ func (s *Snapshot) cursorWhole(id int64, writer string) error {
 	}
 	c, err := ReadCursor(s.conn, partition)
 	if err == nil && c.Position < cut {
-		err = fmt.Errorf("the journal has what was settled of %s up to %d, and the cursor of partition %d is at %d: %w",
-			eventlog.UsageStream(uint32(partition), 0), cut, partition, c.Position, ErrCursorLost)
+		err = fmt.Errorf("the journal has what was settled of partition %d up to %d, and the partition's cursor is at %d: %w",
+			partition, cut, c.Position, ErrCursorLost)
 	}
 	return err
 }

@@ -5,40 +5,46 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Declaration returns a declaration that rests on everything there is now, for
-// a command to append to CONTROL: it waits until LEDGER says that the period
-// is settled, and then takes the last positions of the streams. The period
-// must be closed; ctx bounds the wait. recordDate is for people: holdings are
-// those at the register position.
+// Declaration is [Declare] beside a running distributor: it looks again whenever
+// the distributor has read more of LEDGER.
 func (d *Distributor) Declaration(ctx context.Context, id string, token events.TokenDeclared, period events.Period, recordDate time.Time) (events.DistributionDeclared, error) {
 	b := events.DistributionDeclared{Distribution: id, Token: token.Token, Period: period, RecordDate: recordDate}
-	for {
-		d.mu.Lock()
-		followed := d.followed
-		d.mu.Unlock()
-		at, err := d.config.Store.SettledAt(ctx, token.Book, period)
-		if err != nil {
-			return b, err
-		}
-		if at > 0 {
-			break
-		}
-		if err := d.wait(ctx, func() bool { return d.followed > followed }); err != nil {
-			return b, fmt.Errorf("declaring %s: period %s of book %s is not settled: %w", id, period, token.Book, err)
+	settled := func() error {
+		for {
+			followed := d.followed.At()
+			at, err := d.config.Store.SettledAt(ctx, token.Book, period)
+			if err != nil || at > 0 {
+				return err
+			}
+			if err := waited(ctx, d.followed.Wait(ctx, followed+1)); err != nil {
+				return fmt.Errorf("period %s of book %s is not settled: %w", period, token.Book, err)
+			}
 		}
 	}
-	var err error
-	if b.LedgerSeq, err = d.config.Ledger.Last(ctx); err != nil {
-		return b, fmt.Errorf("declaring %s: %w", id, err)
+	return Declare(ctx, b, d.config.Control, d.config.Ledger, d.config.Register, settled)
+}
+
+// Declare completes a declaration, for a command to append to CONTROL, so that it
+// rests on everything there is now: settled returns when LEDGER says that the
+// period is settled, and then the last positions of the streams are taken. The
+// period must be closed, or settled waits until its own context ends. The record
+// date is for people: holdings are those at the register position.
+func Declare(ctx context.Context, b events.DistributionDeclared, control, ledger, register *eventlog.Stream, settled func() error) (events.DistributionDeclared, error) {
+	err := settled()
+	for _, last := range []struct {
+		of *eventlog.Stream
+		to *uint64
+	}{{ledger, &b.LedgerSeq}, {register, &b.RegisterSeq}, {control, &b.ControlSeq}} {
+		if err == nil {
+			*last.to, err = last.of.Last(ctx)
+		}
 	}
-	if b.RegisterSeq, err = d.config.Register.Last(ctx); err != nil {
-		return b, fmt.Errorf("declaring %s: %w", id, err)
-	}
-	if b.ControlSeq, err = d.config.Control.Last(ctx); err != nil {
-		return b, fmt.Errorf("declaring %s: %w", id, err)
+	if err != nil {
+		return b, fmt.Errorf("declaring %s: %w", b.Distribution, err)
 	}
 	return b, nil
 }

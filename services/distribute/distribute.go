@@ -31,8 +31,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/retry"
+	"github.com/aliquot-engine/aliquot/internal/watermark"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
@@ -121,8 +123,9 @@ const (
 	perMark = 4096
 	// poll is how often a position that is not there yet is looked for.
 	poll = 100 * time.Millisecond
-	// retry is the pause after a commit whose outcome is unknown.
-	retry = time.Second
+	// interruptedPause follows a commit whose outcome is unknown, and a read of
+	// the log that had no answer.
+	interruptedPause = time.Second
 )
 
 // Distributor is the loop. Make it with [New].
@@ -144,18 +147,15 @@ type Distributor struct {
 	control   []byte             // message at the step's CONTROL mark, to be hashed when it is committed
 	read      []byte             // likewise of LEDGER
 
-	mu       sync.Mutex    // guards what is below
-	done     uint64        // last position of CONTROL that is committed
-	followed uint64        // likewise of LEDGER
-	advanced chan struct{} // closed when done or followed grows
-	stopped  error
+	done     watermark.Mark // last position of CONTROL that is committed
+	followed watermark.Mark // last position of LEDGER that is committed
 }
 
 // New returns a distributor that does nothing until [Distributor.Run].
 func New(config Config) *Distributor {
 	d := &Distributor{
 		config: config, log: config.Logger, directory: directory.New(),
-		changed: map[events.Token]uint64{}, registers: map[events.Token]*fold{}, advanced: make(chan struct{}),
+		changed: map[events.Token]uint64{}, registers: map[events.Token]*fold{},
 		committed: config.Cursor,
 	}
 	if d.log == nil {
@@ -178,14 +178,12 @@ func (d *Distributor) Run(ctx context.Context) (err error) {
 		if err != nil {
 			err = fmt.Errorf("distributing: %w", err)
 		}
-		d.mu.Lock()
-		d.stopped = err
-		if err == nil {
-			d.stopped = errors.New("distributing: ended")
+		stopped := err
+		if stopped == nil {
+			stopped = errors.New("distributing: ended")
 		}
-		close(d.advanced)
-		d.advanced = nil
-		d.mu.Unlock()
+		d.done.Stop(stopped)
+		d.followed.Stop(stopped)
 	}()
 	if d.relay == nil {
 		return d.run(ctx)
@@ -419,18 +417,9 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error
 // patiently repeats what only reads while the log has no answer; the store's own
 // reads wait by themselves. An effect may be begun anew: it commits nothing but what it read on in LEDGER.
 func (d *Distributor) patiently(ctx context.Context, read func() error) error {
-	for {
-		err := read()
-		if err == nil || ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
-			return err
-		}
-		d.log.Warn("distribution waits for the log", "cause", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(retry):
-		}
-	}
+	return retry.Policy{Pause: interruptedPause, Again: eventlog.Unavailable, Waits: func(cause error, _ time.Duration) {
+		d.log.Warn("distribution waits for the log", "cause", cause)
+	}}.Do(ctx, read)
 }
 
 // pass moves the step past a message of CONTROL.
@@ -448,21 +437,16 @@ func (d *Distributor) commit(ctx context.Context) error {
 		d.step.Ledger.Hash = sha256.Sum256(d.read)
 	}
 	began := time.Now()
-	for {
-		err := d.config.Store.Commit(ctx, d.committed.Control, d.committed.Ledger, d.step)
-		if err == nil {
-			break
-		}
-		if errors.Is(err, distribution.ErrFenced) || ctx.Err() != nil {
-			return err
-		}
-		d.show.retries.Add(ctx, 1)
-		d.log.ErrorContext(ctx, "committing a distribution, trying again", "error", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(retry):
-		}
+	err := retry.Policy{
+		Pause: interruptedPause,
+		Again: func(err error) bool { return !errors.Is(err, distribution.ErrFenced) },
+		Waits: func(cause error, _ time.Duration) {
+			d.show.retries.Add(ctx, 1)
+			d.log.ErrorContext(ctx, "committing a distribution, trying again", "error", cause)
+		},
+	}.Do(ctx, func() error { return d.config.Store.Commit(ctx, d.committed.Control, d.committed.Ledger, d.step) })
+	if err != nil {
+		return err
 	}
 	d.show.committed(ctx, began, d.step, d.decidedAt)
 	if len(d.step.Messages) > 0 && d.relay != nil {
@@ -477,44 +461,27 @@ func (d *Distributor) commit(ctx context.Context) error {
 
 // publish tells whoever waits how far the loop has come.
 func (d *Distributor) publish() {
-	d.mu.Lock()
-	d.done, d.followed = d.committed.Control.Position, d.committed.Ledger.Position
-	close(d.advanced)
-	d.advanced = make(chan struct{})
-	d.mu.Unlock()
+	d.done.Advance(d.committed.Control.Position)
+	d.followed.Advance(d.committed.Ledger.Position)
 }
 
 // Done is the last position of CONTROL whose decision has taken effect here.
 func (d *Distributor) Done() uint64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.done
+	return d.done.At()
 }
 
 // WaitDone waits until the decision at a position of CONTROL has taken effect.
 // It fails when ctx ends or the distributor stops before.
 func (d *Distributor) WaitDone(ctx context.Context, position uint64) error {
-	return d.wait(ctx, func() bool { return d.done >= position })
+	return waited(ctx, d.done.Wait(ctx, position))
 }
 
-// wait waits until a condition on what mu guards holds.
-func (d *Distributor) wait(ctx context.Context, holds func() bool) error {
-	for {
-		d.mu.Lock()
-		ok, advanced, stopped := holds(), d.advanced, d.stopped
-		d.mu.Unlock()
-		switch {
-		case ok:
-			return nil
-		case stopped != nil:
-			return stopped
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the distributor: %w", ctx.Err())
-		case <-advanced:
-		}
+// waited says what was waited for, where ctx ended the wait.
+func waited(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("waiting for the distributor: %w", err)
 	}
+	return err
 }
 
 // VoidReason returns why the decision at a position of CONTROL had no effect, or

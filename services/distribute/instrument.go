@@ -103,9 +103,7 @@ func (d *Distributor) watch() (metric.Registration, error) {
 	return i.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		ctx, cancel := context.WithTimeout(ctx, observeTimeout)
 		defer cancel()
-		d.mu.Lock()
-		done, followed := d.done, d.followed
-		d.mu.Unlock()
+		done, followed := d.done.At(), d.followed.At()
 		for _, s := range []struct {
 			stream *eventlog.Stream
 			at     uint64

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -62,24 +64,20 @@ func (d *Distributor) follow(ctx context.Context, through uint64) error {
 // make the outcome a matter of timing, and replay would find another.
 func (d *Distributor) await(ctx context.Context, s *eventlog.Stream, position uint64) error {
 	warned := false
-	for {
+	return retry.Until(ctx, poll, func() (bool, error) {
 		last, err := s.Last(ctx)
-		if err != nil && !errors.Is(err, eventlog.ErrUnavailable) {
-			return err
+		if err != nil && !eventlog.Unavailable(err) {
+			return false, err
 		}
 		if err == nil && last >= position {
-			return nil
+			return true, nil
 		}
 		if !warned {
 			d.log.WarnContext(ctx, "waiting for a position that a declaration names", "stream", s.Name(), "position", position, "last", last)
 			warned = true
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(poll):
-		}
-	}
+		return false, nil
+	})
 }
 
 // inboxPart is how the name of every token's inbox ends. A record without it in

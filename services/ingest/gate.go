@@ -40,9 +40,9 @@ func (s *Service) follow(ctx context.Context) error {
 		}
 		s.mu.Lock()
 		_ = s.folded.Apply(message.Seq, decision) // A void decision changes nothing.
-		close(s.changed)
-		s.changed = make(chan struct{})
+		known := s.folded.Position()
 		s.mu.Unlock()
+		s.known.Advance(known)
 	}
 }
 
@@ -57,19 +57,7 @@ func (s *Service) Directory(f func(*directory.Directory)) {
 // WaitDirectory returns when the decisions up to position k of CONTROL are known
 // here, or with the context's error.
 func (s *Service) WaitDirectory(ctx context.Context, k uint64) error {
-	for {
-		s.mu.RLock()
-		position, changed := s.folded.Position(), s.changed
-		s.mu.RUnlock()
-		if position >= k {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return s.known.Wait(ctx, k)
 }
 
 // gate says what one submission may contain. It implements [events.Gate].

@@ -34,6 +34,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+	"github.com/aliquot-engine/aliquot/internal/watermark"
+
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
@@ -158,9 +161,10 @@ type Service struct {
 	codings    codings
 	received   atomic.Int64 // the latest stamp given
 
-	mu      sync.RWMutex // guards what follows
-	folded  *directory.Directory
-	changed chan struct{} // closed when folded changes
+	known watermark.Mark // position in CONTROL up to which folded is
+
+	mu     sync.RWMutex // guards what follows
+	folded *directory.Directory
 }
 
 // New prepares a service; [Service.Run] runs it.
@@ -200,7 +204,6 @@ func New(config Config) (*Service, error) {
 		publishers: map[int]*publisher{},
 		room:       newRoom(config.MaxPending, config.MaxProvider),
 		folded:     directory.New(),
-		changed:    make(chan struct{}),
 	}
 	var err error
 	if s.show, err = newInstruments(config.Meter, config.Tracer); err != nil {
@@ -252,18 +255,9 @@ func (s *Service) Run(ctx context.Context) error {
 // begin finds the end of a partition's stream. It waits while the stream has no
 // leader.
 func (s *Service) begin(ctx context.Context, p *publisher) error {
-	for {
-		err := p.begin(ctx)
-		if err == nil || ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
-			return err
-		}
-		s.config.Logger.Warn("ingest waits for the log", "cause", err)
-		select {
-		case <-time.After(p.pause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return retry.Policy{Pause: p.pause, Again: eventlog.Unavailable, Waits: func(cause error, _ time.Duration) {
+		s.config.Logger.Warn("ingest waits for the log", "cause", cause)
+	}}.Do(ctx, func() error { return p.begin(ctx) })
 }
 
 // stamp returns the time of receipt, in nanoseconds since 1970 UTC. It is later

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
@@ -324,13 +326,14 @@ func (p *publisher) store(ctx context.Context, data []byte) (uint64, error) {
 
 // search does the same as find, and repeats it while the stream cannot be read.
 func (p *publisher) search(ctx context.Context, data []byte, floor uint64) (position, last uint64, found bool, err error) {
-	for attempt := 1; ; attempt++ {
+	err = retry.Policy{
+		Pause:  p.pause,
+		Enough: func(tries int, _ time.Duration) bool { return tries == maxAttempts },
+	}.Do(ctx, func() (err error) {
 		position, last, found, err = p.find(ctx, data, floor)
-		if err == nil || attempt == maxAttempts {
-			return position, last, found, err
-		}
-		time.Sleep(p.pause)
-	}
+		return err
+	})
+	return position, last, found, err
 }
 
 // find looks for a message among those after floor. last is the end of the

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -98,36 +100,22 @@ func encode(cuts []*settlement.Cut) ([][][]byte, error) {
 // write commits, and waits where the store cannot just now. This is the one
 // place that tries again.
 func (s *Settler) write(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error {
-	for {
-		err := s.config.Store.Commit(ctx, from, cuts, encoded)
-		if err == nil || ctx.Err() != nil || !errors.Is(err, settlement.ErrInterrupted) {
-			return err
-		}
-		s.show.retries.Add(ctx, 1, s.show.here)
-		s.log.WarnContext(ctx, "settlement waits for the store", "partition", s.config.Partition, "cause", err)
-		select {
-		case <-time.After(retry):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return retry.Policy{
+		Pause: interruptedPause,
+		Again: func(err error) bool { return errors.Is(err, settlement.ErrInterrupted) },
+		Waits: func(cause error, _ time.Duration) {
+			s.show.retries.Add(ctx, 1, s.show.here)
+			s.log.WarnContext(ctx, "settlement waits for the store", "partition", s.config.Partition, "cause", cause)
+		},
+	}.Do(ctx, func() error { return s.config.Store.Commit(ctx, from, cuts, encoded) })
 }
 
 // patiently repeats a read of the log while that has no answer, as between two
 // leaders of a stream. The store's own reads wait by themselves.
 func (s *Settler) patiently(ctx context.Context, read func() error) error {
-	for {
-		err := read()
-		if err == nil || ctx.Err() != nil || !errors.Is(err, eventlog.ErrUnavailable) {
-			return err
-		}
-		s.log.Warn("settlement waits for the log", "partition", s.config.Partition, "cause", err)
-		select {
-		case <-time.After(retry):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return retry.Policy{Pause: interruptedPause, Again: eventlog.Unavailable, Waits: func(cause error, _ time.Duration) {
+		s.log.Warn("settlement waits for the log", "partition", s.config.Partition, "cause", cause)
+	}}.Do(ctx, read)
 }
 
 // interrupted tells the errors of a publish that trying again may mend.

@@ -6,6 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+	"github.com/aliquot-engine/aliquot/internal/watermark"
+
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
@@ -19,11 +22,12 @@ import (
 const ahead = 4096
 
 // queue holds decisions between the follower, which adds, and the core, which
-// takes.
+// takes. Both do so in the order of CONTROL, without gaps.
 type queue struct {
-	mu     sync.Mutex
-	list   []following
-	change chan struct{} // closed when list changes
+	added, taken watermark.Mark // positions in CONTROL
+
+	mu   sync.Mutex
+	list []following // those after taken, up to added
 }
 
 // following is a decision, and the root of the log of CONTROL with it.
@@ -32,31 +36,26 @@ type following struct {
 	root *events.Root // nil where no tree is kept
 }
 
-func newQueue() *queue { return &queue{change: make(chan struct{})} }
-
-func (q *queue) changed() {
-	close(q.change)
-	q.change = make(chan struct{})
+// newQueue returns a queue for the decisions after a position.
+func newQueue(after uint64) *queue {
+	q := &queue{}
+	q.added.Advance(after)
+	q.taken.Advance(after)
+	return q
 }
 
 // add waits for room.
 func (q *queue) add(ctx context.Context, d following) error {
-	for {
-		q.mu.Lock()
-		if len(q.list) < ahead {
-			q.list = append(q.list, d)
-			q.changed()
-			q.mu.Unlock()
-			return nil
-		}
-		change := q.change
-		q.mu.Unlock()
-		select {
-		case <-change:
-		case <-ctx.Done():
-			return ctx.Err()
+	if d.Position > ahead {
+		if err := q.taken.Wait(ctx, d.Position-ahead); err != nil {
+			return err
 		}
 	}
+	q.mu.Lock()
+	q.list = append(q.list, d)
+	q.mu.Unlock()
+	q.added.Advance(d.Position)
+	return nil
 }
 
 // upTo takes the decisions after one position up to another, waiting until they
@@ -67,30 +66,22 @@ func (q *queue) upTo(ctx context.Context, after, through uint64) (taken []postin
 		return nil, nil, nil
 	}
 	taken = make([]posting.Decided, 0, through-after)
-	for {
+	for at := after; at < through; {
+		if err := q.added.Wait(ctx, at+1); err != nil {
+			return nil, nil, err
+		}
 		q.mu.Lock()
 		n := 0
 		for n < len(q.list) && q.list[n].Position <= through {
+			taken = append(taken, q.list[n].Decided)
+			at, root = q.list[n].Position, q.list[n].root
 			n++
 		}
-		for i := range q.list[:n] {
-			taken = append(taken, q.list[i].Decided)
-			root = q.list[i].root
-		}
-		if q.list = q.list[n:]; n > 0 {
-			q.changed()
-		}
-		change := q.change
+		q.list = q.list[n:]
 		q.mu.Unlock()
-		if k := len(taken); k > 0 && taken[k-1].Position == through {
-			return taken, root, nil
-		}
-		select {
-		case <-change:
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
-		}
+		q.taken.Advance(at)
 	}
+	return taken, root, nil
 }
 
 // decided reads a message of CONTROL.
@@ -183,16 +174,10 @@ func (s *Settler) mark(ctx context.Context) error {
 // publish puts a barrier or marker into USAGE. It tries until it succeeds: both
 // may be there twice, so an unknown outcome needs no reading back.
 func (s *Settler) publish(ctx context.Context, message []byte) error {
-	for {
+	return retry.Policy{Pause: interruptedPause, Again: interrupted, Waits: func(cause error, _ time.Duration) {
+		s.log.WarnContext(ctx, "publishing into USAGE waits", "partition", s.config.Partition, "cause", cause)
+	}}.Do(ctx, func() error {
 		_, err := s.config.Usage.Publish(ctx, eventlog.UsageSubject(uint32(s.config.Partition)), message, eventlog.PublishOptions{})
-		if err == nil || ctx.Err() != nil || !interrupted(err) {
-			return err
-		}
-		s.log.WarnContext(ctx, "publishing into USAGE waits", "partition", s.config.Partition, "cause", err)
-		select {
-		case <-time.After(retry):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		return err
+	})
 }

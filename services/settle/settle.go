@@ -15,8 +15,8 @@
 //     transaction. A restart begins at the cursor; there is no other recovery.
 //   - Fail closed: a stream that is not the one the cursor knows, a gap, a store
 //     that somebody else has taken over: the loop stops and says which.
-//   - Timing shows nowhere: what barriers and markers depend on is in the stream
-//     by the time the core sees it.
+//   - Results do not depend on timing: everything that a barrier or a marker
+//     depends on is already in the stream when the core reads it.
 //   - In replay nothing is published.
 package settle
 
@@ -27,6 +27,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/aliquot-engine/aliquot/internal/watermark"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
@@ -123,8 +125,8 @@ const (
 	perCommit = 16
 	// uncommitted bounds the cuts between core and store, by their events.
 	uncommitted = 1 << 20
-	// retry is the pause after an interrupted commit or publish.
-	retry = time.Second
+	// interruptedPause follows an interrupted commit, publish or read of the log.
+	interruptedPause = time.Second
 )
 
 // Settler is the loop. Make it with [New].
@@ -149,17 +151,14 @@ type Settler struct {
 
 	directory sync.RWMutex // guards the state's directory: Run writes, [Settler.Directory] reads
 
-	mu        sync.Mutex // guards what is below
-	settled   uint64     // last position of USAGE that is committed
-	effective uint64     // likewise of CONTROL
-	advanced  chan struct{}
-	stopped   error
+	settled   watermark.Mark // last position of USAGE that is committed
+	effective watermark.Mark // last position of CONTROL that is committed
 }
 
 // New returns a settler that does nothing until [Settler.Run].
 func New(config Config) *Settler {
 	s := &Settler{config: config, log: config.Logger, marker: make(chan struct{}, 1), room: semaphore.NewWeighted(uncommitted),
-		decisions: newQueue(), advanced: make(chan struct{})}
+		decisions: newQueue(config.Cursor.Control)}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -187,12 +186,12 @@ func (s *Settler) Run(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("settling partition %d: %w", s.config.Partition, err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped = err; err == nil {
-		s.stopped = fmt.Errorf("settling partition %d: ended", s.config.Partition)
+	stopped := err
+	if stopped == nil {
+		stopped = fmt.Errorf("settling partition %d: ended", s.config.Partition)
 	}
-	close(s.advanced)
+	s.settled.Stop(stopped)
+	s.effective.Stop(stopped)
 	return err
 }
 
@@ -237,7 +236,7 @@ func (s *Settler) run(ctx context.Context) error {
 func (s *Settler) settle(ctx context.Context, cuts chan<- made, committed <-chan uint64) error {
 	var shown seen // since the last cut
 	for {
-		wait := time.Duration(0) // for ever
+		wait := time.Duration(0) // no limit
 		if s.state.Uncut() && s.config.Until == 0 {
 			if wait = s.pace.left(time.Now()); wait <= 0 {
 				s.pace.asked = time.Now()
@@ -349,48 +348,25 @@ func (s *Settler) Directory(f func(*directory.Directory)) {
 // Effective returns the CONTROL position up to which decisions have taken
 // effect and are committed.
 func (s *Settler) Effective() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.effective
+	return s.effective.At()
 }
 
 // Settled returns the USAGE position up to which messages are settled and
 // committed.
 func (s *Settler) Settled() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.settled
+	return s.settled.At()
 }
 
 // WaitEffective returns nil when the decision at this CONTROL position has taken
 // effect (or is void), otherwise ctx's error or that which stopped the settler.
 func (s *Settler) WaitEffective(ctx context.Context, control uint64) error {
-	return s.wait(ctx, func() bool { return s.effective >= control })
+	return s.effective.Wait(ctx, control)
 }
 
 // WaitSettled returns nil when the message at this USAGE position is settled,
 // otherwise ctx's error or that which stopped the settler.
 func (s *Settler) WaitSettled(ctx context.Context, usage uint64) error {
-	return s.wait(ctx, func() bool { return s.settled >= usage })
-}
-
-func (s *Settler) wait(ctx context.Context, done func() bool) error {
-	for {
-		s.mu.Lock()
-		ok, stopped, advanced := done(), s.stopped, s.advanced
-		s.mu.Unlock()
-		if ok || stopped != nil {
-			if ok {
-				return nil
-			}
-			return stopped
-		}
-		select {
-		case <-advanced:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return s.settled.Wait(ctx, usage)
 }
 
 // VoidReason says why a decision that is effective by now had no effect; empty
@@ -402,9 +378,6 @@ func (s *Settler) VoidReason(ctx context.Context, control uint64) (string, error
 
 // advance tells those who wait.
 func (s *Settler) advance(usage, control uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settled, s.effective = usage, control
-	close(s.advanced)
-	s.advanced = make(chan struct{})
+	s.settled.Advance(usage)
+	s.effective.Advance(control)
 }

@@ -169,7 +169,7 @@ func (p *place) settler(until uint64) *settle.Settler {
 	p.store, p.fail = store, &failing{Store: store}
 	c := settle.Config{Tree: new(chain), Usage: p.h.usage, Control: p.h.control, Store: p.fail, Cursor: cursor, IDs: p.ids, Until: until, Logger: quiet}
 	if until == 0 {
-		c.Ledger = relay.New(store, p.h.ledger, quiet)
+		c.Ledger = relay.New(settle.Journal{Written: store}, p.h.ledger, quiet)
 	}
 	return settle.New(c)
 }

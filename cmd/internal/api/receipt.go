@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/aliquot-engine/aliquot/internal/tiles"
@@ -67,15 +69,14 @@ func (s *Server) issue(ctx context.Context, id string) (*receipt.Receipt, error)
 		Register: s.Register, Payout: s.Payout, Key: s.Proofs.Key, Handovers: s.Proofs.Handovers, Log: s.Proofs.Log,
 		Decisions: s.decisions,
 	}
-	for deadline := time.Now().Add(signPatience); ; {
-		made, err := issue.Issue(ctx, from, id)
-		if !errors.Is(err, issue.ErrEarly) || time.Now().After(deadline) {
-			return made, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(signPoll):
-		}
-	}
+	var made *receipt.Receipt
+	err := retry.Policy{
+		Pause:  signPoll,
+		Again:  func(err error) bool { return errors.Is(err, issue.ErrEarly) },
+		Enough: func(_ int, since time.Duration) bool { return since > signPatience },
+	}.Do(ctx, func() (err error) {
+		made, err = issue.Issue(ctx, from, id)
+		return err
+	})
+	return made, err
 }

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/cmd/internal/daemon"
+	"github.com/aliquot-engine/aliquot/cmd/internal/host"
 	"github.com/aliquot-engine/aliquot/internal/store/database"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
@@ -107,7 +107,7 @@ func Run(ctx context.Context, config Config) (Report, error) {
 type run struct {
 	config  Config
 	variant Variant
-	daemon  *daemon.Daemon
+	daemon  *host.Process
 	senders []*sender
 	shapes  [][]shape // by partition
 	dir     string
@@ -146,7 +146,7 @@ func measure(ctx context.Context, config Config, v Variant) (f Figures, err erro
 		return f, err
 	}
 	defer func() { err = errors.Join(err, show.close()) }()
-	if r.daemon, err = daemon.Open(ctx, daemon.Config{
+	if r.daemon, err = host.Open(ctx, host.Config{
 		Dir: r.dir, DatabaseURL: r.url, Partitions: config.Partitions, Listen: "127.0.0.1:0", LazySync: v.lazy, Unkept: v.unkept, Telemetry: show.telemetry, Logger: config.Logger,
 	}); err != nil {
 		return f, err

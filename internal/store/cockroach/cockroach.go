@@ -192,69 +192,29 @@ func (db *engine) Close() error {
 	return nil
 }
 
-// SetRelayed is [store.Engine].
-func (db *engine) SetRelayed(ctx context.Context, writer string, number, position uint64) error {
-	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "UPDATE writer SET relayed = $1, published = $2 WHERE name = $3", int64(number), int64(position), writer)
-		return err
+// Write is [store.Engine].
+func (db *engine) Write(ctx context.Context, f func(store.Tx) error) error {
+	return db.transact(ctx, func(ctx context.Context, t pgx.Tx) error {
+		return f(&tx{reader{ctx: ctx, conn: t.Conn().PgConn()}, t})
 	})
-	if err != nil {
-		return fmt.Errorf("writing how far %s is relayed: %w", writer, err)
-	}
-	return nil
 }
 
-// Rebind is [store.Engine].
-func (db *engine) Rebind(ctx context.Context, stream string, created int64) error {
-	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "UPDATE cursor SET created = $1 WHERE stream = $2", created, stream); err != nil {
-			return err
-		}
-		var err error
-		switch stream {
-		case "CONTROL":
-			_, err = tx.Exec(ctx, "UPDATE distribute_cursor SET control_created = $1 WHERE control_created <> 0", created)
-		case "LEDGER":
-			_, err = tx.Exec(ctx, "UPDATE distribute_cursor SET ledger_created = $1 WHERE ledger_created <> 0", created)
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("binding the cursors of %s: %w", stream, err)
-	}
-	return nil
+// tx is a transaction that writes: a [store.Tx].
+type tx struct {
+	reader
+	tx pgx.Tx
 }
 
-// Belong is [store.Engine].
-func (db *engine) Belong(ctx context.Context, installation string) error {
-	var known string
-	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "UPDATE aliquot SET installation = $1 WHERE installation = ''", installation); err != nil {
-			return err
-		}
-		return tx.QueryRow(ctx, "SELECT installation FROM aliquot").Scan(&known)
-	})
-	if err != nil {
-		return fmt.Errorf("telling the database whose it is: %w", err)
-	}
-	return store.Belongs(known, installation)
+// Exec is [store.Tx].
+func (t *tx) Exec(text string, args ...any) (rows int64, err error) {
+	done, err := t.tx.Exec(t.ctx, dollars(text), args...)
+	return done.RowsAffected(), err
 }
 
-// Sign is [store.Engine].
-func (db *engine) Sign(ctx context.Context, key string, before []string) error {
-	return db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		// Two at once: the second one waits here, and then finds the first one's.
-		if _, err := tx.Exec(ctx, "INSERT INTO signer (one, log_key) VALUES (1, '') ON CONFLICT (one) DO NOTHING"); err != nil {
-			return err
-		}
-		var known string
-		if err := tx.QueryRow(ctx, "SELECT log_key FROM signer FOR UPDATE").Scan(&known); err != nil {
-			return err
-		}
-		write, err := store.Signs(known, key, before)
-		if err == nil && write {
-			_, err = tx.Exec(ctx, "UPDATE signer SET log_key = $1", key)
-		}
-		return err
-	})
+// Installation is [store.Engine].
+func (db *engine) Installation() store.Installation {
+	return store.Installation{
+		Claim: "UPDATE aliquot SET installation = ?1 WHERE installation = ''",
+		Known: "SELECT installation FROM aliquot",
+	}
 }

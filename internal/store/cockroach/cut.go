@@ -15,7 +15,6 @@ import (
 // that what a later cut says of it must be folded into what an earlier one did.
 // Lists are ascending by the key of their table.
 type change struct {
-	batches     uint64
 	outcomes    []settlement.Outcome
 	tallies     []settlement.Tally
 	sources     []settlement.Source
@@ -45,7 +44,6 @@ func fold(cuts []*settlement.Cut) (*change, error) {
 	spans := map[spanKey]span{}
 	sources := map[settlement.Source]bool{}
 	for _, c := range cuts {
-		sum.batches += c.Batches
 		sum.outcomes = append(sum.outcomes, c.Outcomes...)
 		sum.tallies = append(sum.tallies, c.Tallies...)
 		sum.suspense = append(sum.suspense, c.Suspense...)

@@ -2,7 +2,6 @@ package cockroach
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,84 +12,30 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// payer is the distributor in the store.
-type payer struct {
-	db    *engine
-	epoch uint64
-	nonce string
+// payer writes the distributor's steps: a [store.StepWriter].
+type payer struct{ db *engine }
+
+// Distributor is [store.Engine].
+func (db *engine) Distributor(t store.Tx) (store.StepWriter, error) {
+	return &payer{db}, register(t, distributor, store.DistributeWriter)
 }
 
-// Distribute is [store.Engine].
-func (db *engine) Distribute(ctx context.Context, nonce string) (store.DistributeCommitter, distribution.Cursor, error) {
-	var cursor distribution.Cursor
-	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		done, err := tx.Exec(ctx, "UPDATE distribute_cursor SET epoch = epoch + 1, nonce = $1", nonce)
-		if err == nil && done.RowsAffected() == 0 {
-			_, err = tx.Exec(ctx, `INSERT INTO distribute_cursor (one, control_created, control, control_hash, ledger_created, ledger, ledger_hash, epoch, nonce)
-				VALUES (1, 0, 0, $1, 0, 0, $1, 1, $2)`, make([]byte, 32), nonce)
-		}
-		if err != nil {
-			return err
-		}
-		if err := register(ctx, tx, distributor, store.DistributeWriter); err != nil {
-			return err
-		}
-		cursor, err = store.ReadDistributeCursor(&reader{ctx: ctx, conn: tx.Conn().PgConn()})
-		return err
-	})
-	if err != nil {
-		return nil, cursor, err
-	}
-	return &payer{db, cursor.Epoch, nonce}, cursor, nil
-}
-
-// Commit is [store.DistributeCommitter].
-func (p *payer) Commit(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error {
+// Commit is [store.StepWriter].
+func (p *payer) Commit(ctx context.Context, move store.Statement, step *distribution.Step) error {
 	rows := newJournal(distributor)
 	for i := range step.Records {
 		if err := rows.add(&step.Records[i], step.Encoded[i]); err != nil {
-			return fmt.Errorf("committing distribution: %w", err)
+			return err
 		}
 	}
-	err := p.db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return p.db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var cursor script
-		cursor.want("moving the cursor", 1, errElsewhere, `UPDATE distribute_cursor SET control_created = $1, control = $2, control_hash = $3,
-			ledger_created = $4, ledger = $5, ledger_hash = $6 WHERE control = $7 AND ledger = $8 AND epoch = $9 AND nonce = $10`,
-			step.Control.Created, int64(step.Control.Position), step.Control.Hash[:],
-			step.Ledger.Created, int64(step.Ledger.Position), step.Ledger.Hash[:],
-			int64(control.Position), int64(read.Position), int64(p.epoch), p.nonce)
+		cursor.move(move)
 		if err := cursor.run(ctx, tx); err != nil {
 			return err
 		}
 		return write(ctx, tx, step, rows)
 	})
-	if errors.Is(err, errElsewhere) {
-		err = p.elsewhere(ctx, control, read, step)
-	}
-	if err != nil {
-		return fmt.Errorf("committing distribution: %w", err)
-	}
-	return nil
-}
-
-// elsewhere says what a cursor means that is not where a step begins: nil where
-// it is this distributor's own, and at the end of it.
-func (p *payer) elsewhere(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error {
-	var now distribution.Cursor
-	err := p.db.Read(ctx, func(conn store.Conn) (err error) {
-		now, err = store.ReadDistributeCursor(conn)
-		return err
-	})
-	switch {
-	case err != nil:
-		return err
-	case now.Epoch != p.epoch || now.Nonce != p.nonce:
-		return fmt.Errorf("%w: distribution is owned by distributor %d, this is %d", distribution.ErrFenced, now.Epoch, p.epoch)
-	case now.Control == step.Control && now.Ledger == step.Ledger:
-		return nil // the commit before, whose answer was lost, had succeeded
-	}
-	return fmt.Errorf("%w: the cursor is at control %d and ledger %d, not at %d and %d", distribution.ErrFenced,
-		now.Control.Position, now.Ledger.Position, control.Position, read.Position)
 }
 
 // write writes a step, all but the cursor.

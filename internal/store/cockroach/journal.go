@@ -19,8 +19,8 @@ const distributor = 4097
 func settlerID(partition int) int64 { return int64(partition) + 1 }
 
 // register makes a writer known.
-func register(ctx context.Context, tx pgx.Tx, id int64, name string) error {
-	_, err := tx.Exec(ctx, "INSERT INTO writer (id, name, relayed, published) VALUES ($1, $2, 0, 0) ON CONFLICT (id) DO NOTHING", id, name)
+func register(t store.Tx, id int64, name string) error {
+	_, err := t.Exec("INSERT INTO writer (id, name, relayed, published) VALUES (?1, ?2, 0, 0) ON CONFLICT (id) DO NOTHING", id, name)
 	return err
 }
 

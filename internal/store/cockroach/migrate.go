@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -180,20 +179,11 @@ func step(ctx context.Context, conn *pgx.Conn, cockroach bool, version int) erro
 
 // say runs a statement of a migration, again while another migration that is
 // under way, or anybody else, is in its way.
-func say(ctx context.Context, conn *pgx.Conn, statement string, args ...any) (err error) {
-	pause := firstPause
-	for range restarts {
-		if _, err = conn.Exec(ctx, statement, args...); err == nil || !contended(err) && !madeMeanwhile(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause):
-		}
-		pause *= 2
-	}
-	return err
+func say(ctx context.Context, conn *pgx.Conn, statement string, args ...any) error {
+	return contending(func(err error) bool { return contended(err) || madeMeanwhile(err) }).Do(ctx, func() error {
+		_, err := conn.Exec(ctx, statement, args...)
+		return err
+	})
 }
 
 // madeMeanwhile reports that a statement of a migration met another migration in
@@ -205,7 +195,8 @@ func madeMeanwhile(err error) bool {
 	}
 	switch server.Code {
 	case "23505", // a row of the catalog is there already
-		"42P07": // a table of that name is
+		"42P07", // a table of that name is
+		"42710": // the type of a view's rows is
 		return true
 	}
 	return server.Code == "XX000" && strings.Contains(server.Message, "concurrently")

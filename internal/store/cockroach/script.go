@@ -2,10 +2,11 @@ package cockroach
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/aliquot-engine/aliquot/internal/store"
 )
 
 // The arrays of one statement are bounded by rows, of which more gain nothing, and
@@ -21,9 +22,6 @@ const (
 	bytesPerRow = 13*4 + 12*8 + 4*48
 )
 
-// errElsewhere means that the cursor does not stand where a commit begins.
-var errElsewhere = errors.New("the cursor is elsewhere")
-
 // script is statements that go to the database in one trip, in their order.
 type script struct {
 	batch pgx.Batch
@@ -38,6 +36,11 @@ type scriptLine struct {
 
 // add appends a statement; doing says what it is for.
 func (s *script) add(doing, text string, args ...any) { s.want(doing, -1, nil, text, args...) }
+
+// move appends the statement that moves a cursor: [store.ErrElsewhere].
+func (s *script) move(to store.Statement) {
+	s.want("moving the cursor", 1, store.ErrElsewhere, dollars(to.Text), to.Args...)
+}
 
 // want appends a statement that must affect so many rows.
 func (s *script) want(doing string, rows int64, wrong error, text string, args ...any) {

@@ -2,7 +2,6 @@ package cockroach
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -15,12 +14,10 @@ import (
 // cached bounds the sources whose ids are remembered.
 const cached = 1 << 17
 
-// settler is one partition's settler in the store. One goroutine commits.
+// settler writes the cuts of a partition: a [store.CutWriter].
 type settler struct {
 	db        *engine
 	partition int
-	epoch     uint64
-	nonce     string
 
 	// What the last commit left behind; forgotten after one that failed.
 	known      bool
@@ -30,45 +27,25 @@ type settler struct {
 	nodes      map[events.Node]int64 // every node's that something was owed for
 }
 
-// Settle is [store.Engine].
-func (db *engine) Settle(ctx context.Context, partition int, stream string, created int64, nonce string) (store.SettleCommitter, settlement.Cursor, error) {
-	var cursor settlement.Cursor
-	err := db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		// First: only who commits at this very moment is in its way.
-		done, err := tx.Exec(ctx, "UPDATE cursor SET epoch = epoch + 1, nonce = $1 WHERE partition = $2", nonce, partition)
-		if err == nil && done.RowsAffected() == 0 {
-			_, err = tx.Exec(ctx, `INSERT INTO cursor (partition, stream, created, position, hash, control, batches, epoch, nonce)
-				VALUES ($1, $2, $3, 0, '', 0, 0, 1, $4)`, partition, stream, created, nonce)
-		}
-		if err != nil {
-			return err
-		}
-		if err := register(ctx, tx, settlerID(partition), store.SettleWriter(partition)); err != nil {
-			return err
-		}
-		cursor, err = store.ReadCursor(&reader{ctx: ctx, conn: tx.Conn().PgConn()}, partition)
-		return err
-	})
-	if err != nil {
-		return nil, cursor, err
+// Settler is [store.Engine].
+func (db *engine) Settler(t store.Tx, partition int) (store.CutWriter, error) {
+	if err := register(t, settlerID(partition), store.SettleWriter(partition)); err != nil {
+		return nil, err
 	}
-	return &settler{db: db, partition: partition, epoch: cursor.Epoch, nonce: nonce, sources: map[settlement.Source]int64{}}, cursor, nil
+	return &settler{db: db, partition: partition, sources: map[settlement.Source]int64{}}, nil
 }
 
-// Commit is [store.SettleCommitter].
-func (s *settler) Commit(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error {
-	if len(cuts) == 0 {
-		return nil
-	}
+// Commit is [store.CutWriter].
+func (s *settler) Commit(ctx context.Context, move store.Statement, cuts []*settlement.Cut, encoded [][][]byte) error {
 	sum, err := fold(cuts)
 	if err != nil {
-		return fmt.Errorf("committing settlement: %w", err)
+		return err
 	}
 	rows := newJournal(settlerID(s.partition))
 	for i, c := range cuts {
 		for k := range c.Records {
 			if err := rows.add(&c.Records[k], encoded[i][k]); err != nil {
-				return fmt.Errorf("committing settlement: cut at %d: %w", c.Position, err)
+				return fmt.Errorf("cut at %d: %w", c.Position, err)
 			}
 		}
 	}
@@ -79,46 +56,18 @@ func (s *settler) Commit(ctx context.Context, from uint64, cuts []*settlement.Cu
 			return err
 		}
 		var out script
-		last := cuts[len(cuts)-1]
-		out.want("moving the cursor", 1, errElsewhere, `UPDATE cursor SET position = $1, hash = $2, control = $3, batches = batches + $4
-			WHERE partition = $5 AND position = $6 AND epoch = $7 AND nonce = $8`,
-			int64(last.Position), last.Hash[:], int64(last.Control), int64(sum.batches), s.partition, int64(from), int64(s.epoch), s.nonce)
+		out.move(move)
 		rows.write(&out, ids.row)
 		s.write(&out, sum, ids)
 		return out.run(ctx, tx)
 	})
-	if err == nil {
-		s.remember(ids, int64(len(rows.records)))
-		return nil
-	}
-	s.known = false
-	clear(s.sources)
-	if errors.Is(err, errElsewhere) {
-		err = s.elsewhere(ctx, from, cuts[len(cuts)-1])
-	}
 	if err != nil {
-		return fmt.Errorf("committing settlement: %w", err)
+		s.known = false
+		clear(s.sources)
+		return err
 	}
+	s.remember(ids, int64(len(rows.records)))
 	return nil
-}
-
-// elsewhere says what a cursor means that is not where a commit begins: nil where
-// it is this settler's own, and at the end of it.
-func (s *settler) elsewhere(ctx context.Context, from uint64, last *settlement.Cut) error {
-	var now settlement.Cursor
-	err := s.db.Read(ctx, func(conn store.Conn) (err error) {
-		now, err = store.ReadCursor(conn, s.partition)
-		return err
-	})
-	switch {
-	case err != nil:
-		return err
-	case now.Epoch != s.epoch || now.Nonce != s.nonce:
-		return fmt.Errorf("partition %d: %w: it is owned by settler %d, this is settler %d", s.partition, settlement.ErrFenced, now.Epoch, s.epoch)
-	case now.Position == last.Position && now.Hash == last.Hash:
-		return nil // The commit before, whose answer was lost, had succeeded.
-	}
-	return fmt.Errorf("partition %d: the cursor is at %d, not at %d: %w", s.partition, now.Position, from, settlement.ErrFenced)
 }
 
 // numbering is the numbers that a commit gives.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/cockroachdb/cockroach-go/v2/crdb"
 	crdbpgx "github.com/cockroachdb/cockroach-go/v2/crdb/crdbpgxv5"
 	"github.com/jackc/pgx/v5"
@@ -26,19 +28,16 @@ var errSlow = fmt.Errorf("no answer to an attempt to write: %w", context.Deadlin
 // transact runs f in one SERIALIZABLE transaction, which is committed when it
 // returns nil. f may run several times, and remembers nothing of a run but the
 // last. An error of interrupted kind leaves the outcome unknown: read back.
-func (db *engine) transact(ctx context.Context, f func(context.Context, pgx.Tx) error) (err error) {
-	pause := firstPause
-	for range restarts {
-		if err = db.once(ctx, f); err == nil || !contended(err) || ctx.Err() != nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-		pause *= 2
+func (db *engine) transact(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
+	return classify(ctx, contending(contended).Do(ctx, func() error { return db.once(ctx, f) }))
+}
+
+// contending is how something is done again that was in another transaction's way.
+func contending(again func(error) bool) retry.Policy {
+	return retry.Policy{
+		Pause: firstPause, Longest: firstPause << restarts, Again: again,
+		Enough: func(tries int, _ time.Duration) bool { return tries >= restarts },
 	}
-	return classify(ctx, err)
 }
 
 // once runs a transaction until ExecuteTx gives up. Each of its attempts has its

@@ -11,69 +11,29 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
-// distributor is the distributor in the store.
+// distributor writes the distributor's steps: a [store.StepWriter].
 type distributor struct {
 	*writer
-	db    *engine
-	epoch uint64
-	nonce string
+	db *engine
 }
 
-// Distribute is [store.Engine].
-func (db *engine) Distribute(ctx context.Context, nonce string) (store.DistributeCommitter, distribution.Cursor, error) {
-	var cursor distribution.Cursor
-	w, err := db.writer(ctx, store.DistributeWriter)
+// Distributor is [store.Engine].
+func (db *engine) Distributor(t store.Tx) (store.StepWriter, error) {
+	w, err := db.writer(t.(*tx).conn, store.DistributeWriter)
 	if err != nil {
-		return nil, cursor, err
+		return nil, err
 	}
-	err = db.write(ctx, func(conn *sqlite.Conn) error {
-		err := query(conn, `INSERT INTO distribute_cursor VALUES (1, 0, 0, zeroblob(32), 0, 0, zeroblob(32), 0, '') ON CONFLICT DO NOTHING`, nil)
-		if err != nil {
-			return err
-		}
-		if err := query(conn, "UPDATE distribute_cursor SET epoch = epoch + 1, nonce = ?", nil, nonce); err != nil {
-			return err
-		}
-		cursor, err = store.ReadDistributeCursor(&reader{conn})
-		return err
-	})
-	if err != nil {
-		return nil, cursor, err
-	}
-	return &distributor{writer: w, db: db, epoch: cursor.Epoch, nonce: nonce}, cursor, nil
+	return &distributor{w, db}, nil
 }
 
-// Commit is [store.DistributeCommitter].
-func (d *distributor) Commit(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error {
-	err := d.db.write(ctx, func(conn *sqlite.Conn) error {
-		to := step
-		err := query(conn, `UPDATE distribute_cursor SET control_created = ?, control = ?, control_hash = ?,
-			ledger_created = ?, ledger = ?, ledger_hash = ? WHERE control = ? AND ledger = ? AND epoch = ? AND nonce = ?`, nil,
-			to.Control.Created, int64(to.Control.Position), to.Control.Hash[:],
-			to.Ledger.Created, int64(to.Ledger.Position), to.Ledger.Hash[:],
-			int64(control.Position), int64(read.Position), int64(d.epoch), d.nonce)
-		if err != nil {
+// Commit is [store.StepWriter].
+func (d *distributor) Commit(ctx context.Context, to store.Statement, step *distribution.Step) error {
+	return interrupted(d.db.write(ctx, func(conn *sqlite.Conn) error {
+		if err := move(conn, to); err != nil {
 			return err
-		}
-		if conn.Changes() == 0 {
-			now, err := store.ReadDistributeCursor(&reader{conn})
-			switch {
-			case err != nil:
-				return err
-			case now.Epoch != d.epoch || now.Nonce != d.nonce:
-				return fmt.Errorf("%w: distribution is owned by distributor %d, this is %d", distribution.ErrFenced, now.Epoch, d.epoch)
-			case now.Control == to.Control && now.Ledger == to.Ledger:
-				return nil // the commit before, whose answer was lost, had succeeded
-			}
-			return fmt.Errorf("%w: the cursor is at control %d and ledger %d, not at %d and %d", distribution.ErrFenced,
-				now.Control.Position, now.Ledger.Position, control.Position, read.Position)
 		}
 		return d.write(conn, step)
-	})
-	if err != nil {
-		return fmt.Errorf("committing distribution: %w", err)
-	}
-	return nil
+	}))
 }
 
 func (d *distributor) write(conn *sqlite.Conn, step *distribution.Step) error {

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,24 +51,21 @@ type accounts struct {
 
 func newAccounts() accounts { return accounts{id: make(map[ledger.Account]int64)} }
 
-// writer returns the writer of that name, registering it the first time.
-func (db *engine) writer(ctx context.Context, name string) (*writer, error) {
+// writer returns the writer of that name, registering it the first time. Call it
+// within write only.
+func (db *engine) writer(conn *sqlite.Conn, name string) (*writer, error) {
 	w := &writer{db: db, balances: make(map[balanceKey]sides)}
-	err := db.write(ctx, func(conn *sqlite.Conn) error {
-		if err := query(conn, "INSERT INTO writer (name) VALUES (?) ON CONFLICT DO NOTHING", nil, name); err != nil {
-			return err
-		}
-		return query(conn, "SELECT id FROM writer WHERE name = ?", func(s *sqlite.Stmt) error {
+	err := query(conn, "INSERT INTO writer (name) VALUES (?) ON CONFLICT DO NOTHING", nil, name)
+	if err == nil {
+		err = query(conn, "SELECT id FROM writer WHERE name = ?", func(s *sqlite.Stmt) error {
 			w.id = s.ColumnInt64(0)
 			return nil
 		}, name)
-	})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("registering writer %s: %w", name, err)
 	}
-	db.mu.Lock()
 	db.writers = append(db.writers, w)
-	db.mu.Unlock()
 	return w, nil
 }
 
@@ -300,11 +296,4 @@ func findAccount(conn *sqlite.Conn, name ledger.Account) (id int64, err error) {
 		err = e
 	}
 	return id, err
-}
-
-// SetRelayed records what [store.Writer.Relayed] returns.
-func (db *engine) SetRelayed(ctx context.Context, writer string, number, position uint64) error {
-	return db.write(ctx, func(conn *sqlite.Conn) error {
-		return query(conn, "UPDATE writer SET relayed = ?, published = ? WHERE name = ?", nil, int64(number), int64(position), writer)
-	})
 }

@@ -37,11 +37,13 @@ func TestBalancesAreTheFoldOfTheJournalOfAllWriters(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "a.db")
 	db := opened(t, path)
-	settle, err := db.writer(ctx, "settle-0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	distribute, err := db.writer(ctx, "distribute")
+	var settle, distribute *writer
+	err := db.write(ctx, func(conn *sqlite.Conn) (err error) {
+		if settle, err = db.writer(conn, "settle-0"); err == nil {
+			distribute, err = db.writer(conn, "distribute")
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

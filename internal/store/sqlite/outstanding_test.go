@@ -20,10 +20,7 @@ import (
 func TestWhatIsOwedIsWhatWasWrittenLast(t *testing.T) {
 	ctx := context.Background()
 	db := opened(t, filepath.Join(t.TempDir(), "a.db"))
-	committer, _, err := db.Settle(ctx, 0, "USAGE-0-0", 1, "me")
-	if err != nil {
-		t.Fatal(err)
-	}
+	committer := settling(t, db)
 	random := rand.New(rand.NewPCG(3, 4))
 	type key struct {
 		customer events.Customer
@@ -44,7 +41,7 @@ func TestWhatIsOwedIsWhatWasWrittenLast(t *testing.T) {
 			want[k] = amount
 			list = append(list, settlement.Outstanding{Book: "b", Customer: k.customer, Asset: "USDC", Period: k.period, Node: k.node, Amount: amount})
 		}
-		if err := db.write(ctx, func(conn *sqlite.Conn) error { return committer.(*settler).outstanding(conn, list) }); err != nil {
+		if err := db.write(ctx, func(conn *sqlite.Conn) error { return committer.outstanding(conn, list) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -107,9 +104,23 @@ func TestWhatIsOwedIsWhatWasWrittenLast(t *testing.T) {
 	}
 	debtors(8)
 	for _, part := range [][]settlement.Outstanding{all[:len(all)/2], all[len(all)/2:]} {
-		if err := db.write(ctx, func(conn *sqlite.Conn) error { return committer.(*settler).outstanding(conn, part) }); err != nil {
+		if err := db.write(ctx, func(conn *sqlite.Conn) error { return committer.outstanding(conn, part) }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	debtors(0)
+}
+
+// settling is what writes the cuts of partition 0.
+func settling(t *testing.T, db *engine) *settler {
+	t.Helper()
+	var writer store.CutWriter
+	err := db.Write(t.Context(), func(tx store.Tx) (err error) {
+		writer, err = db.Settler(tx, 0)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writer.(*settler)
 }

@@ -10,73 +10,30 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// settler is one partition's settler in the store.
+// settler writes the cuts of a partition: a [store.CutWriter].
 type settler struct {
 	*writer
 	db        *engine
 	partition int
-	epoch     uint64
-	nonce     string
 
 	sources map[settlement.Source]int64 // guarded by db.mu
 	debtors map[debtor]int64            // guarded by db.mu
 }
 
-// Settle is [store.Engine].
-func (db *engine) Settle(ctx context.Context, partition int, stream string, created int64, nonce string) (store.SettleCommitter, settlement.Cursor, error) {
-	w, err := db.writer(ctx, store.SettleWriter(partition))
+// Settler is [store.Engine].
+func (db *engine) Settler(t store.Tx, partition int) (store.CutWriter, error) {
+	w, err := db.writer(t.(*tx).conn, store.SettleWriter(partition))
 	if err != nil {
-		return nil, settlement.Cursor{}, err
+		return nil, err
 	}
-	s := &settler{writer: w, db: db, partition: partition, nonce: nonce, sources: make(map[settlement.Source]int64), debtors: make(map[debtor]int64)}
-	var cursor settlement.Cursor
-	err = db.write(ctx, func(conn *sqlite.Conn) error {
-		err := query(conn, `INSERT INTO cursor (partition, stream, created, position, hash, control, batches, epoch, nonce)
-			VALUES (?, ?, ?, 0, x'', 0, 0, 0, '') ON CONFLICT DO NOTHING`, nil, partition, stream, created)
-		if err != nil {
-			return err
-		}
-		if err := query(conn, "UPDATE cursor SET epoch = epoch + 1, nonce = ? WHERE partition = ?", nil, nonce, partition); err != nil {
-			return err
-		}
-		cursor, err = store.ReadCursor(&reader{conn}, partition)
-		return err
-	})
-	if err != nil {
-		return nil, settlement.Cursor{}, err
-	}
-	s.epoch = cursor.Epoch
-	return s, cursor, nil
+	return &settler{writer: w, db: db, partition: partition, sources: make(map[settlement.Source]int64), debtors: make(map[debtor]int64)}, nil
 }
 
-// Commit is [store.SettleCommitter].
-func (s *settler) Commit(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error {
-	if len(cuts) == 0 {
-		return nil
-	}
+// Commit is [store.CutWriter].
+func (s *settler) Commit(ctx context.Context, to store.Statement, cuts []*settlement.Cut, encoded [][][]byte) error {
 	err := s.db.write(ctx, func(conn *sqlite.Conn) error {
-		last := cuts[len(cuts)-1]
-		batches := uint64(0)
-		for _, c := range cuts {
-			batches += c.Batches
-		}
-		err := query(conn, `UPDATE cursor SET position = ?, hash = ?, control = ?, batches = batches + ?
-			WHERE partition = ? AND position = ? AND epoch = ? AND nonce = ?`, nil,
-			int64(last.Position), last.Hash[:], int64(last.Control), int64(batches), s.partition, int64(from), int64(s.epoch), s.nonce)
-		if err != nil {
+		if err := move(conn, to); err != nil {
 			return err
-		}
-		if conn.Changes() == 0 {
-			now, err := store.ReadCursor(&reader{conn}, s.partition)
-			switch {
-			case err != nil:
-				return err
-			case now.Epoch == s.epoch && now.Nonce == s.nonce && now.Position == last.Position && now.Hash == last.Hash:
-				return nil // The commit before, which failed, had succeeded.
-			case now.Epoch != s.epoch || now.Nonce != s.nonce:
-				return fmt.Errorf("partition %d: %w: it is owned by settler %d, this is settler %d", s.partition, settlement.ErrFenced, now.Epoch, s.epoch)
-			}
-			return fmt.Errorf("partition %d: the cursor is at %d, not at %d: %w", s.partition, now.Position, from, settlement.ErrFenced)
 		}
 		for i, c := range cuts {
 			if err := s.cut(conn, c, encoded[i]); err != nil {
@@ -90,18 +47,8 @@ func (s *settler) Commit(ctx context.Context, from uint64, cuts []*settlement.Cu
 		clear(s.sources) // Ids given in the transaction are undone.
 		clear(s.debtors)
 		s.db.mu.Unlock()
-		return fmt.Errorf("committing settlement: %w", interrupted(err))
 	}
-	return nil
-}
-
-// interrupted marks the errors that trying again may mend.
-func interrupted(err error) error {
-	switch sqlite.ErrCode(err).ToPrimary() {
-	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultInterrupt, sqlite.ResultCantOpen:
-		return fmt.Errorf("%w: %w", settlement.ErrInterrupted, err)
-	}
-	return err
+	return interrupted(err)
 }
 
 func (s *settler) cut(conn *sqlite.Conn, c *settlement.Cut, encoded [][]byte) error {

@@ -25,6 +25,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/aliquot-engine/aliquot/internal/store"
+	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
 //go:embed schema/*.sql
@@ -154,6 +155,46 @@ func (db *engine) close() error {
 		return fmt.Errorf("closing the store: %w", err)
 	}
 	return nil
+}
+
+// Write is [store.Engine].
+func (db *engine) Write(ctx context.Context, f func(store.Tx) error) error {
+	return interrupted(db.write(ctx, func(conn *sqlite.Conn) error { return f(&tx{reader{conn}}) }))
+}
+
+// tx is the transaction that writes: a [store.Tx].
+type tx struct{ reader }
+
+// Exec is [store.Tx].
+func (t *tx) Exec(text string, args ...any) (rows int64, err error) {
+	err = query(t.conn, text, nil, args...)
+	return int64(t.conn.Changes()), err
+}
+
+// Installation is [store.Engine].
+func (db *engine) Installation() store.Installation {
+	return store.Installation{
+		Claim: "INSERT INTO installation (one, name) VALUES (1, ?1) ON CONFLICT DO NOTHING",
+		Known: "SELECT name FROM installation",
+	}
+}
+
+// interrupted marks the errors that trying again may mend.
+func interrupted(err error) error {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultInterrupt, sqlite.ResultCantOpen:
+		return fmt.Errorf("%w: %w", settlement.ErrInterrupted, err)
+	}
+	return err
+}
+
+// move runs the statement that moves a cursor: [store.ErrElsewhere].
+func move(conn *sqlite.Conn, s store.Statement) error {
+	err := query(conn, s.Text, nil, s.Args...)
+	if err == nil && conn.Changes() == 0 {
+		err = store.ErrElsewhere
+	}
+	return err
 }
 
 // write runs f in one transaction that begins at once and is on disk when write

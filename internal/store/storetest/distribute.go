@@ -89,9 +89,15 @@ func distributor(t *testing.T, db *store.DB) {
 	if err := first.Commit(ctx, cursor.Control, cursor.Ledger, &other.Step); !errors.Is(err, distribution.ErrFenced) {
 		t.Errorf("from behind the cursor: %v", err)
 	}
+	must(t, first.Owned(ctx))
 	second, now, err := db.Distribute(ctx, "second")
-	if err != nil || now.Epoch != 2 || now.Control != step.Control || now.Ledger != step.Ledger {
-		t.Fatalf("%+v, %v", now, err)
+	must(t, err)
+	must(t, second.Owned(ctx))
+	if err := first.Owned(ctx); !errors.Is(err, distribution.ErrFenced) {
+		t.Errorf("asked whether it owns distribution, after another took over: %v", err)
+	}
+	if now.Epoch != 2 || now.Control != step.Control || now.Ledger != step.Ledger {
+		t.Fatalf("%+v", now)
 	}
 	before := contents(t, db)
 	if err := first.Commit(ctx, step.Control, step.Ledger, &other.Step); !errors.Is(err, distribution.ErrFenced) {

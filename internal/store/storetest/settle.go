@@ -24,7 +24,12 @@ func fencing(t *testing.T, db *store.DB) {
 		t.Fatalf("the first cursor is %+v", cursor)
 	}
 	must(t, commit(ctx, first, 0, cut(3, post("customer:c:receivable", "node:n:earned", atto(5)))))
+	must(t, first.Owned(ctx))
 	second, now := settler(t, db, 0, "second")
+	must(t, second.Owned(ctx))
+	if err := first.Owned(ctx); !errors.Is(err, settlement.ErrFenced) {
+		t.Errorf("asked whether it owns the partition, after another took over: %v", err)
+	}
 	if now.Epoch != 2 || now.Position != 3 || now.Hash != [32]byte{3} || now.Control != 3 || now.Batches != 1 {
 		t.Fatalf("the second took over at %+v", now)
 	}
@@ -483,9 +488,10 @@ func rebound(t *testing.T, db *store.DB) {
 	must(t, err)
 	step := distributed(1, 1)
 	must(t, d.Commit(ctx, at.Control, at.Ledger, &step.Step))
-	for i, name := range []string{stream, "CONTROL", "LEDGER", "another"} {
-		must(t, db.Rebind(ctx, name, int64(100+i)))
-	}
+	must(t, db.RebindUsage(ctx, stream, 100))
+	must(t, db.RebindControl(ctx, 101))
+	must(t, db.RebindLedger(ctx, 102))
+	must(t, db.RebindUsage(ctx, "another", 103))
 	c, err := db.Cursor(ctx, 0)
 	must(t, err)
 	now, err := db.DistributeCursor(ctx)

@@ -119,7 +119,7 @@ func (w *World) Start() {
 	w.must(err)
 	w.settled = store
 	w.settler = settle.New(settle.Config{
-		Usage: w.Usage, Control: w.Control, Store: store, Cursor: cursor, IDs: w.IDs, Tree: new(tlog.StreamTree), Ledger: relay.New(store, w.Ledger, quiet()), Logger: quiet(),
+		Usage: w.Usage, Control: w.Control, Store: store, Cursor: cursor, IDs: w.IDs, Tree: new(tlog.StreamTree), Ledger: relay.New(settle.Journal{Written: store}, w.Ledger, quiet()), Logger: quiet(),
 	})
 	w.payer = distribute.New(distribute.Config{
 		Control: w.Control, Ledger: w.Ledger, Register: w.Register, Store: payer, Cursor: done, Payout: w.Payout, Logger: quiet(),

@@ -186,7 +186,7 @@ func TestAnswersAreReadAsRailsWriteThem(t *testing.T) {
 		{"a decimal comma that nobody announced", "payout_id;state;amount\npo-1;confirmed;1,5\n", Answers{}, "line 2: amount: "},
 		{"a column that the file does not have", "payout_id,state\npo-1,confirmed\n", Answers{Named: map[string]string{"amount": "Sum"}}, `no column "Sum"`},
 		{"a member that no row has", `{"payout_id":"po-1","state":"confirmed"}`, Answers{Named: map[string]string{"amount": "sum"}}, `no row has the column "sum"`},
-		{"a name for what is not read", "payout_id,state\npo-1,confirmed\n", Answers{Named: map[string]string{"sum": "Sum"}}, `column "sum" is none of payout_id, state`},
+		{"a name for what is not read", "payout_id,state\npo-1,confirmed\n", Answers{Named: map[string]string{"sum": "Sum"}}, `column "sum" is not one of payout_id, state`},
 		{"UTF-16", "\xff\xfep\x00a\x00", Answers{}, "UTF-16"},
 		{"a workbook", "PK\x03\x04rest", Answers{}, "the file is "},
 	} {

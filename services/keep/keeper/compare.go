@@ -184,7 +184,7 @@ func look(ctx context.Context, stream *eventlog.Stream, position uint64, leaf Si
 	case errors.Is(err, eventlog.ErrNotFound):
 		d.Problem = "missing"
 		return d, nil
-	case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, eventlog.ErrClosed), ctx.Err() != nil:
+	case eventlog.Unavailable(err), errors.Is(err, eventlog.ErrClosed), ctx.Err() != nil:
 		return nil, err
 	case err != nil:
 		// The server cannot read this message and refuses it with a message of

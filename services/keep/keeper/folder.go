@@ -309,7 +309,17 @@ func (f *Folder) Rebind(ctx context.Context, list []*Examination) error {
 		if e.Damage() != Whole || e.stream == nil {
 			continue
 		}
-		if err := f.store.Rebind(ctx, e.Stream, e.stream.Created().UnixNano()); err != nil {
+		created := e.stream.Created().UnixNano()
+		var err error
+		switch e.Stream {
+		case eventlog.ControlStream:
+			err = f.store.RebindControl(ctx, created)
+		case eventlog.LedgerStream:
+			err = f.store.RebindLedger(ctx, created)
+		default:
+			err = f.store.RebindUsage(ctx, e.Stream, created)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -38,6 +38,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/errgroup"
 
@@ -218,29 +220,20 @@ func (k *Keeper) Run(ctx context.Context) error {
 // signed, or with the error that stopped the keeper. Any goroutine may call it
 // while the keeper runs.
 func (k *Keeper) Wait(ctx context.Context) error {
-	ticker := time.NewTicker(k.config.Every / 4)
-	defer ticker.Stop()
 	for _, s := range k.kept {
 		committed, err := s.maker.committed(ctx)
 		if err != nil {
 			return err
 		}
-		for {
+		err = retry.Until(ctx, k.config.Every/4, func() (bool, error) {
 			if err := k.Err(); err != nil {
-				return err
+				return false, err
 			}
 			c, _, err := s.log.Reader().Checkpoint()
-			if err != nil {
-				return err
-			}
-			if c.Size >= committed {
-				break
-			}
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return c.Size >= committed, err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/retry"
+
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
@@ -45,7 +47,7 @@ func (k *Keeper) loop(ctx context.Context, s *kept) error {
 // same question may succeed later. Nothing was written because of it: a round
 // asks all its questions before it writes.
 func Unanswered(err error) bool {
-	return errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, settlement.ErrInterrupted)
+	return eventlog.Unavailable(err) || errors.Is(err, settlement.ErrInterrupted)
 }
 
 // waits logs that a stream cannot be kept at the moment, and lets the loop read
@@ -59,18 +61,15 @@ func (k *Keeper) waits(ctx context.Context, s *kept, cause error) {
 
 // first returns the position to begin at, once the store and the stream answer.
 func (k *Keeper) first(ctx context.Context, s *kept) (uint64, error) {
-	for {
-		next, err := s.begin(ctx)
-		if err == nil || !Unanswered(err) {
-			return next, err
-		}
-		k.waits(ctx, s, err)
-		select {
-		case <-time.After(k.config.Every):
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
-	}
+	var next uint64
+	err := retry.Policy{
+		Pause: k.config.Every, Again: Unanswered,
+		Waits: func(cause error, _ time.Duration) { k.waits(ctx, s, cause) },
+	}.Do(ctx, func() (err error) {
+		next, err = s.begin(ctx)
+		return err
+	})
+	return next, err
 }
 
 // next returns the message at a position that is committed.
@@ -91,7 +90,7 @@ func (s *kept) next(ctx context.Context, position uint64) (item, error) {
 		}
 		s.reader, s.reads = reader, position
 	}
-	m, err := s.reader.Next(ctx) // Cannot block: the position is committed.
+	m, err := s.reader.Next(ctx) // Cannot block: the position is already committed.
 	if err != nil {
 		return item{}, err
 	}

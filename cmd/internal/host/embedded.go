@@ -1,0 +1,203 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/store/database"
+	"github.com/aliquot-engine/aliquot/internal/store/ids"
+	"github.com/aliquot-engine/aliquot/services/ingest/natsapi"
+	"github.com/aliquot-engine/aliquot/services/keep/keeper"
+)
+
+// openEmbedded starts every role on a folder.
+func (p *Process) openEmbedded(ctx context.Context) (err error) {
+	if err := openFolder(p.config.Dir, p.config.Logger); err != nil {
+		return fmt.Errorf("opening the folder: %w", err)
+	}
+	if err := p.openLog(ctx); err != nil {
+		return err
+	}
+	if p.store, err = database.Open(ctx, p.config.Dir, p.config.DatabaseURL, p.config.Logger); err != nil {
+		return err
+	}
+	if err := p.enough(ctx); err != nil {
+		return err
+	}
+	if err := p.openStreams(ctx); err != nil {
+		return err
+	}
+	if id := p.log.Installation(); id != "" && p.config.DatabaseURL != "" {
+		// A folder's own file can only be its own.
+		if err := p.store.Belong(ctx, id); err != nil {
+			return err
+		}
+	}
+	for _, partition := range p.partitions {
+		index, err := ids.Open(ids.Dir(p.config.Dir, partition))
+		if err != nil {
+			return err
+		}
+		p.ids = append(p.ids, index)
+	}
+	if p.token, err = ownToken(p.TokenFile()); err != nil {
+		return err
+	}
+	p.operator = sha256.Sum256([]byte(p.token))
+	if !p.config.Unkept {
+		// What differs between streams, copies and logs keeps every service from
+		// starting.
+		if p.keeper, err = p.newKeeper(ctx); err != nil {
+			return err
+		}
+	}
+	return p.startEmbedded(ctx, p.begin(ctx))
+}
+
+// startEmbedded assembles the services, runs them, and serves the API when they
+// know what is declared.
+func (p *Process) startEmbedded(ctx, background context.Context) error {
+	loops := map[int]func(context.Context) error{}
+	p.settlers = map[int]settler{}
+	for i, partition := range p.partitions {
+		loop, _, err := p.takeSettle(ctx, partition, p.ids[i], nonce())
+		if err != nil {
+			return err
+		}
+		p.settlers[partition], loops[partition] = loop, loop.Run
+	}
+	payer, _, err := p.takeDistribute(ctx, nonce())
+	if err != nil {
+		return err
+	}
+	p.payer = payer
+	if err := p.newIngest(p.ids); err != nil {
+		return err
+	}
+	if err := p.watch(); err != nil {
+		return err
+	}
+	if p.keeper != nil {
+		p.group.Go(func() error {
+			p.runKeeper(background)
+			return nil
+		})
+	}
+	for _, partition := range p.partitions {
+		p.run(background, "settle", loops[partition])
+	}
+	p.run(background, "distribute", payer.Run)
+	p.run(background, "ingest", p.ingest.Run)
+	if p.config.NATSListen != "" {
+		p.run(background, "ingest over NATS", p.overNATS)
+	}
+	if err := p.caughtUp(ctx, background, p.effective); err != nil {
+		return err
+	}
+	close(p.ready)
+	if err := p.serve(background, p.api()); err != nil {
+		return err
+	}
+	if err := p.running.save(p.config.Dir, p.URL()); err != nil {
+		return fmt.Errorf("saving where the API is: %w", err)
+	}
+	return nil
+}
+
+// effective waits until every service has read the decisions that there are, so
+// that the first request finds everything declared in effect.
+func (p *Process) effective(ctx context.Context) error {
+	last, err := p.streams.control.Last(ctx)
+	if err != nil {
+		return err
+	}
+	return p.WaitEffective(ctx, last)
+}
+
+// enough takes as many partitions as were settled before, where Config does not
+// say, and refuses fewer: the books of the others would stand still.
+func (p *Process) enough(ctx context.Context) error {
+	now, err := p.store.Progress(ctx)
+	if err != nil {
+		return err
+	}
+	before := 1
+	if n := len(now.Settled); n > 0 {
+		before = now.Settled[n-1].Partition + 1
+	}
+	// A ledger that is derived again does not know yet.
+	for _, name := range keeper.Kept(p.config.Dir) {
+		if partition, ok := eventlog.PartitionOf(name); ok {
+			before = max(before, partition+1)
+		}
+	}
+	count := p.config.Partitions
+	if count == 0 {
+		count = before
+	}
+	if count < before {
+		return fmt.Errorf("%d partitions were settled in this folder, and this start has %d: give --partitions %d or more", before, count, before)
+	}
+	for partition := range count {
+		p.partitions = append(p.partitions, partition)
+	}
+	return nil
+}
+
+// grant says where the holder of an nkey may publish: a provider to its own
+// subject, nobody else anywhere.
+func (p *Process) grant(nkey string) (eventlog.Grant, error) {
+	select {
+	case <-p.ready:
+		return natsapi.Grant(p.ingest, nkey)
+	default:
+		return eventlog.Grant{}, errors.New("not ready")
+	}
+}
+
+// finish lets an embedded keeper keep what was committed last, where every service
+// has stopped in order. What it cannot keep now it keeps after the next start.
+func (p *Process) finish(inOrder bool) {
+	if p.config.Shared != nil || p.keeper == nil || p.server == nil || !inOrder {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if err := p.keeper.Finish(ctx); err != nil {
+		p.config.Logger.Warn("the last messages are kept after the next start", "cause", err)
+	}
+}
+
+// NATSAddr is where NATS clients connect to an embedded process; empty where none
+// may.
+func (p *Process) NATSAddr() string { return p.log.Addr() }
+
+// Token is the bearer token of the folder's own operator; empty for a shared
+// process.
+func (p *Process) Token() string { return p.token }
+
+// TokenFile is the file that has the token.
+func (p *Process) TokenFile() string { return filepath.Join(p.config.Dir, tokenFile) }
+
+// ownToken reads the folder's token, and makes one the first time.
+func ownToken(file string) (string, error) {
+	data, err := os.ReadFile(file)
+	if err == nil {
+		if token := strings.TrimSpace(string(data)); token != "" {
+			return token, nil
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("reading the operator token: %w", err)
+	}
+	token := "alq_" + challenge()
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("writing the operator token: %w", err)
+	}
+	return token, nil
+}

@@ -1,0 +1,94 @@
+// Package watermark is a position that only grows and that goroutines wait for:
+// how far a loop has committed, read or taken.
+//
+// The method: a waiter that comes too early gets a channel, which is closed when
+// the mark moves; then it looks again. Nobody waiting costs nothing but a lock.
+//
+// # Invariants
+//
+//   - A mark never goes back: [Mark.Advance] to a lower position changes nothing.
+//   - A waiter whose position is reached gets nil, also after [Mark.Stop].
+//   - No wake-up is lost: a waiter sees every move that comes after it looked.
+package watermark
+
+import (
+	"context"
+	"sync"
+)
+
+// Mark is a position, 0 at first. The zero value is ready for use, by any number
+// of goroutines; it must not be copied.
+type Mark struct {
+	mu      sync.Mutex // guards what follows
+	at      uint64
+	stopped error
+	moved   chan struct{} // closed at the next move; nil while nobody waits
+}
+
+// At returns the position.
+func (m *Mark) At() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.at
+}
+
+// Advance moves the mark to a position, unless it is there or beyond.
+func (m *Mark) Advance(to uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if to > m.at {
+		m.at = to
+		m.wake()
+	}
+}
+
+// Stop says that the mark will not move any more: waiters whose position is not
+// reached get this error, which must not be nil. The first one stays.
+func (m *Mark) Stop(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped == nil {
+		m.stopped = err
+		m.wake()
+	}
+}
+
+// wake tells all who wait to look again. The caller has the lock.
+func (m *Mark) wake() {
+	if m.moved != nil {
+		close(m.moved)
+		m.moved = nil
+	}
+}
+
+// Wait returns nil when the mark is at a position or beyond it; otherwise the
+// error that stopped it, or ctx's.
+func (m *Mark) Wait(ctx context.Context, position uint64) error {
+	for {
+		moved, err := m.look(position)
+		if moved == nil {
+			return err
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// look returns what to wait for; nil when there is nothing to wait for any more.
+func (m *Mark) look(position uint64) (moved <-chan struct{}, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at >= position {
+		return nil, nil
+	}
+	if m.stopped != nil {
+		return nil, m.stopped
+	}
+	if m.moved == nil {
+		m.moved = make(chan struct{})
+	}
+	return m.moved, nil
+}
