@@ -1,7 +1,6 @@
 package acceptance
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,30 +10,6 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
-
-// lived makes a folder with usage, closings, a distribution and an export.
-func lived(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	s := up(t, dir)
-	sources, nodes, customers := newSources(7)
-	s.declare(declarations(nodes, customers))
-	s.ask("POST", "/v1/registers/T1/import?file=r.csv", "text/csv", "holder,units\na,1\nb,2\nc,4\n", nil)
-	for _, source := range sources {
-		kind, body := source.encode(t, source.more(t, 200))
-		for range 2 {
-			if _, err := s.send(kind, body); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	s.settled()
-	distribute(t, s)
-	s.ask("POST", "/v1/payouts/export", "application/json", fmt.Sprintf(`{"distribution":"T1:%s"}`, period(days-1)), nil)
-	s.clean(true)
-	s.stop()
-	return dir
-}
 
 // change runs a statement on the ledger of a folder; it must change something.
 func change(t *testing.T, dir, statement string) {
@@ -57,6 +32,7 @@ func change(t *testing.T, dir, statement string) {
 //
 // Each row takes a different table; a check that leaves one out fails its row.
 func TestATamperedLedgerIsFound(t *testing.T) {
+	t.Parallel()
 	whole := lived(t)
 	// Amounts are blobs whose sign bit is inverted: one atto.
 	const one = `x'80000000000000000000000000000001'`
@@ -88,10 +64,8 @@ func TestATamperedLedgerIsFound(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "data")
-			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-				t.Fatal(err)
-			}
+			t.Parallel()
+			dir := copied(t, whole)
 			change(t, dir, test.statement)
 			s := up(t, dir)
 			defer s.kill()
@@ -129,6 +103,7 @@ func TestATamperedLedgerIsFound(t *testing.T) {
 // positions". Where the server's index is intact it does not read what is
 // settled again at start: then check --deep and replay find it.
 func TestADamagedStreamIsFound(t *testing.T) {
+	t.Parallel()
 	whole := lived(t)
 	const stream = "streams/jetstream/$G/streams/USAGE-0-0/msgs/"
 	flip := func(t *testing.T, dir string) {
@@ -168,10 +143,8 @@ func TestADamagedStreamIsFound(t *testing.T) {
 		{"half the block and the index are gone", []func(*testing.T, string){shorten, index}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "data")
-			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-				t.Fatal(err)
-			}
+			t.Parallel()
+			dir := copied(t, whole)
 			for _, damage := range test.damage {
 				damage(t, dir)
 			}
