@@ -20,17 +20,20 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// export runs the binary through a day of everything, as a user would, and
+// export runs the binary, that of ALIQUOT_BINARY or one that it builds, through a day of everything, as a user would, and
 // returns the names that it exports then, each with its labels.
 func export(t *testing.T) map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "aliquot")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/aliquot")
-	build.Dir = filepath.Join("..", "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the binary: %v\n%s", err, out)
+	binary := os.Getenv("ALIQUOT_BINARY")
+	if binary == "" {
+		binary = filepath.Join(dir, "aliquot")
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/aliquot")
+		build.Dir = filepath.Join("..", "..")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("building the binary: %v\n%s", err, out)
+		}
 	}
 	r := start(t, binary, filepath.Join(dir, "data"))
 	r.live()
