@@ -110,26 +110,26 @@ func copyFolder(t *testing.T, from, to string) {
 			return err
 		}
 		name = filepath.Join(to, name)
-		if entry.IsDir() {
-			return os.MkdirAll(name, 0o750)
+		info, err := entry.Info()
+		if err != nil {
+			return err
 		}
-		return copySparsely(path, name)
+		if entry.IsDir() {
+			return os.MkdirAll(name, info.Mode().Perm())
+		}
+		return copySparsely(path, name, info)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func copySparsely(from, to string) error {
+func copySparsely(from, to string, info fs.FileInfo) error {
 	source, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }()
-	info, err := source.Stat()
-	if err != nil {
-		return err
-	}
 	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, info.Mode().Perm())
 	if err != nil {
 		return err

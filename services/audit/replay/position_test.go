@@ -42,6 +42,7 @@ func replayed(t *testing.T, config replay.Config) replay.Result {
 }
 
 func TestTheStateRootIsTheSameWithoutTheStore(t *testing.T) {
+	t.Parallel()
 	w := audittest.Story(t)
 	w.Stop()
 	said := stateOf(t, w.DB)
@@ -74,6 +75,7 @@ func TestTheStateRootIsTheSameWithoutTheStore(t *testing.T) {
 
 // Fails when a relation is left out of the root, or its rows run together.
 func TestEveryChangeChangesTheStateRoot(t *testing.T) {
+	t.Parallel()
 	w := audittest.Story(t)
 	w.Stop()
 	root := stateOf(t, w.DB).Root
@@ -114,6 +116,7 @@ func TestEveryChangeChangesTheStateRoot(t *testing.T) {
 
 // A world is asked at rest what it has; later, what it had there is derived.
 func TestAnyPositionCanBeAskedFor(t *testing.T) {
+	t.Parallel()
 	w := audittest.New(t)
 	amount := func(text string) events.CardRule {
 		return events.CardRule{Meter: "gpu.seconds", Price: audittest.Amount(t, text), Per: audittest.Quantity(t, "1")}
@@ -191,6 +194,7 @@ func TestAnyPositionCanBeAskedFor(t *testing.T) {
 }
 
 func TestPositionsAreReadFromText(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		text string
 		want replay.AsOf

@@ -77,6 +77,7 @@ func likeThat(t *testing.T, w, other *audittest.World, config replay.Config) {
 
 // Fails when a shadow reads the real LEDGER, or barriers name other decisions.
 func TestAShadowIsTheWorldWithAnotherCard(t *testing.T) {
+	t.Parallel()
 	var cards []events.CardDeclared
 	w := audittest.Retold(t, func(b events.Body) events.Body {
 		if c, ok := b.(events.CardDeclared); ok {
@@ -135,6 +136,7 @@ func card(t *testing.T, version int, price string) events.CardDeclared {
 }
 
 func TestAShadowMayBeginInTheMiddle(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name          string
 		really, other []events.CardDeclared
@@ -155,6 +157,7 @@ func TestAShadowMayBeginInTheMiddle(t *testing.T) {
 }
 
 func TestACardThatCannotStandInIsAnError(t *testing.T) {
+	t.Parallel()
 	w, _ := told(t)
 	w.Stop()
 	unknown := card(t, 1, "2")
@@ -175,6 +178,7 @@ func TestACardThatCannotStandInIsAnError(t *testing.T) {
 
 // "another code version": what its replay said is compared, by account.
 func TestWhatAnotherProgramSaidIsCompared(t *testing.T) {
+	t.Parallel()
 	w, _ := told(t)
 	other, _ := told(t, card(t, 2, "3"))
 	w.Stop()
