@@ -63,7 +63,7 @@ func TestAnIdentityNamesOneEventOrIsRefused(t *testing.T) {
 	at := func(command string, line ...string) (handle, refused string) {
 		t.Helper()
 		got := capture(t, append(append(strings.Fields(command), line...), "--data", r.Data, "--json")...)
-		for deadline := time.Now().Add(20 * time.Second); command == "receipt" && strings.Contains(got.err, "does not cover it yet") && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(time.Minute); command == "receipt" && strings.Contains(got.err, "does not cover it yet") && time.Now().Before(deadline); {
 			got = capture(t, append(append(strings.Fields(command), line...), "--data", r.Data, "--json")...)
 		}
 		if got.code != exitDone {

@@ -21,16 +21,20 @@ import (
 )
 
 // export runs the binary through a day in which everything happens, as a user
-// would, and returns the names that it then exports, each with its labels.
+// would, and returns the names that it then exports, each with its labels. The
+// binary is that of ALIQUOT_BINARY, or is built here.
 func export(t *testing.T) map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "aliquot")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/aliquot")
-	build.Dir = filepath.Join("..", "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the binary: %v\n%s", err, out)
+	binary := os.Getenv("ALIQUOT_BINARY")
+	if binary == "" {
+		binary = filepath.Join(dir, "aliquot")
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/aliquot")
+		build.Dir = filepath.Join("..", "..")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("building the binary: %v\n%s", err, out)
+		}
 	}
 	r := start(t, binary, filepath.Join(dir, "data"))
 	r.live()

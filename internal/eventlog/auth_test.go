@@ -73,7 +73,7 @@ func TestANATSClientMayOnlyDoWhatItsKeyIsGranted(t *testing.T) {
 	}
 	select {
 	case <-got:
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("what is granted did not arrive")
 	}
 	silent, err := nats.Connect(url, append(options, nats.Nkey(mute, signMute))...)
@@ -99,7 +99,7 @@ func TestANATSClientMayOnlyDoWhatItsKeyIsGranted(t *testing.T) {
 			if !errors.Is(err, nats.ErrPermissionViolation) {
 				t.Errorf("%s: %v", name, err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Errorf("%s: allowed", name)
 		}
 	}

@@ -116,7 +116,7 @@ func TestAReaderWithNothingToReadWaitsNoLongerThanAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, s, 1, 1)
-	message, ok, err := r.NextTimeout(t.Context(), 5*time.Second)
+	message, ok, err := r.NextTimeout(t.Context(), time.Minute)
 	if !ok || err != nil || message.Seq != 1 {
 		t.Fatal(message, ok, err)
 	}
@@ -606,7 +606,7 @@ func TestAReaderSurvivesTheLossOfItsConsumerAndConnection(t *testing.T) {
 	second := start(number)
 	defer second.WaitForShutdown()
 	defer second.Shutdown()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for l.Healthy() != nil && time.Now().Before(deadline) {
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -74,6 +74,7 @@ func (d *dying) Commit(ctx context.Context, control, read distribution.Mark, ste
 // Fails when the cursor moves in another transaction than the effects, when a
 // restart forgets the directory, or when the inbox counts a handover twice.
 func TestACrashAtEveryCommitGivesTheSameJournal(t *testing.T) {
+	t.Parallel()
 	s := newStreams(t)
 	last := story(t, s)
 	calm := openStore(t)
@@ -129,6 +130,7 @@ func TestACrashAtEveryCommitGivesTheSameJournal(t *testing.T) {
 }
 
 func TestPayoutHoldsTheJournalAndWhatBecameOfIt(t *testing.T) {
+	t.Parallel()
 	s := newStreams(t)
 	last := story(t, s)
 	db := openStore(t)
@@ -219,6 +221,7 @@ func drain(t *testing.T, s *streams, store *store.Distribute) {
 }
 
 func TestASecondDistributorTakesOver(t *testing.T) {
+	t.Parallel()
 	s := newStreams(t)
 	s.basics("0", 0)
 	db := openStore(t)
@@ -234,6 +237,7 @@ func TestASecondDistributorTakesOver(t *testing.T) {
 }
 
 func TestAnotherStreamIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newStreams(t)
 	s.basics("0", 0)
 	db := openStore(t)
@@ -256,6 +260,7 @@ func TestAnotherStreamIsRefused(t *testing.T) {
 // A register is read to the position that the declaration names, also after it
 // was read further for another.
 func TestAnEarlierRegisterPosition(t *testing.T) {
+	t.Parallel()
 	s := newStreams(t)
 	s.basics("0", 0)
 	s.move("acme", events.Movement{Kind: events.Issued, To: "ann", Units: money.UnitsOf(1)})
@@ -280,6 +285,7 @@ func TestAnEarlierRegisterPosition(t *testing.T) {
 // A declaration waits for a LEDGER position that is not there yet, rather than
 // making the outcome a matter of timing.
 func TestADeclarationWaitsForItsPositions(t *testing.T) {
+	t.Parallel()
 	s := newStreams(t)
 	s.basics("0", 0)
 	s.move("acme", events.Movement{Kind: events.Issued, To: "ann", Units: money.UnitsOf(1)})
@@ -302,6 +308,7 @@ func TestADeclarationWaitsForItsPositions(t *testing.T) {
 //
 // Fails when the inbox or the settled periods are taken as they are now.
 func TestADeclarationRestsOnNothingLater(t *testing.T) {
+	t.Parallel()
 	s := newStreams(t)
 	s.basics("0", 0)
 	s.move("acme", events.Movement{Kind: events.Issued, To: "ann", Units: money.UnitsOf(1)})

@@ -54,6 +54,7 @@ func published(t testing.TB, name string) *os.File {
 // compared in the case it is written in (nobody is held), or the held holder's
 // share goes to the others.
 func TestAMillionOverTheUNIList(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a register of 252,803: the same goroutines run over small ones")
 	}

@@ -266,7 +266,7 @@ func (b *bench) messages() (list []events.Message) {
 // kept returns the messages of REFUSED once there are n of them.
 func (b *bench) kept(n int) (list []events.RefusedSubmission) {
 	b.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		last, err := b.refused.Last(b.t.Context())
 		if err != nil {

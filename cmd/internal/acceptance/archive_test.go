@@ -44,6 +44,7 @@ type offline struct {
 // recorded positions: same state root or the first difference with both sides."
 // The other machine has the pack and the key, and nothing of ours.
 func TestAnotherMachineDerivesTheSameFromArchives(t *testing.T) {
+	t.Parallel()
 	dir := lived(t)
 	elsewhere := t.TempDir()
 	folder, file := filepath.Join(elsewhere, "pack"), filepath.Join(elsewhere, "pack.tar")
@@ -174,10 +175,7 @@ func damagedArchives(t *testing.T, folder, file string) {
 		{"another key", func(*testing.T, string) {}, "CONTROL", "signed", []string{"--key", other}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "pack")
-			if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
-				t.Fatal(err)
-			}
+			dir := copied(t, folder)
 			test.damage(t, dir)
 			var r offline
 			c := aliquot(t, append([]string{"replay", "--archives", dir, "--json"}, test.arguments...)...).into(t, &r)
@@ -211,15 +209,14 @@ func damagedArchives(t *testing.T, folder, file string) {
 // "a payout row added by hand": not into the ledger, but into the stream that the
 // rails read, under an id that is free.
 func TestAMessageThatIsAddedByHandIsNamed(t *testing.T) {
+	t.Parallel()
 	whole := lived(t)
 	for _, test := range []struct {
 		stream, id string
 	}{{"PAYOUT", "distribute-%d"}, {"PAYOUT", ""}, {"LEDGER", "settle-0-%d"}, {"LEDGER", "somebody-%d"}} {
 		t.Run(test.stream+" "+test.id, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "data")
-			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-				t.Fatal(err)
-			}
+			t.Parallel()
+			dir := copied(t, whole)
 			at := byHand(t, dir, test.stream, test.id)
 			s := up(t, dir)
 			defer s.kill()
@@ -273,6 +270,7 @@ func byHand(t *testing.T, dir, stream, id string) (position uint64) {
 // "a rolled-back database": named by log fsck; a start derives again what it
 // lacks, and compares it with what was signed.
 func TestARolledBackDatabaseIsNamed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := up(t, dir)
 	sources, nodes, customers := newSources(11)

@@ -49,6 +49,7 @@ func rows(t *testing.T, file string) (list []map[string]string) {
 // "The Azure trace at $2.50 per million input and $10.00 per million output
 // tokens charges exactly $96.791325 in all at a quote of 1".
 func TestTheAzureTraceChargesExactly(t *testing.T) {
+	t.Parallel()
 	d := demo(t, "--book", azureBook, "--trace", published(t, azureTrace), "--map", azureMap)
 	if *d.Charged != "96.791325" || *d.Earned != "96.791325" || *d.Collected != "96.791325" {
 		t.Errorf("charged %s, earned %s, collected %s", *d.Charged, *d.Earned, *d.Collected)
@@ -142,6 +143,7 @@ func priced(t *testing.T, begin time.Time) (sum *big.Rat, outside int) {
 // Fails when charges are summed before they are rounded or are cut off, or take
 // the round after the event's end. (No charge here is a tie: half up would pass.)
 func TestTheAzureTraceAtObservedQuotes(t *testing.T) {
+	t.Parallel()
 	begin := time.Date(2023, time.March, 10, 12, 0, 0, 0, time.UTC)
 	want, outside := priced(t, begin)
 	d := demo(t, "--book", azureQuoted, "--trace", published(t, azureTrace), "--map", azureMap,
@@ -167,6 +169,7 @@ type waiting struct {
 // Fails when the band is not looked at, when releasing rounds each event rather
 // than each line, or when it needs no name.
 func TestTheAzureTraceInTheDepeg(t *testing.T) {
+	t.Parallel()
 	dir, quotes := t.TempDir(), published(t, chainlink)
 	begin := time.Date(2023, time.March, 11, 6, 0, 0, 0, time.UTC)
 	if _, outside := priced(t, begin); outside != 38_732 {

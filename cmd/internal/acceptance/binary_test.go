@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// binaryVariable names the binary to test. Where it is not set, the binary is
-// built once for all tests.
+// binaryVariable names the binary to test, as an absolute path. If it is not set,
+// the binary is built once for all tests.
 const binaryVariable = "ALIQUOT_BINARY"
 
 func TestMain(m *testing.M) {
@@ -31,14 +31,15 @@ func TestMain(m *testing.M) {
 }
 
 func withBinary(run func() int) (code int, err error) {
-	if os.Getenv(binaryVariable) != "" {
-		return run(), nil
-	}
 	dir, err := os.MkdirTemp("", "aliquot-acceptance-")
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	madeFolders = dir
+	if os.Getenv(binaryVariable) != "" {
+		return run(), nil
+	}
 	binary := filepath.Join(dir, "aliquot")
 	root, err := repository()
 	if err != nil {

@@ -62,6 +62,7 @@ func records(t *testing.T, dir, stream string) (list []record) {
 // beginning, in the middle and at the end of every stream that is kept, with the
 // server's index and without it. log fsck names the stream and the position.
 func TestABitOfAnyBlockIsNamed(t *testing.T) {
+	t.Parallel()
 	whole := lived(t)
 	n := 0
 	for i, stream := range []string{"USAGE-0-0", "CONTROL", "REGISTER", "LEDGER", "PAYOUT"} {
@@ -74,12 +75,10 @@ func TestABitOfAnyBlockIsNamed(t *testing.T) {
 		for _, part := range parts {
 			n++
 			at := []int{0, len(list) / 2, len(list) - 1}[(n+i)%3]
-			r := list[at]
+			n, r := n, list[at]
 			t.Run(fmt.Sprintf("%s, %s of message %d of %d", stream, part, at+1, len(list)), func(t *testing.T) {
-				dir := filepath.Join(t.TempDir(), "data")
-				if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-					t.Fatal(err)
-				}
+				t.Parallel()
+				dir := copied(t, whole)
 				file := filepath.Join(dir, strings.TrimPrefix(r.file, whole))
 				data, err := os.ReadFile(file)
 				if err != nil {

@@ -10,6 +10,7 @@ import (
 // the same journal as in SQLite, though statements and commits are answered with
 // 40001 and 40003. The connections of the first start are disturbed like any other.
 func TestTheDemoMakesTheSameJournalInCockroachDBAsDocumented(t *testing.T) {
+	t.Parallel()
 	played, through := postgrestest.NewCockroach(t, postgrestest.Start(t))
 	aliquot(t, "migrate", "--database-url", through).ok(t)
 	played.Play(postgrestest.Faults{Seed: 4, Restart: 10, Ambiguous: 20, Write: 50, Read: 400})

@@ -23,6 +23,7 @@ func write(t *testing.T, dir, name, text string) string {
 // a server running beside. Every command prints one JSON value, and in text
 // something else; a command that changes nothing when it is repeated says so.
 func TestEveryCommandHasJSON(t *testing.T) {
+	t.Parallel()
 	dir, files := t.TempDir(), t.TempDir()
 	bookFile := write(t, files, "book.yaml", declarations([]string{"n0", "n1"}, []string{"c0"}))
 	register := write(t, files, "register.csv", "holder,units\nalice,1\nbob,2\nmallory,3\n")
@@ -131,6 +132,7 @@ end: {column: at, layout: rfc3339}
 // Exit codes and what a wrong command says: 1 where the answer is no, 2 where the
 // command line itself is wrong.
 func TestWrongCommandsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	dir, files := t.TempDir(), t.TempDir()
 	s := up(t, dir)
 	s.declare(declarations([]string{"n0"}, []string{"c0"}))

@@ -148,29 +148,6 @@ func (k kind) file(t *testing.T, dir, stream string) string {
 	})
 }
 
-// aged is a folder that has lived, was started again, and has refused something.
-func aged(t *testing.T) string {
-	t.Helper()
-	dir := lived(t)
-	s := up(t, dir)
-	if _, err := s.send(batched, []byte(`[{"specversion":"1.0"}]`)); err == nil {
-		t.Fatal("it is accepted")
-	}
-	s.settled()
-	s.stop()
-	return dir
-}
-
-// copied is a copy of a folder.
-func copied(t *testing.T, whole string) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "data")
-	if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // sound starts on a folder, and asserts that everything is as it was: the state
 // root, every invariant, everything derived again, and usage that was sent before
 // is known.
@@ -236,6 +213,7 @@ func stateOf(t *testing.T, dir string) stated {
 // and says what it did, a start works, and everything is as it was. Several kinds
 // are damaged at once, each in another stream.
 func TestEveryFileOfAFolderIsMended(t *testing.T) {
+	t.Parallel()
 	whole := aged(t)
 	was := stateOf(t, whole)
 	everyFileHasAKind(t, whole)
@@ -332,6 +310,7 @@ func everyFileHasAKind(t *testing.T, dir string) {
 
 // Losses and damages that are more than a file.
 func TestLossesAreMended(t *testing.T) {
+	t.Parallel()
 	whole := aged(t)
 	was := stateOf(t, whole)
 	for _, test := range []struct {
@@ -388,6 +367,7 @@ func TestLossesAreMended(t *testing.T) {
 
 // After a rotation of the key the logs that it handed over are mended too.
 func TestLogsAreMendedAfterARotation(t *testing.T) {
+	t.Parallel()
 	dir := aged(t)
 	aliquot(t, "log", "keys", "rotate", "--as", "auditor", "--data", dir).ok(t)
 	was := stateOf(t, dir)
@@ -401,6 +381,7 @@ func TestLogsAreMendedAfterARotation(t *testing.T) {
 // another installation's, whole and with checksums of its own, and nothing else is
 // left.
 func TestALogIsNotRebuiltOverAnotherHistory(t *testing.T) {
+	t.Parallel()
 	folder := func(units string) string {
 		dir := t.TempDir()
 		s := up(t, dir)
@@ -430,6 +411,7 @@ func TestALogIsNotRebuiltOverAnotherHistory(t *testing.T) {
 // A key that is lost is said to be: nothing else has it, and everything else is
 // mended beside it.
 func TestALostKeyIsNamed(t *testing.T) {
+	t.Parallel()
 	dir := aged(t)
 	was := stateOf(t, dir)
 	key := filepath.Join(dir, "keys", "log.key")
@@ -453,6 +435,7 @@ func TestALostKeyIsNamed(t *testing.T) {
 // second copies do. Otherwise the usage of the others would stand still, without a
 // word.
 func TestPartitionsAreKnownWithoutTheLedger(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := up(t, dir, "--partitions=2")
 	nodes, customers := names("n", 2), names("c", 2)

@@ -43,6 +43,7 @@ func demo(t *testing.T, arguments ...string) shown {
 // "without any file it generates a seeded, realistic day … duplicates, late and
 // malformed events".
 func TestTheDemoNeedsNoFile(t *testing.T) {
+	t.Parallel()
 	d := demo(t, "--events", "20000", "--seed", "5")
 	if *d.Accepted < 10_000 || *d.Duplicate == 0 || *d.Late == 0 || *d.Refused == 0 || *d.Paid == "0" || *d.Held == "0" {
 		t.Errorf("the day lacks something: %+v", d)

@@ -256,6 +256,7 @@ func lines(text string) (list [][]string) {
 // that the command has, and every task is in the Taskfile. Fails when a flag is
 // renamed and a page goes on naming it.
 func TestEveryCommandOfTheDocumentsIsKnown(t *testing.T) {
+	t.Parallel()
 	commands := describe(t)
 	tasks, err := os.ReadFile(inRepository(t, "Taskfile.yml"))
 	if err != nil {
@@ -299,6 +300,7 @@ func TestEveryCommandOfTheDocumentsIsKnown(t *testing.T) {
 
 // The reader of documents finds what is wrong: otherwise the test above sees nothing.
 func TestWrongCommandsOfDocumentsAreFound(t *testing.T) {
+	t.Parallel()
 	commands := describe(t)
 	for _, test := range []struct {
 		name, line string
@@ -416,6 +418,7 @@ func shownBlocks(t *testing.T) []shownBlock {
 // it does not run. Fails where a page has a block that this table does not know, and
 // where the table knows one that no page has.
 func TestTheBlocksOfTheDocumentsRun(t *testing.T) {
+	t.Parallel()
 	run, _ := pages(t)
 	binaries, table := binaryFolder(t), shownBlocks(t)
 	tested := make([]bool, len(table))
@@ -478,6 +481,7 @@ func (b shownBlock) test(t *testing.T, binaries, block, page string) {
 // The examples of docs/files.md are read as the page says, by the commands that it
 // names. Fails where a page's example, or what it says of one, is not so.
 func TestTheExamplesOfThePageOfFilesAreRead(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile(inRepository(t, "docs/files.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -546,6 +550,7 @@ func TestTheExamplesOfThePageOfFilesAreRead(t *testing.T) {
 // The table of decisions has every record once, in ascending order, and each record
 // begins with its number.
 func TestTheTableOfDecisionsIsWhole(t *testing.T) {
+	t.Parallel()
 	table, err := os.ReadFile(inRepository(t, "docs/decisions/README.md"))
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ func (s *server) summary() (sum summary) {
 // processing rows are not billed, 26,373 accepted, 19 duplicates, exactly
 // 762,761 GPU-seconds billed; a full second sending changes nothing."
 func TestTheJobsAreBilledOnceHoweverOftenTheyAreSent(t *testing.T) {
+	t.Parallel()
 	trace, dir := published(t, "1-usage/gentd26-lora-request-trace.csv"), t.TempDir()
 	s := up(t, dir)
 	aliquot(t, "apply", "-f", "examples/gentd26/jobs/book.yaml", "--data", dir).ok(t)
@@ -63,6 +64,7 @@ func TestTheJobsAreBilledOnceHoweverOftenTheyAreSent(t *testing.T) {
 // "The node series bills exactly 624,764,262.3666666666755 ms (quantities keep
 // up to 18 decimals; more is refused, never rounded)."
 func TestTheNodesAreBilledToTheLastDecimal(t *testing.T) {
+	t.Parallel()
 	trace := published(t, "1-usage/gentd26-node-pipeline-inference-ms.csv")
 	d := demo(t, "--book", "examples/gentd26/nodes/book.yaml", "--trace", trace, "--map", "examples/gentd26/nodes/map.yaml")
 	if d.Billed["gpu.ms"] != "624764262.3666666666755" || *d.Accepted != 34_421 {

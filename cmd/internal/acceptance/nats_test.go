@@ -18,6 +18,7 @@ import (
 // can declare an nkey, and when JSON without a content type is taken for packed.
 func TestAProviderPublishesOverNATS(t *testing.T) {
 	dir := t.TempDir()
+	// The port is free now: this test is not parallel, so that no other takes it.
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 // when checks or replay read one stream alone, and when an index of one partition
 // answers for the other.
 func TestTwoPartitionsInOneProcess(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := up(t, dir, "--partitions=2")
 	nodes, customers := names("n", 2), names("c", 2)

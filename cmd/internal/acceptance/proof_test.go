@@ -82,6 +82,7 @@ func halve(t *testing.T, dir, name string) {
 // altered or missing is found at the start, or by log fsck, and named; and what
 // the broker lost comes back from the second copy.
 func TestWhatIsAlteredIsNamedAndRestored(t *testing.T) {
+	t.Parallel()
 	whole := lived(t)
 	if ok, streams := fsck(t, whole); !ok {
 		t.Fatalf("%+v", streams)
@@ -130,10 +131,8 @@ func TestWhatIsAlteredIsNamedAndRestored(t *testing.T) {
 			"USAGE-0-0", "store", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "data")
-			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-				t.Fatal(err)
-			}
+			t.Parallel()
+			dir := copied(t, whole)
 			test.damage(t, dir)
 
 			s, answers := launch(t, dir, nil)
@@ -188,6 +187,7 @@ func TestWhatIsAlteredIsNamedAndRestored(t *testing.T) {
 }
 
 func TestTheLogsAreListedAndPublic(t *testing.T) {
+	t.Parallel()
 	dir := lived(t)
 	public := strings.TrimSpace(aliquot(t, "log", "keys", "--data", dir).ok(t).out)
 	if !strings.HasPrefix(public, "aliquot/") {

@@ -6,6 +6,7 @@ import "testing"
 // verifies, and a replay gives the same again. How long that takes, the task says.
 // Fails when a receipt shows more of its message than one event needs.
 func TestOneEventAmongManyHasAShortReceipt(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("settles 200,000 events")
 	}

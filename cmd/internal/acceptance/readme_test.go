@@ -37,6 +37,7 @@ func ownUsage(t *testing.T) string {
 // process holds the folder first. Fails when a command does not wait for the usage
 // accepted before it (then the deposit is of nothing, and nothing is distributed).
 func TestTheScriptOfTheREADMERunsEveryTime(t *testing.T) {
+	t.Parallel()
 	script := ownUsage(t)
 	binaries := binaryFolder(t)
 	revenue := firstRevenue(t)

@@ -62,6 +62,7 @@ func long(t *testing.T, dir, stream string, n int) uint64 {
 // "log fsck names every missing, altered or rewound position, and --restore
 // repairs": several at once, in streams and second copies.
 func TestSeveralDamagesAreRestoredAtOnce(t *testing.T) {
+	t.Parallel()
 	whole := lived(t)
 	for _, test := range []struct {
 		name   string
@@ -103,10 +104,8 @@ func TestSeveralDamagesAreRestoredAtOnce(t *testing.T) {
 		}, []string{"CONTROL archive", "CONTROL stream", "LEDGER stream"}, "CONTROL position 6"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "data")
-			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-				t.Fatal(err)
-			}
+			t.Parallel()
+			dir := copied(t, whole)
 			test.damage(t, dir)
 			ok, streams := fsck(t, dir)
 			if sides := blamed(streams); ok || !slices.Equal(sides, test.sides) {

@@ -106,6 +106,7 @@ type replayed struct {
 // Fails when an entry depends on where it was cut, on the clock or on what else
 // is under way, and when a restart forgets or repeats anything.
 func TestTheSameInputGivesTheSameJournalHash(t *testing.T) {
+	t.Parallel()
 	n := seed(t)
 	want := runTo(t, t.TempDir(), n, way{batch: 1000})
 	if !want.Identical || want.Journal == 0 {

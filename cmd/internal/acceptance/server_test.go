@@ -27,8 +27,9 @@ const (
 	packed   = "application/vnd.aliquot.packed"
 )
 
-// startPatience is how long aliquot up may take until it answers.
-const startPatience = time.Minute
+// startPatience is how long aliquot up may take until it answers. It is long,
+// since a busy machine is not a failure.
+const startPatience = 5 * time.Minute
 
 // server is a running aliquot up.
 type server struct {
@@ -78,7 +79,7 @@ func launch(t testing.TB, dir string, wrapper []string, arguments ...string) (s 
 	}
 	s = &server{
 		t: t, dir: dir, command: c, ended: make(chan struct{}), log: new(journal),
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: time.Minute},
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: startPatience},
 	}
 	c.Stderr = s.log
 	read, write, err := os.Pipe()

@@ -43,6 +43,7 @@ func smallDisk(t testing.TB, bytes int) string {
 // and the streams unwritable until a restart), and when what was refused was
 // stored nevertheless.
 func TestUsageIsRefusedBelowTheReserveAndAcceptedAboveIt(t *testing.T) {
+	t.Parallel()
 	// Half of the reserve is left: more than what the index of identities asks the
 	// disk for at once (35 MiB), which a tmpfs grants in part before it refuses.
 	const size, reserve = 512 << 20, 128 << 20
@@ -157,6 +158,7 @@ func fill(t testing.TB, file, on string, leave uint64) {
 // "Disk full at start: says so, answers health, obeys signals, goes on when there
 // is room", after a kill -9, when the indexes have to be written first.
 func TestAStartOnAFullDiskWaitsForRoom(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(smallDisk(t, 256<<20), "data")
 	sources, nodes, customers := newSources(seed(t))
 	s := up(t, dir, "--reserve=1000000")
@@ -243,6 +245,7 @@ func full(t *testing.T, file string) {
 // A command that holds the folder for a moment is waited for; another aliquot up
 // is not.
 func TestAStartWaitsForACommandThatHoldsTheFolder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	held, err := eventlog.Open(t.Context(), eventlog.Config{Dir: filepath.Join(dir, "streams"), Holder: "a command"})
 	if err != nil {

@@ -59,6 +59,7 @@ func traced(t *testing.T, arguments ...string) synctest.Report {
 // Fails when SyncAlways is off, and when the answer leaves before the stream
 // has acknowledged.
 func TestUsageIsSyncedBeforeTheAnswerLeaves(t *testing.T) {
+	t.Parallel()
 	report := traced(t)
 	t.Logf("%d answers, %d writes, %d syncs", report.Answers, report.Writes, report.Syncs)
 	if err := report.Err(); err != nil || report.Answers != tracedRequests {
@@ -68,6 +69,7 @@ func TestUsageIsSyncedBeforeTheAnswerLeaves(t *testing.T) {
 
 // "which fails when SyncAlways is off": the same requests and the same check.
 func TestTheSyncCheckFailsWhenSyncAlwaysIsOff(t *testing.T) {
+	t.Parallel()
 	report := traced(t, "--lazy-sync")
 	if report.Answers != tracedRequests || len(report.Faults) != tracedRequests {
 		t.Fatalf("%d of %d answers are faults: a check that passes here shows nothing", len(report.Faults), report.Answers)

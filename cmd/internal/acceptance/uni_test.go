@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -66,6 +67,7 @@ type statement struct {
 // Fails when a share is rounded by itself, when a tie is broken otherwise, and
 // when the held holder is paid or takes another's payment along.
 func TestAMillionOverTheUNIHolders(t *testing.T) {
+	t.Parallel()
 	claims, list := published(t, "5-holders/uniswap-uni-claims-252803.csv"), published(t, "7-compliance/ofac-2024-09-27-ETH.txt")
 	dir := t.TempDir()
 	s := up(t, dir)
@@ -95,7 +97,13 @@ func TestAMillionOverTheUNIHolders(t *testing.T) {
 		Pool, Planned, Held, Supply string
 		Holders, Payouts            int
 	}
-	on("distribution", "declare", "--token", "T1", "--period", "2024-05-01").ok(t).into(t, &made)
+	declare := []string{"distribution", "declare", "--token", "T1", "--period", "2024-05-01"}
+	declared := on(declare...)
+	// A busy machine distributes for minutes, and a request waits for two of them.
+	for end := time.Now().Add(3 * patience); strings.Contains(declared.err, "the same request again is safe") && time.Now().Before(end); {
+		declared = on(declare...)
+	}
+	declared.ok(t).into(t, &made)
 	if made.Pool != "1000000" || made.Holders != 252_802 || made.Supply != "149999599975656000000000000" {
 		t.Fatalf("distribution: %+v", made)
 	}

@@ -49,6 +49,7 @@ func watching(t *testing.T, arguments ...string) (url string, ended func() int) 
 // they cosign, a policy wants their quorum, the key of the logs is handed over,
 // and an operator who keeps two histories is found.
 func TestWitnessesMakeAQuorum(t *testing.T) {
+	t.Parallel()
 	dir, own := lived(t), t.TempDir()
 	key := filepath.Join(own, "log.pub")
 	write := func(name, text string) string {
@@ -123,10 +124,7 @@ func TestWitnessesMakeAQuorum(t *testing.T) {
 
 	// From here on there are two histories under one key.
 	s.stop()
-	twin := filepath.Join(own, "twin")
-	if err := os.CopyFS(twin, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
+	twin := copied(t, dir)
 	deposit := func(s *server, reference string) {
 		s.ask("POST", "/v1/deposits", "application/json", fmt.Sprintf(`{"book":%q,"customer":"c1","asset":"USDC","amount":"1","reference":%q}`, book, reference), nil)
 	}

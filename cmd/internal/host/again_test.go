@@ -18,6 +18,7 @@ import (
 // distribution), when a decision under a used id is appended (CONTROL grows), and
 // when a deposit of what is outstanding forgets who paid under its reference.
 func TestTheSameRequestAgainAnswersWithWhatStands(t *testing.T) {
+	t.Parallel()
 	const asJSON, csv = "application/json", "text/csv"
 	dir := t.TempDir()
 	var d *Process

@@ -11,6 +11,7 @@ import (
 // refused before anything is recorded, and names the field; a round, a closing and
 // a deposit are taken back; and the ledger is the same in a replay.
 func TestNoFactsFromTheFutureAndAWayBack(t *testing.T) {
+	t.Parallel()
 	d, err := Open(t.Context(), Config{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

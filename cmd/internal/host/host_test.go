@@ -118,6 +118,7 @@ func event(sequence int) string {
 // TestUsageBecomesPayouts follows ten GPU hours at $1.99 from the API to a
 // holder's payout, and again through a restart.
 func TestUsageBecomesPayouts(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	start := func() *Process {
 		d, err := Open(t.Context(), Config{Dir: dir, Listen: "127.0.0.1:0"})

@@ -12,6 +12,7 @@ import (
 // contradict each other, and a payout run of what is owed, through the API. What
 // is asked twice is answered twice, and decided once.
 func TestOwedMoneyHasAWayOut(t *testing.T) {
+	t.Parallel()
 	d, err := Open(t.Context(), Config{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

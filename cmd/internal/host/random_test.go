@@ -235,6 +235,7 @@ func emptyStore(t *testing.T, server *postgrestest.Server) string {
 // PostgreSQL, in pieces, its database lost or put back to an earlier one at some
 // stops, and in one go with SQLite: one hash, and the model's balances as it goes.
 func TestARandomStoryInPostgreSQLIsTheSame(t *testing.T) {
+	t.Parallel()
 	server := postgrestest.Start(t)
 	steps := tell(7, 120)
 	inFile := &player{person: person{t: t}, dir: t.TempDir(), random: rand.New(rand.NewPCG(7, 3)), together: true}
@@ -255,6 +256,7 @@ func TestARandomStoryInPostgreSQLIsTheSame(t *testing.T) {
 
 // Without a database that is ours nothing starts, and one line says why.
 func TestADatabaseThatIsNotReadyIsRefused(t *testing.T) {
+	t.Parallel()
 	server := postgrestest.Start(t)
 	d, err := Open(t.Context(), Config{Dir: t.TempDir(), DatabaseURL: server.Database(t), Listen: "127.0.0.1:0"})
 	if err == nil {
@@ -282,6 +284,7 @@ func (p *player) finish() string {
 // and compares every balance with the model's as it goes. ALIQUOT_SEEDS plays
 // more of them.
 func TestRandomStoriesAgreeWithTheModel(t *testing.T) {
+	t.Parallel()
 	seeds := 3
 	if text := os.Getenv("ALIQUOT_SEEDS"); text != "" {
 		if _, err := fmt.Sscan(text, &seeds); err != nil {

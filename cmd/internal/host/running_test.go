@@ -13,6 +13,7 @@ import (
 )
 
 func TestAFolderIsItsOwnersAlone(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		mode os.FileMode // 0: there is no folder
@@ -64,6 +65,7 @@ func TestAFolderIsItsOwnersAlone(t *testing.T) {
 // A killed process leaves its file behind, and its port to anybody. Fails when
 // the token is shown to who answers there without the folder's secret.
 func TestTheTokenIsShownToNobodyWhoCannotReadTheFolder(t *testing.T) {
+	t.Parallel()
 	const token = "alq_secret"
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, tokenFile), []byte(token+"\n"), 0o600); err != nil {

@@ -142,6 +142,7 @@ func shownAt(t *testing.T, to *collector, logs io.Writer) (*Process, *telemetry.
 // on. Fails when any header is not written or not read: of USAGE, of a barrier,
 // of CONTROL, of LEDGER.
 func TestATraceGoesFromTheRequestToThePayout(t *testing.T) {
+	t.Parallel()
 	to := collect(t)
 	var logs synced
 	d, shown := shownAt(t, to, &logs)
@@ -212,6 +213,7 @@ func TestATraceGoesFromTheRequestToThePayout(t *testing.T) {
 // The page tells how much usage there is: not to everybody who reaches the API,
 // and to everybody who reaches the address that was opened for it.
 func TestWhoMaySeeTheMetrics(t *testing.T) {
+	t.Parallel()
 	d, shown := shownAt(t, collect(t), io.Discard)
 	defer func() { _ = shown.Close(context.WithoutCancel(t.Context())) }()
 	defer func() { _ = d.Close() }()
@@ -261,6 +263,7 @@ func TestWhoMaySeeTheMetrics(t *testing.T) {
 // what was sent. Fails when payouts are not counted at the start, or moved
 // without the commit.
 func TestFiguresSurviveARestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var d *Process
 	var shown *telemetry.Telemetry

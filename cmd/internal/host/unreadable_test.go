@@ -9,6 +9,7 @@ import (
 // TestAnUnreadableDecisionIsVoidEverywhere fails when a service stops at what
 // the others pass over.
 func TestAnUnreadableDecisionIsVoidEverywhere(t *testing.T) {
+	t.Parallel()
 	d, err := Open(t.Context(), Config{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

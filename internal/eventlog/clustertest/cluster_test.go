@@ -193,10 +193,10 @@ func (c *Cluster) survives(t *testing.T, l *eventlog.Log) {
 	}
 	more := func(after string) {
 		t.Helper()
-		until, want := time.Now().Add(30*time.Second), count()+50
+		until, want := time.Now().Add(2*time.Minute), count()+50
 		for count() < want {
 			if time.Now().After(until) {
-				t.Fatalf("%s: %d messages in 30 s", after, count()-want+50)
+				t.Fatalf("%s: %d messages in two minutes", after, count()-want+50)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}

@@ -8,14 +8,20 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store/storetest"
 )
 
-// migrated returns the URL of an empty store.
+// migrated returns the URL of an empty store: a copy of one that was migrated once.
 func migrated(t *testing.T, server *postgrestest.Server) string {
 	t.Helper()
-	url := server.Database(t)
-	if _, err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
+	create := func() string {
+		url := server.Database(t)
+		if _, err := Migrate(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		return url
 	}
-	return url
+	if server.Foreign() { // CockroachDB does not copy databases.
+		return create()
+	}
+	return server.Copy(t, server.Once("migrated", create))
 }
 
 func opened(t *testing.T, url string) *store.DB {
@@ -31,6 +37,9 @@ func opened(t *testing.T, url string) *store.DB {
 func TestInPostgreSQL(t *testing.T) {
 	server := postgrestest.Start(t)
 	t.Run("the store", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("nothing in the suite is concurrent")
+		}
 		storetest.Run(t, func(t *testing.T) *store.DB { return opened(t, migrated(t, server)) })
 	})
 	for _, c := range []struct {
@@ -46,6 +55,9 @@ func TestInPostgreSQL(t *testing.T) {
 		{"migrations are done once", migrationsAreDoneOnce},
 		{"both engines hold the same", bothEnginesHoldTheSame},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, server) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t, server)
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,9 +24,17 @@ import (
 // CockroachDB as its documentation describes it: see postgrestest.Cockroach for
 // what is played.
 func TestAsCockroachDBIsDocumented(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nothing here is concurrent")
+	}
 	server := postgrestest.Start(t)
 	t.Run("the store", func(t *testing.T) {
-		var seen int64
+		var seen atomic.Int64
+		t.Cleanup(func() {
+			if seen.Load() < 20 {
+				t.Errorf("only %d statements were answered with 40001", seen.Load())
+			}
+		})
 		storetest.Run(t, func(t *testing.T) *store.DB {
 			c, through := playing(t, server)
 			engine, err := open(t.Context(), through)
@@ -36,13 +45,10 @@ func TestAsCockroachDBIsDocumented(t *testing.T) {
 			c.Play(postgrestest.Faults{Seed: 1, Restart: 5, Ambiguous: 7, Read: 50, Write: 30})
 			t.Cleanup(func() {
 				_ = db.Close()
-				seen += c.Seen(postgrestest.SeenRestart)
+				seen.Add(c.Seen(postgrestest.SeenRestart))
 			})
 			return db
 		})
-		if seen < 20 {
-			t.Errorf("only %d statements were answered with 40001", seen)
-		}
 	})
 	for _, c := range []struct {
 		name string
@@ -54,7 +60,10 @@ func TestAsCockroachDBIsDocumented(t *testing.T) {
 		{"questions are asked again until somebody has a row", questionsAreAskedAgain},
 		{"commits are neither lost nor twice", commitsOfDisturbedLoops},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, server) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t, server)
+		})
 	}
 }
 

@@ -49,6 +49,9 @@ type Server struct {
 
 	templated sync.Once // the database that those of CockroachDB are copies of
 
+	mu   sync.Mutex        // guards once, and is held while a database is made
+	once map[string]string // URLs of databases that were made once, by name
+
 	process *exec.Cmd
 	ended   chan struct{}
 	log     bytes.Buffer // read once ended is closed
@@ -243,6 +246,20 @@ func (s *Server) Database(t testing.TB, options ...string) string {
 	u := *s.url
 	u.Path = "/" + name
 	return u.String()
+}
+
+// Once returns the URL of the database of this name, which the first call makes:
+// what [Server.Copy] then copies costs less than to be made anew.
+func (s *Server) Once(name string, create func() string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.once[name] == "" {
+		if s.once == nil {
+			s.once = map[string]string{}
+		}
+		s.once[name] = create()
+	}
+	return s.once[name]
 }
 
 // Copy makes a copy of a database that nobody is connected to and returns its URL:

@@ -16,7 +16,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// Run runs the suite; open returns an empty store, closed when its test ends.
+// Run runs the suite, its tests side by side; open returns an empty store, closed
+// when its test ends.
 func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 	for _, c := range []struct {
 		name string
@@ -44,7 +45,10 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 		{"one key signs the logs", signs},
 		{"cursors are bound to a stream made anew", rebound},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t, open(t))
+		})
 	}
 }
 

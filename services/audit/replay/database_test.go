@@ -33,6 +33,7 @@ func openDatabase(t *testing.T, address string) *store.DB {
 // and again, and every seventh COMMIT or its answer is lost. A change made by
 // hand must be the first difference here too.
 func TestTheSameStreamsThroughPostgreSQLAndSQLite(t *testing.T) {
+	t.Parallel()
 	server := postgrestest.Start(t)
 	for _, name := range []string{"undisturbed", "disturbed"} {
 		t.Run(name, func(t *testing.T) {
@@ -76,6 +77,7 @@ func TestTheSameStreamsThroughPostgreSQLAndSQLite(t *testing.T) {
 // of check and replay is answered with 40001. The journal's hash is that of
 // SQLite.
 func TestTheSameStreamsThroughCockroachDBAsDocumented(t *testing.T) {
+	t.Parallel()
 	played, through := postgrestest.NewCockroach(t, postgrestest.Start(t))
 	db := openDatabase(t, through)
 	played.Play(postgrestest.Faults{Seed: 9, Restart: 10, Ambiguous: 12, Read: 50, Write: 50, Cut: 100})

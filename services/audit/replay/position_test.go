@@ -42,6 +42,7 @@ func replayed(t *testing.T, config replay.Config) replay.Result {
 }
 
 func TestTheStateRootIsTheSameWithoutTheStore(t *testing.T) {
+	t.Parallel()
 	w := audittest.Story(t)
 	w.Stop()
 	said := stateOf(t, w.DB)
@@ -75,6 +76,7 @@ func TestTheStateRootIsTheSameWithoutTheStore(t *testing.T) {
 // Fails when a relation is left out of the root, or when its rows are not
 // separated.
 func TestEveryChangeChangesTheStateRoot(t *testing.T) {
+	t.Parallel()
 	w := audittest.Story(t)
 	w.Stop()
 	root := stateOf(t, w.DB).Root
@@ -116,6 +118,7 @@ func TestEveryChangeChangesTheStateRoot(t *testing.T) {
 // The test records the state of a world several times while it is at rest, and
 // derives each of these states later.
 func TestAnyPositionCanBeAskedFor(t *testing.T) {
+	t.Parallel()
 	w := audittest.New(t)
 	amount := func(text string) events.CardRule {
 		return events.CardRule{Meter: "gpu.seconds", Price: audittest.Amount(t, text), Per: audittest.Quantity(t, "1")}
@@ -193,6 +196,7 @@ func TestAnyPositionCanBeAskedFor(t *testing.T) {
 }
 
 func TestPositionsAreReadFromText(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		text string
 		want replay.AsOf

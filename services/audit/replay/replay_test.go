@@ -31,6 +31,7 @@ func against(t *testing.T, w *audittest.World, db *store.DB) replay.Result {
 }
 
 func TestTheStreamsGiveTheSameAgain(t *testing.T) {
+	t.Parallel()
 	w := audittest.Story(t)
 	r := run(t, w)
 	if !r.Identical || r.Difference != nil {
@@ -49,6 +50,7 @@ func TestTheStreamsGiveTheSameAgain(t *testing.T) {
 }
 
 func TestAnEmptyWorldIsTheSameAgain(t *testing.T) {
+	t.Parallel()
 	if r := run(t, audittest.New(t)); !r.Identical {
 		t.Fatalf("%+v", r.Difference)
 	}
@@ -56,6 +58,7 @@ func TestAnEmptyWorldIsTheSameAgain(t *testing.T) {
 
 // Fails when a relation is left out of the comparison.
 func TestWhatWasChangedIsTheFirstDifference(t *testing.T) {
+	t.Parallel()
 	const one = `x'80000000000000000000000000000001'` // one atto
 	tests := []struct{ name, statement, where string }{
 		{"the cursor's control position", `UPDATE cursor SET control = control - 1`, "cursor"},

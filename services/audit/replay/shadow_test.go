@@ -78,6 +78,7 @@ func likeThat(t *testing.T, w, other *audittest.World, config replay.Config) {
 // Fails when a shadow reads the real LEDGER, or when barriers name other
 // decisions.
 func TestAShadowIsTheWorldWithAnotherCard(t *testing.T) {
+	t.Parallel()
 	var cards []events.CardDeclared
 	w := audittest.Retold(t, func(b events.Body) events.Body {
 		if c, ok := b.(events.CardDeclared); ok {
@@ -136,6 +137,7 @@ func card(t *testing.T, version int, price string) events.CardDeclared {
 }
 
 func TestAShadowMayBeginInTheMiddle(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name          string
 		really, other []events.CardDeclared
@@ -156,6 +158,7 @@ func TestAShadowMayBeginInTheMiddle(t *testing.T) {
 }
 
 func TestACardThatCannotStandInIsAnError(t *testing.T) {
+	t.Parallel()
 	w, _ := told(t)
 	w.Stop()
 	unknown := card(t, 1, "2")
@@ -177,6 +180,7 @@ func TestACardThatCannotStandInIsAnError(t *testing.T) {
 // "another code version": the result of its replay is compared, account by
 // account.
 func TestWhatAnotherProgramSaidIsCompared(t *testing.T) {
+	t.Parallel()
 	w, _ := told(t)
 	other, _ := told(t, card(t, 2, "3"))
 	w.Stop()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aliquot-engine/aliquot/pkg/receipt"
@@ -41,34 +43,47 @@ func save(t *testing.T, name string, data []byte) string {
 	return file
 }
 
-func command(t *testing.T, args ...string) {
-	t.Helper()
+func command(args ...string) error {
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		t.Fatalf("go %s: %v: %s", strings.Join(args, " "), err, out)
+		return fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, out)
 	}
+	return nil
 }
 
-// build makes the page from the present source, as the task build does.
+// build returns the page from the present source, made as the task build makes it,
+// once for all tests.
 func build(t *testing.T) verifier.Page {
 	t.Helper()
-	folder := t.TempDir()
-	command(t, "run", "./build", "-o", folder)
-	program, err := verifier.ReadProgram(os.DirFS(folder))
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := program.Page()
+	page, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return page
 }
 
+var built = sync.OnceValues(func() (page verifier.Page, err error) {
+	folder, err := os.MkdirTemp("", "aliquot-page-")
+	if err != nil {
+		return verifier.Page{}, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	if err := command("run", "./build", "-o", folder); err != nil {
+		return verifier.Page{}, err
+	}
+	program, err := verifier.ReadProgram(os.DirFS(folder))
+	if err != nil {
+		return verifier.Page{}, err
+	}
+	return program.Page()
+})
+
 // native builds the command aliquot-verify for this machine.
 func native(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "aliquot-verify")
-	command(t, "build", "-o", file, "../../../cmd/aliquot-verify")
+	if err := command("build", "-o", file, "../../../cmd/aliquot-verify"); err != nil {
+		t.Fatal(err)
+	}
 	return file
 }
 
@@ -205,6 +220,7 @@ func clear(b *browser) {
 }
 
 func TestTheBrowserSaysWhatTheCommandSays(t *testing.T) {
+	t.Parallel()
 	b := chromium(t)
 	program := native(t)
 	page := build(t)
@@ -244,6 +260,7 @@ func quiet(b *browser, address string) {
 }
 
 func TestReceiptsArePastedDroppedAndReplaced(t *testing.T) {
+	t.Parallel()
 	b := chromium(t)
 	page := build(t)
 	server := httptest.NewServer(page)
@@ -316,6 +333,7 @@ func absolute(t *testing.T) string {
 // Everybody can read the page: every control has a name, the contrast is at least
 // 4.5 to 1 in both colour schemes, and nothing is wider than a narrow window.
 func TestThePageIsReadable(t *testing.T) {
+	t.Parallel()
 	b := chromium(t)
 	page := build(t)
 	name, err := page.Write(t.TempDir())

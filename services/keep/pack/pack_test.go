@@ -279,7 +279,7 @@ func TestWhatIsMissingOrAlteredInAPackIsNamed(t *testing.T) {
 				}
 				defer r.Stop()
 				for err == nil {
-					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 					_, err = r.Next(ctx)
 					cancel()
 				}
