@@ -39,6 +39,11 @@ const module = "github.com/aliquot-engine/aliquot/"
 var pure = []string{
 	"pkg/money",
 	"pkg/events",
+	"pkg/events/packed",
+	"pkg/events/cloudevents",
+	"pkg/events/leaf",
+	"pkg/events/internal/chars",
+	"pkg/events/internal/varint",
 	"pkg/ledger",
 	"pkg/directory",
 	"pkg/pricing",

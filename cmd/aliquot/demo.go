@@ -12,7 +12,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/demo"
 	"github.com/aliquot-engine/aliquot/cmd/internal/host"
-	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // demoCommand runs the whole path once on an empty folder, over loopback HTTP:
@@ -61,8 +61,8 @@ func (c *demoCommand) Validate() error {
 	if len(c.Release) > 0 && given == 0 {
 		return errors.New("--release goes with --book, --trace and --map")
 	}
-	if c.Batch < 1 || c.Batch > events.MaxEvents {
-		return fmt.Errorf("--batch: %d is not between 1 and %d", c.Batch, events.MaxEvents)
+	if c.Batch < 1 || c.Batch > packed.MaxEvents {
+		return fmt.Errorf("--batch: %d is not between 1 and %d", c.Batch, packed.MaxEvents)
 	}
 	if c.Restarts < 0 || c.Restarts > 100 {
 		return fmt.Errorf("--restarts: %d is not between 0 and 100", c.Restarts)

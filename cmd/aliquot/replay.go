@@ -165,7 +165,7 @@ func (c *replayCommand) offline(ctx context.Context, cards []events.CardDeclared
 	if err != nil {
 		return nil, err
 	}
-	if config.From, err = packed(p); err != nil {
+	if config.From, err = sourcesOf(p); err != nil {
 		return nil, err
 	}
 	if m := p.Manifest(); m != nil {
@@ -203,8 +203,8 @@ func openPack(name, keyFile, scratch string) (*pack.Pack, error) {
 	return pack.Open(dir, key)
 }
 
-// packed are the streams of a pack.
-func packed(p *pack.Pack) (from replay.Sources, err error) {
+// sourcesOf are the streams of a pack.
+func sourcesOf(p *pack.Pack) (from replay.Sources, err error) {
 	for _, name := range p.Usage() {
 		s, err := p.Stream(name)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/aliquot-engine/aliquot/cmd/internal/mapping"
 	"github.com/aliquot-engine/aliquot/pkg/client"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // sending streams a mapped file into the engine. Batches go one after another,
@@ -46,8 +47,8 @@ type chunk struct {
 
 func (s *sending) run(ctx context.Context) (sent Sent, err error) {
 	sent.Refusals, sent.Reasons = []refusedRow{}, map[events.Reason]int{}
-	if s.batch < 1 || s.batch > events.MaxEvents {
-		return sent, fmt.Errorf("--batch: %d is not between 1 and %d", s.batch, events.MaxEvents)
+	if s.batch < 1 || s.batch > packed.MaxEvents {
+		return sent, fmt.Errorf("--batch: %d is not between 1 and %d", s.batch, packed.MaxEvents)
 	}
 	s.client, err = client.New(client.Config{
 		URL: s.server.url, Token: s.server.token, Provider: s.provider, ReceivedFromEvent: s.source.received,

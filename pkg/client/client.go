@@ -32,6 +32,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // Format is how a batch is written.
@@ -152,8 +153,8 @@ func New(config Config) (*Client, error) {
 		return nil, errors.New("preparing client: a token is needed")
 	case config.Provider == "" && config.Format == Packed:
 		return nil, errors.New("preparing client: packed usage names its provider")
-	case config.Batch < 0 || config.Batch > events.MaxEvents:
-		return nil, fmt.Errorf("preparing client: a batch of %d is not between 1 and %d", config.Batch, events.MaxEvents)
+	case config.Batch < 0 || config.Batch > packed.MaxEvents:
+		return nil, fmt.Errorf("preparing client: a batch of %d is not between 1 and %d", config.Batch, packed.MaxEvents)
 	}
 	if config.Batch == 0 {
 		config.Batch = DefaultBatch

@@ -7,6 +7,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/cloudevents"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // Media types of batches.
@@ -18,8 +20,8 @@ const (
 // encoder writes one batch. It is reused, and keeps nothing from one batch to the
 // next.
 type encoder struct {
-	builder events.Builder
-	raw     events.RawUsage
+	builder packed.Builder
+	raw     packed.RawUsage
 	segment []byte
 	plain   []byte
 	pressed []byte
@@ -33,8 +35,8 @@ type encoder struct {
 
 // encode writes a batch into e.body.
 func (e *encoder) encode(config *Config, z *zstd.Encoder, list []events.Usage) error {
-	if len(list) > events.MaxEvents {
-		return fmt.Errorf("%d events are more than %d", len(list), events.MaxEvents)
+	if len(list) > packed.MaxEvents {
+		return fmt.Errorf("%d events are more than %d", len(list), packed.MaxEvents)
 	}
 	e.sent, e.refused, e.plain = e.sent[:0], e.refused[:0], e.plain[:0]
 	if config.Format == JSON {
@@ -53,7 +55,7 @@ func (e *encoder) encode(config *Config, z *zstd.Encoder, list []events.Usage) e
 // check fills e.raw, or refuses the event.
 func (e *encoder) check(i int, u *events.Usage) bool {
 	if err := e.raw.Set(u); err != nil {
-		e.refuse(i, u, &events.Fault{Field: "data.quantity", Reason: events.Negative, Detail: err.Error()})
+		e.refuse(i, u, &packed.Fault{Field: "data.quantity", Reason: events.Negative, Detail: err.Error()})
 		return false
 	}
 	if fault := e.raw.Check(); fault != nil {
@@ -63,10 +65,10 @@ func (e *encoder) check(i int, u *events.Usage) bool {
 	return true
 }
 
-func (e *encoder) refuse(i int, u *events.Usage, fault *events.Fault) {
+func (e *encoder) refuse(i int, u *events.Usage, fault *packed.Fault) {
 	id := u.ID
-	if len(id) > events.MaxID {
-		id = id[:events.MaxID]
+	if len(id) > packed.MaxID {
+		id = id[:packed.MaxID]
 	}
 	e.refused = append(e.refused, events.Refusal{Index: i, ID: id, Field: fault.Field, Reason: fault.Reason, Detail: fault.Detail})
 }
@@ -76,7 +78,7 @@ func (e *encoder) writeJSON(list []events.Usage) {
 	separator := byte('[')
 	for i := range list {
 		if e.check(i, &list[i]) {
-			e.plain = events.AppendCloudEvent(append(e.plain, separator), &list[i])
+			e.plain = cloudevents.Append(append(e.plain, separator), &list[i])
 			e.sent = append(e.sent, i)
 			separator = ','
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/events/admissiontest"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -71,8 +72,8 @@ func TestBoundsOfAdmissionAreIncluded(t *testing.T) {
 // gate admits the good event of the suite.
 type gate struct{ book events.BookDeclared }
 
-func (g *gate) Node(node []byte) (events.Route, bool) {
-	return events.Route{Book: g.book.Book, Window: g.book.Window(admissiontest.Received, false)}, string(node) == "gpu"
+func (g *gate) Node(node []byte) (packed.Route, bool) {
+	return packed.Route{Book: g.book.Book, Window: g.book.Window(admissiontest.Received, false)}, string(node) == "gpu"
 }
 
 func (g *gate) Customer(_ events.Book, customer []byte) bool { return string(customer) == "lab" }
@@ -90,11 +91,11 @@ func TestTheCollectorAdmits(t *testing.T) {
 		}
 	}
 	for _, c := range admissiontest.Cases() {
-		var raw events.RawUsage
+		var raw packed.RawUsage
 		if err := raw.Set(&c.Usage); err != nil {
 			t.Fatal(err)
 		}
-		var collector events.Collector
+		var collector packed.Collector
 		collector.Reset(admissiontest.Provider, g)
 		got := events.Reason("")
 		if fault := collector.Add(&raw); fault != nil {

@@ -51,7 +51,7 @@ func (c Calendar) Parse(label Period) (from, to int64, err error) {
 	}
 	t, err := time.Parse(layout, string(label))
 	if err != nil {
-		return 0, 0, fmt.Errorf("period %q is not of the form %s", clip(string(label)), layout)
+		return 0, 0, fmt.Errorf("period %q is not of the form %s", Clip(string(label)), layout)
 	}
 	if t.Before(time.Unix(0, 0)) || t.After(time.Unix(0, math.MaxInt64)) {
 		return 0, 0, fmt.Errorf("period %q %w", label, errPeriodRange)

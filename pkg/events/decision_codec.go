@@ -36,14 +36,14 @@ type envelope struct {
 // [MaxDecision] bytes.
 func AppendDecision(dst []byte, d Decision) ([]byte, error) {
 	if err := d.Validate(); err != nil {
-		return dst, fmt.Errorf("encoding decision %q: %w", clip(d.ID), err)
+		return dst, fmt.Errorf("encoding decision %q: %w", Clip(d.ID), err)
 	}
 	out, err := appendEnvelope(dst, d)
 	if err != nil {
-		return dst, fmt.Errorf("encoding decision %q: %w", clip(d.ID), err)
+		return dst, fmt.Errorf("encoding decision %q: %w", Clip(d.ID), err)
 	}
 	if n := len(out) - len(dst); n > MaxDecision {
-		return dst, fmt.Errorf("encoding decision %q: %d bytes are more than %d", clip(d.ID), n, MaxDecision)
+		return dst, fmt.Errorf("encoding decision %q: %d bytes are more than %d", Clip(d.ID), n, MaxDecision)
 	}
 	return out, nil
 }
@@ -122,19 +122,19 @@ func decodeDecision(data []byte) (Decision, error) {
 		return Decision{}, fmt.Errorf("decoding a decision: %w", err)
 	}
 	if e.V != decisionVersion {
-		return Decision{}, fmt.Errorf("decoding decision %q: version %d is not %d", clip(e.ID), e.V, decisionVersion)
+		return Decision{}, fmt.Errorf("decoding decision %q: version %d is not %d", Clip(e.ID), e.V, decisionVersion)
 	}
 	body, err := DecodeBody(e.Kind, e.Body)
 	if err != nil {
-		return Decision{}, fmt.Errorf("decoding decision %q: %w", clip(e.ID), err)
+		return Decision{}, fmt.Errorf("decoding decision %q: %w", Clip(e.ID), err)
 	}
 	d := Decision{ID: e.ID, Actor: e.Actor, Approver: e.Approver, At: e.At.UTC(), Body: body}
 	again, err := appendEnvelope(nil, d)
 	if err != nil {
-		return Decision{}, fmt.Errorf("decoding decision %q: %w", clip(e.ID), err)
+		return Decision{}, fmt.Errorf("decoding decision %q: %w", Clip(e.ID), err)
 	}
-	if at := difference(data, again); at >= 0 {
-		return Decision{}, fmt.Errorf("decoding decision %q: not in canonical form from byte %d", clip(e.ID), at)
+	if at := Difference(data, again); at >= 0 {
+		return Decision{}, fmt.Errorf("decoding decision %q: not in canonical form from byte %d", Clip(e.ID), at)
 	}
 	return d, nil
 }
@@ -148,7 +148,7 @@ func decodeBody[B Body](data []byte) (Body, error) {
 }
 
 // difference returns the first byte in which a and b differ, or -1.
-func difference(a, b []byte) int {
+func Difference(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
 			return i
@@ -160,4 +160,4 @@ func difference(a, b []byte) int {
 	return min(len(a), len(b))
 }
 
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func SortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

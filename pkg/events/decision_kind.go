@@ -85,7 +85,7 @@ func KindOf(name string) (k Kind, ok bool) {
 func DecodeBody(kind string, data []byte) (Body, error) {
 	k, ok := KindOf(kind)
 	if !ok {
-		return nil, fmt.Errorf("unknown kind %q", clip(kind))
+		return nil, fmt.Errorf("unknown kind %q", Clip(kind))
 	}
 	return k.decode(data)
 }

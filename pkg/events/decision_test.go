@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/pkg/events/internal/golden"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -78,7 +79,7 @@ func TestDecisionsKeepTheirBytesForever(t *testing.T) {
 			if !found {
 				t.Fatal("what was in dst is gone")
 			}
-			golden(t, "decision-v1/"+b.Kind()+".json", data)
+			golden.Compare(t, "decision-v1/"+b.Kind()+".json", data)
 			back, err := DecodeDecision(data)
 			if err != nil {
 				t.Fatal(err)
@@ -103,7 +104,7 @@ func TestWhatDecisionsRestOnKeepsItsBytesForever(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "decision-v1/"+b.Kind()+"-rests_on.json", data)
+		golden.Compare(t, "decision-v1/"+b.Kind()+"-rests_on.json", data)
 		if back, err := DecodeDecision(data); err != nil || !reflect.DeepEqual(back, decisionOf(b)) {
 			t.Errorf("decoded %+v, %v", back, err)
 		}

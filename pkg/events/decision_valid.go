@@ -50,10 +50,10 @@ func (b BookDeclared) Validate() error {
 	p.name("book", string(b.Book))
 	p.name("provider", string(b.Provider))
 	if b.Calendar != "day" && b.Calendar != "month" {
-		p.add("calendar", "%q is neither day nor month", clip(b.Calendar))
+		p.add("calendar", "%q is neither day nor month", Clip(b.Calendar))
 	}
 	if b.TimeZone != "UTC" {
-		p.add("time_zone", "%q is not UTC, the only one of rules version 1", clip(b.TimeZone))
+		p.add("time_zone", "%q is not UTC, the only one of rules version 1", Clip(b.TimeZone))
 	}
 	p.payable("asset", b.Asset)
 	p.seconds("horizon_seconds", b.HorizonSeconds)
@@ -298,9 +298,9 @@ func (p *Problems) period(field string, label Period) {
 	switch {
 	case err == nil && len(label) >= len("2006-01"):
 	case errors.Is(err, errPeriodRange):
-		p.add(field, "%q is not between 1970-01 and 2262-03, or 2262-04-10: the range of times", clip(string(label)))
+		p.add(field, "%q is not between 1970-01 and 2262-03, or 2262-04-10: the range of times", Clip(string(label)))
 	default:
-		p.add(field, "%q is neither a month as 2006-01 nor a day as 2006-01-02", clip(string(label)))
+		p.add(field, "%q is neither a month as 2006-01 nor a day as 2006-01-02", Clip(string(label)))
 	}
 }
 
@@ -316,7 +316,7 @@ func (b TokenDeclared) Validate() error {
 	slices.Sort(sorted)
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i] == sorted[i-1] {
-			p.add("nodes", "node %q is there twice", clip(string(sorted[i])))
+			p.add("nodes", "node %q is there twice", Clip(string(sorted[i])))
 		}
 	}
 	switch {
@@ -363,7 +363,7 @@ func (b KeyIssued) Validate() error {
 			p.add("provider", "is given, but the scope is %s", b.Scope)
 		}
 	default:
-		p.add("scope", "%q is none of operator, provider and auditor", clip(b.Scope))
+		p.add("scope", "%q is none of operator, provider and auditor", Clip(b.Scope))
 	}
 	return p.orNil()
 }
@@ -426,7 +426,7 @@ func (b PayoutsConfirmed) Validate() error {
 		switch r.State {
 		case "confirmed", "failed", "returned":
 		default:
-			p.add(at("state"), "%q is none of confirmed, failed and returned", clip(r.State))
+			p.add(at("state"), "%q is none of confirmed, failed and returned", Clip(r.State))
 		}
 		if err := CheckText(r.Reference); err != nil {
 			p.add(at("reference"), "%v", err)

@@ -65,7 +65,7 @@ func CheckHolder(h Holder) error {
 		return err
 	}
 	if parsed != h {
-		return fmt.Errorf("%q is not in its normal form, which is %q", clip(string(h)), clip(string(parsed)))
+		return fmt.Errorf("%q is not in its normal form, which is %q", Clip(string(h)), Clip(string(parsed)))
 	}
 	return nil
 }
@@ -122,16 +122,16 @@ func isHex(c byte) bool {
 // addressProblem says why s is not an address of any case, or nil.
 func addressProblem(s string) error {
 	if !hasPrefix0x(s) {
-		return fmt.Errorf("%q is no address: an address begins with 0x", clip(s))
+		return fmt.Errorf("%q is no address: an address begins with 0x", Clip(s))
 	}
 	for i := 2; i < len(s); i++ {
 		if !isHex(s[i]) {
 			r, _ := utf8.DecodeRuneInString(s[i:])
-			return fmt.Errorf("%q is no address: %q is no hexadecimal digit", clip(s), r)
+			return fmt.Errorf("%q is no address: %q is no hexadecimal digit", Clip(s), r)
 		}
 	}
 	if n := len(s) - 2; n != addressDigits {
-		return fmt.Errorf("%q is no address: it has %d digits after 0x instead of %d", clip(s), n, addressDigits)
+		return fmt.Errorf("%q is no address: it has %d digits after 0x instead of %d", Clip(s), n, addressDigits)
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func parseAddress(s string) (Holder, error) {
 		return "", fmt.Errorf("is the zero address, which owns nothing")
 	case digits == lower[2:] || digits == strings.ToUpper(digits):
 	case digits != checksummed(lower[2:]):
-		return "", fmt.Errorf("%q is no address: its checksum (EIP-55) is wrong, so a digit is, or its case", clip(s))
+		return "", fmt.Errorf("%q is no address: its checksum (EIP-55) is wrong, so a digit is, or its case", Clip(s))
 	}
 	return Holder(lower), nil
 }
@@ -182,13 +182,13 @@ func checkHolderName(s string) error {
 	first, _ := utf8.DecodeRuneInString(s)
 	// The wide forms are those that spreadsheets treat alike (OWASP, CSV Injection).
 	if strings.ContainsRune("=+-@＝＋－＠", first) {
-		return fmt.Errorf("%q begins with %q, which a spreadsheet takes for a formula", clip(s), first)
+		return fmt.Errorf("%q begins with %q, which a spreadsheet takes for a formula", Clip(s), first)
 	}
 	if at := strings.IndexAny(s, ",;|\"\t\r\n"); at >= 0 {
-		return fmt.Errorf("%q has the character %q, which separates the cells of a file", clip(s), s[at])
+		return fmt.Errorf("%q has the character %q, which separates the cells of a file", Clip(s), s[at])
 	}
 	if looksLikeAddress(s) {
-		return fmt.Errorf("%q looks like an address and is none: an address is 0x and %d hexadecimal digits", clip(s), addressDigits)
+		return fmt.Errorf("%q looks like an address and is none: an address is 0x and %d hexadecimal digits", Clip(s), addressDigits)
 	}
 	return nil
 }

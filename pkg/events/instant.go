@@ -26,9 +26,6 @@ func LastInstant(start, end int64) int64 {
 // LastInstant returns the instant that the event is dated by, see [LastInstant].
 func (u *Usage) LastInstant() int64 { return LastInstant(u.Start, u.End) }
 
-// LastInstant returns the instant that event i is dated by, see [LastInstant].
-func (c *Columns) LastInstant(i int) int64 { return LastInstant(c.Start[i], c.End[i]) }
-
 // Later returns the instant that is seconds after t, or before it where seconds
 // is below zero. It stops at the ends of the range: beyond them it returns
 // [math.MaxInt64] or [math.MinInt64].

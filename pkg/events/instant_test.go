@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
 func ns(t *testing.T, text string) int64 {
@@ -31,10 +29,9 @@ func TestUsageIsDatedByItsLastInstant(t *testing.T) {
 		{"the first instant there is", "1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01", "1970-01-01"},
 	} {
 		u := Usage{Start: ns(t, c.start), End: ns(t, c.end)}
-		columns := Columns{N: 1, Start: []int64{u.Start}, End: []int64{u.End}}
 		at := LastInstant(u.Start, u.End)
-		if want := ns(t, c.instant); at != want || u.LastInstant() != want || columns.LastInstant(0) != want {
-			t.Errorf("%s: %d, %d and %d, not %d", c.why, at, u.LastInstant(), columns.LastInstant(0), want)
+		if want := ns(t, c.instant); at != want || u.LastInstant() != want {
+			t.Errorf("%s: %d and %d, not %d", c.why, at, u.LastInstant(), want)
 		}
 		month, from, to := Calendar("month").Bounds(at)
 		if string(month) != c.month || at < from || at >= to {
@@ -123,51 +120,6 @@ func TestLaterStopsAtTheEndsOfTime(t *testing.T) {
 	} {
 		if got := Later(c.at, c.seconds); got != c.want {
 			t.Errorf("%d and %d s: %d, not %d", c.at, c.seconds, got, c.want)
-		}
-	}
-}
-
-// window is a gate of one book, whose events may have last instants from one to
-// another.
-type window struct{ earliest, latest int64 }
-
-func (w window) Node([]byte) (Route, bool) {
-	return Route{Book: "b", Window: Window{w.earliest, w.latest}}, true
-}
-func (window) Customer(Book, []byte) bool                { return true }
-func (window) Meter(Book, []byte) (money.Quantity, bool) { return LargestQuantity, true }
-
-// Both bounds of the window are in it. Fails when the horizon or the tolerance for
-// the future is compared with the exclusive end, or loses its own instant.
-func TestAnEventIsTakenWithinItsWindowBoundsIncluded(t *testing.T) {
-	const earliest, latest = 1_000, 2_000
-	for _, c := range []struct {
-		name       string
-		window     window
-		start, end int64
-		want       Reason // empty: it is taken
-	}{
-		{"no duration, as old as may be", window{earliest, latest}, earliest, earliest, ""},
-		{"no duration, a nanosecond older", window{earliest, latest}, earliest - 1, earliest - 1, BeyondHorizon},
-		{"it ends as the window begins", window{earliest, latest}, 0, earliest, BeyondHorizon},
-		{"its last instant is the window's first", window{earliest, latest}, 0, earliest + 1, ""},
-		{"no duration, as new as may be", window{earliest, latest}, latest, latest, ""},
-		{"no duration, a nanosecond newer", window{earliest, latest}, latest + 1, latest + 1, FromFuture},
-		{"its last instant is the window's last", window{earliest, latest}, 0, latest + 1, ""},
-		{"it ends a nanosecond later", window{earliest, latest}, 0, latest + 2, FromFuture},
-		{"a window of one instant", window{latest, latest}, latest, latest, ""},
-		{"no bounds, the first instant there is", window{math.MinInt64, math.MaxInt64}, 0, 0, ""},
-		{"no bounds, the last instant there is", window{math.MinInt64, math.MaxInt64}, math.MaxInt64, math.MaxInt64, ""},
-	} {
-		var into Collector
-		into.Reset("acme", c.window)
-		fault := into.Add(&RawUsage{Source: []byte("s"), Sequenced: true, Sequence: 1, Node: []byte("n"), Customer: []byte("c"), Meter: []byte("m"), Start: c.start, End: c.end})
-		var got Reason
-		if fault != nil {
-			got = fault.Reason
-		}
-		if got != c.want || (into.Len() == 1) != (c.want == "") {
-			t.Errorf("%s: refused as %q, %d events taken, want %q", c.name, got, into.Len(), c.want)
 		}
 	}
 }

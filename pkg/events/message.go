@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/klauspost/compress/s2"
+
+	"github.com/aliquot-engine/aliquot/pkg/events/internal/varint"
 )
 
 // Bytes of a message of USAGE-p, version 1. A number is an unsigned LEB128
@@ -86,27 +88,22 @@ func appendBody(dst []byte, segments []Segment) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(segments)))
 	for i := range segments {
 		s := &segments[i]
-		dst = appendText(dst, s.Book)
+		dst = varint.AppendText(dst, s.Book)
 		dst = binary.AppendUvarint(dst, uint64(s.Received))
 		flags := byte(0)
 		if s.ReceivedFromEvent {
 			flags = 1
 		}
 		dst = append(dst, flags)
-		dst = appendText(dst, s.Key)
-		dst = appendText(dst, s.Signature)
-		dst = appendText(dst, s.Packed)
+		dst = varint.AppendText(dst, s.Key)
+		dst = varint.AppendText(dst, s.Signature)
+		dst = varint.AppendText(dst, s.Packed)
 	}
 	return dst
 }
 
 func (s *Segment) bound() int {
 	return len(s.Book) + len(s.Key) + len(s.Signature) + len(s.Packed) + 32
-}
-
-func appendText[T ~string | ~[]byte](dst []byte, s T) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(s)))
-	return append(dst, s...)
 }
 
 func grow(b []byte, n int) []byte {
@@ -230,7 +227,7 @@ type reader struct {
 }
 
 func (r *reader) number() uint64 {
-	v, width := readVarint(r.data)
+	v, width := varint.Read(r.data)
 	if width == 0 {
 		r.broken, r.data = true, nil
 		return 0

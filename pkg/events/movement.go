@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/pkg/events/internal/varint"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -169,14 +170,14 @@ const (
 // [SplitMovements].
 func AppendMovements(dst []byte, m *Movements) ([]byte, error) {
 	if err := m.Validate(); err != nil {
-		return dst, fmt.Errorf("encoding movements %q: %w", clip(m.ID), err)
+		return dst, fmt.Errorf("encoding movements %q: %w", Clip(m.ID), err)
 	}
 	out := m.appendHeader(dst, len(m.Movements))
 	for i := range m.Movements {
 		out = m.Movements[i].append(out, m.At)
 	}
 	if n := len(out) - len(dst); n > MaxMovements {
-		return dst, fmt.Errorf("encoding movements %q: %d bytes are more than %d", clip(m.ID), n, MaxMovements)
+		return dst, fmt.Errorf("encoding movements %q: %d bytes are more than %d", Clip(m.ID), n, MaxMovements)
 	}
 	return out, nil
 }
@@ -184,7 +185,7 @@ func AppendMovements(dst []byte, m *Movements) ([]byte, error) {
 func (m *Movements) appendHeader(dst []byte, count int) []byte {
 	dst = append(dst, movementsMagic, movementsVersion)
 	for _, text := range []string{m.ID, string(m.Token), string(m.Actor), string(m.Approver)} {
-		dst = appendText(dst, text)
+		dst = varint.AppendText(dst, text)
 	}
 	dst = binary.AppendUvarint(dst, uint64(m.At.UnixNano()))
 	return binary.AppendUvarint(dst, uint64(count))
@@ -203,10 +204,10 @@ func (m *Movement) append(dst []byte, at time.Time) []byte {
 	}
 	dst = append(dst, head)
 	if m.ID != "" {
-		dst = appendText(dst, m.ID)
+		dst = varint.AppendText(dst, m.ID)
 	}
 	if m.Ref != "" {
-		dst = appendText(dst, m.Ref)
+		dst = varint.AppendText(dst, m.Ref)
 	}
 	if head&hasEffective != 0 {
 		dst = binary.AppendUvarint(dst, uint64(m.Effective.UnixNano()))
@@ -225,7 +226,7 @@ func (m *Movement) append(dst []byte, at time.Time) []byte {
 
 func appendHolder(dst []byte, h Holder) []byte {
 	if !isEVM(h) {
-		return appendText(dst, string(h))
+		return varint.AppendText(dst, string(h))
 	}
 	dst = append(dst, 0)
 	for i := 2; i < len(h); i += 2 {
@@ -297,7 +298,7 @@ func DecodeMovements(data []byte) (Movements, error) {
 		return Movements{}, fmt.Errorf("decoding movements: at byte %d: %w", len(data)-len(u.b), u.err)
 	}
 	if err := m.Validate(); err != nil {
-		return Movements{}, fmt.Errorf("decoding movements %q: %w", clip(m.ID), err)
+		return Movements{}, fmt.Errorf("decoding movements %q: %w", Clip(m.ID), err)
 	}
 	return m, nil
 }

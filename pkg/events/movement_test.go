@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/pkg/events/internal/golden"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -49,7 +50,7 @@ func TestMovementsKeepTheirBytesForever(t *testing.T) {
 		t.Fatal(err)
 	}
 	data = bytes.TrimPrefix(data, []byte("before"))
-	golden(t, "movements-v1.hex", fmt.Appendf(nil, "%x\n", data))
+	golden.Compare(t, "movements-v1.hex", fmt.Appendf(nil, "%x\n", data))
 	back, err := DecodeMovements(data)
 	if err != nil {
 		t.Fatal(err)

@@ -151,7 +151,7 @@ func DecodePaid(data []byte) (Paid, error) {
 	case PayoutRunMade{}.Kind():
 		p, err = decodePaid[PayoutRunMade](s.Body)
 	default:
-		err = fmt.Errorf("unknown kind %q", clip(s.Kind))
+		err = fmt.Errorf("unknown kind %q", Clip(s.Kind))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decoding a message of PAYOUT: %w", err)
@@ -160,7 +160,7 @@ func DecodePaid(data []byte) (Paid, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decoding a message of PAYOUT: %w", err)
 	}
-	if at := difference(data, again); at >= 0 {
+	if at := Difference(data, again); at >= 0 {
 		return nil, fmt.Errorf("decoding %s: not in canonical form from byte %d", s.Kind, at)
 	}
 	return p, nil

@@ -37,6 +37,6 @@ func (p *Problems) corrected(field, state string) {
 	switch state {
 	case "submitted", "confirmed", "failed", "returned":
 	default:
-		p.add(field, "%q is none of submitted, confirmed, failed and returned", clip(state))
+		p.add(field, "%q is none of submitted, confirmed, failed and returned", Clip(state))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/aliquot-engine/aliquot/pkg/events/internal/golden"
 )
 
 var everyPaid = []Paid{
@@ -25,7 +27,7 @@ func TestMessagesOfPayoutKeepTheirBytesForever(t *testing.T) {
 			t.Fatal(err)
 		}
 		data = bytes.TrimPrefix(data, []byte("before"))
-		golden(t, "paid-v1/"+p.Kind()+".json", data)
+		golden.Compare(t, "paid-v1/"+p.Kind()+".json", data)
 		back, err := DecodePaid(data)
 		if err != nil {
 			t.Fatal(err)
@@ -75,7 +77,7 @@ func TestARefusedSubmissionIsKeptInBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "refused-v1.json", data)
+	golden.Compare(t, "refused-v1.json", data)
 	back, err := DecodeRefused(data)
 	if err != nil {
 		t.Fatal(err)

@@ -86,7 +86,7 @@ func (p *Problems) payable(field string, a money.Asset) {
 func (p *Problems) pair(field string, pair Pair) {
 	asset, currency, ok := pair.Split()
 	if !ok {
-		p.add(field, "pair %q is not of the form ASSET/CURRENCY", clip(string(pair)))
+		p.add(field, "pair %q is not of the form ASSET/CURRENCY", Clip(string(pair)))
 		return
 	}
 	p.payable(field, money.Asset(asset))
@@ -136,14 +136,14 @@ func (p *Problems) attributes(field string, m map[string]string) {
 	if len(m) > MaxAttributes {
 		p.add(field, "%d attributes are more than %d", len(m), MaxAttributes)
 	}
-	for _, name := range sortedKeys(m) {
+	for _, name := range SortedKeys(m) {
 		if len(name) > MaxAttributeName {
-			p.add(field, "attribute name %q has %d bytes, more than %d", clip(name), len(name), MaxAttributeName)
+			p.add(field, "attribute name %q has %d bytes, more than %d", Clip(name), len(name), MaxAttributeName)
 		} else if err := CheckName(name); err != nil {
-			p.add(field, "attribute %q: %v", clip(name), err)
+			p.add(field, "attribute %q: %v", Clip(name), err)
 		}
 		if err := CheckText(m[name]); err != nil {
-			p.add(field+"."+clip(name), "%v", err)
+			p.add(field+"."+Clip(name), "%v", err)
 		}
 	}
 }
@@ -184,7 +184,7 @@ func CheckText(s string) error {
 }
 
 // clip keeps hostile text out of logs.
-func clip(s string) string {
+func Clip(s string) string {
 	if len(s) > 48 {
 		return s[:48] + "…"
 	}

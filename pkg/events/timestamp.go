@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// clock reads RFC 3339 times. It remembers the last date, because the times of
+// Clock reads RFC 3339 times. It remembers the last date, because the times of
 // a submission mostly share one.
-type clock struct {
+type Clock struct {
 	date [10]byte
 	days int64
 }
 
-// parse returns nanoseconds since 1970 UTC of an RFC 3339 date-time, with 'Z' or
+// Parse returns nanoseconds since 1970 UTC of an RFC 3339 date-time, with 'Z' or
 // an offset of hours and minutes; both letters may be lower-case (section 5.6),
 // and decimals beyond the ninth may be there where they are zeros. It refuses leap
 // seconds, the hour 24, and instants outside 1970 to 2262 (the range of 63 bits).
-func (c *clock) parse(b []byte) (ns int64, ok bool) {
+func (c *Clock) Parse(b []byte) (ns int64, ok bool) {
 	if len(b) < len("2006-01-02T15:04:05Z") || b[10]|0x20 != 't' || b[13] != ':' || b[16] != ':' {
 		return 0, false
 	}
@@ -77,15 +77,15 @@ func (c *clock) parse(b []byte) (ns int64, ok bool) {
 }
 
 // ParseTime reads a time as a person or a file spells it: RFC 3339 as in usage
-// events, see [clock.parse]. The result is in UTC, from 1970 to 2262. The error
+// events, see [Clock.Parse]. The result is in UTC, from 1970 to 2262. The error
 // says what is wrong with the spelling.
 func ParseTime(s string) (time.Time, error) {
-	var c clock
-	if ns, ok := c.parse([]byte(s)); ok {
+	var c Clock
+	if ns, ok := c.Parse([]byte(s)); ok {
 		return time.Unix(0, ns).UTC(), nil
 	}
 	const form = "is not a time such as 2023-01-01T00:00:00Z"
-	shown := clip(s)
+	shown := Clip(s)
 	if len(s) < len("2006-01-02T15:04:05Z") {
 		return time.Time{}, fmt.Errorf("%q %s", shown, form)
 	}
@@ -151,7 +151,7 @@ func twoDigits(b []byte) uint32 {
 }
 
 // appendTime appends RFC 3339 in UTC with as many decimals as are needed.
-func appendTime(dst []byte, ns int64) []byte {
+func AppendTime(dst []byte, ns int64) []byte {
 	seconds, fraction := ns/1_000_000_000, ns%1_000_000_000
 	days, rest := seconds/86_400, seconds%86_400
 	z := days + 719_468

@@ -42,10 +42,10 @@ func TestSpellingsOfTime(t *testing.T) {
 		{"nothing", "", "", "is not a time such as"},
 	} {
 		got, err := ParseTime(c.text)
-		var p clock
+		var p Clock
 		ns, ok := int64(0), false
 		if c.text != "" {
-			ns, ok = p.parse([]byte(c.text))
+			ns, ok = p.Parse([]byte(c.text))
 		}
 		if c.refused != "" {
 			if err == nil || ok || !strings.Contains(err.Error(), c.refused) {

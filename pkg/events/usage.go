@@ -29,53 +29,6 @@ var LargestQuantity, _ = money.QuantityFromMantissa(0, 100_000_000_000_000, 0)
 // Attribute is one name and value that rate cards can match.
 type Attribute struct{ Name, Value string }
 
-// Columns is one decoded segment: the events of one book from one submission,
-// one slice a field, one index an event. It is reused from segment to segment
-// and its byte slices alias the message.
-//
-// All events of a segment are sequenced, or none is.
-type Columns struct {
-	Provider  Provider
-	Sequenced bool
-	N         int // events
-
-	Strings [][]byte    // the string table; every uint32 below that says so indexes it
-	Sources []SourceRef // distinct (source, epoch)
-	Sets    [][]SetAttr // distinct attribute sets, each ascending by name; set 0 is empty
-
-	Source   []uint32 // into Sources
-	Sequence []uint64 // where Sequenced
-	IDEnd    []uint32 // where not: IDBytes[IDEnd[i-1]:IDEnd[i]] is the id of event i
-	IDBytes  []byte
-	Node     []uint32 // into Strings
-	Customer []uint32 // into Strings
-	Meter    []uint32 // into Strings
-	Set      []uint32 // into Sets
-	Quantity []money.Quantity
-	Start    []int64
-	End      []int64
-
-	Amends []Amendment // ascending by Ordinal; almost always empty
-
-	work scratch // what Decode reuses
-}
-
-// SourceRef is a source and its epoch.
-type SourceRef struct {
-	Name  uint32 // into Strings
-	Epoch uint64
-}
-
-// SetAttr is one attribute of a set.
-type SetAttr struct{ Name, Value uint32 } // into Strings
-
-// Amendment says that an event takes back or replaces another.
-type Amendment struct {
-	Ordinal  uint32
-	Retracts bool   // false: replaces
-	ID       uint32 // into Strings: the other event's id
-}
-
 // Message is one message of USAGE-p: a batch, a barrier or a marker.
 type Message struct {
 	Kind     MessageKind

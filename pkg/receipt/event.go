@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/leaf"
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 	"github.com/aliquot-engine/aliquot/pkg/pricing"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -49,8 +50,8 @@ func (e *Event) usage() events.Usage {
 }
 
 // context is what the event's context covers.
-func (e *Event) context() events.Context {
-	c := events.Context{Provider: e.Provider, Book: e.Book, Source: e.Source, Epoch: e.Epoch, Meter: e.Meter}
+func (e *Event) context() leaf.Context {
+	c := leaf.Context{Provider: e.Provider, Book: e.Book, Source: e.Source, Epoch: e.Epoch, Meter: e.Meter}
 	for _, a := range e.Attributes {
 		c.Attributes = append(c.Attributes, events.Attribute(a))
 	}

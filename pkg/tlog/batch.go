@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/leaf"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/tlog/digest"
 )
 
@@ -19,7 +21,7 @@ type EventTree struct {
 	leaves   []Hash // of the events
 	contexts []Hash
 	all      []Hash // both, and then the nodes of each level; used again by each Root
-	put      events.Leaves
+	put      packed.Leaves
 	short    padded
 	long     padded
 	context  []byte // the bytes of one
@@ -48,9 +50,9 @@ func (t *EventTree) Reset() {
 
 // Add adds the events of the next segment. A segment that cannot be decoded has
 // no events and is not added.
-func (t *EventTree) Add(book events.Book, segment *events.Columns) {
+func (t *EventTree) Add(book events.Book, segment *packed.Columns) {
 	if t.short.bytes == nil {
-		t.short.bytes = make([]byte, together*shortBlocks*digest.BlockSize+1+events.LeafRoom)
+		t.short.bytes = make([]byte, together*shortBlocks*digest.BlockSize+1+packed.LeafRoom)
 		t.long.bytes = make([]byte, together*longBlocks*digest.BlockSize)
 	}
 	first := len(t.leaves)
@@ -60,7 +62,7 @@ func (t *EventTree) Add(book events.Book, segment *events.Columns) {
 		// A short leaf is written directly to its final place.
 		at := len(t.short.of) * digest.BlockSize
 		room := t.short.bytes[at:]
-		n := 1 + t.put.Put((*[events.LeafRoom]byte)(room[1:]), i)
+		n := 1 + t.put.Put((*[packed.LeafRoom]byte)(room[1:]), i)
 		room[0] = leafPrefix
 		switch digest.Blocks(n) {
 		case shortBlocks:
@@ -108,12 +110,12 @@ func (p *padded) flush(leaves []Hash, blocks int) {
 }
 
 // ContextHash returns the hash of a context's leaf.
-func ContextHash(c *events.Context) Hash { return LeafHash(c.Append(nil)) }
+func ContextHash(c *leaf.Context) Hash { return LeafHash(c.Append(nil)) }
 
 // EventHash returns the hash of the leaf of an event whose context has that
 // number. It fails for a value that no event can have.
 func EventHash(context uint64, u *events.Usage) (Hash, error) {
-	leaf, err := events.AppendLeaf(nil, context, u)
+	leaf, err := leaf.Append(nil, context, u)
 	return LeafHash(leaf), err
 }
 

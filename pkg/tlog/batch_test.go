@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/leaf"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -22,9 +24,9 @@ func quantity(t testing.TB, text string) money.Quantity {
 }
 
 // segment is a decoded segment of n events, as a provider's client makes them.
-func segment(t testing.TB, n int) *events.Columns {
+func segment(t testing.TB, n int) *packed.Columns {
 	t.Helper()
-	var b events.Builder
+	var b packed.Builder
 	b.Reset("acme", true)
 	for i := range n {
 		end := int64(1_700_000_000_000_000_000) + int64(i)*1_000_000_000
@@ -34,12 +36,12 @@ func segment(t testing.TB, n int) *events.Columns {
 			Meter: "gpu.seconds", Quantity: quantity(t, "60"), Start: end - 60_000_000_000, End: end,
 			Attributes: []events.Attribute{{Name: "model", Value: "H100"}, {Name: "region", Value: "eu"}},
 		}
-		var r events.RawUsage
+		var r packed.RawUsage
 		if err := r.Set(&u); err != nil || !b.Add(&r) {
 			t.Fatalf("event %d does not fit: %v", i, err)
 		}
 	}
-	c := &events.Columns{}
+	c := &packed.Columns{}
 	if err := c.Decode(b.AppendTo(nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -63,21 +65,21 @@ func naive(leaves [][]byte) Hash {
 }
 
 // mixed returns a segment whose leaves take one block, two or more.
-func mixed(t testing.TB, n int) *events.Columns {
+func mixed(t testing.TB, n int) *packed.Columns {
 	t.Helper()
-	var b events.Builder
+	var b packed.Builder
 	b.Reset("acme", false)
 	for i := range n {
 		u := events.Usage{
 			Source: "//acme/" + strings.Repeat("s", 1+i%3), ID: strings.Repeat("i", 1+i*37%250),
 			Node: "n", Customer: "c", Meter: "gpu.seconds", Quantity: quantity(t, fmt.Sprint(i)), Start: int64(i), End: int64(2 * i),
 		}
-		var r events.RawUsage
+		var r packed.RawUsage
 		if err := r.Set(&u); err != nil || !b.Add(&r) {
 			t.Fatalf("event %d does not fit: %v", i, err)
 		}
 	}
-	c := &events.Columns{}
+	c := &packed.Columns{}
 	if err := c.Decode(b.AppendTo(nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +91,7 @@ func mixed(t testing.TB, n int) *events.Columns {
 func TestEachEventOfAMessageIsProvedToItsRoot(t *testing.T) {
 	type part struct {
 		book    events.Book
-		columns *events.Columns
+		columns *packed.Columns
 	}
 	for _, parts := range [][]part{
 		{{"acme-eu", segment(t, 1)}},
@@ -109,17 +111,17 @@ func TestEachEventOfAMessageIsProvedToItsRoot(t *testing.T) {
 				known := map[string]uint64{} // Segments do not share contexts.
 				for i := range p.columns.N {
 					u := p.columns.Event(i)
-					c := events.Context{Provider: "acme", Book: p.book, Source: u.Source, Epoch: u.Epoch, Meter: u.Meter, Attributes: u.Attributes}
-					leaf := string(c.Append(nil))
-					number, ok := known[leaf]
+					c := leaf.Context{Provider: "acme", Book: p.book, Source: u.Source, Epoch: u.Epoch, Meter: u.Meter, Attributes: u.Attributes}
+					text := string(c.Append(nil))
+					number, ok := known[text]
 					if !ok {
 						number = uint64(len(contexts))
-						known[leaf], contexts = number, append(contexts, []byte(leaf))
+						known[text], contexts = number, append(contexts, []byte(text))
 					}
 					if got := tree.Number(i); got != number {
 						t.Fatalf("event %d has context %d, want %d", i, got, number)
 					}
-					alone, err := events.AppendLeaf(nil, number, &u)
+					alone, err := leaf.Append(nil, number, &u)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -197,8 +199,8 @@ func BenchmarkEventTree(b *testing.B) {
 		b.ReportMetric(float64(cpu()-start)/float64(b.N)/1000, "cpu-ns/event")
 		b.ReportMetric(0, "ns/op")
 	}
-	var leaves events.Leaves
-	var room [events.LeafRoom]byte
+	var leaves packed.Leaves
+	var room [packed.LeafRoom]byte
 	b.Run("bytes", func(b *testing.B) {
 		length := 0
 		report(b, func() {

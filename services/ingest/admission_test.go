@@ -8,6 +8,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/events/admissiontest"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // The verifier passes what has no objection and nothing else, and a submission is
@@ -25,7 +26,7 @@ func TestTheVerifierAdmits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var columns events.Columns
+		var columns packed.Columns
 		if err := columns.Decode(segment); err != nil {
 			t.Fatal(err)
 		}

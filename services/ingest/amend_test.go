@@ -7,6 +7,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/cloudevents"
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
@@ -20,7 +21,7 @@ func TestWhatTakesBackOrReplacesAnEventIsRefusedAtIntake(t *testing.T) {
 		"data.replaces": func(u *events.Usage) { u.Replaces = "a" },
 	} {
 		amends := used("b", change)
-		one := events.AppendCloudEvent(nil, &amends)
+		one := cloudevents.Append(nil, &amends)
 		for _, test := range []struct {
 			how, media string
 			body       []byte
@@ -32,8 +33,8 @@ func TestWhatTakesBackOrReplacesAnEventIsRefusedAtIntake(t *testing.T) {
 			{"in a batch of its own", batchMedia, batch(amends), 422, 0, 0},
 			{"in a batch with another", batchMedia, batch(good, amends), 202, 1, 1},
 			{"on a line", "application/x-ndjson", one, 422, 0, 0},
-			{"packed", ingest.PackedMedia, packed(t, "acme", amends), 422, 0, 0},
-			{"packed with another", ingest.PackedMedia, packed(t, "acme", amends, good), 202, 1, 0},
+			{"packed", ingest.PackedMedia, packedBody(t, "acme", amends), 422, 0, 0},
+			{"packed with another", ingest.PackedMedia, packedBody(t, "acme", amends, good), 202, 1, 0},
 		} {
 			stored := len(b.stored())
 			a := b.post(test.media, test.body)
@@ -57,7 +58,7 @@ func TestBodiesAsProgramsWriteThem(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
 	const mark = "\uFEFF"
 	one := used("a")
-	event := string(events.AppendCloudEvent(nil, &one))
+	event := string(cloudevents.Append(nil, &one))
 	before, data, _ := strings.Cut(event, `"data":`)
 	encoded := before + `"data_base64":"` + base64.StdEncoding.EncodeToString([]byte(strings.TrimSuffix(data, "}"))) + `"}`
 	pretty := strings.ReplaceAll(event, `,"`, ",\n\"")

@@ -50,7 +50,7 @@ func BenchmarkHTTP(b *testing.B) {
 		encode      func(list []events.Usage) []byte
 	}{
 		{"JSON", batchMedia, func(list []events.Usage) []byte { return batch(list...) }},
-		{"packed", ingest.PackedMedia, func(list []events.Usage) []byte { return packed(b, "acme", list...) }},
+		{"packed", ingest.PackedMedia, func(list []events.Usage) []byte { return packedBody(b, "acme", list...) }},
 	}
 	for _, form := range forms {
 		var bodies [][]byte

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -67,26 +68,26 @@ type gate struct {
 	received  int64
 	fromEvent bool // each event counts as received at its own last instant, if its book allows it
 
-	last events.Route // of the last node; most events belong to the same book
+	last packed.Route // of the last node; most events belong to the same book
 }
 
 // Node finds the book of a node, if the node is the provider's and this process
 // accepts its usage.
-func (g *gate) Node(name []byte) (events.Route, bool) {
+func (g *gate) Node(name []byte) (packed.Route, bool) {
 	g.service.mu.RLock()
 	defer g.service.mu.RUnlock()
 	node, ok := g.service.folded.Node(events.Node(name))
 	if !ok {
-		return events.Route{}, false
+		return packed.Route{}, false
 	}
 	if node.Book == g.last.Book && g.last.Book != "" {
 		return g.last, true
 	}
 	book, ok := g.service.folded.Book(node.Book)
 	if !ok || book.Provider != g.provider || g.service.publishers[book.Partition] == nil {
-		return events.Route{}, false
+		return packed.Route{}, false
 	}
-	route := events.Route{Book: node.Book, Window: book.Window(g.received, g.fromEvent)}
+	route := packed.Route{Book: node.Book, Window: book.Window(g.received, g.fromEvent)}
 	g.last = route
 	return route, true
 }

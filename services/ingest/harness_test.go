@@ -16,6 +16,8 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/cloudevents"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/services/ingest"
 	"github.com/aliquot-engine/aliquot/services/ingest/httpapi"
@@ -231,7 +233,7 @@ func (b *bench) stored() (list []events.Usage) {
 	b.t.Helper()
 	for _, m := range b.messages() {
 		for _, segment := range m.Segments {
-			var c events.Columns
+			var c packed.Columns
 			if err := c.Decode(segment.Packed); err != nil {
 				b.t.Fatal(err)
 			}
@@ -316,7 +318,7 @@ func batch(list ...events.Usage) []byte {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = events.AppendCloudEvent(body, &list[i])
+		body = cloudevents.Append(body, &list[i])
 	}
 	return append(body, ']')
 }

@@ -115,7 +115,7 @@ func TestABadEventIsRefusedAlone(t *testing.T) {
 func TestABadBodyIsRefusedAsAWhole(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
 	good := string(batch(used("a")))
-	segment := packed(t, "acme", used("a"))
+	segment := packedBody(t, "acme", used("a"))
 	tests := []struct {
 		name   string
 		media  string
@@ -140,7 +140,7 @@ func TestABadBodyIsRefusedAsAWhole(t *testing.T) {
 		{"no segment", ingest.PackedMedia, []byte(good), "", 400, events.Malformed, "node"},
 		{"a segment of nothing", ingest.PackedMedia, []byte{0}, "", 400, events.Malformed, "version"},
 		{"a length without end", ingest.PackedMedia, bytes.Repeat([]byte{0xff}, 20), "", 400, events.Malformed, "segment"},
-		{"another's segment", ingest.PackedMedia, packed(t, "other", used("a")), "", 403, events.Unauthorized, "provider"},
+		{"another's segment", ingest.PackedMedia, packedBody(t, "other", used("a")), "", 403, events.Unauthorized, "provider"},
 		{"a good segment before a bad one", ingest.PackedMedia, append(bytes.Clone(segment), 1, 1), "", 400, events.Malformed, "segment"},
 	}
 	kept := 0

@@ -13,6 +13,8 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/cloudevents"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 const batchMedia = "application/cloudevents-batch+json"
@@ -20,7 +22,7 @@ const batchMedia = "application/cloudevents-batch+json"
 func TestEveryFormOfASubmissionIsStored(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
 	one := used("e1")
-	single := events.AppendCloudEvent(nil, &one)
+	single := cloudevents.Append(nil, &one)
 	lines := append(append(bytes.Clone(single), '\n'), single...)
 	data := single[bytes.Index(single, []byte(`"data":`))+len(`"data":`) : len(single)-1]
 	two := []events.Usage{one, used("e2")}
@@ -40,8 +42,8 @@ func TestEveryFormOfASubmissionIsStored(t *testing.T) {
 		{"lines", "application/x-ndjson", lines, nil, 2},
 		{"data with attributes in headers", "application/json; charset=utf-8", data,
 			[]string{"ce-specversion", "1.0", "CE-Type", "aliquot.usage", "ce-id", "e%201", "ce-source", "meter-1", "ce-time", "2026-11-22T12:00:00Z"}, 1},
-		{"a packed segment", "application/vnd.aliquot.packed", packed(t, "acme", two...), nil, 2},
-		{"two packed segments", "application/vnd.aliquot.packed", append(packed(t, "acme", two...), packed(t, "acme", one)...), nil, 3},
+		{"a packed segment", "application/vnd.aliquot.packed", packedBody(t, "acme", two...), nil, 2},
+		{"two packed segments", "application/vnd.aliquot.packed", append(packedBody(t, "acme", two...), packedBody(t, "acme", one)...), nil, 3},
 		{"gzip", batchMedia, gzipped(batch(two...)), []string{"Content-Encoding", "GZIP"}, 2},
 		{"zstd", batchMedia, zstded(batch(two...)), []string{"Content-Encoding", "zstd"}, 2},
 		{"an operator for a provider", batchMedia, batch(two...), []string{"Authorization", "Bearer " + operatorToken, "Aliquot-Provider", "acme"}, 2},
@@ -93,7 +95,7 @@ func TestAnEventStandsWhereItsHandleSays(t *testing.T) {
 	for _, h := range a.Handle {
 		at := 0
 		for _, segment := range b.messages()[h.Position-1].Segments {
-			var c events.Columns
+			var c packed.Columns
 			if err := c.Decode(segment.Packed); err != nil {
 				t.Fatal(err)
 			}
@@ -119,8 +121,8 @@ func TestAnEventStandsWhereItsHandleSays(t *testing.T) {
 // refused.
 func TestAGoodPackedSegmentIsKeptVerbatim(t *testing.T) {
 	b := open(t, eventlog.Config{}, nil)
-	good := packed(t, "acme", used("a"), used("b"))
-	mixed := packed(t, "acme", used("c", func(u *events.Usage) { u.Node = "nowhere" }), used("d"),
+	good := packedBody(t, "acme", used("a"), used("b"))
+	mixed := packedBody(t, "acme", used("c", func(u *events.Usage) { u.Node = "nowhere" }), used("d"),
 		used("e", func(u *events.Usage) { u.Node, u.Customer = "gpu-us", "lab-us" }),
 		used("f", func(u *events.Usage) { u.Quantity = quantity("86400.000000000000000001") }))
 	a := b.post("application/vnd.aliquot.packed", append(bytes.Clone(good), mixed...))
@@ -172,7 +174,7 @@ func TestWhoMaySubmit(t *testing.T) {
 	if a := b.post(batchMedia, body, "Authorization", "Bearer "+otherToken); a.status != 422 || a.Refusals[0].Reason != events.UnknownNode {
 		t.Errorf("another's node: %+v", a)
 	}
-	if a := b.post("application/vnd.aliquot.packed", packed(t, "acme", used("a")), "Authorization", "Bearer "+otherToken); a.status != 403 {
+	if a := b.post("application/vnd.aliquot.packed", packedBody(t, "acme", used("a")), "Authorization", "Bearer "+otherToken); a.status != 403 {
 		t.Errorf("another's segment: %+v", a)
 	}
 	b.declare(events.KeyRevoked{Key: "acme-1"})
@@ -208,11 +210,11 @@ func TestAnImportIsReceivedAtItsEvents(t *testing.T) {
 	}
 }
 
-func packed(t testing.TB, provider events.Provider, list ...events.Usage) []byte {
+func packedBody(t testing.TB, provider events.Provider, list ...events.Usage) []byte {
 	t.Helper()
-	var builder events.Builder
+	var builder packed.Builder
 	builder.Reset(provider, list[0].Sequenced)
-	var raw events.RawUsage
+	var raw packed.RawUsage
 	for i := range list {
 		if err := raw.Set(&list[i]); err != nil {
 			t.Fatal(err)

@@ -38,7 +38,7 @@ func TestTheHorizonAsksForTheLastInstant(t *testing.T) {
 				})
 				body := batch(u)
 				if format == ingest.PackedMedia {
-					body = packed(t, "acme", u)
+					body = packedBody(t, "acme", u)
 				}
 				a := b.post(format, body)
 				switch {

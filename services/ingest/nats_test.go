@@ -14,6 +14,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/cloudevents"
 	"github.com/aliquot-engine/aliquot/services/ingest"
 	"github.com/aliquot-engine/aliquot/services/ingest/natsapi"
 )
@@ -23,7 +24,7 @@ func packedIn(t *testing.T, length byte) []byte {
 	t.Helper()
 	for n := range 100 {
 		short := used(strings.Repeat("x", 1+n), func(u *events.Usage) { u.Source = "m" })
-		if body := packed(t, "acme", short); body[0] == length {
+		if body := packedBody(t, "acme", short); body[0] == length {
 			return body
 		}
 	}
@@ -98,7 +99,7 @@ func TestProvidersSubmitOverNATSToTheirOwnSubjectAlone(t *testing.T) {
 		return a, reply.Header.Get(natsapi.StatusHeader)
 	}
 	single := used("e3")
-	body := events.AppendCloudEvent(nil, &single)
+	body := cloudevents.Append(nil, &single)
 	tests := []struct {
 		name     string
 		conn     *nats.Conn
@@ -108,7 +109,7 @@ func TestProvidersSubmitOverNATSToTheirOwnSubjectAlone(t *testing.T) {
 		status   string
 		accepted int
 	}{
-		{"packed by default", acme, "in.acme", packed(t, "acme", used("e1"), used("e2")), nil, "202", 2},
+		{"packed by default", acme, "in.acme", packedBody(t, "acme", used("e1"), used("e2")), nil, "202", 2},
 		{"packed in as many bytes as a brace has as a code", acme, "in.acme", packedIn(t, '{'), nil, "202", 1},
 		{"packed in as many bytes as a bracket has as a code", acme, "in.acme", packedIn(t, '['), nil, "202", 1},
 		{"one event without a content type", acme, "in.acme", body, nil, "202", 1},
@@ -124,11 +125,11 @@ func TestProvidersSubmitOverNATSToTheirOwnSubjectAlone(t *testing.T) {
 		{"data alone", acme, "in.acme", []byte(`{"node":"gpu-eu","customer":"lab-eu","meter":"tokens","quantity":3}`), nats.Header{
 			"content-type": {"application/json"}, "ce-specversion": {"1.0"}, "ce-type": {"aliquot.usage"}, "ce-id": {"x"}, "ce-source": {"s"}, "ce-time": {"2026-11-22T12:00:00Z"},
 		}, "202", 1},
-		{"a packed event that takes one back", acme, "in.acme", packed(t, "acme", used("e4", func(u *events.Usage) { u.Retracts = "e1" })), nil, "422", 0},
+		{"a packed event that takes one back", acme, "in.acme", packedBody(t, "acme", used("e4", func(u *events.Usage) { u.Retracts = "e1" })), nil, "422", 0},
 		{"an unknown form", acme, "in.acme", body, nats.Header{"Content-Type": {"text/plain"}}, "415", 0},
 		{"nonsense", acme, "in.acme", []byte("nonsense"), nil, "400", 0},
 		{"another's nodes", other, "in.other", batch(used("e1")), nats.Header{"Content-Type": {batchMedia}}, "422", 0},
-		{"another's segment", other, "in.other", packed(t, "acme", used("e1")), nil, "403", 0},
+		{"another's segment", other, "in.other", packedBody(t, "acme", used("e1")), nil, "403", 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -146,7 +147,7 @@ func TestProvidersSubmitOverNATSToTheirOwnSubjectAlone(t *testing.T) {
 	stored := len(b.stored())
 	// Fails when a grant lets a provider publish to in.*.
 	for _, subject := range []string{"in.acme", "usage.0", "control.node_declared", "$JS.API.STREAM.DELETE.USAGE-0-0"} {
-		if _, err := other.Request(subject, packed(t, "acme", used("e9")), 200*time.Millisecond); err == nil {
+		if _, err := other.Request(subject, packedBody(t, "acme", used("e9")), 200*time.Millisecond); err == nil {
 			t.Errorf("%s: answered", subject)
 		}
 		select {
@@ -162,7 +163,7 @@ func TestProvidersSubmitOverNATSToTheirOwnSubjectAlone(t *testing.T) {
 		t.Errorf("stored %d more", n-stored)
 	}
 	b.declare(events.KeyRevoked{Key: "acme-nats"})
-	if a, status := request(acme, "in.acme", packed(t, "acme", used("e1")), nil); status != "403" || a.Accepted != 0 {
+	if a, status := request(acme, "in.acme", packedBody(t, "acme", used("e1")), nil); status != "403" || a.Accepted != 0 {
 		t.Errorf("a revoked key: %s %+v", status, a)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -101,7 +102,7 @@ func (s *Service) outcome(ctx context.Context, provider events.Provider, h event
 		case events.Refused:
 			total.Refused += to - from
 		}
-		for i := from; i < to && len(total.Exceptions) < events.MaxEvents; i++ {
+		for i := from; i < to && len(total.Exceptions) < packed.MaxEvents; i++ {
 			e := events.Exception{Partition: h.Partition, Position: h.Position, Ordinal: i, Outcome: outcomeNames[run.Outcome], Reason: run.Reason}
 			e.Source, e.ID = message.identity(i)
 			total.Exceptions = append(total.Exceptions, e)
@@ -124,7 +125,7 @@ func isExceptional(o settlement.Outcome, h events.Handle) bool {
 // opened is a usage message that was read back.
 type opened struct {
 	segments []events.Segment
-	columns  []events.Columns
+	columns  []packed.Columns
 }
 
 func (s *Service) open(ctx context.Context, partition int, position uint64) (*opened, error) {
@@ -143,7 +144,7 @@ func (s *Service) open(ctx context.Context, partition int, position uint64) (*op
 	if _, err := m.Decode(stored.Data, nil); err != nil || m.Kind != events.Batch {
 		return nil, ErrNotFound
 	}
-	o := &opened{segments: m.Segments, columns: make([]events.Columns, len(m.Segments))}
+	o := &opened{segments: m.Segments, columns: make([]packed.Columns, len(m.Segments))}
 	for i := range m.Segments {
 		if err := o.columns[i].Decode(m.Segments[i].Packed); err != nil {
 			o.columns[i].N = 0
@@ -177,7 +178,7 @@ func (o *opened) identity(ordinal int) (source, id string) {
 }
 
 // label names an event of a segment: its id, or its epoch and sequence.
-func label(c *events.Columns, i int) string {
+func label(c *packed.Columns, i int) string {
 	if !c.Sequenced {
 		return string(c.ID(i))
 	}
@@ -204,7 +205,7 @@ func (s *Service) Find(ctx context.Context, provider events.Provider, id Identit
 	if s.config.Identities == nil {
 		return events.Handle{}, ErrNotFound
 	}
-	at, ok, err := s.config.Identities.Lookup(events.IdentityKey(provider, id.Source, id.ID))
+	at, ok, err := s.config.Identities.Lookup(packed.IdentityKey(provider, id.Source, id.ID))
 	if err != nil {
 		return events.Handle{}, fmt.Errorf("looking up an identity: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
@@ -61,7 +62,7 @@ func TestOutcomesAreFoundByHandleSequenceAndIdentity(t *testing.T) {
 			{Events: 1, Outcome: events.Duplicate}, {Events: 1, Outcome: events.Refused, Reason: events.NoRate},
 		}}},
 		originals: map[uint64]settlement.Original{7: {Source: settlement.Source{Provider: "acme", Source: "meter-1", Epoch: 3}, Position: 1, Segment: 1}},
-		ids:       map[[16]byte]settlement.Identity{events.IdentityKey("acme", "meter-1", "b"): {Position: 1, Ordinal: 1}},
+		ids:       map[[16]byte]settlement.Identity{packed.IdentityKey("acme", "meter-1", "b"): {Position: 1, Ordinal: 1}},
 	}
 	b := open(t, eventlog.Config{}, func(c *ingest.Config) { c.Settler, c.Store, c.Identities = fake, fake, fake })
 	numbered := used("", func(u *events.Usage) { u.Sequenced, u.Epoch, u.Sequence = true, 3, 7 })

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/cloudevents"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // Form is the form in which a body is written.
@@ -41,10 +43,10 @@ type Submission struct {
 
 // work is the memory for reading one submission; it is reused.
 type work struct {
-	parser    events.Parser
-	collector events.Collector
-	columns   events.Columns
-	raw       events.RawUsage
+	parser    cloudevents.Parser
+	collector packed.Collector
+	columns   packed.Columns
+	raw       packed.RawUsage
 	verifier  verifier
 	gate      gate
 	packed    []byte
@@ -186,7 +188,7 @@ func (w *work) add(s *Service, b *Submission, received int64, book events.Book, 
 }
 
 func (w *work) readEvents(b *Submission) *events.Refusal {
-	var parsed events.Parsed
+	var parsed cloudevents.Parsed
 	var refused *events.Refusal
 	switch b.Form {
 	case Single:
@@ -218,14 +220,14 @@ func (s *Service) readPacked(w *work, b *Submission, received int64) *events.Ref
 			return &r
 		}
 		at += width
-		packed := b.Body[at : at+int(size) : at+int(size)]
+		segment := b.Body[at : at+int(size) : at+int(size)]
 		at += int(size)
-		if size > events.MaxPacked {
-			r := whole("segment", events.TooLarge, "segment %d has %d bytes, more than %d", segments, size, events.MaxPacked)
+		if size > packed.MaxPacked {
+			r := whole("segment", events.TooLarge, "segment %d has %d bytes, more than %d", segments, size, packed.MaxPacked)
 			return &r
 		}
 		c := &w.columns
-		if err := c.Decode(packed); err != nil {
+		if err := c.Decode(segment); err != nil {
 			r := malformed(segments, err)
 			return &r
 		}
@@ -234,7 +236,7 @@ func (s *Service) readPacked(w *work, b *Submission, received int64) *events.Ref
 			return &r
 		}
 		if book, ok := w.verifier.verify(c, &w.gate); ok {
-			w.add(s, b, received, book, c.N, packed)
+			w.add(s, b, received, book, c.N, segment)
 		} else {
 			w.collect(c, index)
 		}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/cloudevents"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -123,7 +125,7 @@ func (s *Service) judge(t *testing.T, b Submission) map[string]string {
 		verdicts[r.ID] = fmt.Sprint(r.Index, r.Field, r.Reason, r.Detail)
 	}
 	for _, p := range w.parts {
-		var c events.Columns
+		var c packed.Columns
 		if err := c.Decode(p.segment.Packed); err != nil {
 			t.Fatal(err)
 		}
@@ -140,16 +142,16 @@ func jsonOf(list []events.Usage) []byte {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = events.AppendCloudEvent(body, &list[i])
+		body = cloudevents.Append(body, &list[i])
 	}
 	return append(body, ']')
 }
 
 func packedOf(t testing.TB, list []events.Usage) []byte {
 	t.Helper()
-	var builder events.Builder
+	var builder packed.Builder
 	builder.Reset("acme", false)
-	var raw events.RawUsage
+	var raw packed.RawUsage
 	for i := range list {
 		if err := raw.Set(&list[i]); err != nil || !builder.Add(&raw) {
 			t.Fatal("event does not fit", err)
@@ -186,7 +188,7 @@ func FuzzSubmission(f *testing.F) {
 			t.Errorf("%d refused, %d refusals", answer.Refused, len(answer.Refusals))
 		}
 		for _, p := range w.parts {
-			var c events.Columns
+			var c packed.Columns
 			if err := c.Decode(p.segment.Packed); err != nil {
 				t.Fatal(err)
 			}

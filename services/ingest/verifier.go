@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -27,7 +28,7 @@ const (
 // verify returns the book that all events of a segment belong to; false where
 // they belong to several, or where there is an objection to one of them. The
 // collector then says which.
-func (v *verifier) verify(c *events.Columns, g *gate) (events.Book, bool) {
+func (v *verifier) verify(c *packed.Columns, g *gate) (events.Book, bool) {
 	if len(c.Amends) > 0 { // The collector refuses those.
 		return "", false
 	}
@@ -86,16 +87,16 @@ func emptied(v []verdict, n int) []verdict {
 
 // collect hands the events of a segment to the collector one by one and notes
 // what it refuses. first is the index of the first one in the submission.
-func (w *work) collect(c *events.Columns, first int) {
+func (w *work) collect(c *packed.Columns, first int) {
 	amends := c.Amends
 	for i := range c.N {
 		source := c.Sources[c.Source[i]]
 		hi, lo, scale, err := c.Quantity[i].Mantissa()
 		if err != nil { // Decode gives none below zero.
-			w.refuse(c, i, first, &events.Fault{Field: "data.quantity", Reason: events.Negative, Detail: err.Error()})
+			w.refuse(c, i, first, &packed.Fault{Field: "data.quantity", Reason: events.Negative, Detail: err.Error()})
 			continue
 		}
-		w.raw = events.RawUsage{
+		w.raw = packed.RawUsage{
 			Source: c.Strings[source.Name], Epoch: source.Epoch, Sequenced: c.Sequenced,
 			Node: c.Strings[c.Node[i]], Customer: c.Strings[c.Customer[i]], Meter: c.Strings[c.Meter[i]],
 			QuantityHigh: hi, QuantityLow: lo, Scale: scale,
@@ -108,7 +109,7 @@ func (w *work) collect(c *events.Columns, first int) {
 			w.raw.ID = c.ID(i)
 		}
 		for _, a := range c.Sets[c.Set[i]] {
-			w.raw.Attributes = append(w.raw.Attributes, events.RawAttribute{Name: c.Strings[a.Name], Value: c.Strings[a.Value]})
+			w.raw.Attributes = append(w.raw.Attributes, packed.RawAttribute{Name: c.Strings[a.Name], Value: c.Strings[a.Value]})
 		}
 		if len(amends) > 0 && int(amends[0].Ordinal) == i {
 			if id := c.Strings[amends[0].ID]; amends[0].Retracts {
@@ -124,7 +125,7 @@ func (w *work) collect(c *events.Columns, first int) {
 	}
 }
 
-func (w *work) refuse(c *events.Columns, i, first int, fault *events.Fault) {
+func (w *work) refuse(c *packed.Columns, i, first int, fault *packed.Fault) {
 	w.refusals = append(w.refusals, events.Refusal{
 		Index: first + i, ID: label(c, i), Field: fault.Field, Reason: fault.Reason, Detail: fault.Detail,
 	})
@@ -132,7 +133,7 @@ func (w *work) refuse(c *events.Columns, i, first int, fault *events.Fault) {
 
 // malformed says why a segment is refused, by the name of its column.
 func malformed(segment int, err error) events.Refusal {
-	var column *events.ColumnError
+	var column *packed.ColumnError
 	if errors.As(err, &column) {
 		return whole(column.Column, events.Malformed, "segment %d: %s", segment, column.Problem)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // BenchmarkSettle measures from messages in the stream to committed: 1,000
@@ -27,7 +28,7 @@ func BenchmarkSettle(b *testing.B) {
 			stop := run(s)
 			h.must(s.WaitEffective(context.Background(), uint64(h.decided)))
 			_ = stop()
-			var builder events.Builder
+			var builder packed.Builder
 			last := uint64(0)
 			for m := range messages {
 				var list []events.Segment

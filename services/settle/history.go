@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
-	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -29,7 +29,7 @@ func (o *originals) Original(source settlement.Source, sequence uint64) (settlem
 	return o.settler.config.Store.Original(o.ctx, source, sequence)
 }
 
-func (o *originals) Segment(position uint64, segment int) (*events.Columns, error) {
+func (o *originals) Segment(position uint64, segment int) (*packed.Columns, error) {
 	m := o.current
 	if m == nil || m.position != position {
 		var err error

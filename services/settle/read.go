@@ -10,6 +10,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -42,7 +43,7 @@ type message struct {
 	data     []byte            // as it is in the stream
 	envelope events.Message
 	scratch  []byte
-	columns  []*events.Columns
+	columns  []*packed.Columns
 	events   int
 }
 
@@ -60,7 +61,7 @@ func (m *message) decode(raw eventlog.Message) {
 	m.control, m.rules, m.root = m.envelope.Control, m.envelope.Rules, m.envelope.Root
 	for i := range m.envelope.Segments {
 		if i == len(m.columns) {
-			m.columns = append(m.columns, new(events.Columns))
+			m.columns = append(m.columns, new(packed.Columns))
 		}
 		d := settlement.Decoded{Segment: m.envelope.Segments[i], Columns: m.columns[i]}
 		if d.Err = d.Columns.Decode(d.Packed); d.Err == nil {

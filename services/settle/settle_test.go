@@ -21,6 +21,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -112,11 +113,11 @@ func (h *house) declare(nodes, customers int) {
 
 // segment packs events k to k+n of one generated sequence. Foreign ones are
 // named instead of numbered.
-func segment(b *events.Builder, k, n, nodes, customers int, foreign bool) events.Segment {
+func segment(b *packed.Builder, k, n, nodes, customers int, foreign bool) events.Segment {
 	b.Reset("acme", !foreign)
 	for i := k; i < k+n; i++ {
 		end := noon.UnixNano() + int64(i%1000)*int64(time.Millisecond)
-		u := events.RawUsage{
+		u := packed.RawUsage{
 			Source: []byte("client"), Sequenced: !foreign, Node: fmt.Appendf(nil, "n%d", i*7%nodes), Customer: fmt.Appendf(nil, "c%d", i*31/nodes%customers),
 			Meter: []byte("m"), QuantityLow: uint64(1 + i%977), Scale: 3, Start: end, End: end,
 		}
@@ -266,7 +267,7 @@ func (p *place) outcomes() (counts map[string]uint64) {
 func TestAStoreThatFailsAnywhereLeavesTheSameJournal(t *testing.T) {
 	const nodes, customers = 5, 3
 	h := newHouse(t)
-	var b events.Builder
+	var b packed.Builder
 	h.declare(nodes, customers)
 	calm := h.place("calm")
 	s := calm.settler(0)
@@ -332,7 +333,7 @@ func TestAStoreThatFailsAnywhereLeavesTheSameJournal(t *testing.T) {
 func TestSettlersThatAreStoppedAtAnyMomentLoseAndRepeatNothing(t *testing.T) {
 	const nodes, customers = 7, 4
 	h := newHouse(t)
-	var b events.Builder
+	var b packed.Builder
 	h.declare(nodes, customers)
 	p := h.place("live")
 	random := rand.New(rand.NewPCG(1, 2))
@@ -383,7 +384,7 @@ func TestSettlersThatAreStoppedAtAnyMomentLoseAndRepeatNothing(t *testing.T) {
 
 func TestTheSecondSettlerFencesTheFirst(t *testing.T) {
 	h := newHouse(t)
-	var b events.Builder
+	var b packed.Builder
 	h.declare(2, 2)
 	p := h.place("live")
 	first := p.settler(0)
@@ -408,7 +409,7 @@ func TestTheSecondSettlerFencesTheFirst(t *testing.T) {
 // rebuild remembers what was refused.
 func TestALostIndexOfIdentitiesIsRebuilt(t *testing.T) {
 	h := newHouse(t)
-	var b events.Builder
+	var b packed.Builder
 	h.declare(2, 2)
 	p := h.place("live")
 	s := p.settler(0)
@@ -439,7 +440,7 @@ func TestALostIndexOfIdentitiesIsRebuilt(t *testing.T) {
 
 func TestAStreamThatIsNotTheOneKnownIsNotSettled(t *testing.T) {
 	h := newHouse(t)
-	var b events.Builder
+	var b packed.Builder
 	h.declare(2, 2)
 	p := h.place("live")
 	s := p.settler(0)

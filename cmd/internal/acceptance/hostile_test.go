@@ -145,7 +145,7 @@ func TestHostileUsageIsRefusedByNameAndKept(t *testing.T) {
 		{name: "a body of 100 MB", body: string(spaces(t, 100<<20, "")), field: "body", reason: events.TooLarge, whole: true},
 		{name: "1 GB in a gzip bomb", coding: "gzip", body: string(spaces(t, 1<<30, "gzip")), field: "body", reason: events.TooLarge, whole: true},
 		{name: "1 GB in a zstd bomb", coding: "zstd", body: string(spaces(t, 1<<30, "zstd")), field: "body", reason: events.TooLarge, whole: true},
-		{name: "a segment of noise", kind: packed, body: "\x08\x01\x02\x03\x04\x05\x06\x07\x08", field: "segment", reason: events.Malformed, whole: true},
+		{name: "a segment of noise", kind: packedForm, body: "\x08\x01\x02\x03\x04\x05\x06\x07\x08", field: "segment", reason: events.Malformed, whole: true},
 
 		{name: "an event that is a number", body: "17", reason: events.WrongType},
 		{name: "a negative quantity", body: spoiled("data.quantity", `"-0.5"`), field: "data.quantity", reason: events.Negative},

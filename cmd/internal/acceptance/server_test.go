@@ -21,10 +21,10 @@ import (
 
 // provider and book are what the tests of this package declare.
 const (
-	provider = "acme"
-	book     = "acme-eu"
-	batched  = "application/cloudevents-batch+json"
-	packed   = "application/vnd.aliquot.packed"
+	provider   = "acme"
+	book       = "acme-eu"
+	batched    = "application/cloudevents-batch+json"
+	packedForm = "application/vnd.aliquot.packed"
 )
 
 // startPatience is how long aliquot up may take until it answers. It is long,

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/cloudevents"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -139,13 +141,13 @@ func (s *source) encode(t testing.TB, list []events.Usage) (kind string, body []
 			if i > 0 {
 				body = append(body, ',')
 			}
-			body = events.AppendCloudEvent(body, &list[i])
+			body = cloudevents.Append(body, &list[i])
 		}
 		return batched, append(body, ']')
 	}
-	var builder events.Builder
+	var builder packed.Builder
 	builder.Reset(provider, s.sequenced)
-	var raw events.RawUsage
+	var raw packed.RawUsage
 	for i := range list {
 		if err := raw.Set(&list[i]); err != nil {
 			t.Fatal(err)
@@ -155,7 +157,7 @@ func (s *source) encode(t testing.TB, list []events.Usage) (kind string, body []
 		}
 	}
 	segment := builder.AppendTo(nil)
-	return packed, append(binary.AppendUvarint(nil, uint64(len(segment))), segment...)
+	return packedForm, append(binary.AppendUvarint(nil, uint64(len(segment))), segment...)
 }
 
 // total adds decimals exactly.

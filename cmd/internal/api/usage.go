@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
@@ -42,7 +43,7 @@ func (s *Server) usage() {
 		},
 	}
 	event := &huma.Schema{Ref: "#/components/schemas/UsageEvent"}
-	list := &huma.Schema{Type: "array", Items: event, MaxItems: number(events.MaxEvents)}
+	list := &huma.Schema{Type: "array", Items: event, MaxItems: number(packed.MaxEvents)}
 	binary := &huma.Schema{Type: "string", Format: "binary"}
 	lines := &huma.Schema{Type: "string", Description: "JSON Lines: one event a line."}
 	bodies := map[string]*huma.MediaType{

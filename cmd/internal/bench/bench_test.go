@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // A run verifies itself: everything was accepted, settled once, and charged to
@@ -66,7 +66,7 @@ func TestPackedPatchesLandInTheirPlaces(t *testing.T) {
 				t.Fatal(err)
 			}
 			body := list[1].fill(nil, 7, 30_000, 64)
-			var c events.Columns
+			var c packed.Columns
 			if err := c.Decode(body[3:]); err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/cloudevents"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -76,7 +78,7 @@ func jsonShape(v Variant, all []events.Usage) (s shape, err error) {
 			s.data = append(s.data, ',')
 		}
 		from := len(s.data)
-		s.data = events.AppendCloudEvent(s.data, &all[i])
+		s.data = cloudevents.Append(s.data, &all[i])
 		one := s.data[from:]
 		find := func(to *[]int, before, text string) {
 			at := bytes.Index(one, []byte(before+text))
@@ -110,9 +112,9 @@ func jsonShape(v Variant, all []events.Usage) (s shape, err error) {
 }
 
 func packedShape(v Variant, all []events.Usage) (s shape, err error) {
-	var b events.Builder
+	var b packed.Builder
 	b.Reset(provider, !v.ids)
-	var raw events.RawUsage
+	var raw packed.RawUsage
 	for i := range all {
 		if err := raw.Set(&all[i]); err != nil {
 			return s, fmt.Errorf("packing: %w", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // Fault is one faulty submission, as it is sent.
@@ -109,8 +110,8 @@ func Pack(provider events.Provider, list []events.Usage) []byte {
 	if len(list) == 0 {
 		return nil
 	}
-	var b events.Builder
-	var raw events.RawUsage
+	var b packed.Builder
+	var raw packed.RawUsage
 	b.Reset(provider, list[0].Sequenced)
 	for i := range list {
 		if raw.Set(&list[i]) != nil || !b.Add(&raw) {

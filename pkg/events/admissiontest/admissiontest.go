@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -82,11 +83,11 @@ func Cases() []Case {
 
 // Segment packs an event by itself.
 func Segment(u *events.Usage) ([]byte, error) {
-	var raw events.RawUsage
+	var raw packed.RawUsage
 	if err := raw.Set(u); err != nil {
 		return nil, err
 	}
-	var b events.Builder
+	var b packed.Builder
 	b.Reset(Provider, false)
 	b.Add(&raw)
 	return b.AppendTo(nil), nil

@@ -21,6 +21,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store/ids"
 	"github.com/aliquot-engine/aliquot/internal/store/sqlite"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
@@ -55,7 +56,7 @@ type World struct {
 	stop      func()
 	lives     int
 	decisions int
-	builder   events.Builder
+	builder   packed.Builder
 	decision  func(events.Body) events.Body // edits decisions; nil for none
 	movement  func(*events.Movement)        // edits movements; nil for none
 }
@@ -248,13 +249,13 @@ func (w *World) Send(book events.Book, provider events.Provider, list ...Event) 
 		if e.Meter == "" {
 			e.Meter = "gpu.seconds"
 		}
-		u := events.RawUsage{
+		u := packed.RawUsage{
 			Source: []byte("meter-1"), ID: []byte(e.ID), Sequence: e.Sequence, Sequenced: e.Sequence > 0,
 			Node: []byte(e.Node), Customer: []byte(e.Customer), Meter: []byte(e.Meter),
 			QuantityHigh: high, QuantityLow: low, Scale: scale, Start: e.Start.UnixNano(), End: e.End.UnixNano(),
 		}
 		if e.Model != "" {
-			u.Attributes = []events.RawAttribute{{Name: []byte("model"), Value: []byte(e.Model)}}
+			u.Attributes = []packed.RawAttribute{{Name: []byte("model"), Value: []byte(e.Model)}}
 		}
 		if !b.Add(&u) {
 			w.t.Fatal("the segment is full")

@@ -11,6 +11,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
@@ -181,7 +182,7 @@ func (b *books) sourcesWithinStreams(ctx context.Context, usage []*eventlog.Stre
 	}
 	var envelope events.Message
 	var scratch []byte
-	var columns events.Columns
+	var columns packed.Columns
 	for _, s := range sources {
 		name := fmt.Sprintf("source %s of %s, epoch %d", s.Source.Source, s.Provider, s.Epoch)
 		first, ok, err := b.firstOriginal(s)
@@ -225,7 +226,7 @@ func (b *books) firstOriginal(s store.SourceID) (first settlement.Original, ok b
 
 // names reports whether a segment has a sequence of a source in the recorded
 // place.
-func names(c *events.Columns, s store.SourceID, o settlement.Original) bool {
+func names(c *packed.Columns, s store.SourceID, o settlement.Original) bool {
 	if o.Ordinal < 0 || o.Ordinal >= c.N || !c.Sequenced || c.Provider != s.Provider {
 		return false
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -413,7 +414,7 @@ type counter struct {
 	batch   bool // the last message was a batch
 	decoded events.Message
 	scratch []byte
-	columns events.Columns
+	columns packed.Columns
 	nodes   []uint64
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/pricing"
@@ -265,7 +266,7 @@ func (e *explainer) again(n *Node, w *world, c priced, u *events.Usage, book eve
 }
 
 // same reports whether an event is of the same node, customer and meter.
-func same(c *events.Columns, i int, u *events.Usage) bool {
+func same(c *packed.Columns, i int, u *events.Usage) bool {
 	return string(c.Strings[c.Node[i]]) == string(u.Node) && string(c.Strings[c.Customer[i]]) == string(u.Customer) && string(c.Strings[c.Meter[i]]) == string(u.Meter)
 }
 

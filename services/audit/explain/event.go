@@ -9,6 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/pricing"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -65,7 +66,7 @@ type message struct {
 
 type segment struct {
 	*events.Segment
-	columns *events.Columns // nil where it cannot be read
+	columns *packed.Columns // nil where it cannot be read
 }
 
 func (e *explainer) message(position uint64) (*message, error) {
@@ -82,7 +83,7 @@ func decode(position uint64, data []byte) (*message, error) {
 		return nil, fmt.Errorf("position %d: %w", position, err)
 	}
 	for i := range m.Segments {
-		s := segment{&m.Segments[i], new(events.Columns)}
+		s := segment{&m.Segments[i], new(packed.Columns)}
 		if s.columns.Decode(s.Packed) != nil {
 			s.columns = nil
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/store"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -219,7 +220,7 @@ func (e *explainer) foreign(identity Identity) (list []match, err error) {
 		return nil, err
 	}
 	for _, p := range w.directory.Providers() {
-		keys := [][16]byte{events.IdentityKey(p.Provider, identity.Source, identity.ID)}
+		keys := [][16]byte{packed.IdentityKey(p.Provider, identity.Source, identity.ID)}
 		places := make([]settlement.Identity, 1)
 		if err := e.IDs.Seen(keys, places); err != nil {
 			return nil, err

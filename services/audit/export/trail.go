@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 )
 
@@ -63,7 +64,7 @@ type testimony struct {
 type witness struct {
 	decoded events.Message
 	scratch []byte
-	columns events.Columns
+	columns packed.Columns
 }
 
 // unreadable is the kind of a record that its stream should not contain.

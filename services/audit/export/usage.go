@@ -6,6 +6,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
@@ -17,7 +18,7 @@ type used struct {
 	partition int
 	ordinal   int // through all segments of the message
 	segment   *events.Segment
-	columns   *events.Columns
+	columns   *packed.Columns
 	i         int // in the segment
 	run       settlement.Run
 	directory *directory.Directory // as it was in effect
@@ -73,7 +74,7 @@ type usageWalk struct {
 	at      *used
 	decoded events.Message
 	scratch []byte
-	columns events.Columns
+	columns packed.Columns
 	control *follower
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/receipt"
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
@@ -77,7 +78,7 @@ func (m *maker) find(at *explain.Handle) (*receipt.Event, *events.Usage, error) 
 		return nil, nil, unknown
 	}
 	var tree tlog.EventTree
-	var columns events.Columns
+	var columns packed.Columns
 	var found *receipt.Event
 	var usage events.Usage
 	left := at.Ordinal

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 	"github.com/aliquot-engine/aliquot/services/keep/archive"
@@ -43,7 +44,7 @@ type usage struct {
 
 	envelope events.Message
 	scratch  []byte
-	columns  events.Columns
+	columns  packed.Columns
 	tree     tlog.EventTree
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/internal/tiles"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
@@ -46,11 +47,11 @@ func batchOf(t *testing.T, n int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b events.Builder
+	var b packed.Builder
 	b.Reset("acme", true)
 	for i := range n {
 		u := events.Usage{Source: "//acme/1", Sequenced: true, Sequence: uint64(n*1000 + i), Node: "n", Customer: "c", Meter: "m", Quantity: quantity, Start: 1e9, End: 2e9}
-		var r events.RawUsage
+		var r packed.RawUsage
 		if err := r.Set(&u); err != nil || !b.Add(&r) {
 			t.Fatalf("event %d does not fit: %v", i, err)
 		}
@@ -69,7 +70,7 @@ func tell(t *testing.T, k *Keeper, m eventlog.Message) {
 	}
 	var segments []settlement.Decoded
 	for _, s := range envelope.Segments {
-		d := settlement.Decoded{Segment: s, Columns: new(events.Columns)}
+		d := settlement.Decoded{Segment: s, Columns: new(packed.Columns)}
 		d.Err = d.Columns.Decode(s.Packed)
 		segments = append(segments, d)
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -113,7 +114,7 @@ func cleared(s []uint32, n int) []uint32 {
 
 // admit returns the combination of event i of the segment, or the first reason
 // for which the event is refused: see [events.Objections].
-func (a *admission) admit(c *events.Columns, i int, b *book) (combination, events.Reason) {
+func (a *admission) admit(c *packed.Columns, i int, b *book) (combination, events.Reason) {
 	var objections events.Objections
 	if a.amends.has(i) {
 		objections |= events.AgainstAmendment
@@ -155,7 +156,7 @@ func (a *admission) admit(c *events.Columns, i int, b *book) (combination, event
 
 // nodeName returns the name of event i's node, or nothing where the book does not
 // have it: otherwise anybody could fill the tallies with names.
-func (a *admission) nodeName(c *events.Columns, i int, b *book) events.Node {
+func (a *admission) nodeName(c *packed.Columns, i int, b *book) events.Node {
 	n := a.nodeOf[c.Node[i]]
 	if n == 0 {
 		n = a.resolveNode(c, c.Node[i], b)
@@ -168,7 +169,7 @@ func (a *admission) nodeName(c *events.Columns, i int, b *book) events.Node {
 
 // Each of the following looks a name up the first time that its segment has it.
 
-func (a *admission) resolveNode(c *events.Columns, at uint32, in *book) uint32 {
+func (a *admission) resolveNode(c *packed.Columns, at uint32, in *book) uint32 {
 	text := c.Strings[at]
 	n, ok := a.nodes[string(text)]
 	if !ok {
@@ -189,7 +190,7 @@ func (a *admission) resolveNode(c *events.Columns, at uint32, in *book) uint32 {
 	return n + 1
 }
 
-func (a *admission) resolveCustomer(c *events.Columns, at uint32, in *book) uint32 {
+func (a *admission) resolveCustomer(c *packed.Columns, at uint32, in *book) uint32 {
 	text := c.Strings[at]
 	n, ok := a.customers[string(text)]
 	if !ok {
@@ -210,7 +211,7 @@ func (a *admission) resolveCustomer(c *events.Columns, at uint32, in *book) uint
 	return n + 1
 }
 
-func (a *admission) resolveMeter(c *events.Columns, at uint32, in *book) uint32 {
+func (a *admission) resolveMeter(c *packed.Columns, at uint32, in *book) uint32 {
 	key := meterKey{in.BookDeclared.Book, string(c.Strings[at])}
 	n, ok := a.meters[key]
 	if !ok {
@@ -227,7 +228,7 @@ func (a *admission) resolveMeter(c *events.Columns, at uint32, in *book) uint32 
 	return n + 1
 }
 
-func (a *admission) resolveSet(c *events.Columns, at uint32) uint32 {
+func (a *admission) resolveSet(c *packed.Columns, at uint32) uint32 {
 	b := a.scratch[:0]
 	for _, pair := range c.Sets[at] {
 		b = binary.AppendUvarint(b, uint64(len(c.Strings[pair.Name])))
@@ -251,7 +252,7 @@ func (a *admission) resolveSet(c *events.Columns, at uint32) uint32 {
 }
 
 // amending walks the amendments of a segment beside its events.
-type amending struct{ rest []events.Amendment }
+type amending struct{ rest []packed.Amendment }
 
 func (a *amending) has(i int) bool {
 	for len(a.rest) > 0 && int(a.rest[0].Ordinal) < i {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/events/admissiontest"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -20,12 +21,12 @@ func TestSettlementAdmits(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		packed, err := admissiontest.Segment(&c.Usage)
+		segment, err := admissiontest.Segment(&c.Usage)
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := settlement.Decoded{Segment: events.Segment{Book: admissiontest.Book, Received: admissiontest.Received, Packed: packed}, Columns: new(events.Columns)}
-		if err := d.Columns.Decode(packed); err != nil {
+		d := settlement.Decoded{Segment: events.Segment{Book: admissiontest.Book, Received: admissiontest.Received, Packed: segment}, Columns: new(packed.Columns)}
+		if err := d.Columns.Decode(segment); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Batch(1, []settlement.Decoded{d}); err != nil {

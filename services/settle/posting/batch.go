@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -60,7 +61,7 @@ func (s *State) segment(d *settlement.Decoded, ordinal int) error {
 // event takes one event through identity, admission and price to the sums, once
 // and in the order of the package comment. It allocates nothing once the
 // combination of the event is known.
-func (s *State) event(c *events.Columns, i int, b *book) error {
+func (s *State) event(c *packed.Columns, i int, b *book) error {
 	repeats, same, err := s.identity.repeats(c, i)
 	switch {
 	case err != nil:
@@ -92,13 +93,13 @@ func (s *State) event(c *events.Columns, i int, b *book) error {
 }
 
 // refuse refuses a new event.
-func (s *State) refuse(c *events.Columns, i int, b *book, reason events.Reason) {
+func (s *State) refuse(c *packed.Columns, i int, b *book, reason events.Reason) {
 	s.identity.refuse(c, i)
 	s.excepted(c, i, b, events.Refused, reason)
 }
 
 // excepted gives an event an outcome that charges nothing.
-func (s *State) excepted(c *events.Columns, i int, b *book, outcome events.Outcome, reason events.Reason) {
+func (s *State) excepted(c *packed.Columns, i int, b *book, outcome events.Outcome, reason events.Reason) {
 	s.open.runs.add(1, outcome, reason)
 	s.open.tally(tallyKey{b.BookDeclared.Book, s.admission.nodeName(c, i, b), b.posting(c.LastInstant(i)).Origin, outcome, reason}, 1)
 }

@@ -5,19 +5,20 @@ import (
 	"testing"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // Fails when a batch cuts by its position only: where every event has a
 // customer and a node of its own, a cut would then hold a million postings.
 func TestManyEventsCutBeforeTheHundredthPosition(t *testing.T) {
-	const perBatch = events.MaxEvents
+	const perBatch = packed.MaxEvents
 	m := newMemory()
 	s := New(0, m, m)
-	var b events.Builder
+	var b packed.Builder
 	for position := 1; ; position++ {
 		b.Reset("acme", true)
 		for i := range perBatch {
-			b.Add(&events.RawUsage{Source: []byte("s"), Sequenced: true, Sequence: uint64(position*perBatch + i),
+			b.Add(&packed.RawUsage{Source: []byte("s"), Sequenced: true, Sequence: uint64(position*perBatch + i),
 				Node: []byte("n"), Customer: []byte("c"), Meter: []byte("m"), Start: 1, End: 1})
 		}
 		m.usage = append(m.usage, events.AppendMessage(nil, &events.Message{Kind: events.Batch, Segments: []events.Segment{{Book: "b", Packed: b.AppendTo(nil)}}}))

@@ -3,7 +3,7 @@ package posting
 import (
 	"fmt"
 
-	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
@@ -23,7 +23,7 @@ type foreigners struct {
 }
 
 // begin looks the identities of a whole segment up at once.
-func (f *foreigners) begin(c *events.Columns, position uint64, base int) error {
+func (f *foreigners) begin(c *packed.Columns, position uint64, base int) error {
 	f.place.Position, f.base = position, base
 	f.keys, f.taken, f.places = f.keys[:0], f.taken[:0], f.places[:0]
 	clear(f.first)
@@ -41,7 +41,7 @@ func (f *foreigners) begin(c *events.Columns, position uint64, base int) error {
 	return nil
 }
 
-func (f *foreigners) repeats(c *events.Columns, i int) (repeats, same bool) {
+func (f *foreigners) repeats(c *packed.Columns, i int) (repeats, same bool) {
 	f.place.Ordinal, f.place.Fingerprint = uint32(f.base+i), c.Fingerprint(i)
 	// What was remembered of this very place was remembered by a run that did not commit.
 	if was := f.found[i]; was.Before(f.place.Position, f.place.Ordinal) {

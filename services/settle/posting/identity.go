@@ -1,7 +1,7 @@
 package posting
 
 import (
-	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
 // identity decides which events repeat one that was accepted, and remembers those
@@ -16,7 +16,7 @@ type identity struct {
 
 // begin begins a segment: the one with this ordinal in the message at position,
 // in which first events precede it.
-func (d *identity) begin(c *events.Columns, position uint64, segment, first int) error {
+func (d *identity) begin(c *packed.Columns, position uint64, segment, first int) error {
 	if c.Sequenced {
 		d.sequences.begin(c, position, segment)
 		return nil
@@ -26,7 +26,7 @@ func (d *identity) begin(c *events.Columns, position uint64, segment, first int)
 
 // repeats reports whether event i of the segment has the identity of an accepted
 // event, and whether its content is the same.
-func (d *identity) repeats(c *events.Columns, i int) (repeats, same bool, err error) {
+func (d *identity) repeats(c *packed.Columns, i int) (repeats, same bool, err error) {
 	if c.Sequenced {
 		return d.sequences.repeats(c, i)
 	}
@@ -35,7 +35,7 @@ func (d *identity) repeats(c *events.Columns, i int) (repeats, same bool, err er
 }
 
 // accept remembers event i, which was asked for last and is new.
-func (d *identity) accept(c *events.Columns, i int) {
+func (d *identity) accept(c *packed.Columns, i int) {
 	if c.Sequenced {
 		d.sequences.accept(c, i)
 		return
@@ -44,14 +44,14 @@ func (d *identity) accept(c *events.Columns, i int) {
 }
 
 // refuse notes that event i, which is new, was refused.
-func (d *identity) refuse(c *events.Columns, i int) {
+func (d *identity) refuse(c *packed.Columns, i int) {
 	if c.Sequenced {
 		d.sequences.refuse(c, i)
 	}
 }
 
 // end ends the segment.
-func (d *identity) end(c *events.Columns) error {
+func (d *identity) end(c *packed.Columns) error {
 	if c.Sequenced {
 		d.sequences.end()
 		return nil

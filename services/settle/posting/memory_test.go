@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
@@ -58,7 +59,7 @@ func (m *memory) Original(source settlement.Source, sequence uint64) (settlement
 	return settlement.Original{}, false, nil
 }
 
-func (m *memory) Segment(position uint64, segment int) (*events.Columns, error) {
+func (m *memory) Segment(position uint64, segment int) (*packed.Columns, error) {
 	d, err := decode(m.usage[position-1])
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func decode(data []byte) ([]settlement.Decoded, error) {
 	}
 	var list []settlement.Decoded
 	for _, s := range message.Segments {
-		d := settlement.Decoded{Segment: s, Columns: new(events.Columns)}
+		d := settlement.Decoded{Segment: s, Columns: new(packed.Columns)}
 		d.Err = d.Columns.Decode(s.Packed)
 		list = append(list, d)
 	}

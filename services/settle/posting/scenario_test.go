@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
@@ -74,7 +75,7 @@ type scenario struct {
 	m       *memory
 	s       *State
 	out     bytes.Buffer
-	builder events.Builder
+	builder packed.Builder
 	pending []pendingEvent
 	now     time.Time // when decisions are recorded
 }
@@ -84,7 +85,7 @@ type pendingEvent struct {
 	provider events.Provider
 	received int64
 	imports  bool // received at its own last instant, where the book allows it
-	raw      events.RawUsage
+	raw      packed.RawUsage
 }
 
 func newScenario(t *testing.T) *scenario {
@@ -295,7 +296,7 @@ func (s *scenario) event(a arguments) {
 	if book == "" {
 		book = "b"
 	}
-	raw := events.RawUsage{
+	raw := packed.RawUsage{
 		Source: []byte(a["source"]), ID: []byte(a["id"]), Sequenced: a["id"] == "", Sequence: uint64(s.number(a["seq"])), Epoch: uint64(s.number(a["epoch"])),
 		Node: []byte(node), Customer: []byte(a["customer"]), Meter: []byte(a["meter"]), QuantityHigh: uint64(hi), QuantityLow: lo, Scale: 18,
 		Start: start, End: end, Retracts: []byte(a["retracts"]),
@@ -304,7 +305,7 @@ func (s *scenario) event(a arguments) {
 		raw.Source = []byte("s")
 	}
 	for _, name := range slices.Sorted(maps.Keys(others(a, "start", "end", "received", "quantity", "node", "provider", "book", "source", "id", "seq", "epoch", "customer", "meter", "retracts", "count", "import"))) {
-		raw.Attributes = append(raw.Attributes, events.RawAttribute{Name: []byte(name), Value: []byte(a[name])})
+		raw.Attributes = append(raw.Attributes, packed.RawAttribute{Name: []byte(name), Value: []byte(a[name])})
 	}
 	for range max(1, s.number(a["count"])) {
 		s.pending = append(s.pending, pendingEvent{events.Book(book), events.Provider(provider), received, a["import"] != "", raw})

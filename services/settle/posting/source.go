@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 	"github.com/aliquot-engine/aliquot/services/settle/dedup"
 )
@@ -86,7 +86,7 @@ func newSequences(originals Originals) sequences {
 	}
 }
 
-func (s *sequences) begin(c *events.Columns, position uint64, segment int) {
+func (s *sequences) begin(c *packed.Columns, position uint64, segment int) {
 	s.position, s.segment = position, segment
 	s.segments++
 	if cap(s.byIndex) < len(c.Sources) {
@@ -102,7 +102,7 @@ func (s *sequences) begin(c *events.Columns, position uint64, segment int) {
 
 // resolve looks a source up the first time that its segment has it: from what is
 // committed where it is not in memory.
-func (s *sequences) resolve(c *events.Columns, at uint32) (*source, error) {
+func (s *sequences) resolve(c *packed.Columns, at uint32) (*source, error) {
 	ref := c.Sources[at]
 	key := settlement.Source{Provider: c.Provider, Source: string(c.Strings[ref.Name]), Epoch: ref.Epoch}
 	src := s.sources[key]
@@ -120,7 +120,7 @@ func (s *sequences) resolve(c *events.Columns, at uint32) (*source, error) {
 
 // repeats reports whether the sequence of event i was accepted before, and whether
 // the content is the same.
-func (s *sequences) repeats(c *events.Columns, i int) (repeats, same bool, err error) {
+func (s *sequences) repeats(c *packed.Columns, i int) (repeats, same bool, err error) {
 	src := s.byIndex[c.Source[i]]
 	if src == nil {
 		if src, err = s.resolve(c, c.Source[i]); err != nil {
@@ -135,14 +135,14 @@ func (s *sequences) repeats(c *events.Columns, i int) (repeats, same bool, err e
 }
 
 // refuse notes that event i was refused.
-func (s *sequences) refuse(c *events.Columns, i int) {
+func (s *sequences) refuse(c *packed.Columns, i int) {
 	s.refused[numbered{s.byIndex[c.Source[i]], c.Sequence[i]}] = struct{}{}
 }
 
 // accept records that event i of the segment was accepted. A sequence that was
 // refused before in the same segment begins a range, whose first event is known by
 // its ordinal: see [settlement.Original].
-func (s *sequences) accept(c *events.Columns, i int) {
+func (s *sequences) accept(c *packed.Columns, i int) {
 	src, sequence := s.byIndex[c.Source[i]], c.Sequence[i]
 	src.set.Add(sequence)
 	if src.segment == s.segments && src.to != ^uint64(0) && sequence == src.to+1 {
@@ -208,7 +208,7 @@ func (s *sequences) committed(position uint64) {
 
 // compare tells a duplicate from a conflict: event i of c has a sequence that was
 // accepted before.
-func (s *sequences) compare(src *source, c *events.Columns, i int) (same bool, err error) {
+func (s *sequences) compare(src *source, c *packed.Columns, i int) (same bool, err error) {
 	sequence := c.Sequence[i]
 	at, err := s.locate(src, sequence)
 	if err != nil {
@@ -261,7 +261,7 @@ func (s *sequences) locate(src *source, sequence uint64) (settlement.Original, e
 // is k sequences after a known one is the k-th event after it or a later one, and
 // the first that is found from there on is the right one. What was found last only
 // shortens the search.
-func (src *source) find(c *events.Columns, in settlement.Original, sequence uint64) int {
+func (src *source) find(c *packed.Columns, in settlement.Original, sequence uint64) int {
 	n := &src.near
 	if n.position != in.Position || n.segment != in.Segment || n.first != in.Span.First || n.sequence > sequence {
 		*n = near{in.Position, in.Segment, in.Span.First, in.Span.First, in.Ordinal}

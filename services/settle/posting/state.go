@@ -42,6 +42,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/pricing"
@@ -70,7 +71,7 @@ type Originals interface {
 	Original(source settlement.Source, sequence uint64) (at settlement.Original, ok bool, err error)
 	// Segment returns a decoded segment of a message at or before the position
 	// being settled, valid until the next call.
-	Segment(position uint64, segment int) (*events.Columns, error)
+	Segment(position uint64, segment int) (*packed.Columns, error)
 }
 
 // Identities remembers the events of sources that are not sequenced.

@@ -1,0 +1,45 @@
+// Package golden compares bytes that must stay readable for ever with files in testdata.
+package golden
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+var Update = flag.Bool("update", false, "rewrite the golden bytes; review the difference: what was written once must stay readable")
+
+// Compare compares got with testdata/name, byte for byte.
+func Compare(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *Update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, got) {
+		t.Errorf("%s: differs from byte %d\n got %q\nwant %q", name, difference(got, want), got, want)
+	}
+}
+
+// difference returns the first byte at which two texts differ.
+func difference(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}

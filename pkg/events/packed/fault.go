@@ -1,0 +1,24 @@
+package packed
+
+import (
+	"strconv"
+
+	"github.com/aliquot-engine/aliquot/pkg/events"
+	"github.com/aliquot-engine/aliquot/pkg/events/internal/chars"
+)
+
+// Fault says why one event is refused.
+type Fault struct {
+	Field  string // as in [Refusal]
+	Reason events.Reason
+	Detail string
+}
+
+// shown makes a hostile member's name fit to be shown.
+func Shown(prefix string, name []byte) string {
+	s := events.Clip(string(name))
+	if chars.Problem(name) != "" || len(name) == 0 {
+		s = strconv.QuoteToASCII(s)
+	}
+	return prefix + s
+}
