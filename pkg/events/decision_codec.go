@@ -147,7 +147,7 @@ func decodeBody[B Body](data []byte) (Body, error) {
 	return b, nil
 }
 
-// difference returns the first byte in which a and b differ, or -1.
+// Difference returns the first byte in which a and b differ, or -1.
 func Difference(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
@@ -160,4 +160,5 @@ func Difference(a, b []byte) int {
 	return min(len(a), len(b))
 }
 
+// SortedKeys returns the keys of a map, ascending.
 func SortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -183,7 +183,7 @@ func CheckText(s string) error {
 	return nil
 }
 
-// clip keeps hostile text out of logs.
+// Clip keeps hostile text out of logs.
 func Clip(s string) string {
 	if len(s) > 48 {
 		return s[:48] + "…"

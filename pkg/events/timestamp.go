@@ -150,7 +150,7 @@ func twoDigits(b []byte) uint32 {
 	return tens*10 + units
 }
 
-// appendTime appends RFC 3339 in UTC with as many decimals as are needed.
+// AppendTime appends RFC 3339 in UTC with as many decimals as are needed.
 func AppendTime(dst []byte, ns int64) []byte {
 	seconds, fraction := ns/1_000_000_000, ns%1_000_000_000
 	days, rest := seconds/86_400, seconds%86_400

@@ -10,7 +10,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// mustQuantity reads a quantity, or panics.
+// Quantity reads a quantity, or panics.
 func Quantity(s string) money.Quantity {
 	q, err := money.ParseQuantity(s)
 	if err != nil {
@@ -19,7 +19,7 @@ func Quantity(s string) money.Quantity {
 	return q
 }
 
-// samples are events that between them use everything the format has.
+// Samples are events that between them use everything the format has.
 func Samples(sequenced bool, n int) []events.Usage {
 	quantities := []string{"1", "3600", "0.5", "12345.678901234567890123"[:23], "0", "99999999999999999999.999999999999999999"}
 	all := make([]events.Usage, n)
@@ -52,7 +52,7 @@ func Samples(sequenced bool, n int) []events.Usage {
 	return all
 }
 
-// typical is what the load generator sends: 1,000 events of 300 nodes in two
+// Typical is what the load generator sends: 1,000 events of 300 nodes in two
 // books, 50 customers, two meters, two attributes, sequenced or with UUIDs.
 func Typical(sequenced bool) []events.Usage {
 	all := make([]events.Usage, 1000)
@@ -75,7 +75,7 @@ func Typical(sequenced bool) []events.Usage {
 	return all
 }
 
-// perEvent begins to measure; what it returns reports process CPU time an event,
+// PerEvent begins to measure; what it returns reports process CPU time an event,
 // which other work on the machine disturbs less than the wall clock does.
 func PerEvent(b *testing.B) func(bytes int) {
 	cpu := func() int64 {
@@ -87,8 +87,8 @@ func PerEvent(b *testing.B) func(bytes int) {
 	}
 	start := cpu()
 	return func(bytes int) {
-		b.ReportMetric(float64(cpu()-start)/float64(b.N)/1000, "cpu-ns/event")
-		b.ReportMetric(float64(bytes)/1000, "B/event")
+		b.ReportMetric(float64(cpu()-start)/float64(b.N)/1000, "cpu-ns/event") //nolint:forbidigo // a metric of a benchmark
+		b.ReportMetric(float64(bytes)/1000, "B/event")                         //nolint:forbidigo // as above
 		b.ReportMetric(0, "ns/op")
 	}
 }

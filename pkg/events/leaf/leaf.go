@@ -144,7 +144,7 @@ func Append(dst []byte, context uint64, u *events.Usage) ([]byte, error) {
 	return dst, nil
 }
 
-// coarsest expresses two times of a unit in the largest unit that divides both.
+// Coarsest expresses two times of a unit in the largest unit that divides both.
 func Coarsest(end, length uint64, unit int) (e, l uint64, u int) {
 	for unit < CoarsestUnit && end%Step == 0 && length%Step == 0 {
 		end, length, unit = end/Step, length/Step, unit+1
@@ -152,7 +152,7 @@ func Coarsest(end, length uint64, unit int) (e, l uint64, u int) {
 	return end, length, unit
 }
 
-// width returns how many bytes a number takes, from 0.
+// Width returns how many bytes a number takes, from 0.
 func Width(v uint64) int { return (bits.Len64(v) + 7) / 8 }
 
 func appendNumber(dst []byte, v uint64) []byte {

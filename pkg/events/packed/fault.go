@@ -14,7 +14,7 @@ type Fault struct {
 	Detail string
 }
 
-// shown makes a hostile member's name fit to be shown.
+// Shown makes a hostile member's name fit to be shown.
 func Shown(prefix string, name []byte) string {
 	s := events.Clip(string(name))
 	if chars.Problem(name) != "" || len(name) == 0 {

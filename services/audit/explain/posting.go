@@ -2,8 +2,6 @@ package explain
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -22,8 +20,6 @@ const (
 	pathPostings  = 3  // of an explanation that are followed down to their events
 	shownPayouts  = 10 // of a distribution
 )
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 // line is where a posting is: a row of a writer, an entry and a posting in it.
 type line struct {

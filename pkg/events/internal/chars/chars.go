@@ -17,23 +17,24 @@ import (
 
 const Ones = 0x0101010101010101
 
-// outside reports, in the high bit of each byte, bytes of w that are below low,
+// Outside reports, in the high bit of each byte, bytes of w that are below low,
 // 0x7f or above. low is at most 0x7f. Only "is it zero" is exact: a byte may be
 // blamed for the borrow of a guilty one below it.
 func Outside(w uint64, low byte) uint64 {
 	return ((w - Ones*uint64(low)) | w | ((w ^ Ones*0x7f) - Ones)) & varint.HighBits
 }
 
-// isPlainText reports whether b is printable ASCII, spaces included: the text
+// IsPlainText reports whether b is printable ASCII, spaces included: the text
 // that needs no further look.
 func IsPlainText(b []byte) bool { return IsPlain(b, ' ') }
 
-// isPlainName reports whether b is a name of printable ASCII: the name that
+// IsPlainName reports whether b is a name of printable ASCII: the name that
 // needs no further look.
 func IsPlainName(b []byte) bool {
 	return len(b) >= 1 && len(b) <= events.MaxName && IsPlain(b, '!')
 }
 
+// IsPlain reports whether b is printable ASCII from low on.
 func IsPlain(b []byte, low byte) bool {
 	for len(b) >= 8 {
 		if Outside(binary.LittleEndian.Uint64(b), low) != 0 {
@@ -49,7 +50,7 @@ func IsPlain(b []byte, low byte) bool {
 	return true
 }
 
-// textProblem says why b is no text for a stream, or "": invalid UTF-8, control
+// Problem says why b is no text for a stream, or "": invalid UTF-8, control
 // characters, and the noncharacters that CloudEvents 1.0 section 2.1 excludes.
 func Problem(b []byte) string {
 	if IsPlainText(b) {
@@ -70,7 +71,7 @@ func Problem(b []byte) string {
 	return ""
 }
 
-// nameProblem is [CheckName] as a text, with no allocation for good names of
+// NameProblem is [CheckName] as a text, with no allocation for good names of
 // printable ASCII.
 func NameProblem(b []byte) string {
 	if IsPlainName(b) {

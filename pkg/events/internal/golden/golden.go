@@ -1,4 +1,4 @@
-// Package golden compares bytes that must stay readable for ever with files in testdata.
+// Package golden compares bytes that must stay readable with files in testdata.
 package golden
 
 import (
@@ -9,6 +9,7 @@ import (
 	"testing"
 )
 
+// Update is the flag -update: write the files instead of comparing with them.
 var Update = flag.Bool("update", false, "rewrite the golden bytes; review the difference: what was written once must stay readable")
 
 // Compare compares got with testdata/name, byte for byte.

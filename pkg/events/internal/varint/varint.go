@@ -14,7 +14,7 @@ import (
 
 const HighBits = 0x8080808080808080
 
-// readVarint returns the number at the start of data and its width in bytes,
+// Read returns the number at the start of data and its width in bytes,
 // which is 0 where there is none or it does not fit 64 bits.
 func Read(data []byte) (uint64, int) {
 	if len(data) >= 8 {
@@ -35,7 +35,7 @@ func Read(data []byte) (uint64, int) {
 	return v, max(width, 0)
 }
 
-// decodeColumn32 reads a column of n numbers below limit into dst: n numbers, or
+// Column32 reads a column of n numbers below limit into dst: n numbers, or
 // one for all, or none for zero. It says what is wrong, or nothing.
 func Column32(dst []uint32, data []byte, n, limit int) (column []uint32, problem string) {
 	dst = Resize(dst, n)
@@ -85,7 +85,7 @@ func Column32(dst []uint32, data []byte, n, limit int) (column []uint32, problem
 	return dst, ""
 }
 
-// decodeColumn64 is decodeColumn32 for numbers of 64 bits.
+// Column64 is Column32 for numbers of 64 bits.
 func Column64(dst []uint64, data []byte, n int) (column []uint64, problem string) {
 	dst = Resize(dst, n)
 	if len(data) == 0 {
@@ -113,7 +113,7 @@ func Column64(dst []uint64, data []byte, n int) (column []uint64, problem string
 	return dst, ""
 }
 
-// decodeDeltas fills dst with running sums, modulo 2⁶⁴, of the zigzag numbers
+// Deltas fills dst with running sums, modulo 2⁶⁴, of the zigzag numbers
 // in data, and reports whether there were exactly as many.
 func Deltas(dst []uint64, data []byte) bool {
 	sum, at := uint64(0), 0
@@ -129,7 +129,7 @@ func Deltas(dst []uint64, data []byte) bool {
 	return at == len(data)
 }
 
-// appendVarints32 appends the numbers of data, which are as many as it holds but
+// Append32 appends the numbers of data, which are as many as it holds but
 // at most limit, and reports whether all were read and fit 32 bits.
 func Append32(dst []uint32, data []byte, limit int) ([]uint32, bool) {
 	for at := 0; at < len(data); {
@@ -143,15 +143,15 @@ func Append32(dst []uint32, data []byte, limit int) ([]uint32, bool) {
 	return dst, true
 }
 
-// varintLen returns how many bytes a number takes.
+// Len returns how many bytes a number takes.
 func Len(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
-// zigzag maps small differences of either sign to small numbers.
+// Zigzag maps small differences of either sign to small numbers.
 func Zigzag(difference uint64) uint64 {
 	return difference<<1 ^ uint64(int64(difference)>>63)
 }
 
-// resize returns a slice of n elements of whatever content, s where it is large enough.
+// Resize returns a slice of n elements of whatever content, s where it is large enough.
 func Resize[T any](s []T, n int) []T {
 	if cap(s) >= n {
 		return s[:n]
@@ -159,7 +159,7 @@ func Resize[T any](s []T, n int) []T {
 	return make([]T, n, n+n/4)
 }
 
-// appendVarint is binary.AppendUvarint without its call for small numbers.
+// Append is binary.AppendUvarint without its call for small numbers.
 func Append(dst []byte, v uint64) []byte {
 	switch {
 	case v < 0x80:
@@ -179,7 +179,7 @@ func Append(dst []byte, v uint64) []byte {
 	return binary.AppendUvarint(dst, v)
 }
 
-// appendText appends the length of s as a number, and s.
+// AppendText appends the length of s as a number, and s.
 func AppendText[T ~string | ~[]byte](dst []byte, s T) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(s)))
 	return append(dst, s...)
