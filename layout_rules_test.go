@@ -127,8 +127,10 @@ func TestEachLayoutRuleCanFail(t *testing.T) {
 			"// Package util is an example.\npackage util\n", "says nothing"},
 		{"one lower-case word", "internal/store", "",
 			"// Package my_store is an example.\npackage my_store\n", "one lower-case word"},
-		{"no long files", "internal/store", "",
-			head + strings.Repeat("\n", longest), "lines"},
+		{"no long files", "internal/store", "x_test.go",
+			"package x\n" + strings.Repeat("\n", longest), "lines"},
+		{"a file of code above 400 lines has a reason", "internal/store", "",
+			head + strings.Repeat("\n", long), "or a reason"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

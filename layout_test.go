@@ -118,8 +118,22 @@ var forbiddenNames = []string{
 	"service", "shared", "type", "types", "util", "utils",
 }
 
-// longest is the number of lines a file may have.
-const longest = 800
+// longest is the number of lines that no file may have, and long that which a
+// file of code may have without a reason in [whyLong].
+const (
+	longest = 800
+	long    = 400
+)
+
+// whyLong has the reason of each longer file, eight of them at most.
+var whyLong = map[string]string{
+	"pkg/events/cloudevents/member.go":       "one function reads every member of an event; cut up, no reader sees the order",
+	"pkg/events/packed/segment.go":           "decodes and checks every column of packed.proto, in its order",
+	"internal/store/postgrestest/session.go": "one connection through the proxy, statement by statement",
+	"internal/rowfile/reader.go":             "one reader of rows for every format, whose options depend on each other",
+	"cmd/internal/mapping/reader.go":         "reads a row by every key of a map, in the order of the grammar",
+	"cmd/internal/mapping/document.go":       "the grammar of maps, in the order of its page",
+}
 
 func TestTheRepositoryKeepsItsLayout(t *testing.T) {
 	packages := readRepository(t)
@@ -217,6 +231,9 @@ func check(p pkg, loader *looseImporter) []string {
 	checkName(p, report)
 	checkComment(p, report)
 	for _, f := range p.files {
+		if f.lines > long && !f.isTest() && whyLong[path.Join(p.dir, f.name)] == "" {
+			report(f.tree.Pos(), "file of %d lines: %d at most, or a reason", f.lines, long)
+		}
 		if f.lines >= longest {
 			report(f.tree.Pos(), "file of %d lines: %d at most", f.lines, longest-1)
 		}
@@ -378,4 +395,16 @@ func checkPurity(f file, report reporter) {
 		}
 		return true
 	})
+}
+
+func TestFewFilesAreLong(t *testing.T) {
+	if len(whyLong) > 8 {
+		t.Errorf("%d files have more than %d lines: eight at most", len(whyLong), long)
+	}
+	for name := range whyLong {
+		data, err := os.ReadFile(name)
+		if err != nil || strings.Count(string(data), "\n") <= long {
+			t.Errorf("%s needs no reason: %v", name, err)
+		}
+	}
 }
