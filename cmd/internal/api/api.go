@@ -66,10 +66,9 @@ type Config struct {
 	Control  *eventlog.Stream
 	Register *eventlog.Stream
 	Ledger   *eventlog.Stream
-	Usage    *eventlog.Stream
+	Usage    []*eventlog.Stream // one for each partition
 	Payout   *eventlog.Stream
 	Refused  *eventlog.Stream
-	More     []*eventlog.Stream // of further partitions' usage
 	Store    *store.DB
 	IDs      explain.Identities // of events without sequence; nil: they are found by their handles alone
 	Streams  *eventlog.Log      // for replay
@@ -165,7 +164,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // usages are the streams of every partition's usage.
-func (s *Server) usages() []*eventlog.Stream { return append([]*eventlog.Stream{s.Usage}, s.More...) }
 
 // OpenAPI returns the description of the API as YAML.
 func (s *Server) OpenAPI() ([]byte, error) { return s.api.OpenAPI().YAML() }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/services/audit/check"
@@ -35,7 +34,7 @@ func (s *Server) audits() {
 		func(ctx context.Context, in *struct {
 			Deep bool `query:"deep" doc:"Read the usage stream as well, and count every event in it."`
 		}) (*answer[Checked], error) {
-			list, err := check.Run(ctx, s.Store, check.Streams{Usage: append([]*eventlog.Stream{s.Usage}, s.More...), Control: s.Control}, in.Deep)
+			list, err := check.Run(ctx, s.Store, check.Streams{Usage: s.Usage, Control: s.Control}, in.Deep)
 			if err != nil {
 				return nil, err
 			}

@@ -154,7 +154,7 @@ func (s *Server) issued(name string) (key events.KeyIssued, revoked, ok bool) {
 
 // settles reports whether a partition is one of those that there are.
 func (s *Server) settles(partition int) bool {
-	return eventlog.OfPartition(partition, append([]*eventlog.Stream{s.Usage}, s.More...)...) != nil
+	return eventlog.OfPartition(partition, s.Usage...) != nil
 }
 
 // settledHere refuses a book of a partition that there is not: it could never be

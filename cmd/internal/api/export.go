@@ -62,7 +62,7 @@ func (s *Server) export(ctx context.Context, in *exportQuestion) (*huma.StreamRe
 		return nil, s.later(err)
 	}
 	from := export.Sources{
-		Usage: s.usages(), Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout, Refused: s.Refused,
+		Usage: s.Usage, Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout, Refused: s.Refused,
 		Outcomes: s.Store.Outcomes, Void: s.Engine.Void,
 	}
 	if s.Proofs != nil {

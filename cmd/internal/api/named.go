@@ -18,7 +18,7 @@ type EventIdentity struct {
 
 // explained are the sources of explanations.
 func (s *Server) explained() explain.Sources {
-	return explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, More: s.More, Store: s.Store, IDs: s.IDs}
+	return explain.Sources{Usage: s.Usage, Control: s.Control, Ledger: s.Ledger, Store: s.Store, IDs: s.IDs}
 }
 
 // named is the id that is asked for: the text, or the handle of the event.

@@ -75,7 +75,7 @@ func Cards(name string, data []byte) ([]events.CardDeclared, error) {
 
 func (s *Server) replay(ctx context.Context, at Position, config replay.Config) (*answer[replay.Result], error) {
 	config.From = replay.Sources{
-		Usage: s.usages(), Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout,
+		Usage: s.Usage, Control: s.Control, Register: s.Register, Ledger: s.Ledger, Payout: s.Payout,
 	}
 	config.Live, config.Balances = s.Store, at.Balances
 	if at.AsOf != "" {

@@ -82,9 +82,8 @@ func (p *Process) overNATS(ctx context.Context) error {
 // newKeeper opens the second copy and the logs, and compares their ends with the
 // streams'.
 func (p *Process) newKeeper(ctx context.Context) (*keeper.Keeper, error) {
-	usages := p.usages()
 	return keeper.Open(ctx, keeper.Config{
-		Dir: p.config.Dir, Usage: usages[0], More: usages[1:],
+		Dir: p.config.Dir, Usage: p.usages(),
 		Streams: []*eventlog.Stream{p.streams.control, p.streams.register, p.streams.ledger, p.streams.payout},
 		Store:   p.store, Witnesses: p.config.Witnesses, Logger: p.config.Logger, Meter: p.config.Telemetry.Meter(),
 	})
@@ -101,10 +100,9 @@ func (p *Process) runKeeper(ctx context.Context) {
 // api is the HTTP API, with the logs and what is proved by them where they are
 // kept here.
 func (p *Process) api() http.Handler {
-	usages := p.usages()
 	config := api.Config{
 		Engine: p, Control: p.streams.control, Register: p.streams.register, Ledger: p.streams.ledger,
-		Usage: usages[0], More: usages[1:], Payout: p.streams.payout, Refused: p.streams.refused, Store: p.store, Streams: p.log,
+		Usage: p.usages(), Payout: p.streams.payout, Refused: p.streams.refused, Store: p.store, Streams: p.log,
 		Ingest: httpapi.New(p.ingest), Metrics: p.config.Telemetry.Page(), Now: time.Now, Logger: p.config.Logger, OperatorSHA256: p.operator,
 	}
 	if p.config.Shared == nil {

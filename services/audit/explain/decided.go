@@ -117,7 +117,7 @@ func (e *explainer) voidReason(position uint64) (reason, where string, err error
 	if voids := w.directory.Voids(); len(voids) > 0 && voids[len(voids)-1].Position == position {
 		return voids[len(voids)-1].Reason, "where it stands in CONTROL", nil
 	}
-	for partition := range 1 + len(e.More) {
+	for partition := range e.Usage {
 		if reason, ok, err := e.snapshot.VoidReason(partition, position); err != nil || ok {
 			return reason, fmt.Sprintf("in settlement, partition %d", partition), err
 		}

@@ -111,9 +111,11 @@ func TestAStreamThatDoesNotAnswerIsNoWrongFigure(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = other.Close() })
 	silent := sources(w)
-	if silent.Usage, err = other.Usage(t.Context(), 0, 0); err != nil {
+	usage, err := other.Usage(t.Context(), 0, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
+	silent.Usage = []*eventlog.Stream{usage}
 	if after := text(silent, posting); strings.Contains(after, "NOT equal") || !strings.Contains(after, "could not be read") {
 		t.Errorf("explained as\n%s", after)
 	}

@@ -28,7 +28,7 @@ func (e *explainer) byIdentity(id string) (Node, error) {
 // placed finds the partition that has an event at a place of an index: the
 // index does not say which.
 func (e *explainer) placed(at settlement.Identity, source, name string) (h handle, found bool, err error) {
-	for _, stream := range append([]*eventlog.Stream{e.Usage}, e.More...) {
+	for _, stream := range e.Usage {
 		partition, _ := eventlog.PartitionOf(stream.Name())
 		if err := e.choose(partition); err != nil {
 			return h, false, err
@@ -50,8 +50,7 @@ func (e *explainer) placed(at settlement.Identity, source, name string) (h handl
 
 // choose makes a partition the one that messages are read of.
 func (e *explainer) choose(partition int) error {
-	all := append([]*eventlog.Stream{e.Usage}, e.More...)
-	if e.usage = eventlog.OfPartition(partition, all...); e.usage == nil {
+	if e.usage = eventlog.OfPartition(partition, e.Usage...); e.usage == nil {
 		return fmt.Errorf("%w: partition %d is not here", ErrUnknown, partition)
 	}
 	return nil

@@ -37,10 +37,9 @@ type Identities interface {
 
 // Sources are what an explanation is made from.
 type Sources struct {
-	Usage, Control, Ledger *eventlog.Stream
-	// More are the streams of further partitions' usage.
-	More  []*eventlog.Stream
-	Store *store.DB
+	Usage           []*eventlog.Stream // one for each partition
+	Control, Ledger *eventlog.Stream
+	Store           *store.DB
 	// IDs finds an event by the id that its source gave it; nil finds only
 	// sequenced ones and handles.
 	IDs Identities

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/services/audit/audittest"
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
@@ -17,7 +18,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the answers in testdata; review the difference")
 
 func sources(w *audittest.World) explain.Sources {
-	return explain.Sources{Usage: w.Usage, Control: w.Control, Ledger: w.Ledger, Store: w.DB, IDs: w.IDs}
+	return explain.Sources{Usage: []*eventlog.Stream{w.Usage}, Control: w.Control, Ledger: w.Ledger, Store: w.DB, IDs: w.IDs}
 }
 
 // Every kind of id, and what comes of it, to be read. Fails when a charge is

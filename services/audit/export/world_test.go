@@ -44,7 +44,7 @@ func keep(t testing.TB, w *audittest.World) *kept {
 func (k *kept) sign(t testing.TB) {
 	t.Helper()
 	streams := []*eventlog.Stream{k.Control, k.Register, k.Ledger, k.Payout}
-	loop, err := keeper.Open(t.Context(), keeper.Config{Dir: k.dir, Usage: k.Usage, Streams: streams, Store: k.DB, Every: time.Millisecond})
+	loop, err := keeper.Open(t.Context(), keeper.Config{Dir: k.dir, Usage: []*eventlog.Stream{k.Usage}, Streams: streams, Store: k.DB, Every: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

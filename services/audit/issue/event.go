@@ -20,15 +20,15 @@ const farthest = 1 << 18
 
 // event makes an event's receipt.
 func (m *maker) event(at *explain.Handle) error {
-	if m.Usage = eventlog.OfPartition(at.Partition, append([]*eventlog.Stream{m.Usage}, m.More...)...); m.Usage == nil {
+	if m.usage = eventlog.OfPartition(at.Partition, m.Usage...); m.usage == nil {
 		return fmt.Errorf("%w: there is no partition %d", explain.ErrUnknown, at.Partition)
 	}
-	name := strings.ToLower(m.Usage.Name())
+	name := strings.ToLower(m.usage.Name())
 	log, err := m.open(name)
 	if err != nil {
 		return err
 	}
-	last, err := m.Usage.Last(m.ctx)
+	last, err := m.usage.Last(m.ctx)
 	switch {
 	case err != nil:
 		return err
@@ -68,7 +68,7 @@ func (m *maker) event(at *explain.Handle) error {
 
 // find reads the event, and proves that it is in its message.
 func (m *maker) find(at *explain.Handle) (*receipt.Event, *events.Usage, error) {
-	raw, err := m.Usage.Get(m.ctx, at.Position)
+	raw, err := m.usage.Get(m.ctx, at.Position)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -166,7 +166,7 @@ func (m *maker) carried(e *receipt.Event, barrier *receipt.Leaf, control uint64)
 	if err != nil {
 		return err
 	}
-	raw, err := m.Usage.Get(m.ctx, leaf.Position)
+	raw, err := m.usage.Get(m.ctx, leaf.Position)
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,8 @@ func (m *maker) make(place explain.Place) (*receipt.Receipt, error) {
 // maker makes one receipt.
 type maker struct {
 	Sources
-	ctx   context.Context // of this call; never kept longer
+	ctx   context.Context  // of this call; never kept longer
+	usage *eventlog.Stream // of the event's partition
 	made  *receipt.Receipt
 	data  map[spot][]byte // data of the receipt's messages
 	logs  map[string]*opened

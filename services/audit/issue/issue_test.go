@@ -45,7 +45,7 @@ func keepIn(t testing.TB, w *audittest.World, dir string) kept {
 	t.Helper()
 	k := kept{World: w, dir: dir}
 	streams := []*eventlog.Stream{w.Control, w.Register, w.Ledger, w.Payout}
-	loop, err := keeper.Open(t.Context(), keeper.Config{Dir: k.dir, Usage: w.Usage, Streams: streams, Store: w.DB, Every: time.Millisecond})
+	loop, err := keeper.Open(t.Context(), keeper.Config{Dir: k.dir, Usage: []*eventlog.Stream{w.Usage}, Streams: streams, Store: w.DB, Every: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func (k kept) open(name string) (*tiles.Reader, error) {
 
 func (k kept) sources() issue.Sources {
 	return issue.Sources{
-		Sources:  explain.Sources{Usage: k.Usage, Control: k.Control, Ledger: k.Ledger, Store: k.DB, IDs: k.IDs},
+		Sources:  explain.Sources{Usage: []*eventlog.Stream{k.Usage}, Control: k.Control, Ledger: k.Ledger, Store: k.DB, IDs: k.IDs},
 		Register: k.Register, Payout: k.Payout, Key: k.key, Log: k.open,
 	}
 }

@@ -96,7 +96,7 @@ func (p *place) cosignedBy(keys *tlog.Succession, by string, policy *tlog.Policy
 func (p *place) run(witnesses []tlog.PolicyWitness) (k *Keeper, stop func()) {
 	p.t.Helper()
 	k, err := Open(p.t.Context(), Config{
-		Dir: p.dir, Usage: p.usage, Streams: []*eventlog.Stream{p.control}, Store: p.store, Witnesses: witnesses,
+		Dir: p.dir, Usage: []*eventlog.Stream{p.usage}, Streams: []*eventlog.Stream{p.control}, Store: p.store, Witnesses: witnesses,
 		Every: 5 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

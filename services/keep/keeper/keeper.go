@@ -72,9 +72,8 @@ type Store interface {
 type Config struct {
 	// Dir is the installation's folder; see [Folders].
 	Dir string
-	// Usage is the stream of one partition's usage, More those of further ones.
-	Usage *eventlog.Stream
-	More  []*eventlog.Stream
+	// Usage are the streams of usage, one for each partition.
+	Usage []*eventlog.Stream
 	// Streams are all streams that are not usage.
 	Streams []*eventlog.Stream
 	Store   Store
@@ -154,7 +153,7 @@ func (k *Keeper) open(ctx context.Context) (err error) {
 	if k.key, k.keys, err = EnsureKeys(k.config.Dir); err != nil {
 		return err
 	}
-	for _, stream := range slices.Concat([]*eventlog.Stream{k.config.Usage}, k.config.More, k.config.Streams) {
+	for _, stream := range slices.Concat(k.config.Usage, k.config.Streams) {
 		s := &kept{stream: stream}
 		k.kept = append(k.kept, s)
 		if partition, ok := eventlog.PartitionOf(stream.Name()); ok {

@@ -107,7 +107,7 @@ func (p *place) publish(stream *eventlog.Stream, n int) {
 
 func (p *place) open() (*Keeper, error) {
 	return Open(p.t.Context(), Config{
-		Dir: p.dir, Usage: p.usage, Streams: []*eventlog.Stream{p.control}, Store: p.store,
+		Dir: p.dir, Usage: []*eventlog.Stream{p.usage}, Streams: []*eventlog.Stream{p.control}, Store: p.store,
 		Every: 5 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 }
@@ -322,7 +322,7 @@ func TestTheKeeperWaitsForAnAnswer(t *testing.T) {
 		store.outcomes.Store(3)
 		dir := t.TempDir()
 		k, err := Open(t.Context(), Config{
-			Dir: dir, Usage: p.usage, Streams: []*eventlog.Stream{p.control}, Store: store,
+			Dir: dir, Usage: []*eventlog.Stream{p.usage}, Streams: []*eventlog.Stream{p.control}, Store: store,
 			Every: 5 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		})
 		if err != nil {

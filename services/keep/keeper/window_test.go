@@ -102,7 +102,7 @@ func TestTheLogIsTheSameWhoeverReads(t *testing.T) {
 
 	leaves := func(told func(position uint64) bool) (list []string) {
 		k, err := Open(t.Context(), Config{
-			Dir: t.TempDir(), Usage: p.usage, Streams: []*eventlog.Stream{p.control}, Store: store,
+			Dir: t.TempDir(), Usage: []*eventlog.Stream{p.usage}, Streams: []*eventlog.Stream{p.control}, Store: store,
 			Every: 5 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		})
 		if err != nil {

@@ -26,7 +26,7 @@ import (
 func kept(t testing.TB, w *audittest.World) (dir string, key *tlog.Key) {
 	t.Helper()
 	dir = t.TempDir()
-	k, err := keeper.Open(t.Context(), keeper.Config{Dir: dir, Usage: w.Usage, Store: w.DB, Every: time.Millisecond,
+	k, err := keeper.Open(t.Context(), keeper.Config{Dir: dir, Usage: []*eventlog.Stream{w.Usage}, Store: w.DB, Every: time.Millisecond,
 		Streams: []*eventlog.Stream{w.Control, w.Register, w.Ledger, w.Payout}})
 	if err != nil {
 		t.Fatal(err)
