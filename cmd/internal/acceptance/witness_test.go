@@ -138,14 +138,13 @@ func TestWitnessesMakeAQuorum(t *testing.T) {
 	other := up(t, twin)
 	deposit(other, "there")
 	deposit(other, "there too")
-	within(t, "the other history is found", func() bool {
+	// Until the twin has signed more than was seen of a log, it shows as a rollback.
+	within(t, "the other history is found and kept as evidence", func() bool {
 		c := aliquot(t, append(puller, other.url)...)
-		return c.code == 1 && strings.Contains(c.out, "forked")
+		evidence := aliquot(t, "witness", "evidence", "--dir", filepath.Join(own, "puller"))
+		return c.code == 1 && evidence.code == 1 && strings.Contains(evidence.out, "/control: forked: seen ")
 	})
 	other.stop()
-	if c := aliquot(t, "witness", "evidence", "--dir", filepath.Join(own, "puller")); c.code != 1 || !strings.Contains(c.out, "/control: forked: seen ") {
-		t.Errorf("evidence: exit %d\n%s%s", c.code, c.out, c.err)
-	}
 
 	if c := aliquot(t, "log", "keys", "rotate", "--data", dir); c.code == 0 || !strings.Contains(c.err, "--as") {
 		t.Errorf("nobody rotates: exit %d %s", c.code, c.err)
