@@ -13,7 +13,7 @@ import (
 
 type describeCommand struct{}
 
-// described is what the binary says of itself, for whoever writes manifests,
+// described is what the binary says of itself, for people who write manifests,
 // units and scripts, and for the tests of those.
 type described struct {
 	Version  string             `json:"version"`

@@ -118,7 +118,7 @@ func TestAWrongCommandLineIsOneLineAndAHint(t *testing.T) {
 		{"a flag that is missing", "collect", "missing flags: --book", "aliquot help collect shows"},
 		{"an argument that is missing", "period close acme-eu", "<period>", "aliquot help period close shows"},
 		{"a file that is not there", "usage send nowhere.csv --map map.yaml", "nowhere.csv", "aliquot help usage send shows"},
-		{"a value that is none of those", "key create k --scope king", "--scope must be one of", "aliquot help key create shows"},
+		{"a value that is not one of those", "key create k --scope king", "--scope must be one of", "aliquot help key create shows"},
 		{"a number in words", "usage outcome 0/1/2 --wait soon", "--wait", "aliquot help usage outcome shows"},
 		{"flags that do not go together", "replay --since 3", "--since needs --card", "aliquot help replay shows"},
 		{"a server without a token", "status --url http://127.0.0.1:1", "--bearer", "aliquot help status shows"},

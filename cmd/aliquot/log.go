@@ -25,7 +25,7 @@ type logCommand struct {
 
 type logKeysCommand struct {
 	Show   logKeysShowCommand   `cmd:"" default:"1" help:"Show the key that verifies the logs, and the ones before."`
-	Rotate logKeysRotateCommand `cmd:"" help:"Hand the logs over to a new key, while nothing runs; needs --as. Receipts made before go on to verify by the old key, and whoever knows that follows the handover to the new one."`
+	Rotate logKeysRotateCommand `cmd:"" help:"Hand the logs over to a new key, while nothing runs; needs --as. Receipts made before go on to verify by the old key, and a verifier that knows the old key follows the handover to the new one."`
 }
 
 // shownKeys is what log keys says.

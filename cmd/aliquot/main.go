@@ -40,9 +40,9 @@ type root struct {
 
 	Up           upCommand           `cmd:"" help:"Run every service in one process."`
 	Ingest       ingestCommand       `cmd:"" help:"Run the intake of usage and the API, on a cluster and a database."`
-	Settle       settleCommand       `cmd:"" help:"Run settlement of some partitions, or wait beside whoever does."`
-	Distribute   distributeCommand   `cmd:"" help:"Run distribution, or wait beside whoever does."`
-	Keep         keepCommand         `cmd:"" help:"Keep the second copy and the signed logs, and serve the API with receipts, or wait beside whoever does."`
+	Settle       settleCommand       `cmd:"" help:"Run settlement of some partitions, or wait beside the process that does."`
+	Distribute   distributeCommand   `cmd:"" help:"Run distribution, or wait beside the process that does."`
+	Keep         keepCommand         `cmd:"" help:"Keep the second copy and the signed logs, and serve the API with receipts, or wait beside the process that does."`
 	Demo         demoCommand         `cmd:"" help:"See a whole day of usage become payouts, generated or from your own files."`
 	Apply        applyCommand        `cmd:"" help:"Declare providers, books, nodes, customers, meters, cards, tokens and waterfalls from YAML."`
 	Usage        usageCommand        `cmd:"" help:"Send usage, or ask what became of it."`

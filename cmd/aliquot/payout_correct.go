@@ -14,7 +14,7 @@ type payoutCorrect struct {
 	Payout    string `arg:"" help:"Payout, such as po-ba949796298023edbedc11e4f25ebeda."`
 	State     string `required:"" enum:"submitted,confirmed,failed,returned" help:"What it is (${enum}); the state that it is in says that it stands."`
 	Reference string `help:"The rail's reference that stands from now on."`
-	Reason    string `required:"" help:"Why, for whoever asks later."`
+	Reason    string `required:"" help:"Why, for people who ask later."`
 }
 
 func (c *payoutCorrect) Run(ctx context.Context, r *root) error {

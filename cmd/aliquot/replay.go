@@ -173,7 +173,7 @@ func (c *replayCommand) offline(ctx context.Context, cards []events.CardDeclared
 	}
 	result, err := replay.Run(ctx, config)
 	if one := (*keeper.Difference)(nil); errors.As(err, &one) {
-		// One was met on the way; whoever asks wants to know of all.
+		// One was met on the way; the caller wants to know of all.
 		found, examined := p.Examine(ctx)
 		if examined != nil || len(found) == 0 {
 			return nil, errors.Join(err, examined)

@@ -49,7 +49,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"a way to a database that was taken away", "postgresql", change{"overlays/postgresql/kustomization.yaml", "- op: replace\n        path: /spec/egress/1\n", "- op: add\n        path: /spec/egress/-\n"}, "a peer is not there"},
 		{"a certificate that nobody makes", "postgresql", change{"overlays/postgresql/kustomization.yaml", "secretName: postgresql-ca", "secretName: postgres-ca"}, "what its volume database holds is not there"},
 		{"a way to nobody", local, change{"base/network.yaml", "matchLabels: {app.kubernetes.io/name: cockroachdb}", "matchLabels: {app.kubernetes.io/name: cockroach}"}, "a peer is not there"},
-		{"a way to another port", local, change{"base/network.yaml", "ports: [{port: 26257}]", "ports: [{port: 26258}]"}, "port 26258 is none of"},
+		{"a way to another port", local, change{"base/network.yaml", "ports: [{port: 26257}]", "ports: [{port: 26258}]"}, "port 26258 is not one of"},
 		{"something else to scale", local, change{"base/ingest.yaml", "kind: Deployment, name: ingest}", "kind: Deployment, name: intake}"}, "there is no Deployment intake"},
 	}
 	for _, test := range tests {

@@ -251,7 +251,7 @@ func (w *world) checkPolicyPorts(policy string, at []*workload, ports []networki
 			for i, one := range at {
 				names[i] = one.name
 			}
-			w.fault("NetworkPolicy %s: port %s is none of %s", policy, p.Port.String(), strings.Join(names, ", "))
+			w.fault("NetworkPolicy %s: port %s is not one of %s", policy, p.Port.String(), strings.Join(names, ", "))
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (w *world) checkPorts(where string, c *corev1.Container) {
 			continue
 		}
 		if _, ok := port(c, probe.HTTPGet.Port); !ok {
-			w.fault("%s: a probe asks port %s, which is none of its", where, probe.HTTPGet.Port.String())
+			w.fault("%s: a probe asks port %s, which is not one of its", where, probe.HTTPGet.Port.String())
 		}
 	}
 }

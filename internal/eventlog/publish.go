@@ -98,7 +98,7 @@ func (f *Future) Duplicate() bool {
 	return f.duplicate
 }
 
-// resolve is called exactly once: whoever removes the future from the log's
+// resolve is called exactly once: the one who removes the future from the log's
 // pending map.
 func (f *Future) resolve(seq uint64, duplicate bool, err error) {
 	f.seq, f.duplicate = seq, duplicate

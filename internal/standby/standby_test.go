@@ -75,7 +75,7 @@ func TestAStandbyThatIsToldToStopStops(t *testing.T) {
 	}
 }
 
-func TestWhoeverIsAwayDoesNotTakeOver(t *testing.T) {
+func TestAProcessThatIsAwayDoesNotTakeOver(t *testing.T) {
 	conn := connection(t)
 	conn.Close()
 	if err := Wait(t.Context(), conn, "settle.0", 0, func(string) {}); !errors.Is(err, nats.ErrConnectionClosed) {

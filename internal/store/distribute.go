@@ -24,7 +24,7 @@ type Distribute struct {
 }
 
 // Distribute returns the distributor's part of the store, taking it over from
-// whoever had it: an earlier distributor's next commit fails with [distribution.ErrFenced].
+// an earlier owner: that distributor's next commit fails with [distribution.ErrFenced].
 // The nonce names this one; it is chosen at random by the caller.
 func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distribution.Cursor, error) {
 	if err := db.cursorWhole(ctx, DistributeWriter); err != nil {

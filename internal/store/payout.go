@@ -41,7 +41,7 @@ func payoutsFrom(conn Conn, control int64, names []string, each func(distributio
 	err = conn.Query("SELECT "+payoutColumns+" FROM payout WHERE distribution = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id", func(r Row) error {
 		p := payoutOf(r)
 		for len(names) > 0 && names[0] < p.ID {
-			names = names[1:] // there is none of this name
+			names = names[1:] // no payout has this name
 		}
 		if len(names) == 0 {
 			return errEnough

@@ -27,7 +27,7 @@ type Settle struct {
 	partition int
 }
 
-// Settle returns the settler's part of the store, taking it over from whoever
+// Settle returns the settler's part of the store, taking it over from the process that
 // had it: an earlier settler's next commit fails with [settlement.ErrFenced]. It
 // is refused with [ErrCursorLost] where the cursor contradicts the journal. The nonce
 // names this one; it is chosen at random by the caller.

@@ -21,7 +21,7 @@
 //   - Nobody who is on a screening list is unlisted while the list is replaced.
 //   - What is returned as a slice is in ascending order, the same every time.
 //
-// A Directory is not safe for concurrent use: whoever shares one guards it.
+// A Directory is not safe for concurrent use: callers that share one guard it.
 package directory
 
 import (

@@ -121,7 +121,7 @@ func (d *Directory) Resting(name events.Book, period events.Period) []string {
 
 // reopenPeriod takes closings back, unless something rests on them. That what the
 // decision calls void is void is for check to say: a distribution that is void stays
-// void, so whoever decides can know it.
+// void, so that the person who decides can know it.
 func (d *Directory) reopenPeriod(b events.PeriodReopened) error {
 	in, err := d.in(b.Book)
 	if err != nil {

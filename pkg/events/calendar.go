@@ -41,7 +41,7 @@ func saturated(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// Parse returns the half-open interval of a label, or why it is none of this
+// Parse returns the half-open interval of a label, or why it is not a label of this
 // calendar: another form, or a period that does not lie wholly between 1970 and
 // 2262-04-11, the range of 63 bits.
 func (c Calendar) Parse(label Period) (from, to int64, err error) {

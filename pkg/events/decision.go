@@ -162,7 +162,7 @@ type PeriodClosed struct {
 	Period Period `json:"period"`
 	Early  bool   `json:"early,omitempty"`  // the period may not have ended yet
 	Reason string `json:"reason,omitempty"` // why it is closed early; needed with Early
-	// RestsOn is how far every log was signed when it was decided. Whoever asks
+	// RestsOn is how far every log was signed when it was decided. A caller that asks
 	// for a closing leaves it out: it is added.
 	RestsOn []LogState `json:"rests_on,omitempty" hidden:"true"`
 }

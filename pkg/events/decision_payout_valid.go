@@ -66,7 +66,7 @@ func (b KeyIssued) Validate() error {
 			p.add("provider", "is given, but the scope is %s", b.Scope)
 		}
 	default:
-		p.add("scope", "%q is none of operator, provider and auditor", Clip(b.Scope))
+		p.add("scope", "%q is not one of operator, provider and auditor", Clip(b.Scope))
 	}
 	return p.orNil()
 }
@@ -129,7 +129,7 @@ func (b PayoutsConfirmed) Validate() error {
 		switch r.State {
 		case "confirmed", "failed", "returned":
 		default:
-			p.add(at("state"), "%q is none of confirmed, failed and returned", Clip(r.State))
+			p.add(at("state"), "%q is not one of confirmed, failed and returned", Clip(r.State))
 		}
 		if err := CheckText(r.Reference); err != nil {
 			p.add(at("reference"), "%v", err)

@@ -193,7 +193,7 @@ func (b SuspenseReleased) Validate() error {
 	p.source("source", b.Source)
 	p.name("round", b.Round)
 	if strings.TrimSpace(b.Reason) == "" {
-		p.add("reason", "is empty: whoever releases says why")
+		p.add("reason", "is empty: say why it is released")
 	}
 	p.text("reason", b.Reason)
 	return p.orNil()

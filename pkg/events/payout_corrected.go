@@ -26,7 +26,7 @@ func (b PayoutCorrected) Validate() error {
 	p.corrected("state", b.State)
 	p.text("reference", b.Reference)
 	if strings.TrimSpace(b.Reason) == "" {
-		p.add("reason", "is empty: whoever corrects says why")
+		p.add("reason", "is empty: say why it is corrected")
 	}
 	p.text("reason", b.Reason)
 	return p.orNil()
@@ -37,6 +37,6 @@ func (p *Problems) corrected(field, state string) {
 	switch state {
 	case "submitted", "confirmed", "failed", "returned":
 	default:
-		p.add(field, "%q is none of submitted, confirmed, failed and returned", Clip(state))
+		p.add(field, "%q is not one of submitted, confirmed, failed and returned", Clip(state))
 	}
 }

@@ -60,7 +60,7 @@ func IsRecord(data []byte) bool { return len(data) > 0 && data[0] == recordMagic
 
 // AppendRecord appends the bytes of r to dst. It fails where a posting is not
 // valid, an entry is of another book, a name has more than 1,024 bytes, or Part
-// is none of Parts. It does not look at the size: that is for [Split].
+// is not one of Parts. It does not look at the size: that is for [Split].
 func AppendRecord(dst []byte, r *Record) ([]byte, error) {
 	postings := 0
 	for i := range r.Entries {

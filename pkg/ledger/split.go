@@ -5,7 +5,7 @@ import "math/bits"
 // Split returns r as records of at most limit encoded bytes each, with Part and
 // Parts set: r alone where it fits. The order of the postings stays; an entry
 // that is cut in two is one entry in either part, each balanced by itself. The
-// periods settled stand in the last part, so that whoever reads of one has read
+// periods settled stand in the last part, so that a reader of one has read
 // everything of the cut. The result depends on r and limit alone.
 //
 // A single posting larger than limit stands alone in a part that is too large:

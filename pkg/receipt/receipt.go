@@ -1,5 +1,5 @@
 // Package receipt is a file that proves one event, one record of the journal or
-// one payout to whoever trusts the key of its logs and nothing else.
+// one payout to everybody who trusts the key of its logs and nothing else.
 //
 // The method: a receipt carries the very bytes that the streams hold, the
 // shortest proofs that these bytes are in the signed logs, and what follows from

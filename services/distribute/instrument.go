@@ -228,7 +228,7 @@ func (i *instruments) hand(token events.Token, from trace.SpanContext) {
 	i.handed[token].Add(from)
 }
 
-// begin begins the span of a decision: a child of whoever decided. That of a
+// begin begins the span of a decision: a child of the request that decided. That of a
 // distribution is linked to what brought its revenue, and those of its payouts
 // to its declaration.
 func (i *instruments) begin(ctx context.Context, m *eventlog.Message, body events.Body) (context.Context, trace.Span) {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// publish tells whoever waits how far the loop has come.
+// publish tells the waiting callers how far the loop has come.
 func (d *Distributor) publish() {
 	d.done.Advance(d.committed.Control.Position)
 	d.followed.Advance(d.committed.Ledger.Position)
@@ -31,7 +31,7 @@ func waited(ctx context.Context, err error) error {
 }
 
 // VoidReason returns why the decision at a position of CONTROL had no effect, or
-// not all of it, on distribution; empty where it had, or is none of ours.
+// not all of it, on distribution; empty where it had, or is not one of ours.
 func (d *Distributor) VoidReason(ctx context.Context, position uint64) (string, error) {
 	v, ok, err := d.config.Store.Void(ctx, position)
 	if err != nil || !ok {

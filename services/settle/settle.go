@@ -45,7 +45,7 @@ import (
 )
 
 // Store is where a settler commits. It was taken over when it was opened: the
-// commits of whoever had it before fail.
+// commits of the owner before fail.
 //
 // Commit writes whole cuts, ascending, in one transaction with the cursor, which
 // stands at from; it is on disk when Commit returns nil. settlement.ErrFenced:

@@ -455,7 +455,7 @@ func TestAStreamThatIsNotTheOneKnownIsNotSettled(t *testing.T) {
 	}
 }
 
-// Every barrier carries the root of CONTROL as far as it reaches, whoever made
+// Every barrier carries the root of CONTROL as far as it reaches, no matter who made
 // it, and one that carries another stops settlement and replay: decisions were
 // altered since. Fails when the root of the last decision is not the one that is
 // compared.

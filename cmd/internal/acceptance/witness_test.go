@@ -173,7 +173,7 @@ func TestWitnessesMakeAQuorum(t *testing.T) {
 		t.Errorf("an old receipt by the new key alone: exit %d", c.code)
 	}
 
-	// So does whoever replays what is exported, as a folder and as one file.
+	// So does a replay of what is exported, as a folder and as one file.
 	for _, name := range []string{filepath.Join(own, "pack"), filepath.Join(own, "pack.tar")} {
 		aliquot(t, "log", "export", name, "--data", dir).ok(t)
 		for _, file := range []string{key, write("next.pub", next)} {

@@ -59,7 +59,7 @@ func TestUsageThatIsNotSettledIsWaitedForAndThenNamed(t *testing.T) {
 			}
 		})
 	}
-	t.Run("whoever asked has gone", func(t *testing.T) {
+	t.Run("the caller has gone", func(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if missing, err := s.settled(gone, through, time.Hour); !errors.Is(err, context.Canceled) {

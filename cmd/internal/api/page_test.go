@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Whoever has a receipt may verify it: the page needs no token. Whether this
+// Everybody who has a receipt may verify it: the page needs no token. Whether this
 // binary has it depends on how it was built.
 func TestThePageThatVerifiesIsPublic(t *testing.T) {
 	server := New(Config{})

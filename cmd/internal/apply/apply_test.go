@@ -188,7 +188,7 @@ book.yaml:22:10: rules[1].per: is not above zero
 book.yaml:23:18: rules[1].granularity: reading quantity "0.0000000000000000001": more decimal places than can be kept
 book.yaml:24:12: rules[1].match: should be a mapping of names to values
 book.yaml:28:6: fee: "0.125%" is not a whole number of basis points (0.01%)
-book.yaml:30:7: kind: "Chocolate" is none of Provider, Book, Meter, QuotePolicy, Card, Node, Nodes, Customer, Customers, Token, Waterfall, Holds and Key
+book.yaml:30:7: kind: "Chocolate" is not one of Provider, Book, Meter, QuotePolicy, Card, Node, Nodes, Customer, Customers, Token, Waterfall, Holds and Key
 book.yaml:32:1: should be a mapping that begins with kind
 book.yaml:34:1: kind: is missing`
 	bodies, err := Parse("book.yaml", []byte(text))

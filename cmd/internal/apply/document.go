@@ -33,7 +33,7 @@ func (p *parser) document(n *yaml.Node) {
 		kind := n.Content[i+1]
 		read := reader(kind.Value)
 		if read == nil {
-			p.problem(kind, "kind", "%q is none of %s", clip(kind.Value), documentNames())
+			p.problem(kind, "kind", "%q is not one of %s", clip(kind.Value), documentNames())
 			return
 		}
 		read(p, n)

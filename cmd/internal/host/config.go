@@ -48,7 +48,7 @@ type Config struct {
 	// processes of one machine share.
 	DatabaseURL string
 	// MetricsListen is host:port of a listener that answers GET /metrics, and
-	// nothing else, without a token; empty: none. Whoever reaches it sees how much
+	// nothing else, without a token; empty: none. Everybody who reaches it sees how much
 	// usage there is.
 	MetricsListen string
 	// Telemetry is what metrics and traces go to; nil: nowhere. The caller closes
@@ -149,7 +149,7 @@ func (c Config) validateShared() error {
 	var problems []error
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if s.Role != Ingest && s.Role != Settle && s.Role != Distribute && s.Role != Keep {
-		problem("role: %q is none of ingest, settle, distribute, keep", s.Role)
+		problem("role: %q is not one of ingest, settle, distribute, keep", s.Role)
 	}
 	if s.NATSURL == "" {
 		problem("NATS_URL: the servers of the cluster are needed")
@@ -163,7 +163,7 @@ func (c Config) validateShared() error {
 		problem("DATABASE_URL: begins with none of postgres://, postgresql://, sqlite:")
 	}
 	if s.Replicas < 1 || s.Replicas > 5 || s.Replicas%2 == 0 {
-		problem("ALIQUOT_REPLICAS: %d is none of 1, 3, 5", s.Replicas)
+		problem("ALIQUOT_REPLICAS: %d is not one of 1, 3, 5", s.Replicas)
 	}
 	if s.Role != Distribute {
 		if _, err := ParsePartitions(s.Partitions); err != nil {

@@ -61,7 +61,7 @@ func serve(file string) error {
 		return err
 	}
 	instance.ConfigureLogger()
-	// The server ends with whoever started it, however that ends.
+	// The server ends with the process that started it, however that ends.
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)

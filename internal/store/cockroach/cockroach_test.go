@@ -38,7 +38,7 @@ func TestInPostgreSQL(t *testing.T) {
 	server := postgrestest.Start(t)
 	t.Run("the store", func(t *testing.T) {
 		if testing.Short() {
-			t.Skip("nothing in the suite is concurrent")
+			t.Skip("-short, as under the race detector: the suite runs whole without it")
 		}
 		storetest.Run(t, func(t *testing.T) *store.DB { return opened(t, migrated(t, server)) })
 	})

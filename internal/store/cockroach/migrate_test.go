@@ -62,8 +62,8 @@ func aDatabaseThatIsNotOursIsRefused(t *testing.T, server *postgrestest.Server) 
 	}
 }
 
-// Migrations may be repeated, and two may be started at once: whoever does a step,
-// it is done once.
+// Migrations may be repeated, and two may be started at once: each step is done
+// once.
 func migrationsAreDoneOnce(t *testing.T, server *postgrestest.Server) {
 	url := server.Database(t)
 	var both sync.WaitGroup

@@ -25,7 +25,7 @@ import (
 // what is played.
 func TestAsCockroachDBIsDocumented(t *testing.T) {
 	if testing.Short() {
-		t.Skip("nothing here is concurrent")
+		t.Skip("-short, as under the race detector: this runs whole without it")
 	}
 	server := postgrestest.Start(t)
 	t.Run("the store", func(t *testing.T) {

@@ -7,7 +7,7 @@
 // is written in the order of its keys, which is several times faster than as it
 // came. The index stands beside the database and is synced before it commits; a
 // watermark says up to which position of the stream it is complete. What it has from later positions comes from a run that did
-// not commit, and whoever asks compares positions (settlement.Identity.Before).
+// not commit, and the caller compares positions (settlement.Identity.Before).
 //
 // # Invariants
 //

@@ -3,7 +3,7 @@ package ids
 import "github.com/aliquot-engine/aliquot/pkg/settlement"
 
 // Several are the indexes of several partitions, for those who ask and do not
-// know which has an event. What is found may be of any: whoever asks reads the
+// know which has an event. What is found may be of any: the caller reads the
 // message there, and compares.
 type Several []*Store
 

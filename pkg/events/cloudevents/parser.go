@@ -217,7 +217,7 @@ const traceparentBytes = 55
 
 // Traceparent returns what the first event of the last submission that has the
 // extension "traceparent" says there (CloudEvents' distributed tracing
-// extension); empty where none does. It is for whoever follows requests, and
+// extension); empty where none does. It is for tracing requests, and
 // has no part in the event.
 func (p *Parser) Traceparent() string {
 	if !p.traced {

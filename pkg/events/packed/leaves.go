@@ -68,7 +68,7 @@ func (l *Leaves) Begin(c *Columns, book events.Book, first uint64) {
 }
 
 // Put writes the leaf of event i, from 0, to the start of room and returns its
-// length. Of what follows in room it may overwrite anything. Whoever calls it
+// length. Of what follows in room it may overwrite anything. A caller that calls it
 // for every event of a segment, ascending, gives each context its number in the
 // order of first use.
 func (l *Leaves) Put(room *[LeafRoom]byte, i int) int {

@@ -16,7 +16,7 @@ func TestPayoutRuns(t *testing.T) {
 		in   Input
 		want string
 	}{
-		{"what came back goes out again, whoever holds what", Input{Entitlements: []distribution.Entitlement{owed(t, "ann", "2.0000005", "0")}}, "ann 0.0000005/0, paid ann 2"},
+		{"what came back goes out again, to the same holder", Input{Entitlements: []distribution.Entitlement{owed(t, "ann", "2.0000005", "0")}}, "ann 0.0000005/0, paid ann 2"},
 		{"nothing is shared out", Input{Holdings: []register.Holding{holding("ann", 1, 0)}}, "ann 0/0, paid"},
 		{"what is held is released once nothing is frozen", Input{Entitlements: []distribution.Entitlement{owed(t, "ann", "0", "3"), owed(t, "ben", "0", "4")}, Holdings: []register.Holding{holding("ann", 2, 1), holding("ben", 2, 0)}}, "ann 0/3, ben 0/0, paid ben 4"},
 		{"what is payable to one frozen in part is paid", Input{Entitlements: []distribution.Entitlement{owed(t, "ann", "1", "3")}, Holdings: []register.Holding{holding("ann", 2, 1)}}, "ann 0/3, paid ann 1"},

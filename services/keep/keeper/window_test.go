@@ -80,7 +80,7 @@ func tell(t *testing.T, k *Keeper, m eventlog.Message) {
 // The log is the same whether the keeper reads all of it, the settler all of it,
 // or each some of it. Fails when a message is taken from the window at another
 // position, or when a root differs from the stream's.
-func TestTheLogIsTheSameWhoeverReads(t *testing.T) {
+func TestTheLogIsTheSameNoMatterWhoReads(t *testing.T) {
 	p := newPlace(t)
 	store := &everything{events: map[uint64]int{}}
 	var all []eventlog.Message
