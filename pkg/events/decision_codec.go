@@ -133,7 +133,7 @@ func decodeDecision(data []byte) (Decision, error) {
 	if err != nil {
 		return Decision{}, fmt.Errorf("decoding decision %q: %w", Clip(e.ID), err)
 	}
-	if at := Difference(data, again); at >= 0 {
+	if at := difference(data, again); at >= 0 {
 		return Decision{}, fmt.Errorf("decoding decision %q: not in canonical form from byte %d", Clip(e.ID), at)
 	}
 	return d, nil
@@ -147,8 +147,8 @@ func decodeBody[B Body](data []byte) (Body, error) {
 	return b, nil
 }
 
-// Difference returns the first byte in which a and b differ, or -1.
-func Difference(a, b []byte) int {
+// difference returns the first byte in which a and b differ, or -1.
+func difference(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
 			return i
@@ -160,5 +160,5 @@ func Difference(a, b []byte) int {
 	return min(len(a), len(b))
 }
 
-// SortedKeys returns the keys of a map, ascending.
-func SortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+// sortedKeys returns the keys of a map, ascending.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -160,7 +160,7 @@ func DecodePaid(data []byte) (Paid, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decoding a message of PAYOUT: %w", err)
 	}
-	if at := Difference(data, again); at >= 0 {
+	if at := difference(data, again); at >= 0 {
 		return nil, fmt.Errorf("decoding %s: not in canonical form from byte %d", s.Kind, at)
 	}
 	return p, nil

@@ -136,7 +136,7 @@ func (p *Problems) attributes(field string, m map[string]string) {
 	if len(m) > MaxAttributes {
 		p.add(field, "%d attributes are more than %d", len(m), MaxAttributes)
 	}
-	for _, name := range SortedKeys(m) {
+	for _, name := range sortedKeys(m) {
 		if len(name) > MaxAttributeName {
 			p.add(field, "attribute name %q has %d bytes, more than %d", Clip(name), len(name), MaxAttributeName)
 		} else if err := CheckName(name); err != nil {

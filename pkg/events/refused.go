@@ -111,7 +111,7 @@ func DecodeRefused(data []byte) (RefusedSubmission, error) {
 	if err != nil {
 		return RefusedSubmission{}, err
 	}
-	if at := Difference(data, again); at >= 0 {
+	if at := difference(data, again); at >= 0 {
 		return RefusedSubmission{}, fmt.Errorf("decoding a refused submission: not in canonical form from byte %d", at)
 	}
 	return r, nil

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,7 +148,7 @@ func compare(t *testing.T, body string, got events.Usage) {
 	}
 	if raw := first(data["attributes"]); raw != nil {
 		attributes := object(t, string(raw))
-		for _, name := range events.SortedKeys(attributes) {
+		for _, name := range slices.Sorted(maps.Keys(attributes)) {
 			want.Attributes = append(want.Attributes, events.Attribute{Name: name, Value: str(attributes[name])})
 		}
 	}

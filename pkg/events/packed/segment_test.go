@@ -18,6 +18,7 @@ import (
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/events/eventstest"
+	"github.com/aliquot-engine/aliquot/pkg/events/internal/golden"
 	"github.com/aliquot-engine/aliquot/pkg/events/internal/varint"
 )
 
@@ -158,7 +159,7 @@ func TestAnyProtobufLibraryReadsAndWritesSegments(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(packed, again) {
-				t.Errorf("the library writes %d bytes, differing from byte %d of %d", len(again), events.Difference(again, packed), len(packed))
+				t.Errorf("the library writes %d bytes, differing from byte %d of %d", len(again), golden.Difference(again, packed), len(packed))
 			}
 		}
 	}

@@ -30,12 +30,12 @@ func Compare(t *testing.T, name string, got []byte) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(want, got) {
-		t.Errorf("%s: differs from byte %d\n got %q\nwant %q", name, difference(got, want), got, want)
+		t.Errorf("%s: differs from byte %d\n got %q\nwant %q", name, Difference(got, want), got, want)
 	}
 }
 
-// difference returns the first byte at which two texts differ.
-func difference(a, b []byte) int {
+// Difference returns the first byte at which two texts differ.
+func Difference(a, b []byte) int {
 	n := min(len(a), len(b))
 	for i := range n {
 		if a[i] != b[i] {
