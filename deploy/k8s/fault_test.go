@@ -25,7 +25,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"a file where nothing is", production, change{"overlays/production/aliquot.yaml", "/etc/aliquot/nats/ca.crt", "/etc/aliquot/nts/ca.crt"}, "where nothing is mounted"},
 		{"another port", local, change{"base/settle.yaml", "containerPort: 8080", "containerPort: 8081"}, "it listens on 8080"},
 		{"a port of this host only", local, change{"base/kustomization.yaml", "ALIQUOT_LISTEN=:8080", "ALIQUOT_LISTEN=127.0.0.1:8080"}, "where no probe reaches it"},
-		{"a probe of another port", local, change{"base/distribute.yaml", "{path: /livez, port: http}", "{path: /livez, port: https}"}, "none of its"},
+		{"a probe of another port", local, change{"base/distribute.yaml", "{path: /livez, port: http}", "{path: /livez, port: https}"}, "not one of its"},
 		{"a probe of another path", local, change{"base/distribute.yaml", "path: /readyz", "path: /ready"}, "aliquot distribute does not serve"},
 		{"a path of another command", local, change{"base/settle.yaml", "path: /readyz", "path: /v1/status"}, "aliquot settle does not serve"},
 		{"a field that is not there", local, change{"base/settle.yaml", "podManagementPolicy:", "podManagmentPolicy:"}, `unknown field "spec.podManagmentPolicy"`},
