@@ -6,21 +6,31 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// perStatement is how many rows a statement inserts, where there are that many:
-// a sixth less time than a statement each. More gains nothing.
+// perStatement is how many rows an INSERT without an upsert takes, as long as there
+// are that many: a sixth less time than a statement each. More gains nothing.
 const perStatement = 32
 
-// insertRows puts n rows of so many columns into a table; rest is what follows the
-// values in the statement. bind gives row i its values: the first column is
-// parameter at+1.
-func insertRows(conn *sqlite.Conn, into string, columns int, rest string, n int, bind func(s *sqlite.Stmt, at, i int)) error {
+// insertRows puts n rows of so many columns into a table; upsert is what follows the
+// values in the statement, or nothing. bind gives row i its values: the first column
+// is parameter at+1.
+//
+// SQLite copies every page that a statement changes if the statement may change
+// several rows and then fail alone: this was 40 % of the time of a distribution over
+// 250,000 holders. Here a statement that fails takes its transaction with it, so OR
+// FAIL says that no copy is needed. An upsert ignores OR FAIL and has one row, which
+// needs no copy either.
+func insertRows(conn *sqlite.Conn, into string, columns int, upsert string, n int, bind func(s *sqlite.Stmt, at, i int)) error {
+	most := perStatement
+	if upsert != "" {
+		most = 1
+	}
 	row := "(" + strings.Repeat("?, ", columns-1) + "?)"
 	i := 0
-	for _, rows := range [2]int{perStatement, 1} {
+	for _, rows := range [2]int{most, 1} {
 		if n-i < rows {
 			continue
 		}
-		s, err := conn.Prepare("INSERT INTO " + into + " VALUES " + strings.Repeat(row+", ", rows-1) + row + rest)
+		s, err := conn.Prepare("INSERT OR FAIL INTO " + into + " VALUES " + strings.Repeat(row+", ", rows-1) + row + upsert)
 		if err != nil {
 			return err
 		}

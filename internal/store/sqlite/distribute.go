@@ -98,9 +98,9 @@ func (d *distributor) write(conn *sqlite.Conn, step *distribution.Step) error {
 }
 
 // messages writes what PAYOUT is to say; first is the journal number of the
-// step's first record.
+// step's first record. OR FAIL: see insertRows.
 func messages(conn *sqlite.Conn, list []distribution.Message, first uint64) error {
-	put, err := conn.Prepare(`INSERT INTO payout_message (number, token, journal, data)
+	put, err := conn.Prepare(`INSERT OR FAIL INTO payout_message (number, token, journal, data)
 		SELECT coalesce(max(number), 0) + 1, ?, ?, ? FROM payout_message`)
 	if err != nil {
 		return err

@@ -10,7 +10,8 @@ import (
 )
 
 // A rail answers for thousands of payouts at once, and usually for all of those
-// that lie side by side in the table: these are written as one range.
+// that lie side by side in the table: these are written as one range. OR FAIL: see
+// insertRows.
 
 // changes writes the new states of payouts, which ascend by their ids.
 func changes(conn *sqlite.Conn, list []distribution.Change) error {
@@ -29,7 +30,7 @@ func changes(conn *sqlite.Conn, list []distribution.Change) error {
 		if err != nil {
 			return fmt.Errorf("looking for payouts of %s: %w", c.Distribution, err)
 		}
-		put, err := conn.Prepare(`UPDATE payout SET state = ?1, reference = CASE ?2 WHEN '' THEN reference ELSE ?2 END
+		put, err := conn.Prepare(`UPDATE OR FAIL payout SET state = ?1, reference = CASE ?2 WHEN '' THEN reference ELSE ?2 END
 			WHERE distribution = ?3 AND id BETWEEN ?4 AND ?5`)
 		if err != nil {
 			return err
