@@ -35,6 +35,7 @@ func TestEveryProcessIsKilledUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	t.Parallel()
 	i := install(t)
 	settle, distribute := i.start("settle"), i.start("distribute")
 	ingest := i.up("ingest")
