@@ -128,9 +128,24 @@ func (s *Server) prepare(t testing.TB, options []string) (err error) {
 		_ = os.RemoveAll(s.data())
 	}
 	s.options = append([]string{"fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=64MB"}, options...)
+	if s.syncsAtOnce() {
+		s.options = append(s.options, "recovery_init_sync_method=syncfs")
+	}
 	s.port = strconv.Itoa(porttest.Free(t))
 	s.url = &url.URL{Scheme: "postgres", User: url.User("aliquot"), Host: net.JoinHostPort("127.0.0.1", s.port), Path: "/postgres", RawQuery: "sslmode=disable"}
 	return nil
+}
+
+// syncsAtOnce tells whether a server that was killed can sync its folder with one
+// call, as those of PostgreSQL 14 and later can, rather than file by file, which
+// takes seconds.
+func (s *Server) syncsAtOnce() bool {
+	version, err := os.ReadFile(filepath.Join(s.data(), "PG_VERSION"))
+	if err != nil {
+		return false
+	}
+	number, err := strconv.Atoi(strings.TrimSpace(string(version)))
+	return err == nil && number >= 14
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
