@@ -37,7 +37,7 @@ const patience = 2 * time.Minute
 func TestMain(m *testing.M) {
 	clustertest.Main()
 	flag.Parse()
-	if err := allAtOnce(); err != nil {
+	if err := besideEachOther(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -49,28 +49,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// allAtOnce lets the tests run beside each other, however few CPUs there are: they
-// wait most of the time, for elections and for standbys. [beside] bounds how many
-// there are. -parallel means something else where it is given.
-func allAtOnce() error {
+// atOnce is how many tests run beside each other, however few CPUs there are: each
+// has a cluster and a database of its own, and they wait most of the time, for
+// elections and for standbys.
+const atOnce = "4"
+
+// besideEachOther sets -parallel where it is not given.
+func besideEachOther() error {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if given {
 		return nil
 	}
-	return flag.Set("test.parallel", "16")
-}
-
-var turns = make(chan struct{}, 2)
-
-// beside lets a test run beside the one that kills every process, which takes
-// longest and begins at once, and beside one other: each has a cluster and a
-// database of its own, and more of them keep two CPUs from answering in time.
-func beside(t *testing.T) {
-	t.Helper()
-	t.Parallel()
-	turns <- struct{}{}
-	t.Cleanup(func() { <-turns })
+	return flag.Set("test.parallel", atOnce)
 }
 
 func withBinary(run func() int) (code int, err error) {
