@@ -127,12 +127,11 @@ const (
 
 // whyLong has the reason of each longer file, eight of them at most.
 var whyLong = map[string]string{
-	"pkg/events/cloudevents/member.go":       "one function reads every member of an event; cut up, no reader sees the order",
-	"pkg/events/packed/segment.go":           "decodes and checks every column of packed.proto, in its order",
-	"internal/store/postgrestest/session.go": "one connection through the proxy, statement by statement",
-	"internal/rowfile/reader.go":             "one reader of rows for every format, whose options depend on each other",
-	"cmd/internal/mapping/reader.go":         "reads a row by every key of a map, in the order of the grammar",
-	"cmd/internal/mapping/document.go":       "the grammar of maps, in the order of its page",
+	"pkg/events/cloudevents/member.go": "one function reads every member of an event; cut up, no reader sees the order",
+	"pkg/events/packed/segment.go":     "decodes and checks every column of packed.proto, in its order",
+	"internal/rowfile/reader.go":       "one reader of rows for every format, whose options depend on each other",
+	"cmd/internal/mapping/reader.go":   "reads a row by every key of a map, in the order of the grammar",
+	"cmd/internal/mapping/document.go": "the grammar of maps, in the order of its page",
 }
 
 func TestTheRepositoryKeepsItsLayout(t *testing.T) {

@@ -24,15 +24,21 @@ import (
 // methods of [Settle], [Distribute] and [Writer], are asked until their context
 // ends.
 
-// How long a question is asked again for somebody who is waiting. Others'
-// transactions are a matter of moments and of chance with each statement, so that
-// a long question may need many tries; a database that is gone stays away for
-// minutes, and is told of after some seconds and tries.
+// How often and for how long a question is asked again for somebody who is waiting.
+// Others' transactions are a matter of moments and of chance with each statement,
+// so that a long question may need many tries. A database that is gone stays away
+// for seconds or minutes: the caller is told after some seconds and tries, and the
+// pauses grow, because each try is a new connection, which costs a database that is
+// starting more than a question does.
 const (
-	contentions  = 300
-	contentPause = 20 * time.Millisecond
-	absence      = 3 * time.Second
-	absences     = 3
+	contentions = 300
+	contendedAt = time.Millisecond // the first pause
+	contended   = 20 * time.Millisecond
+
+	absences  = 3
+	absence   = 3 * time.Second
+	missingAt = 10 * time.Millisecond // the first pause
+	missing   = 250 * time.Millisecond
 )
 
 // ErrContended is an interruption by another transaction: the database is there.
@@ -69,19 +75,17 @@ func retold(ctx context.Context, do func() error) error {
 // again does something until it is not interrupted, may not be repeated, or has
 // been tried for long enough.
 func again(ctx context.Context, do func() error, may func() bool) error {
-	gone, contended := 0, false // how often it was away; what the last try met
-	return retry.Policy{
-		Pause: time.Millisecond, Longest: contentPause,
-		Again: func(err error) bool {
-			if contended = errors.Is(err, ErrContended); !contended {
-				gone++
-			}
-			return interrupted(err) && may()
-		},
-		Enough: func(tries int, since time.Duration) bool {
-			return contended && tries >= contentions || !contended && gone > absences && since > absence
-		},
-	}.Do(ctx, do)
+	crowded := retry.Policy{
+		Pause: contendedAt, Longest: contended,
+		Again:  func(err error) bool { return errors.Is(err, ErrContended) && interrupted(err) && may() },
+		Enough: func(tries int, _ time.Duration) bool { return tries >= contentions },
+	}
+	gone := retry.Policy{
+		Pause: missingAt, Longest: missing,
+		Again:  func(err error) bool { return !errors.Is(err, ErrContended) && interrupted(err) && may() },
+		Enough: func(tries int, since time.Duration) bool { return tries > absences && since > absence },
+	}
+	return gone.Do(ctx, func() error { return crowded.Do(ctx, do) })
 }
 
 func interrupted(err error) bool { return errors.Is(err, settlement.ErrInterrupted) }

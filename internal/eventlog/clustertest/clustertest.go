@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +29,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/porttest"
 )
 
 // Size is how many servers a cluster has.
@@ -99,9 +99,18 @@ type node struct {
 	done        chan struct{}
 }
 
-// Start makes the files and starts the servers, and waits until JetStream has
-// a leader. The test's end kills them.
+// Start makes the files and starts the servers, and waits until they can be used:
+// [Launch] and [Cluster.WaitReady] in one.
 func Start(t testing.TB, options Options) *Cluster {
+	t.Helper()
+	c := Launch(t, options)
+	c.WaitReady(t)
+	return c
+}
+
+// Launch makes the files and starts the servers, and does not wait for them. The
+// test's end kills them.
+func Launch(t testing.TB, options Options) *Cluster {
 	t.Helper()
 	if options.Name == "" {
 		options.Name = "aliquot"
@@ -117,12 +126,8 @@ func Start(t testing.TB, options Options) *Cluster {
 	if err := c.files(); err != nil {
 		t.Fatal(err)
 	}
-	ports, err := freePorts(2 * Size)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for i := range c.nodes {
-		c.nodes[i] = &node{port: ports[2*i], route: ports[2*i+1]}
+		c.nodes[i] = &node{port: porttest.Free(t), route: porttest.Free(t)}
 	}
 	for i := range c.nodes {
 		if err := os.WriteFile(c.file(fmt.Sprintf("n%d.conf", i)), []byte(c.configuration(i)), 0o600); err != nil {
@@ -130,14 +135,20 @@ func Start(t testing.TB, options Options) *Cluster {
 		}
 		c.Restart(t, i)
 	}
-	if !options.Expired {
+	return c
+}
+
+// WaitReady waits until the cluster can make streams, or, where no client can
+// connect because the certificate has expired, until every server listens.
+func (c *Cluster) WaitReady(t testing.TB) {
+	t.Helper()
+	if !c.options.Expired {
 		c.WaitLeader(t)
-		return c
+		return
 	}
 	for i := range c.nodes {
 		c.waitListening(t, i)
 	}
-	return c
 }
 
 func (c *Cluster) file(name string) string { return filepath.Join(c.dir, name) }
@@ -210,7 +221,7 @@ func (c *Cluster) Restart(t testing.TB, i int) {
 
 func (c *Cluster) waitListening(t testing.TB, i int) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", c.nodes[i].port))
 		if err == nil {
 			_ = conn.Close()
@@ -231,7 +242,7 @@ func (c *Cluster) Connect() (*nats.Conn, error) {
 	return nats.Connect(c.URL(), nats.RootCAs(c.CAFile()), key, nats.NoReconnect(), nats.Timeout(5*time.Second))
 }
 
-// WaitLeader waits until every server runs and the cluster can make streams.
+// WaitLeader waits until a stream can have a replica on every server.
 func (c *Cluster) WaitLeader(t testing.TB) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
@@ -243,7 +254,7 @@ func (c *Cluster) WaitLeader(t testing.TB) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the cluster has not come up: %v\n%s", err, c.Log(0))
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 
@@ -280,7 +291,7 @@ func (c *Cluster) Leader(t testing.TB, stream string) int {
 		if time.Now().After(deadline) {
 			t.Fatalf("stream %s has no leader: %q, %v", stream, name, err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
@@ -351,25 +362,6 @@ authorization {
 }
 `, i, c.nodes[i].port, c.file(fmt.Sprintf("n%d.log", i)), c.file(fmt.Sprintf("n%d.pid", i)), c.file(fmt.Sprintf("n%d", i)),
 		files, c.options.Name, c.nodes[i].route, files, routes.String(), users.String())
-}
-
-// freePorts finds ports of 127.0.0.1 that nobody listens on.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = listener.Close() }() // all at the end, so that all differ
-		_, port, _ := net.SplitHostPort(listener.Addr().String())
-		number, err := strconv.Atoi(port)
-		if err != nil {
-			return nil, err
-		}
-		ports = append(ports, number)
-	}
-	return ports, nil
 }
 
 func publicOf(file string) (string, error) {

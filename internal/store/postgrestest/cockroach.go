@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // Cockroach stands in front of a real PostgreSQL and plays CockroachDB 25.2 as its
@@ -36,17 +37,15 @@ import (
 //
 // It does not play CockroachDB's planner, its contention or its speed.
 type Cockroach struct {
-	listener net.Listener
-	to       string
-	direct   string
+	front
+	direct string
 
 	faults atomic.Pointer[Faults]
 	opened atomic.Uint64 // connections, which are the streams of chance
 	counts [4]atomic.Int64
 
-	mu    sync.Mutex // guards conns and after
-	conns map[net.Conn]bool
-	after int // statements after which every connection is cut; negative: never
+	counting sync.Mutex // guards after
+	after    int        // statements after which every connection is cut; negative: never
 }
 
 // Faults says how often what goes wrong, each as one in so many; 0 is never. What
@@ -83,34 +82,9 @@ func NewCockroach(t testing.TB, s *Server) (c *Cockroach, through string) {
 		t.Skip("ALIQUOT_TEST_DATABASE is tested as it is, not through the proxy that plays CockroachDB")
 	}
 	s.templated.Do(func() { s.template(t) })
-	direct := s.Database(t, "TEMPLATE", template)
-	u, err := url.Parse(direct)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c = &Cockroach{listener: l, to: u.Host, direct: direct, conns: map[net.Conn]bool{}, after: -1}
+	c = &Cockroach{direct: s.Database(t, "TEMPLATE", template), after: -1}
 	c.Play(Faults{})
-	u.Host = l.Addr().String()
-	var loops sync.WaitGroup
-	loops.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			loops.Go(func() { c.carry(client) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		c.Cut()
-		loops.Wait()
-	})
-	return c, u.String()
+	return c, c.serve(t, c.direct, c.carry)
 }
 
 // template is a database as CockroachDB has them.
@@ -145,22 +119,22 @@ func (c *Cockroach) Seen(kind int) int64 { return c.counts[kind].Load() }
 // CutAfter cuts every connection before the statement that follows so many more,
 // and lets everything through after that; a negative number is never.
 func (c *Cockroach) CutAfter(statements int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.counting.Lock()
+	defer c.counting.Unlock()
 	c.after = statements
 }
 
 // WasCut reports whether what CutAfter said has happened.
 func (c *Cockroach) WasCut() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.counting.Lock()
+	defer c.counting.Unlock()
 	return c.after < 0
 }
 
 // reached counts a statement, and reports that it is the one to cut at.
 func (c *Cockroach) reached() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.counting.Lock()
+	defer c.counting.Unlock()
 	if c.after < 0 {
 		return false
 	}
@@ -168,33 +142,8 @@ func (c *Cockroach) reached() bool {
 	return c.after < 0
 }
 
-// Cut drops every connection.
-func (c *Cockroach) Cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.conns {
-		_ = conn.Close()
-	}
-	clear(c.conns)
-}
-
-func (c *Cockroach) keep(list ...net.Conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range list {
-		c.conns[conn] = true
-	}
-}
-
 // carry answers one connection.
-func (c *Cockroach) carry(client net.Conn) {
-	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", c.to)
-	if err != nil {
-		return
-	}
-	defer func() { _ = server.Close() }()
-	c.keep(client, server)
+func (c *Cockroach) carry(client, server net.Conn) {
 	s := &session{
 		cockroach: c, chance: rand.New(rand.NewPCG(c.faults.Load().Seed, c.opened.Add(1))),
 		fromClient: bufio.NewReaderSize(client, 64<<10), toClient: bufio.NewWriterSize(client, 64<<10),
@@ -204,5 +153,23 @@ func (c *Cockroach) carry(client net.Conn) {
 	if s.start(client, server) {
 		for s.request() == nil {
 		}
+	}
+}
+
+// The errors that are played, as CockroachDB words them.
+var (
+	restarted = &pgproto3.ErrorResponse{
+		Severity: "ERROR", Code: "40001",
+		Message: "restart transaction: TransactionRetryWithProtoRefreshError: played",
+		Hint:    "See: https://www.cockroachlabs.com/docs/v25.2/transaction-retry-error-reference.html",
+	}
+	ambiguous = &pgproto3.ErrorResponse{Severity: "ERROR", Code: "40003", Message: "result is ambiguous: played"}
+)
+
+func tooBig(size int) *pgproto3.ErrorResponse {
+	return &pgproto3.ErrorResponse{
+		Severity: "ERROR", Code: "08P01",
+		Message: fmt.Sprintf("message size %d MiB bigger than maximum allowed message size %d MiB", size>>20, maxMessage>>20),
+		Hint:    "the maximum message size can be configured using the sql.conn.max_read_buffer_message_size cluster setting",
 	}
 }

@@ -31,6 +31,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/aliquot-engine/aliquot/internal/porttest"
 )
 
 // patience bounds every wait.
@@ -72,7 +74,7 @@ func Start(t testing.TB, options ...string) *Server {
 	if s.bin == "" {
 		t.Skip("PostgreSQL's server programs are absent (initdb, postgres): the task setup of Taskfile.yml installs them")
 	}
-	if err := s.prepare(options); err != nil {
+	if err := s.prepare(t, options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(s.dir) })
@@ -100,7 +102,7 @@ func major(path string) int {
 	return n
 }
 
-func (s *Server) prepare(options []string) (err error) {
+func (s *Server) prepare(t testing.TB, options []string) (err error) {
 	if s.dir, err = os.MkdirTemp("", "aliquot-postgres-"); err != nil {
 		return err
 	}
@@ -126,9 +128,24 @@ func (s *Server) prepare(options []string) (err error) {
 		_ = os.RemoveAll(s.data())
 	}
 	s.options = append([]string{"fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=64MB"}, options...)
-	s.port, err = freePort()
+	if s.syncsAtOnce() {
+		s.options = append(s.options, "recovery_init_sync_method=syncfs")
+	}
+	s.port = strconv.Itoa(porttest.Free(t))
 	s.url = &url.URL{Scheme: "postgres", User: url.User("aliquot"), Host: net.JoinHostPort("127.0.0.1", s.port), Path: "/postgres", RawQuery: "sslmode=disable"}
-	return err
+	return nil
+}
+
+// syncsAtOnce tells whether a server that was killed can sync its folder with one
+// call, as those of PostgreSQL 14 and later can, rather than file by file, which
+// takes seconds.
+func (s *Server) syncsAtOnce() bool {
+	version, err := os.ReadFile(filepath.Join(s.data(), "PG_VERSION"))
+	if err != nil {
+		return false
+	}
+	number, err := strconv.Atoi(strings.TrimSpace(string(version)))
+	return err == nil && number >= 14
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
@@ -159,16 +176,6 @@ func unprivileged() (*syscall.Credential, error) {
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
 	return nil, fmt.Errorf("running PostgreSQL: there is no user postgres or nobody, and it refuses root")
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
 }
 
 // Begin starts the server, again after [Server.Kill], and waits until it answers.

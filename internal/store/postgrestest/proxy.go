@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/url"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,15 +13,11 @@ import (
 // Proxy stands between pgx and the database, and does to connections what
 // networks do.
 type Proxy struct {
-	listener net.Listener
-	to       string
+	front
 
 	commits atomic.Int64                      // COMMITs seen
 	fault   atomic.Pointer[func(int64) Fault] // what happens to them
 	slow    atomic.Int64                      // nanoseconds that each answer waits
-
-	mu    sync.Mutex // guards conns
-	conns map[net.Conn]bool
 }
 
 // Fault is what happens to a COMMIT.
@@ -39,32 +33,8 @@ const (
 // the URL through it.
 func NewProxy(t testing.TB, address string) (p *Proxy, through string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p = &Proxy{listener: l, to: u.Host, conns: map[net.Conn]bool{}}
-	u.Host = l.Addr().String()
-	var loops sync.WaitGroup
-	loops.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			loops.Go(func() { p.carry(client) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.Cut()
-		loops.Wait()
-	})
-	return p, u.String()
+	p = &Proxy{}
+	return p, p.serve(t, address, p.carry)
 }
 
 // OnCommit says what happens to each COMMIT from now on, by how many there were
@@ -77,31 +47,7 @@ func (p *Proxy) Commits() int64 { return p.commits.Load() }
 // Slow makes each answer wait.
 func (p *Proxy) Slow(wait time.Duration) { p.slow.Store(int64(wait)) }
 
-func (p *Proxy) keep(c net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.conns[c] = true
-}
-
-// Cut drops every connection.
-func (p *Proxy) Cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns {
-		_ = c.Close()
-	}
-	clear(p.conns)
-}
-
-func (p *Proxy) carry(client net.Conn) {
-	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", p.to)
-	if err != nil {
-		return
-	}
-	defer func() { _ = server.Close() }()
-	p.keep(client)
-	p.keep(server)
+func (p *Proxy) carry(client, server net.Conn) {
 	var lost atomic.Bool // the answers of this connection do not arrive any more
 	answered := make(chan struct{}, 1)
 	done := make(chan struct{})

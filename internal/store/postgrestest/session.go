@@ -3,8 +3,6 @@ package postgrestest
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -12,35 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 )
-
-// message is one message of either direction.
-type message struct {
-	kind byte
-	body []byte
-}
-
-func receive(from *bufio.Reader) (m message, err error) {
-	var head [5]byte
-	if _, err = io.ReadFull(from, head[:]); err != nil {
-		return m, err
-	}
-	m.kind, m.body = head[0], make([]byte, binary.BigEndian.Uint32(head[1:])-4)
-	_, err = io.ReadFull(from, m.body)
-	return m, err
-}
-
-// send buffers a message. An error stays in the writer, and shows when it is flushed.
-func send(to *bufio.Writer, m message) {
-	head := binary.BigEndian.AppendUint32([]byte{m.kind}, uint32(len(m.body)+4))
-	_, _ = to.Write(head)
-	_, _ = to.Write(m.body)
-}
-
-// text reads a string that ends with a zero, and returns what is after it.
-func text(body []byte) (string, []byte) {
-	s, rest, _ := bytes.Cut(body, []byte{0})
-	return string(s), rest
-}
 
 // session is one connection. What PostgreSQL has and what is played differ in the
 // state of the transaction, for a moment.
@@ -185,28 +154,6 @@ func (s *session) statement(statement string) (failed bool, err error) {
 		return true, s.restart()
 	}
 	return s.forward(message{'Q', append([]byte(statement), 0)})
-}
-
-// rate is how often a statement within a transaction is to be begun again.
-func rate(faults *Faults, words string) int {
-	for _, reads := range []string{"SELECT", "DECLARE", "FETCH"} {
-		if strings.HasPrefix(words, reads) {
-			return faults.Read
-		}
-	}
-	if strings.HasPrefix(words, "CLOSE") || strings.HasPrefix(words, "SAVEPOINT") {
-		return 0
-	}
-	return faults.Write
-}
-
-func changesSchema(words string) bool {
-	for _, w := range []string{"CREATE ", "ALTER ", "DROP ", "TRUNCATE ", "COMMENT ON "} {
-		if strings.HasPrefix(words, w) {
-			return true
-		}
-	}
-	return false
 }
 
 // release commits, as RELEASE SAVEPOINT cockroach_restart does.
@@ -431,72 +378,4 @@ func (s *session) extended(list []message) error {
 	}
 	_, err := s.answers(instead)
 	return err
-}
-
-func parse(statement string) message {
-	return message{'P', append(append([]byte{0}, statement...), 0, 0, 0)}
-}
-
-var (
-	restarted = &pgproto3.ErrorResponse{
-		Severity: "ERROR", Code: "40001",
-		Message: "restart transaction: TransactionRetryWithProtoRefreshError: played",
-		Hint:    "See: https://www.cockroachlabs.com/docs/v25.2/transaction-retry-error-reference.html",
-	}
-	ambiguous = &pgproto3.ErrorResponse{Severity: "ERROR", Code: "40003", Message: "result is ambiguous: played"}
-)
-
-func tooBig(size int) *pgproto3.ErrorResponse {
-	return &pgproto3.ErrorResponse{
-		Severity: "ERROR", Code: "08P01",
-		Message: fmt.Sprintf("message size %d MiB bigger than maximum allowed message size %d MiB", size>>20, maxMessage>>20),
-		Hint:    "the maximum message size can be configured using the sql.conn.max_read_buffer_message_size cluster setting",
-	}
-}
-
-// split divides SQL into its statements, without those that are empty. It knows
-// strings, names, comments to the end of a line, and $$ quotes.
-func split(query string) (list []string) {
-	from := 0
-	empty := true
-	for i := 0; i < len(query); i++ {
-		rest := query[i:]
-		end := ""
-		switch {
-		case query[i] == ';':
-			if !empty {
-				list = append(list, strings.TrimSpace(query[from:i]))
-			}
-			from, empty = i+1, true
-			continue
-		case strings.HasPrefix(rest, "--"):
-			end = "\n"
-			if empty {
-				// A comment before a statement is not a part of it.
-				if n := strings.Index(rest, end); n >= 0 {
-					i += n
-				} else {
-					i = len(query)
-				}
-				from = min(i+1, len(query))
-				continue
-			}
-		case query[i] == '\'', query[i] == '"':
-			end = query[i : i+1]
-		case strings.HasPrefix(rest, "$$"):
-			end = "$$"
-		}
-		if end != "" {
-			n := strings.Index(rest[len(end):], end)
-			if n < 0 {
-				break
-			}
-			i += len(end) + n + len(end) - 1
-		}
-		empty = empty && strings.TrimSpace(query[i:i+1]) == ""
-	}
-	if !empty {
-		list = append(list, strings.TrimSpace(query[from:]))
-	}
-	return list
 }

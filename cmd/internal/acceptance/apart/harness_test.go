@@ -9,9 +9,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog/clustertest"
+	"github.com/aliquot-engine/aliquot/internal/porttest"
 	"github.com/aliquot-engine/aliquot/internal/store/postgrestest"
 )
 
@@ -35,12 +36,32 @@ const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	clustertest.Main()
+	flag.Parse()
+	if err := besideEachOther(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code, err := withBinary(m.Run)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// atOnce is how many tests run beside each other, however few CPUs there are: each
+// has a cluster and a database of its own, and they wait most of the time, for
+// elections and for standbys.
+const atOnce = "4"
+
+// besideEachOther sets -parallel where it is not given.
+func besideEachOther() error {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", atOnce)
 }
 
 func withBinary(run func() int) (code int, err error) {
@@ -77,34 +98,25 @@ type installation struct {
 }
 
 // install starts a cluster and PostgreSQL, and prepares the database.
-func install(t testing.TB, providers ...string) *installation {
+func install(t testing.TB) *installation {
 	t.Helper()
 	i := &installation{
 		t: t, dir: t.TempDir(), token: "operator-token-of-the-test",
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: patience},
 	}
+	i.cluster = clustertest.Launch(t, clustertest.Options{})
 	i.postgres = postgrestest.Start(t, "fsync=on", "full_page_writes=on")
 	if i.postgres.Foreign() {
 		t.Skip("the database of ALIQUOT_TEST_DATABASE is not ours to kill")
 	}
 	i.database = i.postgres.Database(t)
-	i.cluster = clustertest.Start(t, clustertest.Options{Providers: providers})
 	if err := os.WriteFile(filepath.Join(i.dir, "operator.token"), []byte(i.token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	i.url = "http://" + freeAddress(t)
+	i.url = fmt.Sprintf("http://127.0.0.1:%d", porttest.Free(t))
 	i.run("migrate").ok(t)
+	i.cluster.WaitReady(t)
 	return i
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
 
 // environment is how a service finds everything; more replaces what is there.
@@ -295,7 +307,7 @@ func (s *service) restart() {
 		if time.Now().After(deadline) {
 			s.i.t.Fatalf("%s does not start\n%s", s.arguments[0], tail(s.log.String()))
 		}
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 
@@ -364,6 +376,6 @@ func (i *installation) eventually(what string, within time.Duration, right func(
 		if time.Since(began) > within {
 			i.t.Fatalf("%s: not within %v: %v", what, within, err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 }

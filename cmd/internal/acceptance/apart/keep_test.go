@@ -25,6 +25,7 @@ import (
 // Fails when a keeper does not wait for its turn, when the database is not asked
 // whose key signs, and when a restart begins the logs anew.
 func TestOneKeepsAndEverythingIsProvable(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	settle, _ := i.up("settle"), i.up("distribute")
 	i.up("ingest")

@@ -26,6 +26,8 @@ const backWithin = 30 * time.Second
 // Fails when ingest answers before a majority has a message, when a settler
 // commits apart from its cursor, when a reader skips what a new leader has, and
 // when a loop ends rather than wait for a database that is gone.
+//
+// It is not parallel: other tests beside it would use up the 30 s.
 func TestEveryProcessIsKilledUnderLoad(t *testing.T) {
 	// Enough to be under load at every kill; task apart sends the 500,000.
 	total := 160_000

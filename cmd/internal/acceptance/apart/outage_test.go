@@ -32,6 +32,7 @@ func outage(t testing.TB) time.Duration {
 // Fails when ingest asks the database before it answers, when lateness is told by
 // a clock rather than by the barrier, and when the barrier waits for the database.
 func TestAPeriodIsClosedWhileTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	i.start("settle")
 	i.start("distribute")

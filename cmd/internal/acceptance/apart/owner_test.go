@@ -19,6 +19,7 @@ import (
 // Fails when a commit does not ask whose the cursor is, and when a standby does
 // not hear the owner.
 func TestTwoSettlersNeverBothCommit(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	first, _ := i.up("settle"), i.up("distribute")
 	i.up("ingest")

@@ -15,6 +15,7 @@ import (
 // mixed up, expired certificates, a wrong key: each refuses to start with one
 // clear line."
 func TestAWrongStartIsRefusedWithOneLine(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	settle := i.up("settle") // makes the streams, and makes the database ours
 	settle.stop()

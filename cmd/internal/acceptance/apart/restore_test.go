@@ -16,6 +16,7 @@ import (
 // Fails when the relay does not compare what is in the streams already with what
 // is derived again, and when anything derived rests on more than the streams.
 func TestYesterdaysDatabaseUnderTodaysStreams(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	begin := func() []*service {
 		list := []*service{i.up("settle"), i.up("distribute")}
