@@ -185,6 +185,21 @@ func (s said) ok(t testing.TB) said {
 
 func tail(s string) string { return s[max(0, len(s)-6000):] }
 
+// kept writes a text that is too long for a test's log to a file that outlives the
+// test.
+func kept(t testing.TB, text string) string {
+	t.Helper()
+	f, err := os.CreateTemp("", "aliquot-apart-*.txt")
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		return err.Error()
+	}
+	return "\nall of it: " + f.Name()
+}
+
 // journal keeps what a process says, for when a test fails.
 type journal struct {
 	mu   sync.Mutex
@@ -223,9 +238,12 @@ func (i *installation) start(role string, arguments ...string) *service {
 	}
 	s.start()
 	i.t.Cleanup(func() {
+		if i.t.Failed() {
+			s.goroutines()
+		}
 		s.kill()
 		if i.t.Failed() {
-			i.t.Logf("%s said:\n%s", strings.Join(s.arguments, " "), tail(s.log.String()))
+			i.t.Logf("%s said:\n%s%s", strings.Join(s.arguments, " "), tail(s.log.String()), kept(i.t, s.log.String()))
 		}
 	})
 	return s
@@ -279,6 +297,16 @@ func (s *service) await(answers <-chan string) {
 		s.url = url
 	case <-time.After(patience):
 		s.i.t.Fatalf("%s does not answer\n%s", s.arguments[0], tail(s.log.String()))
+	}
+}
+
+// goroutines has a process that still runs write down its goroutines, which ends it:
+// what it waited for may be what failed.
+func (s *service) goroutines() {
+	_ = s.command.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-s.ended:
+	case <-time.After(10 * time.Second):
 	}
 }
 

@@ -65,7 +65,7 @@ func TestTwoSettlersNeverBothCommit(t *testing.T) {
 	}
 	sendAll(t, senders, 10, func() {
 		second.kill()
-		took := i.eventually("settlement by the standby", backWithin, func(ctx context.Context) error { return i.deposit(ctx, "standby") })
+		took := i.eventually("settlement by the standby", slowed(t, backWithin), func(ctx context.Context) error { return i.deposit(ctx, "standby") })
 		t.Logf("the standby settled %v after the owner's death", took.Round(10*time.Millisecond))
 	})
 	i.exact(senders, 0)
