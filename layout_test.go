@@ -132,7 +132,6 @@ var whyLong = map[string]string{
 	"internal/store/postgrestest/session.go": "one connection through the proxy, statement by statement",
 	"internal/rowfile/reader.go":             "one reader of rows for every format, whose options depend on each other",
 	"cmd/internal/mapping/reader.go":         "reads a row by every key of a map, in the order of the grammar",
-	"cmd/internal/mapping/document.go":       "the grammar of maps, in the order of its page",
 }
 
 func TestTheRepositoryKeepsItsLayout(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -247,7 +248,7 @@ func TestMistakesOfOneDocument(t *testing.T) {
 		{"the nkey of a server", "kind: Key\nkey: k\nprovider: p\nnkey: NA2IWCWNO2RFK74JSUTTGMNDBQBCOMFAJUPNKHH5Q2KV2U5GO4NRBFTC\n", "f.yaml:4:7: nkey: is not the public NKey of a user"},
 		{"a secret in a file", "kind: Key\nkey: k\nprovider: p\nsecret: x\n", "f.yaml:4:1: secret: is not known"},
 		{"a holder that is none", "kind: Holds\nlist: l\nholders: ['a b']\n", "f.yaml:3:11: holders[0]: name has"},
-		{"attributes given twice", "kind: Node\nnode: n\nbook: b\nattributes: {a: 1, a: 2}\n", "attributes.a: is not a name, or given twice"},
+		{"attributes given twice", "kind: Node\nnode: n\nbook: b\nattributes: {a: 1, a: 2}\n", "f.yaml:4:20: attributes.a: is given twice, first in line 4"},
 		{"an attribute of a list", "kind: Node\nnode: n\nbook: b\nattributes: {a: [1]}\n", "attributes.a: should be one value"},
 	} {
 		bodies, err := Parse("f.yaml", []byte(c.text))
@@ -524,7 +525,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		bodies, err := Parse("f.yaml", data)
 		if err != nil {
-			var problems Problems
+			var problems document.Problems
 			if !errors.As(err, &problems) || len(problems) == 0 || bodies != nil {
 				t.Fatalf("%d bodies and %T", len(bodies), err)
 			}

@@ -45,7 +45,7 @@ func example(t testing.TB, path string) *Map {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Parse(document)
+	m, err := Parse("map.yaml", document)
 	if err != nil {
 		t.Fatal(err)
 	}
