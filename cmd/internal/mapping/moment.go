@@ -257,9 +257,8 @@ func (m *moment) nearest(s string) (int64, *fault) {
 	if err != nil {
 		return 0, numberFault(s, err)
 	}
-	_, whole := money.One.Limbs()
-	hi, lo := bits.Mul64(whole, m.round)
-	times, err := money.MulDiv(money.AmountFromLimbs(q.Limbs()), money.Units{Lo: m.unit}, money.Units{Hi: hi, Lo: lo})
+	hi, lo := bits.Mul64(money.Whole.Lo, m.round)
+	times, err := money.MulDiv(q.Attos(), money.Units{Lo: m.unit}, money.Units{Hi: hi, Lo: lo})
 	hiTimes, n := times.Limbs()
 	over, ns := bits.Mul64(n, m.round)
 	if err != nil || hiTimes != 0 || over != 0 || ns >= math.MaxInt64 {
@@ -323,7 +322,7 @@ func (m *moment) count(s string) (low, high int64, wrong *fault) {
 	if q.Sign() < 0 {
 		return 0, 0, &fault{events.Negative, fmt.Sprintf("%q is below zero", rowfile.Clip(s))}
 	}
-	attos := money.AmountFromLimbs(q.Limbs())
+	attos := q.Attos()
 	low, lowOK := m.floor(attos)
 	// The ceiling of x is minus the floor of minus x.
 	minus, err := attos.Neg()
@@ -336,8 +335,7 @@ func (m *moment) count(s string) (low, high int64, wrong *fault) {
 
 // floor returns attos of a unit in whole nanoseconds, rounded down.
 func (m *moment) floor(attos money.Amount) (int64, bool) {
-	_, whole := money.One.Limbs()
-	down, err := money.MulDivFloor(attos, money.Units{Lo: m.unit}, money.Units{Lo: whole})
+	down, err := money.MulDivFloor(attos, money.Units{Lo: m.unit}, money.Whole)
 	hi, lo := down.Limbs()
 	n := int64(lo)
 	return n, err == nil && hi == n>>63 && n != math.MaxInt64 && n != math.MinInt64
