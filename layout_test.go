@@ -105,13 +105,6 @@ var deniedTime = []string{
 	"After", "AfterFunc", "LoadLocation", "Local", "NewTicker", "NewTimer", "Now", "Since", "Sleep", "Tick", "Until",
 }
 
-// renamed gives the reason of each import that may carry another name, by
-// "file import path".
-var renamed = map[string]string{
-	// goimports wants the name of a package that its folder does not have.
-	"internal/store/cockroach/transact.go github.com/cockroachdb/cockroach-go/v2/crdb/crdbpgxv5": "package crdbpgx",
-}
-
 // forbiddenNames are drawers rather than rooms (STYLE, Names).
 var forbiddenNames = []string{
 	"adapter", "adapters", "base", "common", "helper", "helpers", "lib", "misc", "model", "models",
@@ -299,7 +292,7 @@ func checkImport(p pkg, f file, spec *ast.ImportSpec, report reporter) {
 		report(spec.Pos(), "import path %s: %v", spec.Path.Value, err)
 		return
 	}
-	if spec.Name != nil && spec.Name.Name != "_" && renamed[path.Join(p.dir, f.name)+" "+imported] == "" {
+	if spec.Name != nil && spec.Name.Name != "_" {
 		report(spec.Pos(), "import of %s renamed to %s", imported, spec.Name.Name)
 	}
 	own, isOwn := strings.CutPrefix(imported, module)
