@@ -193,8 +193,8 @@ func TestTheSupplyIsWhatIsExpected(t *testing.T) {
 
 func TestProblemsAreBounded(t *testing.T) {
 	_, _, err := read("holder,units\n" + strings.Repeat("ann,x\n", 1000))
-	if n := strings.Count(err.Error(), "line "); n != maxProblems {
-		t.Fatalf("%d problems are named, want %d", n, maxProblems)
+	if n := strings.Count(err.Error(), "line "); n != rowfile.MaxProblems {
+		t.Fatalf("%d problems are named, want %d", n, rowfile.MaxProblems)
 	}
 }
 

@@ -411,7 +411,7 @@ func TestMistakesInFilesOfTheirOwn(t *testing.T) {
 		{"no column of nodes", "", "name\nx\n", `f.yaml:3:7: columns.node: list.csv has no column "node"`},
 		{"no column of that name", "columns: {node: sn, attributes: {gpu: model}}\n", "sn\nx\n", `f.yaml:4:10: columns.attributes.gpu: list.csv has no column "model"`},
 		{"an unknown field of columns", "columns: {colour: red}\n", "node\nx\n", "f.yaml:4:11: columns.colour: is not known"},
-		{"a column twice", "", "node,a,a\nx,1,2\n", "list.csv:1:1: a: is the name of two columns"},
+		{"a column twice", "", "node,a,a\nx,1,2\n", "list.csv:1:1: it has two columns \"a\""},
 		{"a row without a name", "columns: {node: sn}\n", "sn,a\nx,1\n,2\n", "list.csv:3:1: sn: name is empty"},
 		{"a row too short", "", "node,a\nx,1\ny\n", "list.csv:3:1: the row has 1 fields and the header 2"},
 		{"a quote out of place", "", "node,a\nx,\"1\n", "list.csv:"},

@@ -131,12 +131,11 @@ func (p *parser) table(f *fields, c *columns, each func(row)) {
 	defer func() { _ = file.Close() }() // Likewise.
 	index := map[string]rowfile.Column{}
 	for _, column := range file.Columns() {
-		if _, twice := index[column]; twice {
-			p.Report(name, 1, 1, document.Clip(column), "is the name of two columns")
-			continue
+		if _, again := index[column]; again {
+			continue // Reported with the first.
 		}
 		if index[column], err = file.Column(column); err != nil {
-			index[column] = rowfile.None // It is there twice, which is reported with the second.
+			p.reportTable(name, err)
 		}
 	}
 	if !p.hasColumns(f, c, index) {
