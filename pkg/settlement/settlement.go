@@ -119,7 +119,6 @@ type Suspense struct {
 	Period   events.Period // the events' own
 	Quantity money.Quantity
 	Events   uint64
-	Price    money.Price // the rule's
 }
 
 // Outstanding is what a customer owes for one node's usage of one period.
