@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/document"
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -459,13 +460,7 @@ func TestFilesAreFoundBesideTheOneThatNamesThem(t *testing.T) {
 }
 
 func TestThePublishedInventoryIsRead(t *testing.T) {
-	data := os.Getenv("ALIQUOT_DATA")
-	if data == "" {
-		data = filepath.Join("..", "..", "..", "..", "shared", "data")
-	}
-	if _, err := os.Stat(filepath.Join(data, "2-cluster")); err != nil {
-		t.Skip("published data absent: " + data)
-	}
+	data := filepath.Dir(published.Path(t, "2-cluster"))
 	bodies, err := ParseWith("f.yaml", []byte(`kind: Nodes
 book: openb
 from: 2-cluster/openb-node-list.csv
