@@ -9,8 +9,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/api"
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -65,22 +67,27 @@ func (st *stage) distribute(ctx context.Context, token events.Token, period even
 
 // confirm writes the rail's answer to a file of payouts, and returns who was paid.
 func confirm(file io.Reader, to io.Writer, token events.Token, answer func(i int) (state, reference string)) ([]payee, error) {
-	rows, out := csv.NewReader(file), csv.NewWriter(to)
-	rows.ReuseRecord = true
-	head, err := rows.Read()
+	rows, err := rowfile.New(file, rowfile.Options{Name: "payouts", Format: rowfile.CSV})
 	if err != nil {
 		return nil, err
 	}
-	at := map[string]int{}
-	for i, name := range head {
-		at[name] = i
+	defer func() { _ = rows.Close() }() // Only read.
+	var id, holder, asset, amount rowfile.Column
+	for _, column := range []struct {
+		name string
+		at   *rowfile.Column
+	}{{"payout_id", &id}, {"holder", &holder}, {"asset", &asset}, {"amount", &amount}} {
+		if *column.at, err = rows.Column(column.name); err != nil {
+			return nil, err
+		}
 	}
+	out := csv.NewWriter(to)
 	if err := out.Write([]string{"payout_id", "state", "reference"}); err != nil {
 		return nil, err
 	}
 	var paid []payee
 	for i := 0; ; i++ {
-		row, err := rows.Read()
+		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -88,17 +95,17 @@ func confirm(file io.Reader, to io.Writer, token events.Token, answer func(i int
 			return nil, err
 		}
 		state, reference := answer(i)
-		if err := out.Write([]string{row[at["payout_id"]], state, reference}); err != nil {
+		if err := out.Write([]string{row.Text(id), state, reference}); err != nil {
 			return nil, err
 		}
 		if state != "confirmed" {
 			continue
 		}
-		amount, err := money.ParseAmount(row[at["amount"]])
+		paidOut, err := money.ParseAmount(row.Text(amount))
 		if err != nil {
 			return nil, err
 		}
-		paid = append(paid, payee{events.Holder(row[at["holder"]]), token, money.Asset(row[at["asset"]]), amount})
+		paid = append(paid, payee{events.Holder(strings.Clone(row.Text(holder))), token, money.Asset(strings.Clone(row.Text(asset))), paidOut})
 	}
 	out.Flush()
 	return paid, out.Error()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -144,38 +143,9 @@ func TestAnInterruptedSendingKeepsWhatItRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	send.Rejects, send.Tolerate = filepath.Join(t.TempDir(), "rejects.csv"), true
-	s, err := r.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	from, err := openSource(send.File, send.Map, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.declareNames(t.Context(), from, "acme"); err != nil {
-		t.Fatal(err)
-	}
-	state, err := send.state(from, s, "acme")
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := openRejects(send.Rejects, send.File, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	interrupted, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	part := sending{server: s, provider: "acme", source: from, batch: 50, rejects: file, acknowledged: func(sent *Sent, _ int64) {
-		state.acknowledge(sent)
-		cancel()
-	}}
-	if _, err := part.run(interrupted); err == nil {
-		t.Fatal("it was not interrupted")
-	}
-	state.keep()
-	if err := errors.Join(file.close(), s.close()); err != nil {
-		t.Fatal(err)
-	}
+	send.Batch = 50
+	interrupt(t, r, send, func(*Sent) bool { return true })
+	send.Batch = 100
 	sent := sendAll(t, r, send)
 	got := rejected(t, send.Rejects)
 	if sent.Resumed == 0 || sent.Refused != 2 || sent.Reasons[events.BadNumber] != 2 {

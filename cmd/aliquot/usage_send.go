@@ -230,9 +230,9 @@ func openSource(file, mapFile, shift, received string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := mapping.Parse(document)
+	m, err := mapping.Parse(mapFile, document)
 	if err != nil {
-		return nil, fmt.Errorf("%s:\n%w", mapFile, err)
+		return nil, err
 	}
 	s := &source{file: file, mapFile: mapFile, m: m, document: document, received: m.ReceivedFromEvent}
 	if received != "" {

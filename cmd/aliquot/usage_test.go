@@ -143,12 +143,10 @@ func TestRefusedRowsAreNamedByLineAndField(t *testing.T) {
 	}
 }
 
-// Fails when the state counts what is not acknowledged yet, or when a refused
-// row before the place is told twice.
-func TestAnInterruptedSendingGoesOn(t *testing.T) {
-	r, send := room(t, 950, "gpu-0,lab-0,many,1700001000", "gpu-0,lab-0,3,1700001001")
-	interrupted, cancel := context.WithCancel(t.Context())
-	defer cancel()
+// interrupt sends a file until it is enough, and stops there as a command does that
+// is interrupted.
+func interrupt(t *testing.T, r *root, send usageSend, enough func(*Sent) bool) {
+	t.Helper()
 	s, err := r.connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -164,19 +162,36 @@ func TestAnInterruptedSendingGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	part := sending{server: s, provider: "acme", source: from, batch: 100, acknowledged: func(sent *Sent, _ int64) {
+	interrupted, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	part := sending{server: s, provider: "acme", source: from, batch: send.Batch, acknowledged: func(sent *Sent, _ int64) {
 		state.acknowledge(sent)
-		if sent.Sent >= 300 {
+		if enough(sent) {
 			cancel()
 		}
 	}}
+	if send.Rejects != "" {
+		if part.rejects, err = openRejects(send.Rejects, send.File, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := part.run(interrupted); err == nil {
 		t.Fatal("it was not interrupted")
 	}
 	state.keep()
-	if err := s.close(); err != nil {
+	if part.rejects != nil {
+		err = part.rejects.close()
+	}
+	if err := errors.Join(err, s.close()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Fails when the state counts what is not acknowledged yet, or when a refused
+// row before the place is told twice.
+func TestAnInterruptedSendingGoesOn(t *testing.T) {
+	r, send := room(t, 950, "gpu-0,lab-0,many,1700001000", "gpu-0,lab-0,3,1700001001")
+	interrupt(t, r, send, func(sent *Sent) bool { return sent.Sent >= 300 })
 	send.Tolerate = true
 	sent := sendAll(t, r, send)
 	if sent.Resumed < 300 || sent.Sent != 951 || sent.Unmapped != 1 {

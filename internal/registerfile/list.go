@@ -65,10 +65,9 @@ type list struct {
 	text   *bufio.Reader
 	number int // of the line that next returned, from 1
 
-	first    int // number of the line of the first holder
-	names    int // of the holders, those that are no address
-	holders  []events.Holder
-	problems []error
+	first   int // number of the line of the first holder
+	names   int // of the holders, those that are no address
+	holders []events.Holder
 }
 
 // next returns the next line that is neither empty nor a comment. Its errors
@@ -116,48 +115,40 @@ func (l *list) rows(first string, columns ...string) error {
 	if err != nil {
 		return err
 	}
-	for len(l.problems) < maxProblems {
-		row, err := rows.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return errors.Join(l.problems...)
-		case err != nil && rowfile.OfRow(err):
-			l.problems = append(l.problems, err)
-		case err != nil:
-			return errors.Join(append(l.problems, err)...)
-		case row.Line() > maxLines:
-			return errors.Join(append(l.problems, fmt.Errorf("line %d: a list has up to %d lines", row.Line(), maxLines))...)
-		default:
-			l.add(row.Line(), row.Text(at))
+	return rows.Each(func(row *rowfile.Row, _ int) error {
+		if row.Line() > maxLines {
+			return rowfile.End(fmt.Errorf("line %d: a list has up to %d lines", row.Line(), maxLines))
 		}
-	}
-	return errors.Join(l.problems...)
+		return l.add(row.Line(), row.Text(at))
+	})
 }
 
 // plain reads one holder a line.
 func (l *list) plain(line string) (err error) {
-	for ; err == nil && len(l.problems) < maxProblems; line, err = l.next() {
+	var problems []error
+	for ; err == nil && len(problems) < rowfile.MaxProblems; line, err = l.next() {
 		if i := strings.IndexAny(line, ",;|\t"); i >= 0 {
-			l.problems = append(l.problems, fmt.Errorf("line %d: holder: %q has several cells, separated by %q: name the column that has the holders", l.number, clip(line), line[i]))
+			problems = append(problems, fmt.Errorf("line %d: holder: %q has several cells, separated by %q: name the column that has the holders", l.number, rowfile.Clip(line), line[i]))
 			continue
 		}
-		l.add(l.number, line)
+		if err := l.add(l.number, line); err != nil {
+			problems = append(problems, err)
+		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		l.problems = append(l.problems, err)
+		problems = append(problems, err)
 	}
 	if l.headless() {
-		l.problems = append(l.problems, fmt.Errorf("line %d: %q is no address, and all the others are: if it heads the column, name the column %[2]q", l.first, clip(string(l.holders[0]))))
+		problems = append(problems, fmt.Errorf("line %d: %q is no address, and all the others are: if it heads the column, name the column %[2]q", l.first, rowfile.Clip(string(l.holders[0]))))
 	}
-	return errors.Join(l.problems...)
+	return errors.Join(problems...)
 }
 
 // add takes the holder of a line.
-func (l *list) add(number int, name string) {
+func (l *list) add(number int, name string) error {
 	holder, err := events.ParseHolder(name)
 	if err != nil {
-		l.problems = append(l.problems, fmt.Errorf("line %d: holder: %w", number, err))
-		return
+		return fmt.Errorf("line %d: holder: %w", number, err)
 	}
 	if len(l.holders) == 0 {
 		l.first = number
@@ -166,6 +157,7 @@ func (l *list) add(number int, name string) {
 		l.names++
 	}
 	l.holders = append(l.holders, holder)
+	return nil
 }
 
 // headless reports whether a list without a known header seems to have one: its

@@ -12,6 +12,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
@@ -34,7 +35,7 @@ func TestReadList(t *testing.T) {
 }
 
 func TestPublishedListsAndTheirDecisions(t *testing.T) {
-	list, err := ReadList(published(t, "7-compliance/ofac-2024-09-27-ETH.txt"), "")
+	list, err := ReadList(published.Open(t, "7-compliance/ofac-2024-09-27-ETH.txt"), "")
 	if err != nil || !slices.Contains(list, "0xdcbeffbecce100cce9e4b153c4e15cb885643193") {
 		t.Fatalf("%d holders, %v", len(list), err)
 	}

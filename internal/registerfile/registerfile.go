@@ -23,8 +23,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-const maxProblems = 20
-
 var (
 	holderColumns = []string{"holder", "account", "address", "wallet", "holderaddress"}
 	unitsColumns  = []string{"units", "amount_wei", "amount", "balance"}
@@ -73,20 +71,8 @@ func ReadHoldings(r io.Reader, o Options, each func(events.Holder, money.Units) 
 	if err := errors.Join(err1, err2); err != nil {
 		return sum, err
 	}
-	var problems []error
 	seen := seen{}
-	for len(problems) < maxProblems {
-		row, err := rows.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			problems = append(problems, err)
-			if rowfile.OfRow(err) {
-				continue
-			}
-			break
-		}
+	err = rows.Each(func(row *rowfile.Row, faults int) error {
 		line := row.Line()
 		holder, err := events.ParseHolder(row.Text(holderAt))
 		var units money.Units
@@ -100,12 +86,12 @@ func ReadHoldings(r io.Reader, o Options, each func(events.Holder, money.Units) 
 				sum.Zero, err = sum.Zero.Add(units)
 			}
 			if err == nil {
-				continue
+				return nil
 			}
 		}
 		if err == nil {
 			if first, again := seen.add(holder, line); again {
-				err = fmt.Errorf("%s: %s is on line %d already", "holder", clip(string(holder)), first)
+				err = fmt.Errorf("%s: %s is on line %d already", "holder", rowfile.Clip(string(holder)), first)
 			}
 		}
 		if err == nil && !units.IsZero() {
@@ -115,21 +101,22 @@ func ReadHoldings(r io.Reader, o Options, each func(events.Holder, money.Units) 
 		}
 		switch {
 		case err != nil:
-			problems = append(problems, fmt.Errorf("line %d: %w", line, err))
+			return fmt.Errorf("line %d: %w", line, err)
 		case units.IsZero():
 			sum.Empty++
 		default:
 			sum.Holders++
-			if len(problems) > 0 {
-				continue // nothing counts any more
+			if faults > 0 {
+				return nil // nothing counts any more
 			}
 			if err := each(holder, units); err != nil {
-				return sum, err
+				return rowfile.End(err)
 			}
 		}
-	}
-	if len(problems) > 0 {
-		return sum, errors.Join(problems...)
+		return nil
+	})
+	if err != nil {
+		return sum, err
 	}
 	if want := o.ExpectedSupply; want != nil && *want != sum.Supply {
 		return sum, fmt.Errorf("the units sum to %v, %s", sum.Supply, difference(sum.Supply, *want))
@@ -174,13 +161,13 @@ func (o *Options) parseUnits(text string) (money.Units, error) {
 	}
 	whole, fraction, point := strings.Cut(text, ".")
 	if point && (fraction == "" || strings.Trim(fraction, "0123456789") != "") {
-		return money.Units{}, fmt.Errorf("%q is no decimal number", clip(text))
+		return money.Units{}, fmt.Errorf("%q is no decimal number", rowfile.Clip(text))
 	}
 	if fraction = strings.TrimRight(fraction, "0"); len(fraction) > o.Decimals {
-		return money.Units{}, fmt.Errorf("%q has %d decimal places, more than the %d of the token", clip(text), len(fraction), o.Decimals)
+		return money.Units{}, fmt.Errorf("%q has %d decimal places, more than the %d of the token", rowfile.Clip(text), len(fraction), o.Decimals)
 	}
 	if whole == "" || strings.Trim(whole, "0123456789") != "" {
-		return money.Units{}, fmt.Errorf("%q is no decimal number", clip(text))
+		return money.Units{}, fmt.Errorf("%q is no decimal number", rowfile.Clip(text))
 	}
 	digits := strings.TrimLeft(whole+fraction+strings.Repeat("0", o.Decimals-len(fraction)), "0")
 	if digits == "" {
@@ -220,12 +207,4 @@ func (s seen) add(holder events.Holder, line int) (first uint32, again bool) {
 	}
 	s[key] = uint32(min(line, 1<<32-1)) //nolint:gosec // bounded
 	return 0, false
-}
-
-// clip keeps hostile text out of logs.
-func clip(s string) string {
-	if len(s) > 48 {
-		return s[:48] + "…"
-	}
-	return s
 }

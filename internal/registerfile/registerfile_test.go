@@ -3,48 +3,18 @@ package registerfile
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
-
-// published opens a file of published data, or skips.
-func published(t testing.TB, name string) *os.File {
-	t.Helper()
-	root := os.Getenv("ALIQUOT_DATA")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-		root = filepath.Join(dir, "..", "shared", "data")
-	}
-	f, err := os.Open(filepath.Join(root, name))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skipf("published data absent: %s", name)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	return f
-}
 
 func read(text string) (string, Summary, error) {
 	return readWith(text, Options{})
@@ -193,8 +163,8 @@ func TestTheSupplyIsWhatIsExpected(t *testing.T) {
 
 func TestProblemsAreBounded(t *testing.T) {
 	_, _, err := read("holder,units\n" + strings.Repeat("ann,x\n", 1000))
-	if n := strings.Count(err.Error(), "line "); n != maxProblems {
-		t.Fatalf("%d problems are named, want %d", n, maxProblems)
+	if n := strings.Count(err.Error(), "line "); n != rowfile.MaxProblems {
+		t.Fatalf("%d problems are named, want %d", n, rowfile.MaxProblems)
 	}
 }
 
@@ -290,7 +260,7 @@ func TestNothingIsSaidOfAFileWithAnError(t *testing.T) {
 // The published list: 252,803 holders of 149,999,999.975656 UNI. One of them is
 // the zero address, with 400 UNI.
 func TestTheUNIList(t *testing.T) {
-	f := published(t, "5-holders/uniswap-uni-claims-252803.csv")
+	f := published.Open(t, "5-holders/uniswap-uni-claims-252803.csv")
 	messages, largest := 0, 0
 	sum, err := Open(f, Options{LeaveOutZero: true})
 	if err != nil {

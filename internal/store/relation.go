@@ -29,7 +29,7 @@ func Relations(ledger uint64) []Relation {
 		{"void", 2, true, "SELECT partition, control, reason FROM void ORDER BY 1, 2"},
 		{"journal of settle", 2, true, ""},
 		{"tally", 5, true, "SELECT book, node, period, outcome, reason, events FROM tally ORDER BY 1, 2, 3, 4, 5"},
-		{"suspense", 8, true, "SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per FROM suspense ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"},
+		{"suspense", 8, true, "SELECT book, node, customer, meter, card, rule, pair, period, quantity, events FROM suspense ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"},
 		{"outstanding", 5, true, "SELECT book, customer, asset, period, node, amount FROM owed ORDER BY 1, 2, 3, 4, 5"},
 		{"collected", 4, true, "SELECT book, period, node, asset, amount FROM collected ORDER BY 1, 2, 3, 4"},
 		{"span", 5, true, "SELECT provider, source.source, epoch, partition, first, last FROM source JOIN span ON span.source = source.id ORDER BY 1, 2, 3, 4, 5"},

@@ -283,13 +283,12 @@ func (s *Snapshot) suspense(partition int, book events.Book) (list []settlement.
 	if partition != everywhere {
 		of = "partition = ?1"
 	}
-	err = s.conn.Query(`SELECT book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per
+	err = s.conn.Query(`SELECT book, node, customer, meter, card, rule, pair, period, quantity, events
 		FROM suspense WHERE `+of+` AND (?2 = '' OR book = ?2) ORDER BY book, node, customer, meter, card, rule, pair, period`, func(r Row) error {
 		list = append(list, settlement.Suspense{
 			Book: events.Book(r.Text(0)), Node: events.Node(r.Text(1)), Customer: events.Customer(r.Text(2)),
 			Meter: events.Meter(r.Text(3)), Card: r.Text(4), Rule: int(r.Int64(5)), Pair: events.Pair(r.Text(6)),
 			Period: events.Period(r.Text(7)), Quantity: quantity(r, 8), Events: uint64(r.Int64(9)),
-			Price: money.Price{Amount: r.Amount(10), Per: quantity(r, 11)},
 		})
 		return nil
 	}, int64(partition), string(book))

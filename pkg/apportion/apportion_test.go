@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"math/big"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -208,36 +208,9 @@ func TestDivideIsTheDefinition(t *testing.T) {
 	})
 }
 
-// publishedData returns the path of a published file, or skips the test.
-func publishedData(t testing.TB, path ...string) string {
-	t.Helper()
-	folder := os.Getenv("ALIQUOT_DATA")
-	if folder == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if filepath.Dir(root) == root {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		folder = filepath.Join(root, "..", "shared", "data")
-	}
-	name := filepath.Join(append([]string{folder}, path...)...)
-	if _, err := os.Stat(name); err != nil {
-		t.Skip("published data absent: " + name)
-	}
-	return name
-}
-
 func uniHolders(t testing.TB) []Holding {
 	t.Helper()
-	file, err := os.Open(publishedData(t, "5-holders", "uniswap-uni-claims-252803.csv"))
+	file, err := os.Open(published.Path(t, "5-holders/uniswap-uni-claims-252803.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/pkg/events/internal/golden"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -138,21 +138,8 @@ func TestALargeMessageOfMovementsIsRefused(t *testing.T) {
 	}
 }
 
-func published(t *testing.T, name string) string {
-	t.Helper()
-	dir := os.Getenv("ALIQUOT_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("published data absent: " + path)
-	}
-	return path
-}
-
 func TestTheUNIListIsImportedInSmallMessages(t *testing.T) {
-	file, err := os.Open(published(t, "5-holders/uniswap-uni-claims-252803.csv"))
+	file, err := os.Open(published.Path(t, "5-holders/uniswap-uni-claims-252803.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,6 +71,15 @@ func (a Amount) Abs() (Amount, error) {
 	return a, nil
 }
 
+// Units returns the number of attos of an amount. It fails with [ErrDomain] below
+// zero.
+func (a Amount) Units() (Units, error) {
+	if a.hi < 0 {
+		return Units{}, fmt.Errorf("counting the attos of %v: %w", a, ErrDomain)
+	}
+	return Units{uint64(a.hi), a.lo}, nil
+}
+
 // Cmp returns -1, 0 or 1 as a is below, equal to or above b.
 func (a Amount) Cmp(b Amount) int { return a.cmp(b.int128) }
 

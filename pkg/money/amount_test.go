@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -376,4 +377,20 @@ func TestUnitsArithmeticIsThatOfIntegers(t *testing.T) {
 			t.Fatalf("%v against %v", a, b)
 		}
 	})
+}
+
+func TestAttosOfAnAmount(t *testing.T) {
+	for _, a := range []Amount{{}, Atto(1), One, AmountFromLimbs(math.MaxInt64, math.MaxUint64)} {
+		if u, err := a.Units(); err != nil || AmountFromLimbs(int64(u.Hi), u.Lo) != a {
+			t.Errorf("%v has %v attos, %v", a, u, err)
+		}
+	}
+	for _, a := range []Amount{Atto(-1), AmountFromLimbs(math.MinInt64, 0)} {
+		if u, err := a.Units(); !errors.Is(err, ErrDomain) {
+			t.Errorf("%v has %v attos, %v", a, u, err)
+		}
+	}
+	if u, err := One.Units(); err != nil || u != Whole || (Quantity{int128{1, 2}}).Attos() != AmountFromLimbs(1, 2) {
+		t.Errorf("a whole has %v attos, %v", u, err)
+	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/aliquot-engine/aliquot/internal/published"
 )
 
 // apportionByDefinition sorts quotas: a slow implementation of the rule as it is
@@ -230,7 +232,7 @@ func TestTheLastBitOutranksTheIndex(t *testing.T) {
 
 func vectors[T any](t *testing.T, name string) (v T) {
 	t.Helper()
-	b, err := os.ReadFile(publishedData(t, "6-vectors", name))
+	b, err := os.ReadFile(published.Path(t, "6-vectors/"+name))
 	if err != nil {
 		t.Fatal(err)
 	}

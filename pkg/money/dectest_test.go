@@ -6,39 +6,13 @@ import (
 	"maps"
 	"math/big"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-)
 
-// publishedData returns the path of a published file, or skips the test.
-func publishedData(t testing.TB, path ...string) string {
-	t.Helper()
-	folder := os.Getenv("ALIQUOT_DATA")
-	if folder == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if filepath.Dir(root) == root {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		folder = filepath.Join(root, "..", "shared", "data")
-	}
-	name := filepath.Join(append([]string{folder}, path...)...)
-	if _, err := os.Stat(name); err != nil {
-		t.Skip("published data absent: " + name)
-	}
-	return name
-}
+	"github.com/aliquot-engine/aliquot/internal/published"
+)
 
 // TestDecTest runs the General Decimal Arithmetic cases.
 //
@@ -72,7 +46,7 @@ func TestDecTest(t *testing.T) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(wantRun)) {
 		t.Run(name, func(t *testing.T) {
-			file, err := os.ReadFile(publishedData(t, "6-vectors", "decTest", name+".decTest"))
+			file, err := os.ReadFile(published.Path(t, "6-vectors/decTest/"+name+".decTest"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -64,6 +64,10 @@ func (q Quantity) Mantissa() (hi, lo uint64, scale uint8, err error) {
 	return m.hi, m.lo, scale, nil
 }
 
+// Attos returns the quantity as an amount of as many attos, for [MulDiv] and its
+// like: arithmetic with numbers that are no money.
+func (q Quantity) Attos() Amount { return Amount(q) }
+
 // QuantityFromLimbs is the inverse of Limbs.
 func QuantityFromLimbs(hi int64, lo uint64) Quantity { return Quantity{int128{hi, lo}} }
 

@@ -11,6 +11,9 @@ import (
 // to 2¹²⁸-1. The zero value is zero.
 type Units struct{ Hi, Lo uint64 }
 
+// Whole is the number of attos in one unit of an asset or of a quantity.
+var Whole = Units{Lo: one}
+
 // UnitsOf returns n units.
 func UnitsOf(n uint64) Units { return Units{Lo: n} }
 

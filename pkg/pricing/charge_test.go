@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
-	"path/filepath"
 	"sort"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 	"github.com/aliquot-engine/aliquot/pkg/quotes"
@@ -89,23 +88,10 @@ func TestTheHotPathAllocatesNothing(t *testing.T) {
 	}
 }
 
-// published opens a file of the published data, or skips.
-func published(t testing.TB, name string) [][]string {
+// publishedRows reads a file of the published data.
+func publishedRows(t testing.TB, name string) [][]string {
 	t.Helper()
-	dir := os.Getenv("ALIQUOT_DATA")
-	for up := "."; dir == ""; up = filepath.Join("..", up) {
-		if _, err := os.Stat(filepath.Join(up, "go.mod")); err == nil {
-			dir = filepath.Join(up, "../shared/data")
-		} else if len(up) > 60 {
-			t.Fatal("no go.mod above this test")
-		}
-	}
-	f, err := os.Open(filepath.Join(dir, name))
-	if err != nil {
-		t.Skipf("published data absent: %v", err)
-	}
-	defer f.Close()
-	r := csv.NewReader(f)
+	r := csv.NewReader(published.Open(t, name))
 	r.Comment = '#'
 	rows, err := r.ReadAll()
 	if err != nil {
@@ -127,7 +113,7 @@ func llmTable(t testing.TB) *Table {
 }
 
 func TestTheAzureHourChargesExactly(t *testing.T) {
-	rows := published(t, "1-usage/azure-llm-2023-conv.csv")
+	rows := publishedRows(t, "1-usage/azure-llm-2023-conv.csv")
 	table := llmTable(t)
 	var total money.Amount
 	var tokens [2]money.Quantity
@@ -165,7 +151,7 @@ func TestTheAzureHourChargesExactly(t *testing.T) {
 // Fails when a charge is rounded twice, rounded half-up or truncated, or when
 // the round after the event's end, or the one before the latest, is taken.
 func TestTheAzureHourOfMarch2023EqualsRationals(t *testing.T) {
-	rows := published(t, "1-usage/azure-llm-2023-conv.csv")
+	rows := publishedRows(t, "1-usage/azure-llm-2023-conv.csv")
 	table := llmTable(t)
 	var board quotes.Board
 	if err := board.SetPolicy(events.QuotePolicyDeclared{
@@ -180,7 +166,7 @@ func TestTheAzureHourOfMarch2023EqualsRationals(t *testing.T) {
 		answer *big.Int // of 10⁻⁸
 	}
 	var rounds []round
-	for _, row := range published(t, "4-rates/chainlink-usdc-usd-rounds-2022-11-20_2023-03-12.csv") {
+	for _, row := range publishedRows(t, "4-rates/chainlink-usdc-usd-rounds-2022-11-20_2023-03-12.csv") {
 		second, err := strconv.ParseInt(row[2], 10, 64)
 		if err != nil {
 			t.Fatal(err)

@@ -46,10 +46,8 @@ package pricing
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -90,8 +88,8 @@ type rule struct {
 func (t *Table) Revision() uint64 { return t.revision }
 
 // Add compiles a version of a card. It fails, changing nothing, where the
-// version is not the one after the card's last, or anything in it is invalid;
-// the error names the field.
+// version is not the one after the card's last, or the card is not valid; the
+// error names the field.
 func (t *Table) Add(d events.CardDeclared) error {
 	cards := t.books[d.Book]
 	i, found := t.search(d.Book, d.Card)
@@ -140,58 +138,25 @@ func (t *Table) search(book events.Book, name events.Card) (int, bool) {
 }
 
 func compile(d events.CardDeclared) (version, error) {
+	if err := d.Validate(); err != nil {
+		return version{}, err
+	}
 	v := version{
-		ref:      Ref(d.Card, d.Version),
-		number:   d.Version,
-		currency: d.Currency,
-		rules:    make(map[events.Meter][]rule),
-	}
-	if err := events.CheckName(string(d.Card)); err != nil {
-		return v, fmt.Errorf("card: %w", err)
-	}
-	if err := d.Currency.Valid(); err != nil {
-		return v, fmt.Errorf("currency: %w", err)
-	}
-	var ok bool
-	if v.effective, ok = nanoseconds(d.Effective); !ok {
-		return v, fmt.Errorf("effective: %v is not between 1970 and 2262", d.Effective)
-	}
-	if len(d.Rules) == 0 {
-		return v, fmt.Errorf("rules: there are none")
+		ref:       Ref(d.Card, d.Version),
+		number:    d.Version,
+		effective: d.Effective.UnixNano(),
+		currency:  d.Currency,
+		rules:     make(map[events.Meter][]rule),
 	}
 	for i, r := range d.Rules {
-		if err := events.CheckName(string(r.Meter)); err != nil {
-			return v, fmt.Errorf("rules[%d].meter: %w", i, err)
-		}
-		price := money.Price{Amount: r.Price, Per: r.Per}
-		if err := price.Valid(); err != nil {
-			return v, fmt.Errorf("rules[%d].price: %w", i, err)
-		}
-		if r.Granularity.Sign() < 0 {
-			return v, fmt.Errorf("rules[%d].granularity: %v is below zero", i, r.Granularity)
-		}
 		pairs := make([]events.Attribute, 0, len(r.Match))
-		for name, value := range r.Match { // map order: sorted below, and the error names no key.
-			if name == "" {
-				return v, fmt.Errorf("rules[%d].match: a name is empty", i)
-			}
+		for name, value := range r.Match { // map order: sorted below.
 			pairs = append(pairs, events.Attribute{Name: name, Value: value})
 		}
 		slices.SortFunc(pairs, byName)
-		v.rules[r.Meter] = append(v.rules[r.Meter], rule{i, pairs, price, r.Granularity})
+		v.rules[r.Meter] = append(v.rules[r.Meter], rule{i, pairs, money.Price{Amount: r.Price, Per: r.Per}, r.Granularity})
 	}
 	return v, nil
-}
-
-// nanoseconds reads the zero time, which means "always", as 1970.
-func nanoseconds(t time.Time) (int64, bool) {
-	if t.IsZero() {
-		return 0, true
-	}
-	if t.Before(time.Unix(0, 0)) || t.After(time.Unix(0, math.MaxInt64)) {
-		return 0, false
-	}
-	return t.UnixNano(), true
 }
 
 func byName(a, b events.Attribute) int { return strings.Compare(a.Name, b.Name) }

@@ -138,9 +138,9 @@ func TestAddRefusesWhatItCannotPriceWith(t *testing.T) {
 	}{
 		{"a version that is known", func(d *events.CardDeclared) { d.Version = 1 }, "version: the next one is 2"},
 		{"a gap", func(d *events.CardDeclared) { d.Version = 3 }, "version: the next one is 2"},
-		{"no rules", func(d *events.CardDeclared) { d.Rules = nil }, "rules: there are none"},
+		{"no rules", func(d *events.CardDeclared) { d.Rules = nil }, "rules: 0 rules are not between"},
 		{"a price below zero", func(d *events.CardDeclared) { d.Rules[0].Price = money.Atto(-1) }, "rules[0].price"},
-		{"a price per nothing", func(d *events.CardDeclared) { d.Rules[0].Per = money.Quantity{} }, "rules[0].price"},
+		{"a price per nothing", func(d *events.CardDeclared) { d.Rules[0].Per = money.Quantity{} }, "rules[0].per"},
 		{"a granularity below zero", func(d *events.CardDeclared) { d.Rules[0].Granularity = quantity(t, "-1") }, "rules[0].granularity"},
 		{"a rule of no meter", func(d *events.CardDeclared) { d.Rules[0].Meter = "" }, "rules[0].meter"},
 		{"a pair of no name", func(d *events.CardDeclared) { d.Rules[0].Match = map[string]string{"": "x"} }, "rules[0].match"},

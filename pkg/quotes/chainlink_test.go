@@ -3,38 +3,18 @@ package quotes
 import (
 	"encoding/csv"
 	"math/big"
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// published opens a file of the published data, or skips.
-func published(t testing.TB, name string) *os.File {
-	t.Helper()
-	dir := os.Getenv("ALIQUOT_DATA")
-	for up := "."; dir == ""; up = filepath.Join("..", up) {
-		if _, err := os.Stat(filepath.Join(up, "go.mod")); err == nil {
-			dir = filepath.Join(up, "../shared/data")
-		} else if len(up) > 60 {
-			t.Fatal("no go.mod above this test")
-		}
-	}
-	f, err := os.Open(filepath.Join(dir, name))
-	if err != nil {
-		t.Skipf("published data absent: %v", err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
-}
-
 // chainlink reads the 400 published rounds of USDC/USD.
 func chainlink(t testing.TB) events.QuotesObserved {
-	r := csv.NewReader(published(t, "4-rates/chainlink-usdc-usd-rounds-2022-11-20_2023-03-12.csv"))
+	r := csv.NewReader(published.Open(t, "4-rates/chainlink-usdc-usd-rounds-2022-11-20_2023-03-12.csv"))
 	r.Comment = '#'
 	rows, err := r.ReadAll()
 	if err != nil {

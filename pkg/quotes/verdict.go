@@ -146,8 +146,10 @@ func exceeds(a, b, fraction, of money.Amount) bool {
 	if gap, err = gap.Abs(); err != nil {
 		return true
 	}
-	_, oneLo := money.One.Limbs()
-	hi, lo := fraction.Limbs()
-	bound, err := money.MulDivFloor(of, money.Units{Hi: uint64(hi), Lo: lo}, money.Units{Lo: oneLo})
+	part, err := fraction.Units()
+	if err != nil {
+		return true
+	}
+	bound, err := money.MulDivFloor(of, part, money.Whole)
 	return err != nil || gap.Cmp(bound) > 0
 }

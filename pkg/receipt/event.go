@@ -147,7 +147,7 @@ func (v *verification) event(e *Event) error {
 	if err != nil {
 		return err
 	}
-	v.prove("it was %s", plain.Phrase(said(outcome)))
+	v.prove("it was %s", plain.Phrase(outcome.Words()))
 	charged := outcome.Outcome == events.Accepted || outcome.Outcome == events.Late
 	if e.Charge == nil {
 		if charged {
@@ -323,19 +323,6 @@ func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) 
 	c.Card, c.Rule, c.Quote, c.Rate = card, price.Line.Rule, price.Quote.ID, price.Quote.Quote
 	c.Billed, c.Amount = charge.Billed, charge.Amount
 	return c, nil
-}
-
-// said is an outcome in words.
-func said(r settlement.Run) string {
-	switch r.Outcome {
-	case events.Accepted:
-		return "accepted"
-	case events.Late:
-		return "accepted late, after its period had closed"
-	case events.Duplicate:
-		return "a duplicate, which changes nothing"
-	}
-	return plain.Sentence("refused: %s", r.Reason)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -16,6 +16,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 	"github.com/aliquot-engine/aliquot/pkg/money"
+	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
 // Cut is the effect of one position that cuts (a barrier, a marker or every
@@ -64,6 +65,20 @@ type Run struct {
 	Events  int
 	Outcome events.Outcome
 	Reason  events.Reason // if refused
+}
+
+// Words says what became of the events, for people. The reason of a refusal is made
+// safe by [plain.Word].
+func (r Run) Words() string {
+	switch r.Outcome {
+	case events.Accepted:
+		return "accepted"
+	case events.Late:
+		return "accepted late, after its period had closed"
+	case events.Duplicate:
+		return "a duplicate, which changes nothing"
+	}
+	return plain.Sentence("refused: %s", r.Reason)
 }
 
 // Tally counts events of one node and period by outcome.
@@ -119,7 +134,6 @@ type Suspense struct {
 	Period   events.Period // the events' own
 	Quantity money.Quantity
 	Events   uint64
-	Price    money.Price // the rule's
 }
 
 // Outstanding is what a customer owes for one node's usage of one period.

@@ -81,20 +81,9 @@ func (d *Distributor) declared(ctx context.Context, at uint64, b events.Distribu
 		}
 		all = append(all, p.Payouts...)
 	}
-	slices.SortFunc(all, func(a, b distribution.Payout) int { return strings.Compare(a.ID, b.ID) })
-	step.Payouts = []distribution.Payouts{{Distribution: b.Distribution, List: all}}
-	if err := say(step, b.Token, said); err != nil {
+	if err := d.complete(step, at, said, entries, all); err != nil {
 		return nil, err
 	}
-	if err := record(step, made, at, entries); err != nil {
-		return nil, err
-	}
-	for _, part := range planned(made, at, all) {
-		if err := say(step, b.Token, part); err != nil {
-			return nil, err
-		}
-	}
-	d.show.move(b.Distribution, "", distribution.Planned, len(all))
 	d.log.InfoContext(ctx, "distribution made", "distribution", b.Distribution, "token", b.Token, "holders", len(holdings), "payouts", len(all))
 	return step, nil
 }

@@ -167,6 +167,28 @@ func (d *Distributor) entry(made *distribution.Distribution, kind ledger.EntryKi
 	}
 }
 
+// complete adds to a step that makes a distribution or a payout run its entries and
+// payouts, and what PAYOUT is to say, in this order: what was made, the entries, the
+// payouts ascending by id.
+func (d *Distributor) complete(step *distribution.Step, at uint64, said events.Paid, entries []ledger.Entry, payouts []distribution.Payout) error {
+	made := step.Made
+	slices.SortFunc(payouts, func(a, b distribution.Payout) int { return strings.Compare(a.ID, b.ID) })
+	step.Payouts = []distribution.Payouts{{Distribution: made.ID, List: payouts}}
+	if err := say(step, made.Token, said); err != nil {
+		return err
+	}
+	if err := record(step, made, at, entries); err != nil {
+		return err
+	}
+	for _, part := range planned(made, at, payouts) {
+		if err := say(step, made.Token, part); err != nil {
+			return err
+		}
+	}
+	d.show.move(made.ID, "", distribution.Planned, len(payouts))
+	return nil
+}
+
 // record puts entries into the step's journal, in as many records as they take,
 // and these into what PAYOUT is to say.
 func record(step *distribution.Step, made *distribution.Distribution, at uint64, entries []ledger.Entry) error {

@@ -3,13 +3,12 @@ package distribute_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/internal/registerfile"
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -17,34 +16,6 @@ import (
 	"github.com/aliquot-engine/aliquot/services/distribute"
 	"github.com/aliquot-engine/aliquot/services/distribute/rails"
 )
-
-// published opens a file of published data, or skips.
-func published(t testing.TB, name string) *os.File {
-	t.Helper()
-	root := os.Getenv("ALIQUOT_DATA")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-		root = filepath.Join(dir, "..", "shared", "data")
-	}
-	f, err := os.Open(filepath.Join(root, name))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skipf("published data absent: %s", name)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	return f
-}
 
 // The published list of 252,803 holders, without the zero address, as a register, and the published
 // sanctions list: a million is shared to the last atto, one holder is held, and
@@ -59,8 +30,8 @@ func TestAMillionOverTheUNIList(t *testing.T) {
 		t.Skip("a register of 252,803: the same goroutines run over small ones")
 	}
 	const sanctioned = events.Holder("0xdcbeffbecce100cce9e4b153c4e15cb885643193")
-	file := published(t, "5-holders/uniswap-uni-claims-252803.csv")
-	list, err := registerfile.ReadList(published(t, "7-compliance/ofac-2024-09-27-ETH.txt"), "")
+	file := published.Open(t, "5-holders/uniswap-uni-claims-252803.csv")
+	list, err := registerfile.ReadList(published.Open(t, "7-compliance/ofac-2024-09-27-ETH.txt"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

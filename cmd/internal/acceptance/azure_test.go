@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
@@ -50,7 +51,7 @@ func rows(t *testing.T, file string) (list []map[string]string) {
 // tokens charges exactly $96.791325 in all at a quote of 1".
 func TestTheAzureTraceChargesExactly(t *testing.T) {
 	t.Parallel()
-	d := demo(t, "--book", azureBook, "--trace", published(t, azureTrace), "--map", azureMap)
+	d := demo(t, "--book", azureBook, "--trace", published.Path(t, azureTrace), "--map", azureMap)
 	if *d.Charged != "96.791325" || *d.Earned != "96.791325" || *d.Collected != "96.791325" {
 		t.Errorf("charged %s, earned %s, collected %s", *d.Charged, *d.Earned, *d.Collected)
 	}
@@ -68,7 +69,7 @@ type round struct {
 
 func rounds(t *testing.T) (list []round) {
 	t.Helper()
-	for _, row := range rows(t, published(t, chainlink)) {
+	for _, row := range rows(t, published.Path(t, chainlink)) {
 		seconds, err := strconv.ParseInt(row["updatedAt"], 10, 64)
 		answer, ok := new(big.Rat).SetString(row["answer"] + "/100000000")
 		if err != nil || !ok {
@@ -102,7 +103,7 @@ func priced(t *testing.T, begin time.Time) (sum *big.Rat, outside int) {
 	prices := map[string]*big.Rat{"ContextTokens": big.NewRat(25, 10), "GeneratedTokens": big.NewRat(10, 1)}
 	sum = new(big.Rat)
 	var shift time.Duration
-	for i, row := range rows(t, published(t, azureTrace)) {
+	for i, row := range rows(t, published.Path(t, azureTrace)) {
 		at, err := time.Parse("2006-01-02 15:04:05", row["TIMESTAMP"])
 		if err != nil {
 			t.Fatal(err)
@@ -146,8 +147,8 @@ func TestTheAzureTraceAtObservedQuotes(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2023, time.March, 10, 12, 0, 0, 0, time.UTC)
 	want, outside := priced(t, begin)
-	d := demo(t, "--book", azureQuoted, "--trace", published(t, azureTrace), "--map", azureMap,
-		"--quotes", published(t, chainlink), "--shift", begin.Format(time.RFC3339))
+	d := demo(t, "--book", azureQuoted, "--trace", published.Path(t, azureTrace), "--map", azureMap,
+		"--quotes", published.Path(t, chainlink), "--shift", begin.Format(time.RFC3339))
 	if got := new(total); outside != 0 || *d.Suspended != 0 {
 		t.Errorf("%d events outside the band, %d suspended", outside, *d.Suspended)
 	} else if got.addText(*d.Charged); got.Cmp(want) != 0 {
@@ -170,7 +171,7 @@ type waiting struct {
 // than each line, or when it needs no name.
 func TestTheAzureTraceInTheDepeg(t *testing.T) {
 	t.Parallel()
-	dir, quotes := t.TempDir(), published(t, chainlink)
+	dir, quotes := t.TempDir(), published.Path(t, chainlink)
 	begin := time.Date(2023, time.March, 11, 6, 0, 0, 0, time.UTC)
 	if _, outside := priced(t, begin); outside != 38_732 {
 		t.Fatalf("%d events are outside the band: this is not the depeg", outside)
@@ -179,7 +180,7 @@ func TestTheAzureTraceInTheDepeg(t *testing.T) {
 	on := func(arguments ...string) said { return aliquot(t, append(arguments, "--data", dir, "--json")...) }
 	on("apply", "-f", azureQuoted).ok(t)
 	on("quotes", "import", quotes, "--source", "chainlink").ok(t)
-	on("usage", "send", published(t, azureTrace), "--map", azureMap, "--shift", begin.Format(time.RFC3339), "--wait").ok(t)
+	on("usage", "send", published.Path(t, azureTrace), "--map", azureMap, "--shift", begin.Format(time.RFC3339), "--wait").ok(t)
 
 	if found := s.balances(); len(found) != 0 {
 		t.Fatalf("something was priced: %v", found)

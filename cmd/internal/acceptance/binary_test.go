@@ -83,20 +83,6 @@ func inRepository(t testing.TB, name string) string {
 	return filepath.Join(root, filepath.FromSlash(name))
 }
 
-// published is a file of the published data; the test skips where it is absent.
-func published(t testing.TB, name string) string {
-	t.Helper()
-	dir := os.Getenv("ALIQUOT_DATA")
-	if dir == "" {
-		dir = inRepository(t, "../shared/data")
-	}
-	file := filepath.Join(dir, filepath.FromSlash(name))
-	if _, err := os.Stat(file); err != nil {
-		t.Skipf("published data absent: %s", file)
-	}
-	return file
-}
-
 // command prepares the binary with the repository as working folder and none of
 // the tester's own settings. It dies with the test.
 func command(ctx context.Context, t testing.TB, arguments ...string) *exec.Cmd {

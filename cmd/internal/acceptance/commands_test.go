@@ -151,7 +151,7 @@ func TestWrongCommandsSayWhatIsWrong(t *testing.T) {
 		{"a file that is not there", []string{"quotes", "import", "nowhere.csv", "--source", "feed"}, "nowhere.csv"},
 		{"a time in words", []string{"quotes", "import", badQuotes, "--source", "feed"}, "line 2: time"},
 		{"units below zero", []string{"register", "import", badRegister, "--token", "T1"}, "line 3"},
-		{"a map with a misspelt field", []string{"usage", "send", usage, "--map", badMap}, "line 3, column 1: quantitty"},
+		{"a map with a misspelt field", []string{"usage", "send", usage, "--map", badMap}, "map.yaml:3:1: quantitty"},
 		{"a token that nobody declared", []string{"distribution", "declare", "--token", "T9", "--period", "2024-05-01"}, `"T9"`},
 		{"a period that is not closed", []string{"distribution", "declare", "--token", "T1", "--period", "2024-05-01"}, "not closed"},
 		{"a period of another calendar", []string{"period", "close", book, "2024-05"}, "2024-05"},

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aliquot-engine/aliquot/internal/published"
 )
 
 // pages are the documents whose commands are tested: the first ones run where
@@ -458,7 +460,7 @@ func (b shownBlock) test(t *testing.T, binaries, block, page string) {
 		t.Fatal(err)
 	}
 	for pair := range slices.Chunk(b.data, 2) {
-		if err := os.Symlink(published(t, pair[0]), filepath.Join(dir, pair[1])); err != nil {
+		if err := os.Symlink(published.Path(t, pair[0]), filepath.Join(dir, pair[1])); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,6 +3,8 @@ package acceptance
 import (
 	"maps"
 	"testing"
+
+	"github.com/aliquot-engine/aliquot/internal/published"
 )
 
 // summary is the whole store in a few figures.
@@ -27,7 +29,7 @@ func (s *server) summary() (sum summary) {
 // 762,761 GPU-seconds billed; a full second sending changes nothing."
 func TestTheJobsAreBilledOnceHoweverOftenTheyAreSent(t *testing.T) {
 	t.Parallel()
-	trace, dir := published(t, "1-usage/gentd26-lora-request-trace.csv"), t.TempDir()
+	trace, dir := published.Path(t, "1-usage/gentd26-lora-request-trace.csv"), t.TempDir()
 	s := up(t, dir)
 	aliquot(t, "apply", "-f", "examples/gentd26/jobs/book.yaml", "--data", dir).ok(t)
 	send := func(batch string) (sent struct {
@@ -65,7 +67,7 @@ func TestTheJobsAreBilledOnceHoweverOftenTheyAreSent(t *testing.T) {
 // up to 18 decimals; more is refused, never rounded)."
 func TestTheNodesAreBilledToTheLastDecimal(t *testing.T) {
 	t.Parallel()
-	trace := published(t, "1-usage/gentd26-node-pipeline-inference-ms.csv")
+	trace := published.Path(t, "1-usage/gentd26-node-pipeline-inference-ms.csv")
 	d := demo(t, "--book", "examples/gentd26/nodes/book.yaml", "--trace", trace, "--map", "examples/gentd26/nodes/map.yaml")
 	if d.Billed["gpu.ms"] != "624764262.3666666666755" || *d.Accepted != 34_421 {
 		t.Errorf("billed %v of %d events", d.Billed, *d.Accepted)

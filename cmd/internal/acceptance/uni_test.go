@@ -14,6 +14,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
@@ -68,7 +69,7 @@ type statement struct {
 // when the held holder is paid or takes another's payment along.
 func TestAMillionOverTheUNIHolders(t *testing.T) {
 	t.Parallel()
-	claims, list := published(t, "5-holders/uniswap-uni-claims-252803.csv"), published(t, "7-compliance/ofac-2024-09-27-ETH.txt")
+	claims, list := published.Path(t, "5-holders/uniswap-uni-claims-252803.csv"), published.Path(t, "7-compliance/ofac-2024-09-27-ETH.txt")
 	dir := t.TempDir()
 	s := up(t, dir)
 	on := func(arguments ...string) said { return aliquot(t, append(arguments, "--data", dir, "--json")...) }

@@ -62,24 +62,55 @@ func (s *Server) accepted(ctx context.Context, book events.Book) ([]UsageThrough
 	return list, nil
 }
 
+// effective waits until CONTROL is in effect up to position k, no longer than
+// [effectBound]; waiting says in the error what the request was waiting for.
+func (s *Server) effective(ctx context.Context, k uint64, waiting string, values ...any) error {
+	within, cancel := context.WithTimeout(ctx, effectBound)
+	defer cancel()
+	if err := s.Engine.WaitEffective(within, k); err != nil {
+		return unavailable(fmt.Errorf("%s: %w", fmt.Sprintf(waiting, values...), err))
+	}
+	return nil
+}
+
+// including does something that rests on the usage of a book, and says which usage
+// that is: what was accepted before, to which do may wait.
+func (s *Server) including(ctx context.Context, book events.Book, do func(through []UsageThrough) error) (UsageIncluded, error) {
+	through, err := s.accepted(ctx, book)
+	if err != nil {
+		return UsageIncluded{}, err
+	}
+	if err := do(through); err != nil {
+		return UsageIncluded{}, err
+	}
+	return s.included(ctx, book, through)
+}
+
+// waitSettled returns when usage up to these positions is settled.
+func (s *Server) waitSettled(ctx context.Context, through []UsageThrough) error {
+	for _, u := range through {
+		if err := s.Engine.WaitSettled(ctx, u.Partition, u.Position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settled waits until usage up to these positions is settled, no longer than
-// bound, and says what is missing where it is not.
+// bound, and otherwise says what is missing.
 func (s *Server) settled(ctx context.Context, through []UsageThrough, bound time.Duration) (missing string, err error) {
 	within, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	for _, u := range through {
-		err := s.Engine.WaitSettled(within, u.Partition, u.Position)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return "", ctx.Err() // nobody waits for the answer any more
-		case within.Err() != nil:
-			return s.unsettled(ctx, through, bound), nil
-		default:
-			return "", unavailable(err)
-		}
+	err = s.waitSettled(within, through)
+	switch {
+	case err == nil:
+		return "", nil
+	case ctx.Err() != nil:
+		return "", ctx.Err() // nobody waits for the answer any more
+	case within.Err() != nil:
+		return s.unsettled(ctx, through, bound), nil
 	}
-	return "", nil
+	return "", unavailable(err)
 }
 
 // unsettled says how far usage is settled that is waited for.

@@ -126,10 +126,8 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 	if last == 0 {
 		return results, nil
 	}
-	within, cancel := context.WithTimeout(ctx, effectBound)
-	defer cancel()
-	if err := s.Engine.WaitEffective(within, last); err != nil {
-		return nil, unavailable(fmt.Errorf("recorded up to CONTROL position %d, which is not in effect yet; the same request again is safe: %w", last, err))
+	if err := s.effective(ctx, last, "recorded up to CONTROL position %d, which is not in effect yet; the same request again is safe", last); err != nil {
+		return nil, err
 	}
 	for i := range results {
 		if results[i].Position == 0 || before[i] > 0 {
@@ -159,8 +157,8 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 // repeated says what became of a decision when it was made, which is the answer
 // to a caller who makes it again: a void one repeats its reasons.
 func (s *Server) repeated(ctx context.Context, result *Decided, at uint64) error {
-	if err := s.Engine.WaitEffective(ctx, at); err != nil {
-		return unavailable(fmt.Errorf("waiting for CONTROL position %d to take effect: %w", at, err))
+	if err := s.effective(ctx, at, "waiting for CONTROL position %d to take effect", at); err != nil {
+		return err
 	}
 	reason, err := s.Engine.Void(ctx, at)
 	if err != nil {

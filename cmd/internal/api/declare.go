@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/aliquot-engine/aliquot/cmd/internal/apply"
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
@@ -245,7 +246,7 @@ func doubtful(all []apply.Declaration, before, after *directory.Directory, now t
 
 // mistakes spells out what is wrong with a file, each with its place.
 func mistakes(err error) []error {
-	var all apply.Problems
+	var all document.Problems
 	if !errors.As(err, &all) {
 		return []error{err}
 	}

@@ -165,10 +165,8 @@ func (s *Server) standing(ctx context.Context, token events.Token, period events
 	if len(taken) == 0 {
 		return nil, id, nil
 	}
-	within, cancel := context.WithTimeout(ctx, effectBound)
-	defer cancel()
-	if err := s.Engine.WaitEffective(within, effective); err != nil {
-		return nil, "", unavailable(fmt.Errorf("waiting for what became of distribution %s: %w", taken[len(taken)-1], err))
+	if err := s.effective(ctx, effective, "waiting for what became of distribution %s", taken[len(taken)-1]); err != nil {
+		return nil, "", err
 	}
 	for _, declared := range taken {
 		d, ok, err := s.Store.Distribution(ctx, declared)

@@ -58,16 +58,15 @@ func (s *Server) health() {
 		})
 	register(s, http.MethodPost, "/v1/settled", "wait-settled", "Wait until all usage accepted so far is settled",
 		func(ctx context.Context, _ *struct{}) (*answer[Status], error) {
-			status, err := s.Engine.Status(ctx)
+			through, err := s.accepted(ctx, "")
 			if err != nil {
 				return nil, err
 			}
-			for _, p := range status.Partition {
-				if err := s.Engine.WaitSettled(ctx, p.Partition, p.Last); err != nil {
-					return nil, unavailable(err)
-				}
+			if err := s.waitSettled(ctx, through); err != nil {
+				return nil, unavailable(err)
 			}
-			if status, err = s.Engine.Status(ctx); err != nil {
+			status, err := s.Engine.Status(ctx)
+			if err != nil {
 				return nil, err
 			}
 			return &answer[Status]{status}, nil

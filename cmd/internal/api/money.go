@@ -37,18 +37,16 @@ type Outstanding struct {
 // covering decides something that covers the usage of a book. The barrier at which
 // it takes effect follows everything that was accepted before, so that this is
 // settled by then.
-func (s *Server) covering(ctx context.Context, book events.Book, id string, body events.Body) (done Covered, err error) {
-	through, err := s.accepted(ctx, book)
+func (s *Server) covering(ctx context.Context, book events.Book, id string, body events.Body) (*answer[Covered], error) {
+	var decided *answer[Decided]
+	usage, err := s.including(ctx, book, func([]UsageThrough) (err error) {
+		decided, err = s.decideOne(ctx, id, body)
+		return err
+	})
 	if err != nil {
-		return done, err
+		return nil, err
 	}
-	decided, err := s.decideOne(ctx, id, body)
-	if err != nil {
-		return done, err
-	}
-	done.Decided = decided.Body
-	done.Usage, err = s.included(ctx, book, through)
-	return done, err
+	return &answer[Covered]{Covered{decided.Body, usage}}, nil
 }
 
 func (s *Server) moneyIn() {
@@ -63,13 +61,9 @@ func (s *Server) moneyIn() {
 			}
 		}) (*answer[Covered], error) {
 			b := in.Body
-			done, err := s.covering(ctx, b.Book, events.DepositID(b.Book, b.Customer, b.Reference), events.DepositRecorded{
+			return s.covering(ctx, b.Book, events.DepositID(b.Book, b.Customer, b.Reference), events.DepositRecorded{
 				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference,
 			})
-			if err != nil {
-				return nil, err
-			}
-			return &answer[Covered]{done}, nil
 		})
 	register(s, http.MethodPost, "/v1/deposits/outstanding", "deposit-outstanding", "Record that every customer of a book paid what it owes, up to the next minor unit",
 		func(ctx context.Context, in *struct {
@@ -84,11 +78,7 @@ func (s *Server) moneyIn() {
 		func(ctx context.Context, in *struct {
 			Body events.CollectionRequested
 		}) (*answer[Covered], error) {
-			done, err := s.covering(ctx, in.Body.Book, "", in.Body)
-			if err != nil {
-				return nil, err
-			}
-			return &answer[Covered]{done}, nil
+			return s.covering(ctx, in.Body.Book, "", in.Body)
 		})
 	register(s, http.MethodPost, "/v1/periods/close", "close-period", "Close a book's periods up to and including one",
 		func(ctx context.Context, in *struct {
@@ -113,7 +103,7 @@ func (s *Server) moneyIn() {
 			if err != nil {
 				return nil, err
 			}
-			closed := Closed{Decided: done.Decided, LedgerPosition: last, Usage: done.Usage, Waiting: []Waiting{}}
+			closed := Closed{Decided: done.Body.Decided, LedgerPosition: last, Usage: done.Body.Usage, Waiting: []Waiting{}}
 			for _, w := range waiting {
 				if w.Period <= in.Body.Period { // labels of one calendar sort as their periods do
 					closed.Waiting = append(closed.Waiting, w)
@@ -177,10 +167,8 @@ func (s *Server) voidDistributions(ctx context.Context, book events.Book, period
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	within, cancel := context.WithTimeout(ctx, effectBound)
-	defer cancel()
-	if err := s.Engine.WaitEffective(within, last); err != nil {
-		return nil, unavailable(fmt.Errorf("waiting for what became of decisions up to CONTROL position %d: %w", last, err))
+	if err := s.effective(ctx, last, "waiting for what became of decisions up to CONTROL position %d", last); err != nil {
+		return nil, err
 	}
 	var declared []string
 	s.Engine.Directory(func(d *directory.Directory) { declared = d.Resting(book, period) })
@@ -205,17 +193,26 @@ func (s *Server) known(id string) (known bool) {
 // depositOutstanding records that everybody paid what was charged for usage that
 // was accepted before. Who paid under the same reference before is left as it is.
 func (s *Server) depositOutstanding(ctx context.Context, book events.Book, reference string) (*answer[Outstanding], error) {
-	through, err := s.accepted(ctx, book)
+	var done *answer[Applied]
+	usage, err := s.including(ctx, book, func(through []UsageThrough) (err error) {
+		missing, err := s.settled(ctx, through, settleBound)
+		if err != nil {
+			return err
+		}
+		if missing != "" {
+			return huma.Error503ServiceUnavailable("what is owed is not known yet: " + missing + "; ask again later")
+		}
+		done, err = s.payOutstanding(ctx, book, reference)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	missing, err := s.settled(ctx, through, settleBound)
-	if err != nil {
-		return nil, err
-	}
-	if missing != "" {
-		return nil, huma.Error503ServiceUnavailable("what is owed is not known yet: " + missing + "; ask again later")
-	}
+	return &answer[Outstanding]{Outstanding{Applied: done.Body, Usage: usage}}, nil
+}
+
+// payOutstanding decides the deposits of what is owed now.
+func (s *Server) payOutstanding(ctx context.Context, book events.Book, reference string) (*answer[Applied], error) {
 	proposals, err := s.settleUp(ctx, book, reference)
 	if err != nil {
 		return nil, err
@@ -240,11 +237,7 @@ func (s *Server) depositOutstanding(ctx context.Context, book events.Book, refer
 		return nil, err
 	}
 	done.Body.Unchanged += repeated
-	usage, err := s.included(ctx, book, through)
-	if err != nil {
-		return nil, err
-	}
-	return &answer[Outstanding]{Outstanding{Applied: done.Body, Usage: usage}}, nil
+	return done, nil
 }
 
 // settleUp proposes one deposit for each customer and asset that is owed.

@@ -77,8 +77,8 @@ func (s *Server) runPayouts(ctx context.Context, in PayOwed) (*answer[PayoutRun]
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if err := s.Engine.WaitEffective(ctx, last); err != nil { // a run that somebody else has just asked for
-		return nil, unavailable(err)
+	if err := s.effective(ctx, last, "waiting for the payout runs that were asked for before"); err != nil {
+		return nil, err
 	}
 	if in.Run != "" {
 		if d, ok, err := s.Store.Distribution(ctx, in.Run); err != nil || ok {

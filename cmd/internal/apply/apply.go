@@ -1,9 +1,9 @@
 // Package apply reads declarations: YAML documents that people write, into the
 // bodies of decisions that CONTROL records.
 //
-// The method is to walk the nodes of the YAML instead of unmarshalling it, so
-// that every value is taken from its text, exactly, and every mistake has a
-// place: file, line, column and field. docs/book-format.md is the format.
+// The method: package document walks the nodes of the YAML, so that every value is
+// taken from its text, exactly, and every mistake has a place; a reader for each
+// kind of document makes bodies of them. docs/book-format.md is the format.
 //
 // # Invariants
 //
@@ -18,19 +18,16 @@
 package apply
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
@@ -39,8 +36,7 @@ const (
 	// their own, as CSV.
 	MaxFile = 8 << 20
 
-	maxProblems = 100
-	spareValues = 100_000 // see parser.values
+	spareValues = 100_000 // for how many values aliases may stand
 )
 
 // Open opens a file that a document names with from.
@@ -48,7 +44,7 @@ type Open func(name string) (io.ReadCloser, error)
 
 // Parse reads the documents of a file, whose name is for messages only. A
 // document that names another file is a mistake: see [ReadFile] and [Inline].
-// The error is [Problems].
+// The error is [document.Problems].
 func Parse(name string, data []byte) ([]events.Body, error) {
 	return ParseWith(name, data, nil)
 }
@@ -110,26 +106,20 @@ func ParseWith(name string, data []byte, open Open) ([]events.Body, error) {
 
 // Read is [ParseWith] with the place of each declaration.
 func Read(name string, data []byte, open Open) ([]Declaration, error) {
-	// A value takes two bytes of a file or more, so only aliases exceed this.
-	p := parser{file: name, open: open, first: map[string]place{}, values: len(data) + spareValues}
-	documents := p.documents(data)
-	for _, document := range documents {
-		if p.full() {
+	p := parser{Reader: document.New(name, limits), file: name, open: open, first: map[string]place{}}
+	for _, root := range p.documents(data) {
+		if p.Full() {
 			break
 		}
-		p.document(document)
+		p.document(root)
 	}
-	if len(p.problems) > 0 {
-		slices.SortStableFunc(p.problems, func(a, b Problem) int {
-			if a.File != b.File {
-				return strings.Compare(a.File, b.File)
-			}
-			return a.Line - b.Line
-		})
-		return nil, p.problems
+	if err := p.Err(); err != nil {
+		return nil, err
 	}
 	return sorted(p.declared), nil
 }
+
+var limits = document.Limits{Bytes: MaxFile, TooLong: "put long lists in a file of their own and name it with from", Aliases: spareValues}
 
 type place struct {
 	file string
@@ -138,101 +128,22 @@ type place struct {
 
 // parser collects bodies and problems.
 type parser struct {
+	*document.Reader
 	file     string
 	open     Open
 	declared []Declaration
-	problems Problems
 	first    map[string]place // where each thing was declared
-	values   int              // may still be looked at, each alias counted anew
 
 	at map[string]*yaml.Node // of the current document: the value of each field
 }
 
 // documents reads the YAML as far as it can be read.
 func (p *parser) documents(data []byte) []*yaml.Node {
-	if len(data) > MaxFile {
-		p.report(p.file, 1, 1, "", fmt.Sprintf("the file has more than %d bytes: put long lists in a file of their own and name it with from", MaxFile))
-		return nil
-	}
-	var list []*yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var root yaml.Node
-		err := decoder.Decode(&root)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			line, text := syntax(err)
-			p.report(p.file, line, 1, "", "not YAML: "+text)
-			break
-		}
-		if len(root.Content) == 1 && !isNull(root.Content[0]) {
-			list = append(list, root.Content[0])
-		}
-	}
-	if len(list) == 0 && len(p.problems) == 0 {
-		p.report(p.file, 1, 1, "", "the file declares nothing")
+	list := p.Documents(data)
+	if len(list) == 0 && p.Err() == nil {
+		p.Report(p.file, 1, 1, "", "the file declares nothing")
 	}
 	return list
-}
-
-var lineOf = regexp.MustCompile(`line (\d+): `)
-
-// syntax takes the line out of an error of the YAML library.
-func syntax(err error) (line int, text string) {
-	text = strings.TrimPrefix(err.Error(), "yaml: ")
-	line = 1
-	if found := lineOf.FindStringSubmatch(text); found != nil {
-		if n, err := strconv.Atoi(found[1]); err == nil {
-			line = n
-		}
-		text = strings.Replace(text, found[0], "", 1)
-	}
-	return line, text
-}
-
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
-
-// Problem is one mistake and its place.
-type Problem struct {
-	File   string `json:"file"`
-	Line   int    `json:"line"`            // from 1
-	Column int    `json:"column"`          // from 1
-	Field  string `json:"field,omitempty"` // such as "rules[1].price"; empty: the document
-	Detail string `json:"detail"`
-}
-
-func (p Problem) String() string {
-	where := fmt.Sprintf("%s:%d:%d: ", p.File, p.Line, p.Column)
-	if p.Field == "" {
-		return where + p.Detail
-	}
-	return where + p.Field + ": " + p.Detail
-}
-
-// Problems is every mistake of a file, ascending by line.
-type Problems []Problem
-
-func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i := range p {
-		lines[i] = p[i].String()
-	}
-	return strings.Join(lines, "\n")
-}
-
-func (p *parser) report(file string, line, column int, field, detail string) {
-	if len(p.problems) < maxProblems {
-		p.problems = append(p.problems, Problem{File: file, Line: max(line, 1), Column: max(column, 1), Field: field, Detail: detail})
-	}
-}
-
-// full reports whether enough was found: the rest would help nobody.
-func (p *parser) full() bool { return len(p.problems) >= maxProblems || p.values < 0 }
-
-func (p *parser) problem(n *yaml.Node, field, format string, values ...any) {
-	p.report(p.file, n.Line, n.Column, field, fmt.Sprintf(format, values...))
 }
 
 // declare adds a body, unless it is not valid or was there before. Its fields
@@ -247,7 +158,7 @@ func (p *parser) declare(n *yaml.Node, prefix string, body events.Body) {
 				break
 			}
 		}
-		p.problem(at, field, "%s", one.Detail)
+		p.Problem(at, field, "%s", one.Detail)
 	}
 	p.once(place{p.file, n.Line}, prefix, body)
 }
@@ -264,7 +175,7 @@ func problemsOf(body events.Body) events.Problems {
 func (p *parser) once(at place, field string, body events.Body) {
 	what := Identity(body)
 	if first, again := p.first[what]; again {
-		p.report(at.file, at.line, 1, strings.TrimSuffix(field, "."), fmt.Sprintf("%s is declared twice, first in line %d of %s", what, first.line, first.file))
+		p.Report(at.file, at.line, 1, strings.TrimSuffix(field, "."), fmt.Sprintf("%s is declared twice, first in line %d of %s", what, first.line, first.file))
 		return
 	}
 	p.first[what] = at

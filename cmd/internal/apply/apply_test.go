@@ -15,6 +15,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -247,7 +249,7 @@ func TestMistakesOfOneDocument(t *testing.T) {
 		{"the nkey of a server", "kind: Key\nkey: k\nprovider: p\nnkey: NA2IWCWNO2RFK74JSUTTGMNDBQBCOMFAJUPNKHH5Q2KV2U5GO4NRBFTC\n", "f.yaml:4:7: nkey: is not the public NKey of a user"},
 		{"a secret in a file", "kind: Key\nkey: k\nprovider: p\nsecret: x\n", "f.yaml:4:1: secret: is not known"},
 		{"a holder that is none", "kind: Holds\nlist: l\nholders: ['a b']\n", "f.yaml:3:11: holders[0]: name has"},
-		{"attributes given twice", "kind: Node\nnode: n\nbook: b\nattributes: {a: 1, a: 2}\n", "attributes.a: is not a name, or given twice"},
+		{"attributes given twice", "kind: Node\nnode: n\nbook: b\nattributes: {a: 1, a: 2}\n", "f.yaml:4:20: attributes.a: is given twice, first in line 4"},
 		{"an attribute of a list", "kind: Node\nnode: n\nbook: b\nattributes: {a: [1]}\n", "attributes.a: should be one value"},
 	} {
 		bodies, err := Parse("f.yaml", []byte(c.text))
@@ -410,7 +412,7 @@ func TestMistakesInFilesOfTheirOwn(t *testing.T) {
 		{"no column of nodes", "", "name\nx\n", `f.yaml:3:7: columns.node: list.csv has no column "node"`},
 		{"no column of that name", "columns: {node: sn, attributes: {gpu: model}}\n", "sn\nx\n", `f.yaml:4:10: columns.attributes.gpu: list.csv has no column "model"`},
 		{"an unknown field of columns", "columns: {colour: red}\n", "node\nx\n", "f.yaml:4:11: columns.colour: is not known"},
-		{"a column twice", "", "node,a,a\nx,1,2\n", "list.csv:1:1: a: is the name of two columns"},
+		{"a column twice", "", "node,a,a\nx,1,2\n", "list.csv:1:1: it has two columns \"a\""},
 		{"a row without a name", "columns: {node: sn}\n", "sn,a\nx,1\n,2\n", "list.csv:3:1: sn: name is empty"},
 		{"a row too short", "", "node,a\nx,1\ny\n", "list.csv:3:1: the row has 1 fields and the header 2"},
 		{"a quote out of place", "", "node,a\nx,\"1\n", "list.csv:"},
@@ -458,13 +460,7 @@ func TestFilesAreFoundBesideTheOneThatNamesThem(t *testing.T) {
 }
 
 func TestThePublishedInventoryIsRead(t *testing.T) {
-	data := os.Getenv("ALIQUOT_DATA")
-	if data == "" {
-		data = filepath.Join("..", "..", "..", "..", "shared", "data")
-	}
-	if _, err := os.Stat(filepath.Join(data, "2-cluster")); err != nil {
-		t.Skip("published data absent: " + data)
-	}
+	data := filepath.Dir(published.Path(t, "2-cluster"))
 	bodies, err := ParseWith("f.yaml", []byte(`kind: Nodes
 book: openb
 from: 2-cluster/openb-node-list.csv
@@ -524,7 +520,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		bodies, err := Parse("f.yaml", data)
 		if err != nil {
-			var problems Problems
+			var problems document.Problems
 			if !errors.As(err, &problems) || len(problems) == 0 || bodies != nil {
 				t.Fatalf("%d bodies and %T", len(bodies), err)
 			}

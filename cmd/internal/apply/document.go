@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
 	"github.com/aliquot-engine/aliquot/internal/registerfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
@@ -23,7 +24,7 @@ const (
 func (p *parser) document(n *yaml.Node) {
 	p.at = map[string]*yaml.Node{}
 	if n.Kind != yaml.MappingNode {
-		p.problem(n, "", "should be a mapping that begins with kind")
+		p.Problem(n, "", "should be a mapping that begins with kind")
 		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -33,13 +34,13 @@ func (p *parser) document(n *yaml.Node) {
 		kind := n.Content[i+1]
 		read := reader(kind.Value)
 		if read == nil {
-			p.problem(kind, "kind", "%q is not one of %s", clip(kind.Value), documentNames())
+			p.Problem(kind, "kind", "%q is not one of %s", document.Clip(kind.Value), documentNames())
 			return
 		}
 		read(p, n)
 		return
 	}
-	p.problem(n, "kind", "is missing")
+	p.Problem(n, "kind", "is missing")
 }
 
 // key declares a public nkey: a secret does not belong into a file.
@@ -47,7 +48,7 @@ func (p *parser) key(n *yaml.Node) {
 	f := p.mapping(n, "", "kind", "key", "provider", "nkey")
 	b := events.KeyIssued{Key: f.text("key"), NKey: f.text("nkey"), Scope: "provider", Provider: events.Provider(f.text("provider"))}
 	if len(problemsOf(b)) == 0 && !nkeys.IsValidPublicUserKey(b.NKey) {
-		p.problem(p.at["nkey"], "nkey", "has a wrong letter: its checksum is not that of what stands before it")
+		p.Problem(p.at["nkey"], "nkey", "has a wrong letter: its checksum is not that of what stands before it")
 	}
 	p.declare(n, "", b)
 }
@@ -78,7 +79,7 @@ func (p *parser) book(n *yaml.Node) {
 	if h := f.value["horizon"]; h == nil || h.Value != "none" {
 		b.HorizonSeconds = f.seconds("horizon", defaultHorizon)
 		if b.HorizonSeconds == 0 && h != nil && h.Kind == yaml.ScalarNode {
-			p.problem(h, "horizon", "is zero: write none for a book without horizon")
+			p.Problem(h, "horizon", "is zero: write none for a book without horizon")
 		}
 	}
 	p.declare(n, "", b)
@@ -107,11 +108,11 @@ func (p *parser) quotePolicy(n *yaml.Node) {
 		b.MinSources = f.number("min_sources", 1)
 	} else {
 		if b.Fixed.IsZero() {
-			p.problem(f.value["fixed"], "fixed", "is zero")
+			p.Problem(f.value["fixed"], "fixed", "is zero")
 		}
 		for _, guard := range []string{"heartbeat", "margin", "max_deviation", "min_sources", "peg", "peg_warn", "peg_hold"} {
 			if v := f.value[guard]; v != nil {
-				p.problem(v, guard, "has no meaning together with fixed")
+				p.Problem(v, guard, "has no meaning together with fixed")
 			}
 		}
 	}
@@ -130,7 +131,7 @@ func (p *parser) card(n *yaml.Node) {
 	for i, item := range f.items("rules") {
 		r := p.mapping(item, fmt.Sprintf("rules[%d].", i), "meter", "match", "price", "per", "granularity")
 		if r.value["price"] == nil && item.Kind == yaml.MappingNode {
-			p.problem(item, r.path+"price", "is missing: write 0 for what is free")
+			p.Problem(item, r.path+"price", "is missing: write 0 for what is free")
 		}
 		b.Rules = append(b.Rules, events.CardRule{
 			Meter:       events.Meter(r.text("meter")),
@@ -155,7 +156,7 @@ func (p *parser) nodes(n *yaml.Node) {
 	book, common := events.Book(f.text("book")), f.attributes("attributes")
 	f.each("nodes", func(item *yaml.Node, path string) {
 		if item.Kind == yaml.ScalarNode {
-			name, _ := p.scalar(item, path)
+			name, _ := p.Scalar(item, path)
 			p.at[path+".node"] = item
 			p.declare(item, path+".", events.NodeDeclared{Node: events.Node(name), Book: book, Attributes: maps.Clone(common)})
 			return
@@ -203,7 +204,7 @@ func (p *parser) customers(n *yaml.Node) {
 	f.each("customers", func(item *yaml.Node, path string) {
 		b := events.CustomerDeclared{Book: book, Plan: plan}
 		if item.Kind == yaml.ScalarNode {
-			name, _ := p.scalar(item, path)
+			name, _ := p.Scalar(item, path)
 			p.at[path+".customer"] = item
 			b.Customer = events.Customer(name)
 		} else {
@@ -245,7 +246,7 @@ func (p *parser) token(n *yaml.Node) {
 func (p *parser) waterfall(n *yaml.Node) {
 	f := p.mapping(n, "", "kind", "token", "fee")
 	if f.value["fee"] == nil {
-		p.problem(n, "fee", "is missing: write 0%% for none")
+		p.Problem(n, "fee", "is missing: write 0%% for none")
 	}
 	p.declare(n, "", events.WaterfallDeclared{Token: events.Token(f.text("token")), FeeBasisPoints: f.basisPoints("fee")})
 }
@@ -258,7 +259,7 @@ func (p *parser) holds(n *yaml.Node) {
 		holder, err := events.ParseHolder(name)
 		if err != nil {
 			field := fmt.Sprintf("holders[%d]", i)
-			p.problem(p.at[field], field, "%v", err)
+			p.Problem(p.at[field], field, "%v", err)
 			continue
 		}
 		holders = append(holders, holder)
@@ -270,7 +271,7 @@ func (p *parser) holds(n *yaml.Node) {
 			if err != nil {
 				for text := range strings.Lines(err.Error()) {
 					line, detail := lineFirst(strings.TrimSpace(text))
-					p.report(f.text("from"), line, 1, "", detail)
+					p.Report(f.text("from"), line, 1, "", detail)
 				}
 			}
 			holders = append(holders, read...)

@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -23,53 +24,11 @@ type fields struct {
 // mapping reads a mapping whose fields all are in known. Anything else is a
 // problem, and gives a mapping without fields.
 func (p *parser) mapping(n *yaml.Node, path string, known ...string) fields {
-	f := fields{p: p, node: n, path: path, value: map[string]*yaml.Node{}}
-	if n.Kind != yaml.MappingNode {
-		p.problem(n, strings.TrimSuffix(path, "."), "should be a mapping with %s", strings.Join(known, ", "))
-		return f
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		name, value := n.Content[i], p.resolve(n.Content[i+1])
-		if value == nil {
-			return f
-		}
-		field := path + clip(name.Value)
-		switch {
-		case name.Kind != yaml.ScalarNode || !contains(known, name.Value):
-			p.problem(name, field, "is not known here: %s", strings.Join(known, ", "))
-		case f.value[name.Value] != nil:
-			p.problem(name, field, "is given twice, first in line %d", f.value[name.Value].Line)
-		default:
-			f.value[name.Value] = value
-			p.at[field] = value
-		}
+	f := fields{p: p, node: n, path: path, value: p.Members(n, strings.TrimSuffix(path, "."), known...)}
+	for name, value := range f.value {
+		p.at[path+name] = value
 	}
 	return f
-}
-
-func contains(list []string, s string) bool {
-	for _, one := range list {
-		if one == s {
-			return true
-		}
-	}
-	return false
-}
-
-// resolve follows an alias, and returns nil once too many values were looked
-// at: a few lines of aliases can stand for any number of values.
-func (p *parser) resolve(n *yaml.Node) *yaml.Node {
-	p.values--
-	if p.values < 0 {
-		if p.values == -1 {
-			p.problem(n, "", "the aliases of the file stand for too many values")
-		}
-		return nil
-	}
-	if n.Kind == yaml.AliasNode && n.Alias != nil {
-		return n.Alias
-	}
-	return n
 }
 
 // text returns a scalar as it is written, or nothing where the field is absent.
@@ -83,26 +42,14 @@ func (f *fields) scalar(name string) (string, bool) {
 	if n == nil {
 		return "", false
 	}
-	return f.p.scalar(n, f.path+name)
-}
-
-func (p *parser) scalar(n *yaml.Node, field string) (string, bool) {
-	switch {
-	case n.Kind != yaml.ScalarNode:
-		p.problem(n, field, "should be one value, not a list or a mapping")
-	case isNull(n):
-		p.problem(n, field, "has no value")
-	default:
-		return n.Value, true
-	}
-	return "", false
+	return f.p.Scalar(n, f.path+name)
 }
 
 // choice reports whether a field is one of two words; absent is the second.
 func (f *fields) choice(name, yes, no string) bool {
 	s, ok := f.scalar(name)
 	if ok && s != yes && s != no {
-		f.p.problem(f.value[name], f.path+name, "%q is neither %s nor %s", clip(s), yes, no)
+		f.p.Problem(f.value[name], f.path+name, "%q is neither %s nor %s", document.Clip(s), yes, no)
 	}
 	return ok && s == yes
 }
@@ -114,7 +61,7 @@ func (f *fields) number(name string, otherwise int) int {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil {
-		f.p.problem(f.value[name], f.path+name, "%q is not a whole number", clip(s))
+		f.p.Problem(f.value[name], f.path+name, "%q is not a whole number", document.Clip(s))
 	}
 	return n
 }
@@ -126,7 +73,7 @@ func (f *fields) amount(name string) money.Amount {
 	}
 	a, err := money.ParseAmount(s)
 	if err != nil {
-		f.p.problem(f.value[name], f.path+name, "%v", err)
+		f.p.Problem(f.value[name], f.path+name, "%v", err)
 	}
 	return a
 }
@@ -138,7 +85,7 @@ func (f *fields) quantity(name, otherwise string) money.Quantity {
 	}
 	q, err := money.ParseQuantity(s)
 	if err != nil {
-		f.p.problem(f.value[name], f.path+name, "%v", err)
+		f.p.Problem(f.value[name], f.path+name, "%v", err)
 	}
 	return q
 }
@@ -151,7 +98,7 @@ func (f *fields) fraction(name string) money.Amount {
 	}
 	a, err := parseFraction(s)
 	if err != nil {
-		f.p.problem(f.value[name], f.path+name, "%v", err)
+		f.p.Problem(f.value[name], f.path+name, "%v", err)
 	}
 	return a
 }
@@ -160,7 +107,7 @@ func parseFraction(s string) (money.Amount, error) {
 	if percent, ok := strings.CutSuffix(s, "%"); ok {
 		percent = strings.TrimSuffix(percent, " ")
 		if strings.ContainsAny(percent, "eE") {
-			return money.Amount{}, fmt.Errorf("%q is not a percentage such as 2.5%%", clip(s))
+			return money.Amount{}, fmt.Errorf("%q is not a percentage such as 2.5%%", document.Clip(s))
 		}
 		return money.ParseAmount(percent + "e-2")
 	}
@@ -175,7 +122,7 @@ func (f *fields) basisPoints(name string) int {
 	}
 	n, err := parseBasisPoints(s)
 	if err != nil {
-		f.p.problem(f.value[name], f.path+name, "%v", err)
+		f.p.Problem(f.value[name], f.path+name, "%v", err)
 	}
 	return n
 }
@@ -191,7 +138,7 @@ func parseBasisPoints(s string) (int, error) {
 	}
 	n, err := strconv.ParseUint(points.String(), 10, 31)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a whole number of basis points (0.01%%)", clip(s))
+		return 0, fmt.Errorf("%q is not a whole number of basis points (0.01%%)", document.Clip(s))
 	}
 	return int(n), nil
 }
@@ -204,13 +151,13 @@ func (f *fields) seconds(name string, otherwise int64) int64 {
 	}
 	n, err := parseSeconds(s)
 	if err != nil {
-		f.p.problem(f.value[name], f.path+name, "%v", err)
+		f.p.Problem(f.value[name], f.path+name, "%v", err)
 	}
 	return n
 }
 
 func parseSeconds(s string) (int64, error) {
-	wrong := fmt.Errorf("%q is not a duration such as 35d, 24h, 1h30m or 90s", clip(s))
+	wrong := fmt.Errorf("%q is not a duration such as 35d, 24h, 1h30m or 90s", document.Clip(s))
 	var sum int64
 	rest := s
 	last := int64(1 << 62) // The units must descend, so that none is there twice.
@@ -248,29 +195,20 @@ func (f *fields) instant(name string) time.Time {
 	}
 	t, err := events.ParseTime(s)
 	if err != nil {
-		f.p.problem(f.value[name], f.path+name, "%v, or a day such as 2023-01-01", err)
+		f.p.Problem(f.value[name], f.path+name, "%v, or a day such as 2023-01-01", err)
 	}
 	return t
 }
 
-// items returns the values of a list, resolved, and notes their places.
+// items returns the values of a list, and notes their places.
 func (f *fields) items(name string) []*yaml.Node {
 	n := f.value[name]
 	if n == nil {
 		return nil
 	}
-	if n.Kind != yaml.SequenceNode {
-		f.p.problem(n, f.path+name, "should be a list")
-		return nil
-	}
-	list := make([]*yaml.Node, 0, len(n.Content))
-	for i, item := range n.Content {
-		value := f.p.resolve(item)
-		if value == nil {
-			return nil
-		}
-		f.p.at[fmt.Sprintf("%s%s[%d]", f.path, name, i)] = value
-		list = append(list, value)
+	list := f.p.Items(n, f.path+name)
+	for i, value := range list {
+		f.p.at[document.At(f.path+name, i)] = value
 	}
 	return list
 }
@@ -281,11 +219,11 @@ func (f *fields) items(name string) []*yaml.Node {
 func (f *fields) each(name string, read func(item *yaml.Node, path string)) {
 	items, at := f.items(name), f.p.at
 	for i, item := range items {
-		if f.p.full() {
+		if f.p.Full() {
 			break
 		}
 		f.p.at = map[string]*yaml.Node{}
-		read(item, fmt.Sprintf("%s%s[%d]", f.path, name, i))
+		read(item, document.At(f.path+name, i))
 	}
 	f.p.at = at
 }
@@ -294,7 +232,7 @@ func (f *fields) each(name string, read func(item *yaml.Node, path string)) {
 func (f *fields) texts(name string) []string {
 	var list []string
 	for i, n := range f.items(name) {
-		if s, ok := f.p.scalar(n, fmt.Sprintf("%s%s[%d]", f.path, name, i)); ok {
+		if s, ok := f.p.Scalar(n, document.At(f.path+name, i)); ok {
 			list = append(list, s)
 		}
 	}
@@ -307,34 +245,12 @@ func (f *fields) attributes(name string) map[string]string {
 	if n == nil {
 		return nil
 	}
-	path := f.path + name
-	if n.Kind != yaml.MappingNode {
-		f.p.problem(n, path, "should be a mapping of names to values")
-		return nil
-	}
 	m := map[string]string{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], f.p.resolve(n.Content[i+1])
-		if value == nil {
-			return nil
-		}
-		field := path + "." + clip(key.Value)
-		if _, twice := m[key.Value]; twice || key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
-			f.p.problem(key, field, "is not a name, or given twice")
-			continue
-		}
-		if s, ok := f.p.scalar(value, field); ok {
-			m[key.Value] = s
-			f.p.at[field] = value
+	for _, pair := range f.p.Pairs(n, f.path+name) {
+		if s, ok := f.p.Scalar(pair.Value, pair.Field); ok {
+			m[pair.Name] = s
+			f.p.at[pair.Field] = pair.Value
 		}
 	}
 	return m
-}
-
-// clip keeps hostile text out of messages.
-func clip(s string) string {
-	if len(s) > 48 {
-		return s[:48] + "…"
-	}
-	return s
 }

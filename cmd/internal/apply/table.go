@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
 	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
@@ -23,11 +24,11 @@ func (f *fields) source(list string) bool {
 	from := f.value["from"]
 	switch {
 	case from == nil && f.value[list] == nil:
-		f.p.problem(f.node, list, "is missing, and so is from")
+		f.p.Problem(f.node, list, "is missing, and so is from")
 	case from == nil && f.value["columns"] != nil:
-		f.p.problem(f.value["columns"], "columns", "has no meaning without from")
+		f.p.Problem(f.value["columns"], "columns", "has no meaning without from")
 	case from != nil && f.value[list] != nil:
-		f.p.problem(from, "from", "is given together with %s", list)
+		f.p.Problem(from, "from", "is given together with %s", list)
 		return false
 	}
 	return from != nil
@@ -41,12 +42,12 @@ func (p *parser) openFrom(f *fields) io.ReadCloser {
 	}
 	n := f.value["from"]
 	if p.open == nil {
-		p.problem(n, "from", "names a file, and none can be read here")
+		p.Problem(n, "from", "names a file, and none can be read here")
 		return nil
 	}
 	content, err := p.open(name)
 	if err != nil {
-		p.problem(n, "from", "%v", err)
+		p.Problem(n, "from", "%v", err)
 		return nil
 	}
 	return content
@@ -130,18 +131,17 @@ func (p *parser) table(f *fields, c *columns, each func(row)) {
 	defer func() { _ = file.Close() }() // Likewise.
 	index := map[string]rowfile.Column{}
 	for _, column := range file.Columns() {
-		if _, twice := index[column]; twice {
-			p.report(name, 1, 1, clip(column), "is the name of two columns")
-			continue
+		if _, again := index[column]; again {
+			continue // Reported with the first.
 		}
 		if index[column], err = file.Column(column); err != nil {
-			index[column] = rowfile.None // It is there twice, which is reported with the second.
+			p.reportTable(name, err)
 		}
 	}
 	if !p.hasColumns(f, c, index) {
 		return
 	}
-	for size := 0; len(p.problems) < maxProblems; {
+	for size := 0; !p.Full(); {
 		cells, err := file.Next()
 		if errors.Is(err, io.EOF) {
 			break
@@ -154,13 +154,13 @@ func (p *parser) table(f *fields, c *columns, each func(row)) {
 			continue
 		}
 		if size += len(cells.Raw()); size > maxTable {
-			p.report(name, cells.Line(), 1, "", fmt.Sprintf("the file has more than %d bytes", maxTable))
+			p.Report(name, cells.Line(), 1, "", fmt.Sprintf("the file has more than %d bytes", maxTable))
 			return
 		}
 		// Of JSON, the first row has the names: another one's would be lost in silence.
 		cells.All(func(column, _ string) {
 			if _, known := index[column]; !known {
-				p.report(name, cells.Line(), 1, clip(column), "is not a member of the first row")
+				p.Report(name, cells.Line(), 1, document.Clip(column), "is not a member of the first row")
 			}
 		})
 		each(row{file: name, cells: cells, index: index, table: c})
@@ -176,7 +176,7 @@ func (p *parser) hasColumns(f *fields, c *columns, index map[string]rowfile.Colu
 		if at == nil {
 			at = f.value["from"]
 		}
-		p.problem(at, field, "%s has no column %q", clip(f.text("from")), clip(column))
+		p.Problem(at, field, "%s has no column %q", document.Clip(f.text("from")), document.Clip(column))
 		ok = false
 	}
 	used := map[string]bool{}
@@ -189,7 +189,7 @@ func (p *parser) hasColumns(f *fields, c *columns, index map[string]rowfile.Colu
 	}
 	for _, a := range c.attributes {
 		if _, there := index[a.column]; !there {
-			missing("columns.attributes."+clip(a.name), a.column)
+			missing("columns.attributes."+document.Clip(a.name), a.column)
 		}
 	}
 	if c.all {
@@ -210,7 +210,7 @@ func (p *parser) declareRow(r row, body events.Body) {
 		if column, ok := r.table.of[field]; ok {
 			field = column
 		}
-		p.report(r.file, r.cells.Line(), 1, field, one.Detail)
+		p.Report(r.file, r.cells.Line(), 1, field, one.Detail)
 	}
 	p.once(place{r.file, r.cells.Line()}, "", body)
 }
@@ -218,10 +218,10 @@ func (p *parser) declareRow(r row, body events.Body) {
 func (p *parser) reportTable(name string, err error) {
 	var at *rowfile.Error
 	if errors.As(err, &at) {
-		p.report(name, max(at.Line, 1), 1, at.Column, at.Err.Error())
+		p.Report(name, max(at.Line, 1), 1, at.Column, at.Err.Error())
 		return
 	}
-	p.report(name, 1, 1, "", err.Error())
+	p.Report(name, 1, 1, "", err.Error())
 }
 
 // lineFirst takes "line 7: " from the beginning of a message.

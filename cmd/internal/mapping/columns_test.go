@@ -28,7 +28,7 @@ func TestAColumnThatNoRowHasIsAnErrorInEveryFormat(t *testing.T) {
 		{"in the case of its letters", with(`customer: "tenant-{Tenant}"`)},
 		{"in a space at its end", with(`customer: "tenant-{tenant }"`)},
 	} {
-		m, err := Parse([]byte(c.document))
+		m, err := Parse("map.yaml", []byte(c.document))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestAColumnThatNoRowHasIsAnErrorInEveryFormat(t *testing.T) {
 	}
 
 	t.Run("a member that a later row has is one", func(t *testing.T) {
-		m, err := Parse([]byte(with(`attributes: {r: "{region}"}`)))
+		m, err := Parse("map.yaml", []byte(with(`attributes: {r: "{region}"}`)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestAColumnThatNoRowHasIsAnErrorInEveryFormat(t *testing.T) {
 		}
 	})
 	t.Run("a stream says it at its end", func(t *testing.T) {
-		m, err := Parse([]byte(with(`customer: "tenant-{tenent}"`)))
+		m, err := Parse("map.yaml", []byte(with(`customer: "tenant-{tenent}"`)))
 		if err != nil {
 			t.Fatal(err)
 		}

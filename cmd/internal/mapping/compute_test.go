@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
 )
 
 // The commonest export of a GPU provider has GPUs, a start and an end, and no quantity.
@@ -59,7 +61,7 @@ func TestQuantitiesAreCalculatedExactly(t *testing.T) {
 		{"a scale that is a float's", "{column: a, scale: .inf}", "quantity.scale: should be a decimal number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := Parse([]byte(with("quantity: " + c.quantity))); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := Parse("map.yaml", []byte(with("quantity: "+c.quantity))); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
@@ -141,7 +143,7 @@ func TestADurationCanBeConstant(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			document := with("start: {column: at}", "end: "+c.duration)
 			got := ""
-			if _, err := Parse([]byte(document)); err != nil {
+			if _, err := Parse("map.yaml", []byte(document)); err != nil {
 				got = err.Error()
 			} else {
 				got = transcript(t, document, "x.csv", "node,seconds,at\na,1,2026-01-01T00:00:00Z\n")
@@ -184,11 +186,11 @@ func TestZonesWithDaylightSaving(t *testing.T) {
 		})
 	}
 	for _, zone := range []string{"Local", "EST", "Europe/Atlantis", "../etc/passwd", "CET"} {
-		if _, err := Parse([]byte(with("end: {column: at, zone: " + zone + "}"))); err == nil || !strings.Contains(err.Error(), "end.zone: should be") {
+		if _, err := Parse("map.yaml", []byte(with("end: {column: at, zone: "+zone+"}"))); err == nil || !strings.Contains(err.Error(), "end.zone: should be") {
 			t.Errorf("%s: got %v", zone, err)
 		}
 	}
-	if _, err := Parse([]byte(with("end: {column: at, ambiguous: first}"))); err == nil || !strings.Contains(err.Error(), "end.ambiguous: is for a zone that puts its clocks back") {
+	if _, err := Parse("map.yaml", []byte(with("end: {column: at, ambiguous: first}"))); err == nil || !strings.Contains(err.Error(), "end.ambiguous: is for a zone that puts its clocks back") {
 		t.Errorf("got %v", err)
 	}
 	// Every hour of a year, one after the other: each instant is found, or its clock is one that came twice.
@@ -276,14 +278,14 @@ func TestConditionsCompareNumbersAsNumbers(t *testing.T) {
 		{`"gpus" x == 8`, "is not of the form"},
 		{`gpus in "a, b`, "is not of the form"},
 	} {
-		if _, err := Parse([]byte(with("where: ['" + c.where + "']"))); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Parse("map.yaml", []byte(with("where: ['"+c.where+"']"))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v", c.where, err)
 		}
 	}
 }
 
 func TestAnEventOfARowCanHaveAFilter(t *testing.T) {
-	m, err := Parse([]byte(with(`events: [{meter: in, where: seconds > 0}, {meter: out, quantity: {column: out}, where: [out != 0, out > 0]}]`)))
+	m, err := Parse("map.yaml", []byte(with(`events: [{meter: in, where: seconds > 0}, {meter: out, quantity: {column: out}, where: [out != 0, out > 0]}]`)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,8 +356,8 @@ func TestFunctionsMakeNamesOfTexts(t *testing.T) {
 		{"{hash: [name], of: 3, lower: true}", "node.lower: says nothing about a hash"},
 		{"{column: name, upper: true}", "node.upper: is not known here"},
 	} {
-		_, err := Parse([]byte(with("node: " + c.node)))
-		var problems Problems
+		_, err := Parse("map.yaml", []byte(with("node: "+c.node)))
+		var problems document.Problems
 		if !errors.As(err, &problems) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v", c.node, err)
 		}

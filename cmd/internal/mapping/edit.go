@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
 )
 
 // edits are the functions that a text goes through, in this order.
@@ -35,32 +37,30 @@ func (c *compiler) edits(m map[string]*yaml.Node, field string) *edits {
 	if !slices.ContainsFunc(editNames, func(name string) bool { return m[name] != nil }) {
 		return nil
 	}
-	e := &edits{trim: c.yes(m["trim"], join(field, "trim")), lower: c.yes(m["lower"], join(field, "lower")), slug: c.yes(m["slug"], join(field, "slug"))}
+	e := &edits{trim: c.yes(m["trim"], document.Join(field, "trim")), lower: c.yes(m["lower"], document.Join(field, "lower")), slug: c.yes(m["slug"], document.Join(field, "slug"))}
 	if v := m["replace"]; v != nil {
-		path := join(field, "replace")
-		if v.Kind != yaml.MappingNode || len(v.Content) == 0 || len(v.Content) > 64 {
-			c.problem(v, path, "should be a mapping of at most 32 texts to what replaces them")
-		} else {
-			var pairs []string
-			for i := 0; i+1 < len(v.Content); i += 2 {
-				from, ok := c.scalar(v.Content[i], path)
-				to, ok2 := c.scalar(v.Content[i+1], join(path, from))
-				if ok && from == "" {
-					c.problem(v.Content[i], path, "an empty text cannot be replaced")
-					continue
-				}
-				if ok && ok2 {
-					pairs = append(pairs, from, to)
-				}
-			}
-			e.replace = strings.NewReplacer(pairs...)
+		path := document.Join(field, "replace")
+		pairs := c.Pairs(v, path)
+		if v.Kind == yaml.MappingNode && (len(pairs) == 0 || len(pairs) > 32) {
+			c.Problem(v, path, "has %d members, and should have 1 to 32", len(pairs))
 		}
+		var replacements []string
+		for _, pair := range pairs {
+			if pair.Name == "" {
+				c.Problem(pair.At, path, "an empty text cannot be replaced")
+				continue
+			}
+			if to, ok := c.Scalar(pair.Value, pair.Field); ok {
+				replacements = append(replacements, pair.Name, to)
+			}
+		}
+		e.replace = strings.NewReplacer(replacements...)
 	}
 	if v := m["shorten"]; v != nil {
-		s, _ := c.scalar(v, join(field, "shorten"))
+		s, _ := c.Scalar(v, document.Join(field, "shorten"))
 		n, err := strconv.Atoi(s)
 		if err != nil || n < minShort || n > maxShort {
-			c.problem(v, join(field, "shorten"), "should be a number of bytes from %d to %d", minShort, maxShort)
+			c.Problem(v, document.Join(field, "shorten"), "should be a number of bytes from %d to %d", minShort, maxShort)
 		}
 		e.shorten = n
 	}

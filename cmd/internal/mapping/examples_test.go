@@ -37,7 +37,7 @@ func TestEveryExampleIsABookAndAMapThatFit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m, err := mapping.Parse(document)
+			m, err := mapping.Parse("map.yaml", document)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestRentedGPUsAreGPUsTimesHours(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := mapping.Parse(document)
+	m, err := mapping.Parse("map.yaml", document)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,8 +25,6 @@
 package mapping
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aliquot-engine/aliquot/internal/rowfile"
@@ -93,25 +91,3 @@ const (
 	byContent                     // (source, hash of columns)
 	byText                        // (source, what a column says)
 )
-
-// Problem is one thing wrong with a map file.
-type Problem struct {
-	Line, Column int    // from 1
-	Field        string // such as events[0].quantity.column
-	Text         string
-}
-
-// Problems are all things wrong with a map file, ascending by line. As an error
-// it has a line for each.
-type Problems []Problem
-
-func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i, one := range p {
-		lines[i] = fmt.Sprintf("line %d, column %d: %s: %s", one.Line, one.Column, one.Field, one.Text)
-		if one.Field == "" {
-			lines[i] = fmt.Sprintf("line %d, column %d: %s", one.Line, one.Column, one.Text)
-		}
-	}
-	return strings.Join(lines, "\n")
-}

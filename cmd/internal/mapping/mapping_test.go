@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
 	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
@@ -45,7 +46,7 @@ func with(lines ...string) string {
 // transcript reads everything as lines that a person can check.
 func transcript(t *testing.T, document, name, file string) string {
 	t.Helper()
-	m, err := Parse([]byte(document))
+	m, err := Parse("map.yaml", []byte(document))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,7 @@ func TestAShiftMovesTheEarliestStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	document := with("start: {before: end, column: seconds}", "where: at != 1970-01-01T00:00:01Z", "shift: {begin: 2023-03-10T12:00:00Z}", "source: \"x/{file}\"")
-	m, err := Parse([]byte(document))
+	m, err := Parse("map.yaml", []byte(document))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +255,7 @@ func TestOpenSaysWhichColumnIsMissing(t *testing.T) {
 		{"a header that is no CSV", "\"node\n", "a quote is not closed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m, err := Parse([]byte(simple))
+			m, err := Parse("map.yaml", []byte(simple))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -263,7 +264,7 @@ func TestOpenSaysWhichColumnIsMissing(t *testing.T) {
 			}
 		})
 	}
-	m, err := Parse([]byte(simple))
+	m, err := Parse("map.yaml", []byte(simple))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,13 +275,13 @@ func TestOpenSaysWhichColumnIsMissing(t *testing.T) {
 
 func TestParseNamesLineAndFieldOfEveryProblem(t *testing.T) {
 	for _, c := range []struct{ name, document, want string }{
-		{"an empty map", "", "line 1, column 1: the map is empty"},
-		{"unbalanced YAML", "source: {a", "line 1, column 1: not YAML: did not find expected"},
+		{"an empty map", "", "map.yaml:1:1: the map is empty"},
+		{"unbalanced YAML", "source: {a", "map.yaml:1:1: not YAML: did not find expected"},
 		{"two documents", simple + "---\nsource: b\n", "a second begins"},
 		{"a list", "- a\n", "should be a mapping with"},
-		{"a misspelt field", with("sorce: x"), "line 9, column 1: sorce: is not known here"},
+		{"a misspelt field", with("sorce: x"), "map.yaml:9:1: sorce: is not known here"},
 		{"a field given twice", simple + "id: row\n", "id: is given twice"},
-		{"an alias", with("attributes: &a {x: y}", "where: *a"), "where: aliases are not read in a map"},
+		{"an alias", with("attributes: &a {x: y}", "where: *a"), "where: aliases may not be used here"},
 		{"a format that is none", with("format: xml"), "format: \"xml\" is neither csv nor json"},
 		{"a separator of two", with("separator: \",,\""), "separator: \",,\" is not one character"},
 		{"no id", strings.Replace(simple, "id: row", "", 1), "id: is missing"},
@@ -290,7 +291,7 @@ func TestParseNamesLineAndFieldOfEveryProblem(t *testing.T) {
 		{"a name that cannot be", with("customer: a b"), "customer: name has the character U+0020"},
 		{"an unclosed brace", with(`node: "{node"`), "node: a brace is opened and no column named"},
 		{"a closed brace", with(`node: "node}"`), "node: a brace is closed and none open"},
-		{"a hash of nothing", with("node: {hash: [], of: 2}"), "node.hash: should be a list of texts"},
+		{"a hash of nothing", with("node: {hash: [], of: 2}"), "node.hash: is an empty list"},
 		{"a hash of how many", with("node: {hash: [node]}"), "node.of: is missing"},
 		{"a hash of none", with("node: {hash: [node], of: 0}"), "node.of: should be a whole number from 1"},
 		{"a format without a number", with("node: {hash: [node], of: 3, format: gpu}"), "node.format: should have one %d"},
@@ -316,8 +317,8 @@ func TestParseNamesLineAndFieldOfEveryProblem(t *testing.T) {
 		{"a quantity that is a list", with("quantity: [a]"), "quantity: should be a mapping"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Parse([]byte(c.document))
-			var problems Problems
+			_, err := Parse("map.yaml", []byte(c.document))
+			var problems document.Problems
 			if !errors.As(err, &problems) || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %v, want %q", err, c.want)
 			}
@@ -328,12 +329,12 @@ func TestParseNamesLineAndFieldOfEveryProblem(t *testing.T) {
 			}
 		})
 	}
-	_, err := Parse([]byte(with("separator: xx", "format: xml", "id: same")))
-	var problems Problems
+	_, err := Parse("map.yaml", []byte(with("separator: xx", "format: xml", "id: same")))
+	var problems document.Problems
 	if !errors.As(err, &problems) || len(problems) != 3 {
 		t.Errorf("not all problems at once: %v", err)
 	}
-	if _, err := Parse(make([]byte, MaxMap+1)); err == nil {
+	if _, err := Parse("map.yaml", make([]byte, MaxMap+1)); err == nil {
 		t.Error("a map of more than its limit was read")
 	}
 }
@@ -349,7 +350,7 @@ func TestTheManualsExampleIsAMap(t *testing.T) {
 	}
 	for _, b := range blocks[1:] {
 		document, _, _ := strings.Cut(b, "```")
-		if _, err := Parse([]byte(document)); err != nil {
+		if _, err := Parse("map.yaml", []byte(document)); err != nil {
 			t.Errorf("%v in\n%s", err, document)
 		}
 	}
@@ -362,10 +363,10 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(with("quantity: {product: [seconds, {difference: [end, start], unit: s}], scale: 1/3}", "start: {column: at, layout: \"2006-01-02 15:04:05\", zone: Europe/Berlin, round: 1ms}", "node: {column: node, slug: true, shorten: 24}")))
 	f.Add([]byte(with("where: ['seconds > 1', '\"node\" not in \"a, b\", 3']", "optional: [node]", "empty: allowed")))
 	f.Add([]byte("a: &a [*a]"))
-	f.Fuzz(func(t *testing.T, document []byte) {
-		m, err := Parse(document)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := Parse("map.yaml", data)
 		if err != nil {
-			var problems Problems
+			var problems document.Problems
 			if !errors.As(err, &problems) || len(problems) == 0 {
 				t.Fatalf("a problem without a place: %v", err)
 			}
@@ -382,7 +383,7 @@ func FuzzParse(f *testing.F) {
 func FuzzRows(f *testing.F) {
 	f.Add(true, []byte("node,seconds,at\na,1,2026-01-01T00:00:00Z\n\"b\n,\",1,1\n\"c"))
 	f.Add(false, []byte("{\"node\":\"a\",\"seconds\":1}\n{\n[]"))
-	csvMap, err := Parse([]byte(with("where: node != x", "id: content", "events: [{meter: a}, {meter: b, start: {before: end, column: seconds}}]", "columns: [node, seconds, at]")))
+	csvMap, err := Parse("map.yaml", []byte(with("where: node != x", "id: content", "events: [{meter: a}, {meter: b, start: {before: end, column: seconds}}]", "columns: [node, seconds, at]")))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -46,14 +48,14 @@ var units = map[string]uint64{"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9
 // which {constant: 5m} can stand for the column.
 func (c *compiler) moment(n *yaml.Node, field, other string, alone bool) moment {
 	direction := map[string]string{"end": "before", "start": "after"}[other]
-	f := c.members(n, field, "column", "constant", "layout", "zone", "ambiguous", direction, "unit", "round")
+	f := c.Members(n, field, "column", "constant", "layout", "zone", "ambiguous", direction, "unit", "round")
 	m := moment{kind: byLayout, zone: time.UTC, layout: time.RFC3339Nano, zoned: true, span: -1}
 	if v := f["round"]; v != nil {
-		s, _ := c.scalar(v, join(field, "round"))
+		s, _ := c.Scalar(v, document.Join(field, "round"))
 		if n, ok := span(s, ""); ok && n > 0 && uint64(n) <= units["h"] {
 			m.round = uint64(n)
 		} else {
-			c.problem(v, join(field, "round"), "should be a span from 1ns to 1h, such as 1ms")
+			c.Problem(v, document.Join(field, "round"), "should be a span from 1ns to 1h, such as 1ms")
 		}
 	}
 	if f[direction] != nil {
@@ -62,31 +64,31 @@ func (c *compiler) moment(n *yaml.Node, field, other string, alone bool) moment 
 	}
 	for _, name := range []string{"constant", "unit"} {
 		if v := f[name]; v != nil {
-			c.problem(v, join(field, name), "is for a duration: a time has a column and a layout, such as unix_ms")
+			c.Problem(v, document.Join(field, name), "is for a duration: a time has a column and a layout, such as unix_ms")
 		}
 	}
 	if !c.momentColumn(n, f, field, &m) {
 		return m
 	}
 	if v := f["layout"]; v != nil {
-		c.layout(v, join(field, "layout"), &m)
+		c.layout(v, document.Join(field, "layout"), &m)
 	}
 	if v := f["zone"]; v != nil {
-		m.zone = c.zone(v, join(field, "zone"))
+		m.zone = c.zone(v, document.Join(field, "zone"))
 		m.changes = strings.Contains(m.zone.String(), "/")
 	}
 	if v := f["ambiguous"]; v != nil {
-		switch s, _ := c.scalar(v, join(field, "ambiguous")); s {
+		switch s, _ := c.Scalar(v, document.Join(field, "ambiguous")); s {
 		case "first":
 			m.twice = takeFirst
 		case "second":
 			m.twice = takeSecond
 		case "refused":
 		default:
-			c.problem(v, join(field, "ambiguous"), "should be first, second or refused")
+			c.Problem(v, document.Join(field, "ambiguous"), "should be first, second or refused")
 		}
 		if !m.changes {
-			c.problem(v, join(field, "ambiguous"), "is for a zone that puts its clocks back, such as Europe/Berlin")
+			c.Problem(v, document.Join(field, "ambiguous"), "is for a zone that puts its clocks back, such as Europe/Berlin")
 		}
 	}
 	return m
@@ -94,10 +96,10 @@ func (c *compiler) moment(n *yaml.Node, field, other string, alone bool) moment 
 
 func (c *compiler) momentColumn(n *yaml.Node, f map[string]*yaml.Node, field string, m *moment) bool {
 	if f["column"] == nil {
-		c.problem(n, join(field, "column"), "is missing")
+		c.Problem(n, document.Join(field, "column"), "is missing")
 		return false
 	}
-	name, _ := c.scalar(f["column"], join(field, "column"))
+	name, _ := c.Scalar(f["column"], document.Join(field, "column"))
 	m.column = c.column(n, name)
 	return true
 }
@@ -106,29 +108,29 @@ func (c *compiler) momentColumn(n *yaml.Node, f map[string]*yaml.Node, field str
 func (c *compiler) duration(n *yaml.Node, f map[string]*yaml.Node, field, direction, other string, alone bool, m *moment) {
 	m.kind = relative
 	v := f[direction]
-	if s, _ := c.scalar(v, join(field, direction)); s != other || alone {
-		c.problem(v, join(field, direction), "should be %s, and %s be given", other, other)
+	if s, _ := c.Scalar(v, document.Join(field, direction)); s != other || alone {
+		c.Problem(v, document.Join(field, direction), "should be %s, and %s be given", other, other)
 	}
 	unit := ""
 	if v := f["unit"]; v != nil {
-		unit, _ = c.scalar(v, join(field, "unit"))
+		unit, _ = c.Scalar(v, document.Join(field, "unit"))
 		if units[unit] == 0 {
-			c.problem(v, join(field, "unit"), "should be one of ns, us, ms, s, m, h")
+			c.Problem(v, document.Join(field, "unit"), "should be one of ns, us, ms, s, m, h")
 		}
 	}
 	for _, wrong := range []string{"layout", "zone", "ambiguous"} {
 		if v := f[wrong]; v != nil {
-			c.problem(v, join(field, wrong), "says nothing about a duration")
+			c.Problem(v, document.Join(field, wrong), "says nothing about a duration")
 		}
 	}
 	if v := f["constant"]; v != nil {
-		s, _ := c.scalar(v, join(field, "constant"))
+		s, _ := c.Scalar(v, document.Join(field, "constant"))
 		var ok bool
 		if m.span, ok = span(s, unit); !ok {
-			c.problem(v, join(field, "constant"), "should be a span of whole nanoseconds such as 5m or 1.5s, or a number with a unit")
+			c.Problem(v, document.Join(field, "constant"), "should be a span of whole nanoseconds such as 5m or 1.5s, or a number with a unit")
 		}
 		if f["column"] != nil {
-			c.problem(v, join(field, "constant"), "is given together with column")
+			c.Problem(v, document.Join(field, "constant"), "is given together with column")
 		}
 		return
 	}
@@ -140,7 +142,7 @@ func (c *compiler) duration(n *yaml.Node, f map[string]*yaml.Node, field, direct
 }
 
 func (c *compiler) layout(v *yaml.Node, field string, m *moment) {
-	s, _ := c.scalar(v, field)
+	s, _ := c.Scalar(v, field)
 	switch s {
 	case "rfc3339":
 	case "unix":
@@ -150,7 +152,7 @@ func (c *compiler) layout(v *yaml.Node, field string, m *moment) {
 	default:
 		m.layout = s
 		if problem := checkLayout(s); problem != "" {
-			c.problem(v, field, "%s", problem)
+			c.Problem(v, field, "%s", problem)
 		}
 		m.zoned, m.abbreviated = namesZone(s)
 	}
@@ -202,13 +204,13 @@ func (m *moment) at(r *row) (int64, *fault) {
 		case m.round > 0:
 			return m.nearest(s)
 		case low != high:
-			return 0, &fault{events.TooPrecise, fmt.Sprintf("%q has a part of a nanosecond", clip(s))}
+			return 0, &fault{events.TooPrecise, fmt.Sprintf("%q has a part of a nanosecond", rowfile.Clip(s))}
 		}
 		return low, nil
 	}
 	beyond, part := beyondNine(s) // The package time would cut them off.
 	if part && m.round == 0 {
-		return 0, &fault{events.TooPrecise, fmt.Sprintf("%q has a part of a nanosecond", clip(s))}
+		return 0, &fault{events.TooPrecise, fmt.Sprintf("%q has a part of a nanosecond", rowfile.Clip(s))}
 	}
 	spelt := s
 	if m.layout == time.RFC3339Nano { // As usage events spell it: t and z may be lower-case.
@@ -216,14 +218,14 @@ func (m *moment) at(r *row) (int64, *fault) {
 	}
 	t, err := time.ParseInLocation(m.layout, spelt, m.zone)
 	if err != nil {
-		return 0, &fault{events.BadTime, fmt.Sprintf("%q is not of the form %s", clip(s), m.layout)}
+		return 0, &fault{events.BadTime, fmt.Sprintf("%q is not of the form %s", rowfile.Clip(s), m.layout)}
 	}
 	t, wrong := m.resolve(t, s)
 	if wrong != nil {
 		return 0, wrong
 	}
 	if second := t.Unix(); second < 0 || second >= math.MaxInt64/int64(time.Second) {
-		return 0, &fault{events.BadTime, fmt.Sprintf("%q is not between 1970 and 2262", clip(s))}
+		return 0, &fault{events.BadTime, fmt.Sprintf("%q is not between 1970 and 2262", rowfile.Clip(s))}
 	}
 	if m.round == 0 {
 		return t.UnixNano(), nil
@@ -255,13 +257,12 @@ func (m *moment) nearest(s string) (int64, *fault) {
 	if err != nil {
 		return 0, numberFault(s, err)
 	}
-	_, whole := money.One.Limbs()
-	hi, lo := bits.Mul64(whole, m.round)
-	times, err := money.MulDiv(money.AmountFromLimbs(q.Limbs()), money.Units{Lo: m.unit}, money.Units{Hi: hi, Lo: lo})
+	hi, lo := bits.Mul64(money.Whole.Lo, m.round)
+	times, err := money.MulDiv(q.Attos(), money.Units{Lo: m.unit}, money.Units{Hi: hi, Lo: lo})
 	hiTimes, n := times.Limbs()
 	over, ns := bits.Mul64(n, m.round)
 	if err != nil || hiTimes != 0 || over != 0 || ns >= math.MaxInt64 {
-		return 0, &fault{events.BadTime, fmt.Sprintf("%q is beyond 2262", clip(s))}
+		return 0, &fault{events.BadTime, fmt.Sprintf("%q is beyond 2262", rowfile.Clip(s))}
 	}
 	return int64(ns), nil
 }
@@ -279,7 +280,7 @@ func (m *moment) rounded(ns int64, beyond int, part bool, s string) (int64, *fau
 	}
 	if up {
 		if times > math.MaxInt64/step-2 {
-			return 0, &fault{events.BadTime, fmt.Sprintf("%q is beyond 2262", clip(s))}
+			return 0, &fault{events.BadTime, fmt.Sprintf("%q is beyond 2262", rowfile.Clip(s))}
 		}
 		times++
 	}
@@ -319,23 +320,22 @@ func (m *moment) count(s string) (low, high int64, wrong *fault) {
 		return 0, 0, numberFault(s, err)
 	}
 	if q.Sign() < 0 {
-		return 0, 0, &fault{events.Negative, fmt.Sprintf("%q is below zero", clip(s))}
+		return 0, 0, &fault{events.Negative, fmt.Sprintf("%q is below zero", rowfile.Clip(s))}
 	}
-	attos := money.AmountFromLimbs(q.Limbs())
+	attos := q.Attos()
 	low, lowOK := m.floor(attos)
 	// The ceiling of x is minus the floor of minus x.
 	minus, err := attos.Neg()
 	high, highOK := m.floor(minus)
 	if err != nil || !lowOK || !highOK {
-		return 0, 0, &fault{events.BadTime, fmt.Sprintf("%q is beyond 2262", clip(s))}
+		return 0, 0, &fault{events.BadTime, fmt.Sprintf("%q is beyond 2262", rowfile.Clip(s))}
 	}
 	return low, -high, nil
 }
 
 // floor returns attos of a unit in whole nanoseconds, rounded down.
 func (m *moment) floor(attos money.Amount) (int64, bool) {
-	_, whole := money.One.Limbs()
-	down, err := money.MulDivFloor(attos, money.Units{Lo: m.unit}, money.Units{Lo: whole})
+	down, err := money.MulDivFloor(attos, money.Units{Lo: m.unit}, money.Whole)
 	hi, lo := down.Limbs()
 	n := int64(lo)
 	return n, err == nil && hi == n>>63 && n != math.MaxInt64 && n != math.MinInt64
@@ -345,17 +345,9 @@ func (m *moment) floor(attos money.Amount) (int64, bool) {
 func numberFault(s string, err error) *fault {
 	switch {
 	case errors.Is(err, money.ErrPrecision):
-		return &fault{events.TooPrecise, fmt.Sprintf("%q has more than 18 decimal places", clip(s))}
+		return &fault{events.TooPrecise, fmt.Sprintf("%q has more than 18 decimal places", rowfile.Clip(s))}
 	case errors.Is(err, money.ErrOverflow):
-		return &fault{events.Absurd, fmt.Sprintf("%q does not fit 128 bits", clip(s))}
+		return &fault{events.Absurd, fmt.Sprintf("%q does not fit 128 bits", rowfile.Clip(s))}
 	}
-	return &fault{events.BadNumber, fmt.Sprintf("%q is not a decimal number", clip(s))}
-}
-
-// clip keeps hostile text out of answers and logs.
-func clip(s string) string {
-	if len(s) > 48 {
-		s = s[:48] + "…"
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	return &fault{events.BadNumber, fmt.Sprintf("%q is not a decimal number", rowfile.Clip(s))}
 }

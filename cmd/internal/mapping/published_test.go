@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -25,27 +26,13 @@ func root(t testing.TB) string {
 	return ""
 }
 
-// published returns the path of a published trace, or skips.
-func published(t testing.TB, name string) string {
-	t.Helper()
-	dir := os.Getenv("ALIQUOT_DATA")
-	if dir == "" {
-		dir = filepath.Join(root(t), "../shared/data")
-	}
-	path := filepath.Join(dir, "1-usage", name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("published data absent: %v", err)
-	}
-	return path
-}
-
 func example(t testing.TB, path string) *Map {
 	t.Helper()
 	document, err := os.ReadFile(filepath.Join(root(t), "examples", path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Parse(document)
+	m, err := Parse("map.yaml", document)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +93,7 @@ func TestTheJobsOfGenTD26AreBilledOnceEach(t *testing.T) {
 	// Fails when the filter is left out (398 + 30 + 3 more), when one column is
 	// left out of the hash, or when the row number is hashed with it.
 	m := example(t, "gentd26/jobs/map.yaml")
-	path := published(t, "gentd26-lora-request-trace.csv")
+	path := published.Path(t, "1-usage/gentd26-lora-request-trace.csv")
 	r, err := m.Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +114,7 @@ func TestTheJobsOfGenTD26AreBilledOnceEach(t *testing.T) {
 
 func TestTheNodesOfGenTD26SumExactly(t *testing.T) {
 	m := example(t, "gentd26/nodes/map.yaml")
-	r, err := m.Open(published(t, "gentd26-node-pipeline-inference-ms.csv"), Options{})
+	r, err := m.Open(published.Path(t, "1-usage/gentd26-node-pipeline-inference-ms.csv"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +146,7 @@ func TestTheNodesOfGenTD26SumExactly(t *testing.T) {
 
 func TestTheAzureHourHasTwoEventsARow(t *testing.T) {
 	m := example(t, "azure-llm/map.yaml")
-	path := published(t, "azure-llm-2023-conv.csv")
+	path := published.Path(t, "1-usage/azure-llm-2023-conv.csv")
 	r, err := m.Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +189,7 @@ func TestTheAzureHourHasTwoEventsARow(t *testing.T) {
 
 func BenchmarkSurvey(b *testing.B) {
 	m := example(b, "gentd26/jobs/map.yaml")
-	path := published(b, "gentd26-lora-request-trace.csv")
+	path := published.Path(b, "1-usage/gentd26-lora-request-trace.csv")
 	info, err := os.Stat(path)
 	if err != nil {
 		b.Fatal(err)

@@ -7,6 +7,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -69,14 +71,14 @@ func (c *compiler) quantity(n *yaml.Node, field string) quantity {
 
 func (c *compiler) number(n *yaml.Node, field string, depth int) number {
 	if n.Kind == yaml.ScalarNode {
-		s, _ := c.scalar(n, field)
+		s, _ := c.Scalar(n, field)
 		return number{column: c.column(n, s)}
 	}
 	if depth > maxNested {
-		c.problem(n, field, "is nested deeper than %d", maxNested)
+		c.Problem(n, field, "is nested deeper than %d", maxNested)
 		return number{}
 	}
-	m := c.members(n, field, "column", "constant", "product", "sum", "difference", "unit", "scale")
+	m := c.Members(n, field, "column", "constant", "product", "sum", "difference", "unit", "scale")
 	var made number
 	given := 0
 	for _, kind := range []struct {
@@ -87,18 +89,18 @@ func (c *compiler) number(n *yaml.Node, field string, depth int) number {
 		if v == nil {
 			continue
 		}
-		path := join(field, kind.name)
+		path := document.Join(field, kind.name)
 		given++
 		made.kind = kind.kind
 		switch kind.kind {
 		case columnOf:
-			s, _ := c.scalar(v, path)
+			s, _ := c.Scalar(v, path)
 			made.column = c.column(v, s)
 		case constantOf:
 			made.value = c.ratio(v, path)
 		case differenceOf:
 			if m["unit"] != nil {
-				c.interval(v, path, m["unit"], join(field, "unit"), &made)
+				c.interval(v, path, m["unit"], document.Join(field, "unit"), &made)
 				break
 			}
 			fallthrough
@@ -107,14 +109,14 @@ func (c *compiler) number(n *yaml.Node, field string, depth int) number {
 		}
 	}
 	if given != 1 {
-		c.problem(n, field, "should be one of column, constant, product, sum and difference")
+		c.Problem(n, field, "should be one of column, constant, product, sum and difference")
 	}
 	if v := m["unit"]; v != nil && made.kind != intervalOf {
-		c.problem(v, join(field, "unit"), "is for a difference of times, {difference: [end, start], unit: s}")
+		c.Problem(v, document.Join(field, "unit"), "is for a difference of times, {difference: [end, start], unit: s}")
 	}
 	if v := m["scale"]; v != nil {
-		if made.scale = c.ratio(v, join(field, "scale")); made.scale != nil && made.scale.Sign() <= 0 {
-			c.problem(v, join(field, "scale"), "should be above zero")
+		if made.scale = c.ratio(v, document.Join(field, "scale")); made.scale != nil && made.scale.Sign() <= 0 {
+			c.Problem(v, document.Join(field, "scale"), "should be above zero")
 		}
 	}
 	return made
@@ -124,28 +126,25 @@ func (c *compiler) number(n *yaml.Node, field string, depth int) number {
 func (c *compiler) interval(n *yaml.Node, field string, unit *yaml.Node, unitField string, made *number) {
 	made.kind, made.times = intervalOf, true
 	if names := c.list(n, field); len(names) != 2 || names[0] != "end" || names[1] != "start" {
-		c.problem(n, field, "with a unit it is [end, start], the times of the event; the difference of two numbers has no unit")
+		c.Problem(n, field, "with a unit it is [end, start], the times of the event; the difference of two numbers has no unit")
 	}
-	s, _ := c.scalar(unit, unitField)
+	s, _ := c.Scalar(unit, unitField)
 	if made.unit = units[s]; made.unit == 0 {
-		c.problem(unit, unitField, "should be one of ns, us, ms, s, m, h")
+		c.Problem(unit, unitField, "should be one of ns, us, ms, s, m, h")
 	}
 }
 
 func (c *compiler) operands(n *yaml.Node, field string, depth int, made *number) {
-	if n.Kind != yaml.SequenceNode || len(n.Content) < 2 || len(n.Content) > maxOperands {
-		c.problem(n, field, "should be a list of 2 to %d columns or calculations", maxOperands)
+	list := c.Items(n, field)
+	if n.Kind == yaml.SequenceNode && (len(list) < 2 || len(list) > maxOperands) {
+		c.Problem(n, field, "should be a list of 2 to %d columns or calculations", maxOperands)
 		return
 	}
-	if made.kind == differenceOf && len(n.Content) != 2 {
-		c.problem(n, field, "should be a list of two: the second is taken from the first")
+	if made.kind == differenceOf && len(list) > 2 {
+		c.Problem(n, field, "should be a list of two: the second is taken from the first")
 	}
-	for i, one := range n.Content {
-		if one.Kind == yaml.AliasNode {
-			c.problem(one, field, "aliases are not read in a map")
-			continue
-		}
-		operand := c.number(one, fmt.Sprintf("%s[%d]", field, i), depth+1)
+	for i, one := range list {
+		operand := c.number(one, document.At(field, i), depth+1)
 		made.times = made.times || operand.times
 		made.of = append(made.of, operand)
 	}
@@ -153,7 +152,7 @@ func (c *compiler) operands(n *yaml.Node, field string, depth int, made *number)
 
 // ratio reads "0.001" and "1/1000", each part with at most 18 decimal places.
 func (c *compiler) ratio(n *yaml.Node, field string) *big.Rat {
-	s, ok := c.scalar(n, field)
+	s, ok := c.Scalar(n, field)
 	if !ok {
 		return nil
 	}
@@ -169,7 +168,7 @@ func (c *compiler) ratio(n *yaml.Node, field string) *big.Rat {
 		}
 	}
 	if err != nil {
-		c.problem(n, field, "should be a decimal number such as 0.001, or a fraction such as 1/1000")
+		c.Problem(n, field, "should be a decimal number such as 0.001, or a fraction such as 1/1000")
 		return nil
 	}
 	return value
@@ -209,7 +208,7 @@ func (q *quantity) make(r *row, u *events.Usage) (money.Quantity, *fault) {
 		return none, numberFault(text, err)
 	}
 	if made.Sign() < 0 {
-		return none, &fault{events.Negative, fmt.Sprintf("%q is below zero", clip(text))}
+		return none, &fault{events.Negative, fmt.Sprintf("%q is below zero", rowfile.Clip(text))}
 	}
 	return made, nil
 }
@@ -222,7 +221,7 @@ func (n *number) text(r *row, u *events.Usage) (string, *fault) {
 		return "", wrong
 	}
 	if new(big.Int).Rem(atto, value.Denom()).Sign() != 0 {
-		return "", &fault{events.TooPrecise, fmt.Sprintf("the result %s has more than 18 decimal places: a smaller unit may have fewer", clip(value.RatString()))}
+		return "", &fault{events.TooPrecise, fmt.Sprintf("the result %s has more than 18 decimal places: a smaller unit may have fewer", rowfile.Clip(value.RatString()))}
 	}
 	text := value.FloatString(18) // All its digits, by integers.
 	return strings.TrimSuffix(strings.TrimRight(text, "0"), "."), nil
@@ -240,7 +239,7 @@ func (n *number) result(r *row, u *events.Usage) (*big.Rat, *fault) {
 		made, err := exact(text)
 		if err != nil {
 			wrong := numberFault(text, err)
-			wrong.detail = fmt.Sprintf("the column %q: %s", clip(r.names[n.column]), wrong.detail)
+			wrong.detail = fmt.Sprintf("the column %q: %s", rowfile.Clip(r.names[n.column]), wrong.detail)
 			return nil, wrong
 		}
 		value = made

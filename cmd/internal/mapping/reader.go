@@ -156,7 +156,7 @@ func (m *Map) Read(from io.Reader, name string) (*Reader, error) {
 	}
 	source, _ := m.source.make(&r.row)
 	if f := badText(source, 512); f != nil {
-		return nil, fmt.Errorf("reading usage of %s: source %q %s", name, clip(source), f.detail)
+		return nil, fmt.Errorf("reading usage of %s: source %q %s", name, rowfile.Clip(source), f.detail)
 	}
 	r.source = source
 	return r, nil
@@ -169,7 +169,7 @@ func (r *Reader) unseen() error {
 		for _, c := range r.m.columns {
 			if c.name == name && !c.optional {
 				all = append(all, fmt.Errorf("reading usage of %s: no row has a member %q, which line %d of the map names; its first row has %s",
-					r.row.file, clip(name), c.line, clip256(strings.Join(r.rows.Columns(), ", "))))
+					r.row.file, rowfile.Clip(name), c.line, clip256(strings.Join(r.rows.Columns(), ", "))))
 			}
 		}
 	}

@@ -43,7 +43,7 @@ func (r *row) empty(column int, why string) *fault {
 	if _, there := r.Cell(r.columns[column]); !there {
 		is = "is not in this row"
 	}
-	return &fault{events.Missing, fmt.Sprintf("the column %q %s%s", clip(r.names[column]), is, why)}
+	return &fault{events.Missing, fmt.Sprintf("the column %q %s%s", rowfile.Clip(r.names[column]), is, why)}
 }
 
 // content appends columns of the map, or with nil all that the file has. A CSV

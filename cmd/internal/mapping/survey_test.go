@@ -25,7 +25,7 @@ func TestASurveyFindsTheLastPeriod(t *testing.T) {
 		{"an hour that ends at midnight", with("start: {column: from}", "end: {column: at}"), "node,seconds,from,at\na,1,2026-10-31T23:00:00Z,2026-11-01T00:00:00Z\n", "2026-10"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m, err := Parse([]byte(c.document))
+			m, err := Parse("map.yaml", []byte(c.document))
 			if err != nil {
 				t.Fatal(err)
 			}

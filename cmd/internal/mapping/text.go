@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/aliquot-engine/aliquot/cmd/internal/document"
 )
 
 // text makes a text of a row: parts one after the other, or the number of a
@@ -53,23 +55,23 @@ func (t *text) constant() bool {
 // {column: NAME}, {constant: TEXT}, {hash: [NAME, ...], of: N, format: "gpu-%03d"}.
 func (c *compiler) text(n *yaml.Node, field string) text {
 	if n.Kind == yaml.ScalarNode {
-		if s, ok := c.scalar(n, field); ok {
+		if s, ok := c.Scalar(n, field); ok {
 			return text{parts: c.template(n, field, s, false), emptyOK: c.m.emptyOK}
 		}
 		return text{}
 	}
-	m := c.members(n, field, append([]string{"column", "constant", "text", "hash", "of", "format", "empty"}, editNames...)...)
-	emptyOK, edits := c.allowed(m["empty"], join(field, "empty")), c.edits(m, field)
+	m := c.Members(n, field, append([]string{"column", "constant", "text", "hash", "of", "format", "empty"}, editNames...)...)
+	emptyOK, edits := c.allowed(m["empty"], document.Join(field, "empty")), c.edits(m, field)
 	delete(m, "empty")
 	for _, name := range editNames {
 		if v := m[name]; v != nil && m["hash"] != nil {
-			c.problem(v, join(field, name), "says nothing about a hash")
+			c.Problem(v, document.Join(field, name), "says nothing about a hash")
 		}
 		delete(m, name)
 	}
 	switch {
 	case m["text"] != nil && len(m) == 1:
-		if s, ok := c.scalar(m["text"], join(field, "text")); ok {
+		if s, ok := c.Scalar(m["text"], document.Join(field, "text")); ok {
 			return text{parts: c.template(n, field, s, false), emptyOK: emptyOK, edits: edits}
 		}
 	case m["hash"] != nil && m["column"] == nil && m["constant"] == nil:
@@ -77,27 +79,27 @@ func (c *compiler) text(n *yaml.Node, field string) text {
 		t.emptyOK = emptyOK
 		return t
 	case m["column"] != nil && len(m) == 1:
-		if s, ok := c.scalar(m["column"], join(field, "column")); ok {
+		if s, ok := c.Scalar(m["column"], document.Join(field, "column")); ok {
 			return text{parts: []part{{column: c.column(n, s)}}, edits: edits}
 		}
 	case m["constant"] != nil && len(m) == 1:
-		if s, ok := c.scalar(m["constant"], join(field, "constant")); ok {
+		if s, ok := c.Scalar(m["constant"], document.Join(field, "constant")); ok {
 			return text{parts: []part{{literal: s, column: noColumn}}, edits: edits}
 		}
 	default:
-		c.problem(n, field, "should be a text, {text: TEXT}, {column: NAME}, {constant: TEXT} or {hash: [NAME], of: N, format: TEXT}")
+		c.Problem(n, field, "should be a text, {text: TEXT}, {column: NAME}, {constant: TEXT} or {hash: [NAME], of: N, format: TEXT}")
 	}
 	return text{}
 }
 
 func (c *compiler) sourceText(n *yaml.Node) text {
-	s, ok := c.scalar(n, "source")
+	s, ok := c.Scalar(n, "source")
 	if !ok {
 		return text{}
 	}
 	parts := c.template(n, "source", s, true)
 	if len(s) == 0 || len(s) > 256 {
-		c.problem(n, "source", "should have 1 to 256 bytes")
+		c.Problem(n, "source", "should have 1 to 256 bytes")
 	}
 	return text{parts: parts}
 }
@@ -120,7 +122,7 @@ func (c *compiler) template(n *yaml.Node, field, s string, source bool) []part {
 		case s[i] == '{':
 			end := strings.IndexByte(s[i:], '}')
 			if end < 2 {
-				c.problem(n, field, "a brace is opened and no column named; write {{ for a brace")
+				c.Problem(n, field, "a brace is opened and no column named; write {{ for a brace")
 				return nil
 			}
 			name := s[i+1 : i+end]
@@ -129,13 +131,13 @@ func (c *compiler) template(n *yaml.Node, field, s string, source bool) []part {
 			case source && name == "file":
 				parts = append(parts, part{column: fileName})
 			case source:
-				c.problem(n, field, "a source is one for the whole file: it may have {file} in it and no column")
+				c.Problem(n, field, "a source is one for the whole file: it may have {file} in it and no column")
 			default:
 				parts = append(parts, part{column: c.column(n, name)})
 			}
 			i += end
 		case s[i] == '}':
-			c.problem(n, field, "a brace is closed and none open; write }} for a brace")
+			c.Problem(n, field, "a brace is closed and none open; write }} for a brace")
 			return nil
 		default:
 			literal.WriteByte(s[i])
@@ -151,22 +153,22 @@ func (c *compiler) template(n *yaml.Node, field, s string, source bool) []part {
 func (c *compiler) hash(n *yaml.Node, field string, m map[string]*yaml.Node) text {
 	last := field[strings.LastIndexByte(field, '.')+1:]
 	t := text{hashed: true, domain: last, after: ""}
-	for _, name := range c.list(m["hash"], join(field, "hash")) {
+	for _, name := range c.list(m["hash"], document.Join(field, "hash")) {
 		t.from = append(t.from, c.column(m["hash"], name))
 	}
 	if v := m["of"]; v == nil {
-		c.problem(n, join(field, "of"), "is missing: of how many")
-	} else if s, ok := c.scalar(v, join(field, "of")); ok {
+		c.Problem(n, document.Join(field, "of"), "is missing: of how many")
+	} else if s, ok := c.Scalar(v, document.Join(field, "of")); ok {
 		of, err := strconv.ParseUint(s, 10, 32)
 		if err != nil || of == 0 || of > 1_000_000_000 {
-			c.problem(v, join(field, "of"), "should be a whole number from 1 to 1000000000")
+			c.Problem(v, document.Join(field, "of"), "should be a whole number from 1 to 1000000000")
 		}
 		t.of = of
 	}
 	if v := m["format"]; v != nil {
-		if s, ok := c.scalar(v, join(field, "format")); ok {
+		if s, ok := c.Scalar(v, document.Join(field, "format")); ok {
 			if t.before, t.width, t.after, ok = verb(s); !ok {
-				c.problem(v, join(field, "format"), "should have one %%d or %%0Nd in it, with N from 1 to 9, and no other %%")
+				c.Problem(v, document.Join(field, "format"), "should have one %%d or %%0Nd in it, with N from 1 to 9, and no other %%")
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
@@ -46,7 +47,7 @@ func (c *compiler) conditions(n *yaml.Node, field string) []condition {
 
 func (c *compiler) condition(n *yaml.Node, field, s string) (made condition, ok bool) {
 	bad := func() (condition, bool) {
-		c.problem(n, field, "%q %s", s, conditionForm)
+		c.Problem(n, field, "%q %s", s, conditionForm)
 		return made, false
 	}
 	name, rest := "", s
@@ -86,7 +87,7 @@ func (c *compiler) condition(n *yaml.Node, field, s string) (made condition, ok 
 			v.number, v.isNumber = q, true
 		}
 		if (made.operator[0] == '<' || made.operator[0] == '>') && !v.isNumber {
-			c.problem(n, field, "%s compares numbers, and %q is none", made.operator, v.text)
+			c.Problem(n, field, "%s compares numbers, and %q is none", made.operator, v.text)
 			return made, false
 		}
 		made.values = append(made.values, v)
@@ -135,7 +136,7 @@ func (w *condition) holds(r *row) (bool, *fault) {
 			wrong = numberFault(text, err)
 		}
 		if wrong.reason != events.Missing {
-			wrong.detail = fmt.Sprintf("the column %q is compared as a number: %s", clip(r.names[w.column]), wrong.detail)
+			wrong.detail = fmt.Sprintf("the column %q is compared as a number: %s", rowfile.Clip(r.names[w.column]), wrong.detail)
 		}
 		return false, wrong
 	}

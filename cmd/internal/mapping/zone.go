@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aliquot-engine/aliquot/internal/rowfile"
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
@@ -25,7 +26,7 @@ const far = 48 * time.Hour
 
 // zone compiles a time zone: UTC, an offset, or a name of the IANA database.
 func (c *compiler) zone(n *yaml.Node, field string) *time.Location {
-	s, _ := c.scalar(n, field)
+	s, _ := c.Scalar(n, field)
 	if s == "UTC" {
 		return time.UTC
 	}
@@ -40,7 +41,7 @@ func (c *compiler) zone(n *yaml.Node, field string) *time.Location {
 	}
 	// Neither "Local", which differs from machine to machine, nor "EST", which
 	// knows no daylight saving.
-	c.problem(n, field, "should be UTC, an offset such as +02:00, or a name of the IANA database such as Europe/Berlin")
+	c.Problem(n, field, "should be UTC, an offset such as +02:00, or a name of the IANA database such as Europe/Berlin")
 	return time.UTC
 }
 
@@ -61,7 +62,7 @@ func (m *moment) resolve(t time.Time, text string) (time.Time, *fault) {
 	if m.abbreviated && !m.zoned { // A name that the zone does not know is read as UTC by package time.
 		name, offset := t.Zone()
 		if t.Location() != m.zone && t.Location() != time.UTC && offset == 0 && name != "GMT" {
-			return t, &fault{events.BadTime, fmt.Sprintf("%q: %s is not an abbreviation of the zone %s", clip(text), clip(name), m.zone)}
+			return t, &fault{events.BadTime, fmt.Sprintf("%q: %s is not an abbreviation of the zone %s", rowfile.Clip(text), rowfile.Clip(name), m.zone)}
 		}
 		return t, nil
 	}
@@ -76,7 +77,7 @@ func (m *moment) resolve(t time.Time, text string) (time.Time, *fault) {
 	// instant if it lies in that stretch.
 	clock, err := time.Parse(m.layout, text) // Package time moves a time that was skipped, so t does not show it.
 	if err != nil {
-		return t, &fault{events.BadTime, fmt.Sprintf("%q is not of the form %s", clip(text), m.layout)}
+		return t, &fault{events.BadTime, fmt.Sprintf("%q is not of the form %s", rowfile.Clip(text), m.layout)}
 	}
 	var found []time.Time
 	for at := clock.Add(-far).In(m.zone); at.Before(clock.Add(far)); {
@@ -95,11 +96,11 @@ func (m *moment) resolve(t time.Time, text string) (time.Time, *fault) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) == 0:
-		return t, &fault{events.BadTime, fmt.Sprintf("%q is a time that %s skipped, when clocks were put forward", clip(text), m.zone)}
+		return t, &fault{events.BadTime, fmt.Sprintf("%q is a time that %s skipped, when clocks were put forward", rowfile.Clip(text), m.zone)}
 	case m.twice == takeFirst:
 		return found[0], nil
 	case m.twice == takeSecond:
 		return found[len(found)-1], nil
 	}
-	return t, &fault{events.BadTime, fmt.Sprintf("%q came twice in %s, when clocks were put back: the map can say `ambiguous: first` or `second`", clip(text), m.zone)}
+	return t, &fault{events.BadTime, fmt.Sprintf("%q came twice in %s, when clocks were put back: the map can say `ambiguous: first` or `second`", rowfile.Clip(text), m.zone)}
 }

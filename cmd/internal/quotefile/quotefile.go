@@ -22,7 +22,6 @@ package quotefile
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -30,8 +29,6 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
-
-const maxProblems = 20
 
 // layout is one kind of file. Names of columns are in any case.
 type layout struct {
@@ -191,39 +188,26 @@ func clipped(names []string) []string {
 // read reads all rows.
 func (c *columns) read(rows *rowfile.Reader) (File, error) {
 	out := File{Layout: c.layout}
-	var problems []error
-	for len(problems) < maxProblems {
-		row, err := rows.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			problems = append(problems, err)
-			if !rowfile.OfRow(err) {
-				break
-			}
-			continue
-		}
+	err := rows.Each(func(row *rowfile.Row, _ int) error {
 		if c.o.SkipNoVolume {
 			none, err := c.noVolume(row)
 			if err != nil {
-				problems = append(problems, err)
-				continue
+				return err
 			}
 			if none {
 				out.LeftOut++
-				continue
+				return nil
 			}
 		}
 		round, err := c.observed(row)
 		if err != nil {
-			problems = append(problems, err)
-			continue
+			return err
 		}
 		out.Rounds, out.Lines = append(out.Rounds, round), append(out.Lines, row.Line())
-	}
-	if len(problems) > 0 {
-		return File{}, errors.Join(problems...)
+		return nil
+	})
+	if err != nil {
+		return File{}, err
 	}
 	if len(out.Rounds) == 0 {
 		return File{}, &rowfile.Error{File: rows.Name(), Err: errors.New("has no rounds")}

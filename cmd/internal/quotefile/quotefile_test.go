@@ -2,12 +2,11 @@ package quotefile
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aliquot-engine/aliquot/internal/published"
 	"github.com/aliquot-engine/aliquot/internal/rowfile"
 )
 
@@ -126,14 +125,7 @@ func TestOptionsOfAFile(t *testing.T) {
 
 // The rounds of the published feed of USDC/USD.
 func TestThePublishedRounds(t *testing.T) {
-	root := os.Getenv("ALIQUOT_DATA")
-	if root == "" {
-		root = filepath.Join("..", "..", "..", "..", "shared", "data")
-	}
-	name := filepath.Join(root, "4-rates", "chainlink-usdc-usd-rounds-2022-11-20_2023-03-12.csv")
-	if _, err := os.Stat(name); err != nil {
-		t.Skip("published data absent")
-	}
+	name := published.Path(t, "4-rates/chainlink-usdc-usd-rounds-2022-11-20_2023-03-12.csv")
 	got, err := Read(Options{Decimals: -1, Rows: rowfile.Options{Comment: '#'}}, func(o rowfile.Options) (*rowfile.Reader, error) { return rowfile.Open(name, o) })
 	if err != nil || got.Layout != "Chainlink" || len(got.Rounds) != 400 || got.Rounds[0].Rate.String() != "1.00018009" || got.Lines[0] != 3 {
 		t.Fatalf("%s, %d rounds, %v", got.Layout, len(got.Rounds), err)

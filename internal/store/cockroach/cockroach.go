@@ -1,7 +1,7 @@
 // Package cockroach is the distributed store: CockroachDB, or PostgreSQL, through
 // pgx, with the SQL that both understand.
 //
-// Every write is one SERIALIZABLE transaction through cockroach-go's ExecuteTx.
+// Every write is one SERIALIZABLE transaction through cockroach-go's ExecuteInTx.
 // A commit is few statements, each of thousands of rows from arrays, sent
 // together: one that looks where the cursor stands and moves it, one trip of
 // those that write. Nothing is remembered of a transaction that did not commit.
@@ -53,7 +53,7 @@ const (
 // engine is an open database: a [store.Engine].
 type engine struct {
 	read, write *pgxpool.Pool
-	// attempts is how often ExecuteTx tries by itself. In CockroachDB a restart has
+	// attempts is how often ExecuteInTx tries by itself. In CockroachDB a restart has
 	// a new snapshot; in PostgreSQL it has the old one and would fail for ever.
 	attempts int
 	patience time.Duration // of an attempt to write

@@ -214,13 +214,12 @@ func (s *settler) writeSuspense(out *script, list []settlement.Suspense) {
 	})
 	chunks(put, suspenseSize, func(from, to int) {
 		list := put[from:to]
-		out.add("writing suspense", `INSERT INTO suspense (partition, book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per)
-			SELECT $1, book, node, customer, meter, card, rule, pair, period, quantity::numeric, events, amount::numeric, per::numeric FROM
-			unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::text[], $9::text[], $10::text[], $11::int8[], $12::text[], $13::text[])
-			AS row (book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per)
+		out.add("writing suspense", `INSERT INTO suspense (partition, book, node, customer, meter, card, rule, pair, period, quantity, events)
+			SELECT $1, book, node, customer, meter, card, rule, pair, period, quantity::numeric, events FROM
+			unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::text[], $9::text[], $10::text[], $11::int8[])
+			AS row (book, node, customer, meter, card, rule, pair, period, quantity, events)
 			ON CONFLICT (partition, book, node, customer, meter, card, rule, pair, period) DO UPDATE SET quantity = excluded.quantity, events = excluded.events`,
-			append(key(list), column(list, func(l *settlement.Suspense) string { return l.Quantity.String() }), column(list, func(l *settlement.Suspense) int64 { return int64(l.Events) }),
-				column(list, func(l *settlement.Suspense) string { return l.Price.Amount.String() }), column(list, func(l *settlement.Suspense) string { return l.Price.Per.String() }))...)
+			append(key(list), column(list, func(l *settlement.Suspense) string { return l.Quantity.String() }), column(list, func(l *settlement.Suspense) int64 { return int64(l.Events) }))...)
 	})
 }
 

@@ -87,7 +87,7 @@ func settling(t *testing.T, db *store.DB) *store.Settle {
 }
 
 // Fails when an ambiguous commit is written twice (elsewhere answers fenced, or
-// the cursor's condition goes), and when COMMIT's error is dropped as ExecuteTx
+// the cursor's condition goes), and when COMMIT's error is dropped as ExecuteInTx
 // drops it: what did not reach the database is then taken for committed.
 func commitsWhoseAnswersAreLostAreNeitherLostNorTwice(t *testing.T, server *postgrestest.Server) {
 	for _, what := range []struct {

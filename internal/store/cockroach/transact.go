@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aliquot-engine/aliquot/internal/retry"
-
 	"github.com/cockroachdb/cockroach-go/v2/crdb"
-	crdbpgx "github.com/cockroachdb/cockroach-go/v2/crdb/crdbpgxv5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/aliquot-engine/aliquot/internal/retry"
 )
 
 // restarts is how often a transaction that was in another's way begins anew
@@ -40,26 +39,29 @@ func contending(again func(error) bool) retry.Policy {
 	}
 }
 
-// once runs a transaction until ExecuteTx gives up. Each of its attempts has its
+// once runs a transaction until ExecuteInTx gives up. Each of its attempts has its
 // own patience: all of them together may take much longer.
 func (db *engine) once(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
 	ctx, cancel := context.WithCancelCause(crdb.WithMaxRetries(ctx, db.attempts))
 	defer cancel(nil)
 	attempt := time.AfterFunc(db.patience, func() { cancel(errSlow) })
 	defer attempt.Stop()
-	conn := &watched{Pool: db.write}
-	err := crdbpgx.ExecuteTx(ctx, conn, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error {
-		attempt.Reset(db.patience)
-		return f(ctx, tx)
-	})
+	tx, err := begin(ctx, db.write, pgx.TxOptions{IsoLevel: pgx.Serializable})
+	watched := watched{tx: tx}
+	if err == nil {
+		err = crdb.ExecuteInTx(ctx, &watched, func() error {
+			attempt.Reset(db.patience)
+			return f(ctx, tx)
+		})
+	}
 	if err != nil && errors.Is(context.Cause(ctx), errSlow) {
 		return fmt.Errorf("%w: %w", errSlow, oneLine(err))
 	}
 	if err != nil {
 		return oneLine(err)
 	}
-	if conn.commit != nil {
-		return fmt.Errorf("committing: %w", oneLine(conn.commit))
+	if watched.commit != nil {
+		return fmt.Errorf("committing: %w", oneLine(watched.commit))
 	}
 	return nil
 }
@@ -77,29 +79,23 @@ func begin(ctx context.Context, pool *pgxpool.Pool, options pgx.TxOptions) (tx p
 	return tx, err
 }
 
-// watched remembers what COMMIT answered. ExecuteTx takes a transaction for
-// committed once its savepoint is released, and drops COMMIT's error: so it is in
-// CockroachDB, but in PostgreSQL COMMIT is what commits, and it is COMMIT that
-// says that the transaction cannot be serialized.
+// watched is a transaction for ExecuteInTx that remembers what COMMIT answered.
+// ExecuteInTx takes a transaction for committed once its savepoint is released, and
+// drops COMMIT's error: so it is in CockroachDB, but in PostgreSQL COMMIT is what
+// commits, and it is COMMIT that says that the transaction cannot be serialized.
 type watched struct {
-	*pgxpool.Pool
+	tx     pgx.Tx
 	commit error
 }
 
-func (w *watched) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error) {
-	tx, err := begin(ctx, w.Pool, options)
-	if err != nil {
-		return nil, err
-	}
-	return &watchedTx{tx, &w.commit}, nil
+func (w *watched) Exec(ctx context.Context, sql string, values ...any) error {
+	_, err := w.tx.Exec(ctx, sql, values...)
+	return err
 }
 
-type watchedTx struct {
-	pgx.Tx
-	commit *error
+func (w *watched) Commit(ctx context.Context) error {
+	w.commit = w.tx.Commit(ctx)
+	return w.commit
 }
 
-func (w *watchedTx) Commit(ctx context.Context) error {
-	*w.commit = w.Tx.Commit(ctx)
-	return *w.commit
-}
+func (w *watched) Rollback(ctx context.Context) error { return w.tx.Rollback(ctx) }

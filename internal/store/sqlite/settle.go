@@ -218,8 +218,8 @@ func (s *settler) originals(conn *sqlite.Conn, list []settlement.Original) error
 }
 
 func (s *settler) suspense(conn *sqlite.Conn, list []settlement.Suspense) error {
-	put, err := conn.Prepare(`INSERT INTO suspense (book, node, customer, meter, card, rule, pair, period, quantity, events, amount, per, partition)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	put, err := conn.Prepare(`INSERT INTO suspense (book, node, customer, meter, card, rule, pair, period, quantity, events, partition)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET quantity = excluded.quantity, events = excluded.events`)
 	if err != nil {
 		return err
@@ -243,12 +243,10 @@ func (s *settler) suspense(conn *sqlite.Conn, list []settlement.Suspense) error 
 		to.BindText(7, string(l.Pair))
 		to.BindText(8, string(l.Period))
 		if l.Events > 0 {
-			quantity, amount, per := l.Quantity.Bytes(), l.Price.Amount.Bytes(), l.Price.Per.Bytes()
+			quantity := l.Quantity.Bytes()
 			to.BindBytes(9, quantity[:])
 			to.BindInt64(10, int64(l.Events))
-			to.BindBytes(11, amount[:])
-			to.BindBytes(12, per[:])
-			to.BindInt64(13, int64(s.partition))
+			to.BindInt64(11, int64(s.partition))
 		}
 		if err := run(to); err != nil {
 			return fmt.Errorf("writing suspense: %w", err)

@@ -46,8 +46,7 @@ func extremes(t *testing.T, db *store.DB) {
 	c := cut(1, post("customer:c:receivable", "node:n:earned", most))
 	c.Outstanding = []settlement.Outstanding{{Book: "b", Customer: "c", Asset: "USDC", Node: "n", Amount: most}}
 	c.Suspense = []settlement.Suspense{{Book: "b", Node: "n", Customer: "c", Meter: "m", Card: "card@1", Pair: "USDC/USD", Period: "2026-01",
-		Quantity: money.QuantityFromLimbs(math.MaxInt64, math.MaxUint64), Events: math.MaxInt64,
-		Price: money.Price{Amount: atto(1), Per: money.QuantityFromLimbs(0, 1)}}}
+		Quantity: money.QuantityFromLimbs(math.MaxInt64, math.MaxUint64), Events: math.MaxInt64}}
 	must(t, commit(ctx, s, 0, c))
 	list, err := db.Balances(ctx, "")
 	must(t, err)

@@ -94,7 +94,7 @@ func everyKind(position uint64) *settlement.Cut {
 	c.Sources = []settlement.Progress{{Source: source, Put: []settlement.Span{{First: position * 10, Last: position*10 + 1}}}}
 	c.Originals = []settlement.Original{{Source: source, Span: settlement.Span{First: position * 10, Last: position*10 + 1}, Position: position - 1, Segment: 1, Ordinal: 7}}
 	c.Suspense = []settlement.Suspense{{Book: "b", Node: "n", Customer: "c", Meter: "m", Card: "card@1", Rule: 2, Pair: "USDC/USD", Period: "2026-01",
-		Quantity: money.QuantityFromLimbs(0, position), Events: 1, Price: money.Price{Amount: atto(3), Per: money.QuantityFromLimbs(0, 4)}}}
+		Quantity: money.QuantityFromLimbs(0, position), Events: 1}}
 	c.Outstanding = []settlement.Outstanding{{Book: "b", Customer: "c", Asset: "USDC", Period: "2026-01", Node: "n", Amount: atto(int64(position))}}
 	c.Collected = []settlement.Collected{{Book: "b", Period: "2026-01", Node: "n", Asset: "USDC", Amount: atto(int64(position) + 1)}}
 	c.Voids = []settlement.Void{{Control: position, Reason: "because"}}

@@ -219,7 +219,7 @@ func (e *explainer) event(h handle) (Node, error) {
 		return n, fmt.Errorf("%w: position %d has no event %d", ErrUnknown, h.position, h.ordinal)
 	}
 	u := s.columns.Event(i)
-	said := settledAs(outcome)
+	said := outcome.Words()
 	n.Summary = fmt.Sprintf("Event %s of %s: %v %s on node %s for customer %s was %s", nameOf(&u), s.columns.Provider, u.Quantity, u.Meter, u.Node, u.Customer, said)
 	n.fact("handle", h)
 	n.fact("book", s.Book)
@@ -318,18 +318,6 @@ func (m *message) at(ordinal int) (s segment, index int, ok bool) {
 		ordinal -= s.columns.N
 	}
 	return segment{}, 0, false
-}
-
-func settledAs(r settlement.Run) string {
-	switch r.Outcome {
-	case events.Accepted:
-		return "accepted"
-	case events.Late:
-		return "accepted late, after its period had closed"
-	case events.Duplicate:
-		return "a duplicate, which changes nothing"
-	}
-	return "refused: " + string(r.Reason)
 }
 
 func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }

@@ -89,7 +89,11 @@ func (r *run) price(known *rates, c *charge) (err error) {
 	if c.rate, err = known.quote(pair, p.Quote, c.control); err != nil {
 		return err
 	}
-	if c.cost, err = money.MulDiv(p.Amount, unitsOf(c.rate), unitsOf(money.One)); err != nil {
+	rate, err := c.rate.Units()
+	if err != nil {
+		return err
+	}
+	if c.cost, err = money.MulDiv(p.Amount, rate, money.Whole); err != nil {
 		return err
 	}
 	meter, _ := r.directory.Meter(c.entry.Book, p.Meter)
@@ -107,12 +111,12 @@ func (c *charge) find(cards *pricing.Table, unit string) {
 		if !rule.Made(p.Amount, c.rate, p.Quantity, p.Events) {
 			continue
 		}
-		per := asAmount(rule.Price.Per)
-		billed, err := money.MulDiv(asAmount(p.Quantity), unitsOf(money.One), unitsOf(per))
+		per := rule.Price.Per.Attos()
+		billed, err := times(p.Quantity.Attos(), per)
 		if err != nil {
 			continue
 		}
-		c.price = priced{rule: ruleName(&rule), unit: unit, quantity: asQuantity(billed), unitPrice: rule.Price.Amount, known: true}
+		c.price = priced{rule: ruleName(&rule), unit: unit, quantity: money.Quantity(billed), unitPrice: rule.Price.Amount, known: true}
 		if per != money.One {
 			c.price.unit = rule.Price.Per.String() + " " + unit
 		}
@@ -122,16 +126,15 @@ func (c *charge) find(cards *pricing.Table, unit string) {
 	if p.Quantity.Sign() <= 0 {
 		return
 	}
-	each, err := money.MulDiv(c.cost, unitsOf(money.One), unitsOf(asAmount(p.Quantity)))
+	each, err := times(c.cost, p.Quantity.Attos())
 	c.price.unitPrice, c.price.known = each, err == nil
 }
 
-func asAmount(q money.Quantity) money.Amount { return money.AmountFromLimbs(q.Limbs()) }
-
-func asQuantity(a money.Amount) money.Quantity { return money.QuantityFromLimbs(a.Limbs()) }
-
-// unitsOf is an amount at or above zero as a number of attos.
-func unitsOf(a money.Amount) money.Units {
-	high, low := a.Limbs()
-	return money.Units{Hi: uint64(high), Lo: low}
+// times returns how many times b, which is above zero, is in a, rounded half-even.
+func times(a, b money.Amount) (money.Amount, error) {
+	divisor, err := b.Units()
+	if err != nil {
+		return money.Amount{}, err
+	}
+	return money.MulDiv(a, money.Whole, divisor)
 }

@@ -204,11 +204,7 @@ func (s *OfCustomer) Write(w io.Writer) {
 		t.Row(l.Asset, l.Charged, l.Deposited, l.Collected, l.Prepaid, l.Owed)
 	}
 	t.End()
-	t = section(w, "Charges", "PERIOD", "USED IN", "NODE", "METER", "CARD", "EVENTS", "QUANTITY", "CHARGED", "ASSET")
-	for _, l := range s.Charges {
-		t.Row(l.Period, l.Origin, l.Node, l.Meter, l.Card, l.Events, l.Quantity, l.Charged, l.Asset)
-	}
-	t.End()
+	writeCharges(w, s.Charges)
 	t = section(w, "Deposits and collections", "KIND", "PERIOD", "FOR USAGE IN", "AMOUNT", "ASSET", "DECISION")
 	for _, l := range s.Money {
 		t.Row(l.Kind, l.Period, l.Origin, l.Amount, l.Asset, l.Ref)

@@ -293,11 +293,7 @@ func (s *OfProvider) Write(w io.Writer) {
 		t.Row(l.Node, l.Asset, l.Charged, l.Collected, l.Owed, l.HandedOver)
 	}
 	t.End()
-	t = section(w, "Charges", "PERIOD", "USED IN", "NODE", "METER", "CARD", "EVENTS", "QUANTITY", "CHARGED", "ASSET")
-	for _, l := range s.Charges {
-		t.Row(l.Period, l.Origin, l.Node, l.Meter, l.Card, l.Events, l.Quantity, l.Charged, l.Asset)
-	}
-	t.End()
+	writeCharges(w, s.Charges)
 	t = section(w, "Events", "PERIOD", "NODE", "RECEIVED", "ACCEPTED", "LATE", "DUPLICATE", "REFUSED", "BECAUSE")
 	for _, l := range s.Outcomes {
 		var reasons []string
@@ -308,6 +304,14 @@ func (s *OfProvider) Write(w io.Writer) {
 	}
 	t.End()
 	writeWaiting(w, s.Waiting)
+}
+
+func writeCharges(w io.Writer, list []Charge) {
+	t := section(w, "Charges", "PERIOD", "USED IN", "NODE", "METER", "CARD", "EVENTS", "QUANTITY", "CHARGED", "ASSET")
+	for _, l := range list {
+		t.Row(l.Period, l.Origin, l.Node, l.Meter, l.Card, l.Events, l.Quantity, l.Charged, l.Asset)
+	}
+	t.End()
 }
 
 func writeWaiting(w io.Writer, list []Waiting) {

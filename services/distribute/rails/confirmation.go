@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	maxProblems = 20 // of a file; reading stops when this many were found
 	maxFileRows = 20_000_000
 	maxDecision = events.MaxDecision * 3 / 4 // leaves room for the envelope
 )
@@ -52,44 +51,31 @@ func ReadConfirmations(r io.Reader, how Answers) (list []events.PayoutOutcome, e
 	if err != nil {
 		return nil, err
 	}
-	var problems []error
 	seen := map[string]int{}
 	rows := 0
-	for len(problems) < maxProblems {
-		row, err := file.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			problems = append(problems, err)
-			if !rowfile.OfRow(err) { // the rest of the file cannot be trusted
-				break
-			}
-			continue
-		}
+	err = file.Each(func(row *rowfile.Row, _ int) error {
 		rows++
 		outcome, err := a.outcome(row)
 		if err != nil {
-			problems = append(problems, err)
-			continue
+			return err
 		}
 		if first, ok := seen[outcome.Payout]; ok {
-			problems = append(problems, row.Errorf(a.of["payout_id"], "%s is already on line %d", outcome.Payout, first))
-			continue
+			return row.Errorf(a.of["payout_id"], "%s is already on line %d", outcome.Payout, first)
 		}
 		if len(list) == maxFileRows {
-			problems = append(problems, row.Errorf(rowfile.None, "more than %d payouts", maxFileRows))
-			break
+			return rowfile.End(row.Errorf(rowfile.None, "more than %d payouts", maxFileRows))
 		}
 		seen[outcome.Payout] = row.Line()
 		list = append(list, outcome)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case len(problems) > 0:
-		return nil, errors.Join(problems...)
-	case rows == 0:
+	if rows == 0 {
 		return nil, &rowfile.Error{File: file.Name(), Err: errors.New("the file has no payouts")}
 	}
+	var problems []error
 	for _, name := range file.Unseen() {
 		if slices.Contains(slices.Collect(maps.Values(how.Named)), name) {
 			problems = append(problems, &rowfile.Error{File: file.Name(), Err: fmt.Errorf("no row has the column %q", name)})

@@ -170,9 +170,11 @@ func (s *accounts) cover(a *account, debts []debt, entry *ledger.Entry) error {
 	var total money.Amount
 	for i, d := range debts {
 		amount := a.owed[d]
-		hi, lo := amount.Limbs() // Above zero.
-		owed[i], paid[i] = money.Units{Hi: uint64(hi), Lo: lo}, amount
 		var err error
+		if owed[i], err = amount.Units(); err != nil {
+			return fmt.Errorf("dividing among what %s owes: %w", a.customer, err)
+		}
+		paid[i] = amount
 		if total, err = total.Add(amount); err != nil {
 			return fmt.Errorf("adding up what %s owes: %w", a.customer, err)
 		}

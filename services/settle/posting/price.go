@@ -185,7 +185,7 @@ func (p *prices) waiting(l *line, b *book) *held {
 	return p.suspense.line(settlement.Suspense{
 		Book: b.BookDeclared.Book, Node: p.names.node[l.node].name, Customer: p.names.customer[l.customer].name, Meter: p.names.meter[l.meter].name,
 		Card: l.price.Card, Rule: l.price.Rule, Pair: quotes.PairOf(b.Asset, l.price.Currency), Period: l.origin,
-	}, l.price.Price)
+	})
 }
 
 // add charges an event by its line, or lets its quantity wait; a reason says why

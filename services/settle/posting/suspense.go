@@ -37,7 +37,7 @@ type Waiting struct {
 
 // heldKey returns a line of suspense without what changes.
 func heldKey(l settlement.Suspense) settlement.Suspense {
-	l.Quantity, l.Events, l.Price = money.Quantity{}, 0, money.Price{}
+	l.Quantity, l.Events = money.Quantity{}, 0
 	return l
 }
 
@@ -48,12 +48,11 @@ func (s *suspense) restore(l settlement.Suspense) {
 	s.count(h)
 }
 
-// line returns the line of a key, made with the rule's price where there is none.
-func (s *suspense) line(key settlement.Suspense, price money.Price) *held {
+// line returns the line of a key, which it makes if there is none.
+func (s *suspense) line(key settlement.Suspense) *held {
 	h := s.held[key]
 	if h == nil {
 		h = &held{line: key}
-		h.line.Price = price
 		s.held[key] = h
 	}
 	return h

@@ -75,8 +75,6 @@ CREATE TABLE IF NOT EXISTS suspense (
   period    TEXT   COLLATE "C" NOT NULL,
   quantity  NUMERIC(39, 18) NOT NULL,
   events    BIGINT NOT NULL,
-  amount    NUMERIC(39, 18) NOT NULL,
-  per       NUMERIC(39, 18) NOT NULL,
   PRIMARY KEY (partition, book, node, customer, meter, card, rule, pair, period)
 );
 

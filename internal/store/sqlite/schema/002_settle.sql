@@ -75,8 +75,6 @@ CREATE TABLE suspense (
   period   TEXT    NOT NULL,  -- the events' own
   quantity BLOB    NOT NULL,  -- billed: after granularity
   events   INTEGER NOT NULL,
-  amount   BLOB    NOT NULL,  -- the rule's price
-  per      BLOB    NOT NULL,
   PRIMARY KEY (book, node, customer, meter, card, rule, pair, period)
 ) STRICT, WITHOUT ROWID;
 
