@@ -65,7 +65,7 @@ func Of(name events.Rail) (Rail, error) {
 	return nil, fmt.Errorf("no rail is called %q", name)
 }
 
-// check is what every rail asks of a batch.
+// check verifies what every rail requires of a batch.
 func (b Batch) check() error {
 	if err := events.CheckName(b.Name); err != nil {
 		return fmt.Errorf("batch %q: %w", b.Name, err)
