@@ -10,24 +10,24 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// This is the one place that repeats a question, and what has the same effect
-// twice as once; commits are repeated by the loops, which know what may be repeated.
+// Queries and idempotent writes are repeated only in this file; commits are
+// repeated by the loops, which know what may be repeated.
 //
-// A database interrupts a question where another transaction was in its way
-// (CockroachDB: at any statement), or where the connection is lost. [DB.whole] and
-// [passing] ask again, from the start and of a new snapshot, while the caller has
-// seen nothing of the answer, and give up after a while: the caller is told
-// with [settlement.ErrInterrupted].
+// A database interrupts a query if another transaction conflicts with it (in
+// CockroachDB at any statement), or if the connection is lost. [DB.whole] and
+// [passing] repeat the query from the start with a new snapshot, as long as the
+// caller has not seen any of the result. After a while they give up and return
+// [settlement.ErrInterrupted].
 //
 // The loops of settle and distribute read what they have committed. While the
-// database is gone they have nothing else to do: their questions, which are the
-// methods of [Settle], [Distribute] and [Writer], are asked until their context
-// ends.
+// database is unavailable they have nothing else to do, so their queries, which
+// are the methods of [Settle], [Distribute] and [Writer], are repeated until
+// their context ends.
 
-// How long a question is asked again for somebody who is waiting. Others'
-// transactions are a matter of moments and of chance with each statement, so that
-// a long question may need many tries; a database that is gone stays away for
-// minutes, and is told of after some seconds and tries.
+// How long a query is repeated for a waiting caller. Conflicts with other
+// transactions last for moments and may occur at each statement, so a long
+// query may need many attempts. A database that is gone stays away for minutes,
+// and is reported after some seconds and attempts.
 const (
 	contentions  = 300
 	contentPause = 20 * time.Millisecond
@@ -35,17 +35,18 @@ const (
 	absences     = 3
 )
 
-// ErrContended is an interruption by another transaction: the database is there.
+// ErrContended is an interruption by another transaction; the database is
+// available.
 var ErrContended = errors.New("another transaction was in the way")
 
-// whole calls f with one snapshot, and again after an interruption. f begins anew:
-// nothing that an earlier call did may show.
+// whole calls f with one snapshot, and calls it again after an interruption. f
+// must start from the beginning, without effects of an earlier call.
 func (db *DB) whole(ctx context.Context, f func(Conn) error) error {
 	return db.ask(ctx, f, func() bool { return true })
 }
 
-// passing is whole for a question whose rows are passed on one by one: once each
-// has had one, the question is not asked again.
+// passing is whole for a query whose rows are passed on one by one: once each
+// was called, the query is not repeated.
 func passing[T any](ctx context.Context, db *DB, each func(T) error, ask func(conn Conn, each func(T) error) error) error {
 	had := false
 	return db.ask(ctx, func(conn Conn) error {
@@ -60,16 +61,16 @@ func (db *DB) ask(ctx context.Context, f func(Conn) error, may func() bool) erro
 	return again(ctx, func() error { return db.engine.Read(ctx, f) }, may)
 }
 
-// retold does what has the same effect twice as once, and does it again after an
-// interruption: taking something over, and telling the store what it remembers.
+// retold runs an idempotent operation, and repeats it after an interruption:
+// taking over a cursor, or recording something in the store.
 func retold(ctx context.Context, do func() error) error {
 	return again(ctx, do, func() bool { return true })
 }
 
-// again does something until it is not interrupted, may not be repeated, or has
-// been tried for long enough.
+// again repeats an operation until it is not interrupted, may not be repeated
+// any more, or has been tried for long enough.
 func again(ctx context.Context, do func() error, may func() bool) error {
-	gone, contended := 0, false // how often it was away; what the last try met
+	gone, contended := 0, false // how often the database was away; whether the last attempt met a conflict
 	return retry.Policy{
 		Pause: time.Millisecond, Longest: contentPause,
 		Again: func(err error) bool {
@@ -86,7 +87,7 @@ func again(ctx context.Context, do func() error, may func() bool) error {
 
 func interrupted(err error) bool { return errors.Is(err, settlement.ErrInterrupted) }
 
-// patiently asks until the database answers.
+// patiently repeats a query until the database answers.
 func patiently[T any](ctx context.Context, db *DB, ask func() (T, error)) (T, error) {
 	var answer T
 	err := retry.Policy{
@@ -99,9 +100,9 @@ func patiently[T any](ctx context.Context, db *DB, ask func() (T, error)) (T, er
 	return answer, err
 }
 
-// eachPatiently asks for rows until each has had all of them. A row that it has
-// had does not come again: nobody but who asks changes them, so that the same
-// question has the same answer.
+// eachPatiently repeats a query until each was called for all of its rows. It
+// skips rows that each has already had: only the caller changes them, so that
+// the same query has the same result.
 func eachPatiently[T any](ctx context.Context, db *DB, each func(T) error, ask func(each func(T) error) error) error {
 	had := 0
 	_, err := patiently(ctx, db, func() (struct{}, error) {

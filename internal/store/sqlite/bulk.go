@@ -6,13 +6,14 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// perStatement is how many rows a statement inserts, where there are that many:
-// a sixth less time than a statement each. More gains nothing.
+// perStatement is how many rows one statement inserts, if there are that many.
+// It takes a sixth less time than one statement for each row; more rows gain
+// nothing.
 const perStatement = 32
 
-// insertRows puts n rows of so many columns into a table; rest is what follows the
-// values in the statement. bind gives row i its values: the first column is
-// parameter at+1.
+// insertRows inserts n rows into a table; rest follows the values in the
+// statement. bind sets the values of row i, whose first column is parameter
+// at+1.
 func insertRows(conn *sqlite.Conn, into string, columns int, rest string, n int, bind func(s *sqlite.Stmt, at, i int)) error {
 	row := "(" + strings.Repeat("?, ", columns-1) + "?)"
 	i := 0
