@@ -167,12 +167,12 @@ func TestWhatIsNotVerified(t *testing.T) {
 		{"something behind the data", "record.json", nil, edit(func(r *receipt.Receipt) { r.Data = append(r.Data, 0) }), "follows the data"},
 		{"another holder's payout", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Holder = "dave" }), "not that of the distribution"},
 		{"more units", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Units.Lo++ }), "the holder held"},
-		{"a part of the register as the whole", "payout.json", nil, edit(func(r *receipt.Receipt) { without(r, len(r.Messages)-1, len(r.Messages)) }), "not whole"},
+		{"a part of the register as the whole", "payout.json", nil, edit(func(r *receipt.Receipt) { without(r, len(r.Messages)-1, len(r.Messages)) }), "not complete"},
 		{"a register of some extent", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Evidence = "most" }), "not known"},
 		{"a log that nothing is in", "payout.json", nil, edit(func(r *receipt.Receipt) {
 			r.Payout.Evidence = receipt.OwnMovements
 			without(r, len(r.Messages)-2, len(r.Messages))
-		}), "nothing of it is in"},
+		}), "that it does not use"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
