@@ -122,16 +122,16 @@ func isHex(c byte) bool {
 // addressProblem says why s is not an address of any case, or nil.
 func addressProblem(s string) error {
 	if !hasPrefix0x(s) {
-		return fmt.Errorf("%q is no address: an address begins with 0x", Clip(s))
+		return fmt.Errorf("%q is not an address: an address begins with 0x", Clip(s))
 	}
 	for i := 2; i < len(s); i++ {
 		if !isHex(s[i]) {
 			r, _ := utf8.DecodeRuneInString(s[i:])
-			return fmt.Errorf("%q is no address: %q is no hexadecimal digit", Clip(s), r)
+			return fmt.Errorf("%q is not an address: %q is not a hexadecimal digit", Clip(s), r)
 		}
 	}
 	if n := len(s) - 2; n != addressDigits {
-		return fmt.Errorf("%q is no address: it has %d digits after 0x instead of %d", Clip(s), n, addressDigits)
+		return fmt.Errorf("%q is not an address: it has %d digits after 0x instead of %d", Clip(s), n, addressDigits)
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func parseAddress(s string) (Holder, error) {
 		return "", fmt.Errorf("is the zero address, which owns nothing")
 	case digits == lower[2:] || digits == strings.ToUpper(digits):
 	case digits != checksummed(lower[2:]):
-		return "", fmt.Errorf("%q is no address: its checksum (EIP-55) is wrong, so a digit is, or its case", Clip(s))
+		return "", fmt.Errorf("%q is not an address: its checksum (EIP-55) is wrong, so a digit or the case of a letter is wrong", Clip(s))
 	}
 	return Holder(lower), nil
 }
@@ -188,7 +188,7 @@ func checkHolderName(s string) error {
 		return fmt.Errorf("%q has the character %q, which separates the cells of a file", Clip(s), s[at])
 	}
 	if looksLikeAddress(s) {
-		return fmt.Errorf("%q looks like an address and is none: an address is 0x and %d hexadecimal digits", Clip(s), addressDigits)
+		return fmt.Errorf("%q looks like an address but is not one: an address is 0x and %d hexadecimal digits", Clip(s), addressDigits)
 	}
 	return nil
 }

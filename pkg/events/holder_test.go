@@ -62,7 +62,7 @@ func TestWhatIsNoHolder(t *testing.T) {
 		{"the prefix alone", "0x", "0 digits"},
 		{"a wrong checksum", "0xdcbEfFBECcE100cCE9E4b153C4e15cB885643194", "checksum"},
 		{"one letter in the wrong case", "0xDcbEfFBECcE100cCE9E4b153C4e15cB885643193", "checksum"},
-		{"a digit that is none", "0xdcbeffbecce100cce9e4b153c4e15cb88564319g", `'g' is no hexadecimal digit`},
+		{"a digit that is none", "0xdcbeffbecce100cce9e4b153c4e15cb88564319g", `'g' is not a hexadecimal digit`},
 		{"no prefix", "dcbeffbecce100cce9e4b153c4e15cb885643193", "looks like an address"},
 		{"no prefix, and a digit lost", "dcbeffbecce100cce9e4b153c4e15cb88564319", "looks like an address"},
 		{"no prefix, and two digits lost", "dcbeffbecce100cce9e4b153c4e15cb8856431", "looks like an address"},

@@ -108,7 +108,7 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer, partition int) (*in
 	i.age, problems[10] = meter.Float64ObservableGauge("aliquot.settle.quote.age", metric.WithUnit("s"),
 		metric.WithDescription("Age of the newest observation of a source of quotes."))
 	i.window, problems[11] = meter.Float64ObservableGauge("aliquot.settle.quote.window", metric.WithUnit("s"),
-		metric.WithDescription("Heartbeat plus margin of a pair: an observation of this age or more is too old."))
+		metric.WithDescription("Heartbeat plus margin of a pair: an older observation is too old."))
 
 	here := attribute.Int("partition", partition)
 	i.here = metric.WithAttributeSet(attribute.NewSet(here))
