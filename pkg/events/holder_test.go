@@ -77,7 +77,7 @@ func TestWhatIsNoHolder(t *testing.T) {
 		{"a chain and a short address", "eip155:1:0x12", "2 digits"},
 		{"a chain without number", "eip155::0xdcbeffbecce100cce9e4b153c4e15cb885643193", "looks like an address"},
 		{"a scheme before an address", "ethereum:0xdcbeffbecce100cce9e4b153c4e15cb885643193", "looks like an address"},
-		{"a line of a CSV", "0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193,SDN", "no hexadecimal digit"},
+		{"a line of a CSV", "0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193,SDN", "not a hexadecimal digit"},
 		{"a line of a CSV with a name", "mallory,SDN", "separates the cells"},
 		{"a semicolon", "mallory;SDN", "separates the cells"},
 		{"a bar", "mallory|SDN", "separates the cells"},
