@@ -143,7 +143,7 @@ func (e *explainer) summed(writer store.WriterState, w *world, c priced, u *even
 			}
 		}
 	}
-	n.Summary = "No posting of its cut has it: the journal is not what the streams give. Run replay"
+	n.Summary = "No posting of its cut contains it: the journal does not match the streams. Run replay"
 	return n, 0, nil
 }
 
@@ -192,11 +192,11 @@ func (e *explainer) released(writer store.WriterState, c priced, u *events.Usage
 	lines, err := e.snapshot.Suspense(book)
 	for _, l := range lines {
 		if l.Node == u.Node && l.Customer == u.Customer && l.Meter == u.Meter && l.Card == c.Line.Card && l.Rule == c.Line.Rule && l.Period == p.Origin {
-			n.Summary = fmt.Sprintf("It waits, with %d events of %v %s in all, until somebody releases it at a round of %s", l.Events, l.Quantity, l.Meter, l.Pair)
+			n.Summary = fmt.Sprintf("It waits with a total of %d events of %v %s until a person releases it at a round of %s", l.Events, l.Quantity, l.Meter, l.Pair)
 			return n, 0, err
 		}
 	}
-	n.Summary = "It neither waits nor was it charged: its line was released at a charge of zero, or the journal is not what the streams give. Run replay"
+	n.Summary = "It does not wait and was not charged: it was released at a charge of zero, or the journal does not match the streams. Run replay"
 	return n, 0, err
 }
 
@@ -212,7 +212,7 @@ func (e *explainer) again(n *Node, w *world, c priced, u *events.Usage, book eve
 		if err != nil {
 			// It is unknown whether the posting is right, so it is not called
 			// wrong.
-			n.fact("computed again", fmt.Sprintf("it could not be: position %d of %s could not be read: %v", position, e.usage.Name(), err))
+			n.fact("computed again", fmt.Sprintf("not possible: position %d of %s could not be read: %v", position, e.usage.Name(), err))
 			return nil
 		}
 		m, err := decode(position, raw.Data)
@@ -278,7 +278,7 @@ func (e *explainer) after(n *Node, book events.Book, u *events.Usage, under uint
 	if err != nil {
 		return err
 	}
-	left := "nothing: everything charged to it there is collected"
+	left := "nothing: all of these charges are collected"
 	for _, o := range owed {
 		if o.Node == u.Node {
 			left = fmt.Sprintf("%v %s", o.Amount, o.Asset)
@@ -295,7 +295,7 @@ func (e *explainer) after(n *Node, book events.Book, u *events.Usage, under uint
 	}
 	token, ok := now.directory.TokenOf(u.Node)
 	if !ok {
-		n.fact("revenue goes to", "the provider: no token stands for the node")
+		n.fact("revenue goes to", "the provider, because the node has no token")
 		return nil
 	}
 	n.fact("revenue goes to", "token "+string(token))

@@ -115,7 +115,7 @@ func (e *explainer) voidReason(position uint64) (reason, where string, err error
 		return "", "", err
 	}
 	if voids := w.directory.Voids(); len(voids) > 0 && voids[len(voids)-1].Position == position {
-		return voids[len(voids)-1].Reason, "where it stands in CONTROL", nil
+		return voids[len(voids)-1].Reason, "at its position in CONTROL", nil
 	}
 	for partition := range e.Usage {
 		if reason, ok, err := e.snapshot.VoidReason(partition, position); err != nil || ok {

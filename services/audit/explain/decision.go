@@ -242,7 +242,7 @@ func (e *explainer) card(book events.Book, card string, meter events.Meter) (Nod
 	}
 	c, ok := known.cards[cardKey(book, card)]
 	if !ok {
-		n.Summary = fmt.Sprintf("Card %s of book %s was never declared: the journal is not what the streams give. Run replay", card, book)
+		n.Summary = fmt.Sprintf("Card %s of book %s was never declared: the journal does not match the streams. Run replay", card, book)
 		return n, nil
 	}
 	n.Summary = fmt.Sprintf("Card %s of book %s, in force from %s", card, book, stamp(c.Effective.UnixNano()))
@@ -277,7 +277,7 @@ func (e *explainer) quote(pair events.Pair, id string, control uint64) (n Node, 
 	if len(rounds) == 1 {
 		return known.round(pair, rounds[0]), true, nil
 	}
-	n.Summary = "Quote of " + string(pair) + ", the median of what several sources said"
+	n.Summary = "Quote of " + string(pair) + ", the median of several sources"
 	for _, one := range rounds {
 		n.From = append(n.From, known.round(pair, one))
 	}
@@ -293,7 +293,7 @@ func (k *decisions) round(pair events.Pair, id string) Node {
 	n := Node{Kind: "quote", ID: id}
 	r, ok := k.rounds[roundKey(pair, id)]
 	if !ok {
-		n.Summary = fmt.Sprintf("Quote round %s of %s was never observed: the journal is not what the streams give. Run replay", id, pair)
+		n.Summary = fmt.Sprintf("Quote round %s of %s was never observed: the journal does not match the streams. Run replay", id, pair)
 		return n
 	}
 	n.Summary = fmt.Sprintf("Quote round %s of %s: %v at %s", id, pair, r.Rate, stamp(r.Time.UnixNano()))

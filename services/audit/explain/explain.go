@@ -149,7 +149,7 @@ func (e *explainer) find(id string) (Node, error) {
 	if digits, ok := strings.CutPrefix(id, "control:"); ok {
 		position, err := strconv.ParseUint(digits, 10, 63)
 		if err != nil {
-			return Node{}, fmt.Errorf("%w: a decision is asked for as control: and its position", ErrUnknown)
+			return Node{}, fmt.Errorf("%w: write a decision as control: and its position", ErrUnknown)
 		}
 		return e.decision(position)
 	}

@@ -54,7 +54,7 @@ func (e *explainer) followUp(n *Node, token events.Token, node events.Node, unde
 		}
 	}
 	if len(n.To) == 0 {
-		n.To = append(n.To, Node{Kind: "waiting", Summary: fmt.Sprintf("Nothing collected for node %s since has been distributed yet", node)})
+		n.To = append(n.To, Node{Kind: "waiting", Summary: fmt.Sprintf("Nothing that was collected for node %s since then has been distributed yet", node)})
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (e *explainer) carriedIn(d *distribution.Distribution, p distribution.Payou
 		}
 		if ok {
 			list = append(list, Node{Kind: "carried", ID: made[i].ID,
-				Summary: fmt.Sprintf("What was carried in came from distribution %s, whose share was %v %s, and those before", made[i].ID, share.Amount, p.Asset)})
+				Summary: fmt.Sprintf("The amount carried in came from distribution %s, whose share was %v %s, and from earlier ones", made[i].ID, share.Amount, p.Asset)})
 		}
 	}
 	return list, nil

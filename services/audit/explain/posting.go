@@ -132,7 +132,7 @@ func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry 
 		n.From = append(n.From, quote)
 	}
 	if entry.Kind != ledger.Usage {
-		n.fact("events", fmt.Sprintf("%d, which had waited for a price: ask for each by its source", p.Events))
+		n.fact("events", fmt.Sprintf("%d, which had waited for a price: explain each of them by its source and id", p.Events))
 		return nil
 	}
 	u := &events.Usage{Meter: p.Meter}
