@@ -227,7 +227,7 @@ func TestWhatAReceiptCallsItselfIsNoPartOfTheVerdict(t *testing.T) {
 				t.Fatalf("%s as %q: %v", test.file, id, err)
 			}
 			text := verdict.String()
-			quoted := "that it was asked for as " + strconv.Quote(id)
+			quoted := "that it was requested as " + strconv.Quote(id)
 			if !strings.HasPrefix(text, test.proved) || !strings.Contains(text, "\n  · "+quoted+"\n") {
 				t.Errorf("%s as %q:\n%s", test.file, id, text)
 			}

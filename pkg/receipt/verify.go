@@ -59,7 +59,7 @@ var (
 	errRoot        = errors.New("its path does not lead to the root")
 	errPosition    = errors.New("position 0")
 	errOrder       = errors.New("the messages do not ascend by log and position")
-	errID          = fmt.Errorf("the id that it was asked for by has more than %d bytes", maxID)
+	errID          = fmt.Errorf("the requested id has more than %d bytes", maxID)
 	errRow         = errors.New("not the name of a row of the journal that this can be in")
 )
 
@@ -209,7 +209,7 @@ func (v *verification) run(data []byte) error {
 		}
 	}
 	v.verdict.Kind = r.Kind
-	v.state("that it was asked for as %q", r.ID)
+	v.state("that it was requested as %q", r.ID)
 	return nil
 }
 
