@@ -21,8 +21,8 @@ const unknown = math.MaxUint32
 // and gives each of them its combination. It numbers declared names and sets of
 // attributes, so that an event costs array look-ups.
 //
-// Invariants: a name has a number only in the book that it is declared in; a
-// number stands for one name until [admission.reset].
+// Invariants: a name has a number only in the book in which it is declared; a
+// number means one name until [admission.reset].
 type admission struct {
 	books
 

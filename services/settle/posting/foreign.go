@@ -18,7 +18,7 @@ type foreigners struct {
 	taken  [][16]byte
 	places []settlement.Identity
 
-	place settlement.Identity // of the event that was asked for last
+	place settlement.Identity // place of the event whose identity was looked up last
 	base  int                 // ordinal of the segment's first event in its message
 }
 

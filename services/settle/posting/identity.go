@@ -34,7 +34,7 @@ func (d *identity) repeats(c *packed.Columns, i int) (repeats, same bool, err er
 	return repeats, same, nil
 }
 
-// accept remembers event i, which was asked for last and is new.
+// accept remembers event i, for which repeats was called last and which is new.
 func (d *identity) accept(c *packed.Columns, i int) {
 	if c.Sequenced {
 		d.sequences.accept(c, i)
