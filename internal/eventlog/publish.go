@@ -22,7 +22,7 @@ const (
 	// longer line would end the connection for every user of it.
 	maxSubjectBytes = 1024
 
-	// messageOverhead stands for the headers a publish adds.
+	// messageOverhead is an upper bound of the headers that a publish adds.
 	messageOverhead = 256
 )
 

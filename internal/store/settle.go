@@ -158,7 +158,7 @@ func ReadCursor(conn Conn, partition int) (c settlement.Cursor, err error) {
 	return c, nil
 }
 
-// Cursor is [ReadCursor] of what is committed.
+// Cursor returns the last committed cursor of a partition, see [ReadCursor].
 func (db *DB) Cursor(ctx context.Context, partition int) (c settlement.Cursor, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		c, err = ReadCursor(conn, partition)

@@ -148,7 +148,7 @@ type Event struct {
 	Ordinal uint64 `json:"ordinal"` // in its message, from 0
 	Path    Path   `json:"path"`    // to the root of the message's events
 	Context Place  `json:"context"` // of the context in the same tree
-	Message Leaf   `json:"message"` // has that root, and what became of its events
+	Message Leaf   `json:"message"` // the message with that root, and the outcomes of its events
 	Runs    []byte `json:"runs,omitempty"`
 	// Barrier is the last barrier before the message: decisions up to the
 	// position that it names were in effect.

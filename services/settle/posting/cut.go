@@ -11,8 +11,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// sums is what a cut adds up of messages and decisions: outcomes, tallies, entries
-// and voids since the last cut.
+// sums is the effect of messages and decisions since the last cut: outcomes,
+// tallies, entries and voids.
 //
 // Invariant: the events of the tallies are those of the outcomes, except for events
 // that could not be counted because their segment could not be read.
