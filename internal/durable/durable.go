@@ -19,8 +19,8 @@ import (
 )
 
 // Fault is called before each step of a replacement (make, write, sync, rename,
-// sync folder). An error stops the replacement there, as a crash would. Nil is
-// never called.
+// sync folder). An error stops the replacement there, as a crash would. A nil
+// Fault is not called.
 type Fault func(step, path string) error
 
 func (f Fault) at(step, path string) error {

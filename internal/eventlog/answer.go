@@ -19,10 +19,11 @@ type meaning uint8
 const (
 	// refused: nothing was stored or changed, and asking again will not help.
 	refused meaning = iota + 1
-	// again: nothing was stored or changed, and the same request may succeed later.
+	// again: nothing was stored or changed, and the same request may succeed
+	// later.
 	again
-	// unknown: the message may have been stored or may still be. Only reading
-	// the stream back can tell.
+	// unknown: the message may have been stored, or may still be. Only reading
+	// the stream back shows which.
 	unknown
 	// full: nothing was stored, because there is no room.
 	full
@@ -35,28 +36,29 @@ const (
 )
 
 // meanings has every error code of nats-server 2.15.2 (server/errors.json) that
-// answers a request of ours: publishing with an expected stream, an expected
-// last sequence and a message id; creating, describing and listing streams;
-// reading one message; creating and deleting consumers. TestEveryAnswer reads
-// the server's source and fails where a code is missing here.
+// can answer one of these requests: publishing with an expected stream, an
+// expected last sequence and a message id; creating, describing and listing
+// streams; reading one message; creating and deleting consumers.
+// TestEveryAnswer reads the server's source and fails where a code is missing
+// here.
 var meanings = map[jetstream.ErrorCode]meaning{
 	// Publishing. Until a leader has proposed a message, an error means that it
 	// is not stored: stream.go, processClusteredInboundMsg and
 	// processJetStreamMsgWithBatch.
 	10002: full,      // resource limits exceeded for account
-	10009: unknown,   // the answering server leads no longer
+	10009: unknown,   // the answering server is no longer the leader
 	10023: full,      // insufficient resources: the server's storage limit
 	10028: full,      // insufficient memory resources available
 	10047: full,      // insufficient storage resources available
 	10054: tooLarge,  // message size exceeds maximum allowed
 	10060: refused,   // another stream has the subject
-	10063: unknown,   // a replica resets itself while it applies what was agreed: the message may stay agreed
-	10070: refused,   // wrong last message id, which we never expect
+	10063: unknown,   // a replica resets itself while it applies what was agreed: the message may still be stored
+	10070: refused,   // wrong last message id, which a publish here never asks for
 	10071: wrongLast, // wrong last sequence
 	10077: unknown,   // storing failed, see ofStoring
 	10097: tooLarge,  // header size exceeds maximum allowed of 64k
 	10109: refused,   // invalid operation on sealed stream
-	10111: refused,   // roll-up, which we never ask for
+	10111: refused,   // roll-up, which is never requested here
 	10158: unknown,   // an earlier publish of this message id has been proposed and not stored yet
 	10163: again,     // the expected last sequence of the subject cannot be checked yet
 	10164: wrongLast, // wrong last sequence, without saying which it is
@@ -64,12 +66,14 @@ var meanings = map[jetstream.ErrorCode]meaning{
 	10193: refused,   // missing sequence for expected last sequence per subject
 	10201: unknown,   // the message id repeats one that is being stored
 
-	// Headers that we never set: time to live, counters, schedules, sources.
+	// Headers that are never set here: time to live, counters, schedules,
+	// sources.
 	10165: refused, 10166: refused, 10168: refused, 10169: refused, 10170: refused, 10171: refused, 10172: refused,
 	10188: refused, 10189: refused, 10190: refused, 10191: refused, 10192: refused, 10203: refused, 10212: refused,
 	10223: refused, 10227: refused,
 
-	// Requests to a cluster between two leaders, or to a server that starts or stops.
+	// Requests to a cluster that elects a leader, or to a server that starts or
+	// stops.
 	10004: again, // incomplete results
 	10005: again, // no suitable peers for placement: the others are not back yet
 	10006: again, // JetStream not in clustered mode: not yet
@@ -116,8 +120,8 @@ var meanings = map[jetstream.ErrorCode]meaning{
 	10038: refused, // expected an empty request payload
 	10185: refused, // JetStream minimum api level required
 
-	// Consumers. A reader opens a new one after any of these that it can mend;
-	// see [Reader].
+	// Consumers. After those that may pass, a reader opens a new consumer; see
+	// [Reader].
 	10012: again,   // a consumer could not be created
 	10013: again,   // consumer name already in use: the answer to the first request was lost
 	10014: again,   // consumer not found
@@ -129,10 +133,10 @@ var meanings = map[jetstream.ErrorCode]meaning{
 	10225: refused, // consumer's stream identity does not match
 }
 
-// meaningOf sorts an error answer. A code that is not in the table is one that
-// nats-server 2.15.2 does not answer with to our requests: below 500 it refuses
-// the request as such; from 500 on the server had a problem, and what it stored
-// is unknown.
+// meaningOf sorts an error answer. nats-server 2.15.2 answers none of these
+// requests with a code that is missing in the table. For such a code, an
+// HTTP-like status below 500 means that the request was refused; from 500 on
+// the server had a problem, and it is unknown what it stored.
 func meaningOf(answer *jetstream.APIError) meaning {
 	if answer.ErrorCode == 10077 {
 		return ofStoring(answer.Description)
@@ -146,9 +150,9 @@ func meaningOf(answer *jetstream.APIError) meaning {
 	return refused
 }
 
-// ofStoring sorts the reasons of 10077, which are the texts of the server's file
-// store (store.go). A limit is checked before anything is written. A store that
-// is closed says so on one replica only: the others may keep the message.
+// ofStoring sorts the reasons of 10077, which are the texts of the server's
+// file store (store.go). A limit is checked before anything is written. A
+// closed store concerns one replica only: the others may keep the message.
 func ofStoring(description string) meaning {
 	switch description {
 	case server.ErrMaxMsgs.Error(), server.ErrMaxBytes.Error(), server.ErrMaxMsgsPerSubject.Error():
@@ -159,7 +163,7 @@ func ofStoring(description string) meaning {
 	return unknown
 }
 
-// refusal turns an error answer to a publish into the errors that callers know.
+// refusal turns an error answer to a publish into an error that callers know.
 func refusal(future *Future, answer *jetstream.APIError) error {
 	switch meaningOf(answer) {
 	case wrongLast:
@@ -182,13 +186,13 @@ func refusal(future *Future, answer *jetstream.APIError) error {
 	return answer
 }
 
-// interrupted turns the errors of a request that stores no message into the
-// errors that callers know. Such a request can always be repeated.
+// interrupted turns the error of a request that stores no message into an error
+// that callers know. Such a request can always be repeated.
 func interrupted(err error) error {
 	var answer *jetstream.APIError
 	if errors.As(err, &answer) {
 		switch meaningOf(answer) {
-		case again, unknown, full: // Room for a stream or a consumer comes back.
+		case again, unknown, full: // A lack of room for a stream or a consumer passes.
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		case absent:
 			return ErrNotFound
@@ -201,12 +205,12 @@ func interrupted(err error) error {
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrTimeout),
 		errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrReconnectBufExceeded):
-		// A cluster without a leader says so, or says nothing.
+		// A cluster without a leader answers with an error, or not at all.
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
 }
 
-// Unavailable reports [ErrUnavailable]: the log has no answer just now, and the
-// same may succeed later.
+// Unavailable reports whether an error is [ErrUnavailable]: the log did not
+// answer, and the same request may succeed later.
 func Unavailable(err error) bool { return errors.Is(err, ErrUnavailable) }

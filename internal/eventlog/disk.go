@@ -18,11 +18,11 @@ import (
 // error message.
 const lockFile = "LOCK"
 
-// InUseError tells who has a folder. It is [ErrInUse] to errors.Is.
+// InUseError says which process uses a folder. It is [ErrInUse] to errors.Is.
 type InUseError struct {
 	Dir    string
 	PID    string // of the process
-	Holder string // what it says it is; see [Config]
+	Holder string // how the process describes itself; see [Config]
 }
 
 // Error names the folder and the process.
@@ -37,11 +37,12 @@ func (e *InUseError) Error() string {
 // Is makes errors.Is(err, ErrInUse) true.
 func (e *InUseError) Is(target error) bool { return target == ErrInUse }
 
-// FreeBytes is what an unprivileged process may still use on the file system of a
-// folder.
+// FreeBytes returns how many bytes an unprivileged process may still use on the
+// file system of a folder.
 func FreeBytes(dir string) (uint64, error) { return freeBytes(dir) }
 
-// lockDir takes the folder for this process, or says who has it.
+// lockDir locks the folder for this process; if another one has it, the error
+// names that process.
 func lockDir(dir, holder string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("making folder: %w", err)
@@ -53,7 +54,7 @@ func lockDir(dir, holder string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		text, _ := io.ReadAll(io.LimitReader(file, 128)) // without it, it is held all the same
+		text, _ := io.ReadAll(io.LimitReader(file, 128)) // only for the error: without it the folder is just as locked
 		_ = file.Close()
 		pid, other, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
 		return nil, &InUseError{Dir: dir, PID: pid, Holder: other}
@@ -72,8 +73,8 @@ func lockDir(dir, holder string) (*os.File, error) {
 	return file, nil
 }
 
-// freeBytes is what an unprivileged process may still use on dir's file
-// system.
+// freeBytes returns how many bytes an unprivileged process may still use on
+// dir's file system.
 func freeBytes(dir string) (uint64, error) {
 	var status syscall.Statfs_t
 	if err := syscall.Statfs(dir, &status); err != nil {
@@ -82,9 +83,10 @@ func freeBytes(dir string) (uint64, error) {
 	return status.Bavail * uint64(status.Bsize), nil
 }
 
-// spaceAge is how long a reading of the free space is believed. At a disk's
-// 2 GB/s half a GiB is written meanwhile, which is why the window of messages
-// in flight, not this age, is what the default reserve has to cover.
+// spaceAge is how long a measurement of the free space is used. A disk that
+// writes 2 GB/s could take half a GiB in that time, but what is written is
+// limited by the window of messages in flight, so the default reserve covers
+// that window.
 const spaceAge = 250 * time.Millisecond
 
 // space refuses writing when a folder's free space is below a reserve.
@@ -97,7 +99,7 @@ type space struct {
 	err  error
 }
 
-// check is nil while there is more free space than the reserve.
+// check returns nil while there is more free space than the reserve.
 func (s *space) check() error {
 	if s.reserve < 0 {
 		return nil
@@ -110,7 +112,7 @@ func (s *space) check() error {
 	free, err := freeBytes(s.dir)
 	switch {
 	case err != nil:
-		// Unknown is not full, but it is no ground to write on either.
+		// Unknown does not mean full, but it is not safe to write either.
 		s.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case free < uint64(s.reserve):
 		s.err = fmt.Errorf("%w: %d bytes free under %s, %d reserved", ErrFull, free, s.dir, s.reserve)

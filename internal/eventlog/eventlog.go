@@ -1,27 +1,29 @@
-// Package eventlog keeps the streams: it publishes messages so that an answer
-// means "on disk", and reads them back in the one order they were stored in.
+// Package eventlog keeps the streams: it publishes messages, answers only after
+// they are on disk, and reads them back in the one order in which they were
+// stored.
 //
-// The method is NATS JetStream, embedded in the process or reached by URL,
-// with everything that would make a stream forget switched off: no age or size
-// eviction, no deletion, no purge, new messages discarded when full. The
+// The method is NATS JetStream, embedded in the process or reached by URL, with
+// every setting switched off that would make a stream lose messages: no age or
+// size eviction, no deletion, no purge, new messages discarded when full. The
 // embedded server syncs every message before it acknowledges it. What the
 // server does not promise is checked here: a reader asserts that every position
 // is its predecessor's plus one, a publisher keeps a bounded amount in flight
 // and a reserve of free space on disk, and [Stream.Verify] compares a stream
-// with what a reader remembered of it, because a damaged block makes the server
-// drop messages silently at its next start and can move the last position back.
+// with what a reader remembered about it. This is necessary because, after a
+// block was damaged, the server silently drops messages at its next start, and
+// may move the last position back.
 //
 // # Invariants
 //
 //   - Durable: when Publish or a [Future] returns a position, the message is
 //     stored there and, embedded and without LazySync, synced to disk.
-//   - Known or said to be unknown: every other error than [ErrAmbiguous] means
-//     that nothing was stored.
+//   - Known, or reported as unknown: every error other than [ErrAmbiguous]
+//     means that nothing was stored.
 //   - Ordered: an unfiltered reader of an unbounded stream returns positions
 //     without gaps or repeats, or stops with [ErrGap].
 //   - Bounded: at most 8 MiB and 256 messages of a stream are in flight, and a
 //     reader holds at most about 12 MiB, whatever the size of the stream.
-//   - Alone: one process at a time has the embedded server's folder.
+//   - Exclusive: one process at a time uses the embedded server's folder.
 package eventlog
 
 import (
@@ -38,12 +40,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Errors that callers tell apart with errors.Is. The text around them names
-// the stream and the positions.
+// Errors that callers distinguish with errors.Is. The errors that wrap them
+// name the stream and the positions.
 var (
 	// ErrAmbiguous means that the outcome of a publish is unknown: no answer
-	// came in time. The message may be stored now, later or never; the caller
-	// reads the tail back and compares before it repeats.
+	// arrived in time. The message may be stored now, later or never; before
+	// the caller repeats the publish, it must read the end of the stream back
+	// and compare.
 	ErrAmbiguous = errors.New("outcome of publish unknown")
 	// ErrUnavailable means that nothing was stored because the log cannot be
 	// reached or is overloaded: try again later.
@@ -53,13 +56,14 @@ var (
 	ErrFull = errors.New("event log full")
 	// ErrTooLarge means that the message exceeds MaxMessageBytes.
 	ErrTooLarge = errors.New("message too large")
-	// ErrBadSubject means that the subject is empty, too long, or holds
+	// ErrBadSubject means that the subject is empty, too long, or contains
 	// wildcards, blanks or control characters; encode ids with SubjectToken.
 	ErrBadSubject = errors.New("invalid subject")
-	// ErrWrongLastSequence means that somebody else has published since: the
-	// expected last position was not the last. See WrongLastSequenceError.
+	// ErrWrongLastSequence means that the expected last position is not the
+	// last one, because another process has published. See
+	// WrongLastSequenceError.
 	ErrWrongLastSequence = errors.New("wrong last sequence")
-	// ErrNotFound means that the stream holds no such message.
+	// ErrNotFound means that the stream has no such message.
 	ErrNotFound = errors.New("message not found")
 	// ErrGap means that messages are missing from a stream that never deletes.
 	ErrGap = errors.New("messages missing")
@@ -67,21 +71,20 @@ var (
 	ErrRewound = errors.New("stream rewound")
 	// ErrAltered means that the message at a position is not the recorded one.
 	ErrAltered = errors.New("message altered")
-	// ErrOtherStream means that the stream has the name but not the creation
-	// time of the one known: it was deleted and made again.
+	// ErrOtherStream means that the stream has the known name but another
+	// creation time: it was deleted and created again.
 	ErrOtherStream = errors.New("another stream of this name")
-	// ErrForeign means that a stream is not this installation's, or that servers
-	// of two clusters are mixed up.
+	// ErrForeign means that a stream does not belong to this installation, or
+	// that the URL names servers of two clusters.
 	ErrForeign = errors.New("not of this installation")
 	// ErrDrift means that a stream exists with another configuration.
 	ErrDrift = errors.New("stream configuration differs")
-	// ErrDamaged means that a stream lies on disk that the server could not
-	// recover. It is never created anew over the remains.
+	// ErrDamaged means that the folder has a stream that the server could not
+	// recover. It is never created again over the remains.
 	ErrDamaged = errors.New("stream not recoverable")
-	// ErrInUse means that another process has the folder.
+	// ErrInUse means that another process uses the folder.
 	ErrInUse = errors.New("folder in use by another process")
-	// ErrRemote means that the question has no answer for a server reached by
-	// URL.
+	// ErrRemote means that the value is not known for a server reached by URL.
 	ErrRemote = errors.New("unknown for a remote event log")
 	// ErrClosed means that the log or the reader was closed.
 	ErrClosed = errors.New("closed")
@@ -93,24 +96,24 @@ const (
 	// DefaultAckTimeout is how long a publisher waits when Config says nothing.
 	DefaultAckTimeout = 10 * time.Second
 
-	// The server drops a connection that has more than this waiting for it.
-	// Each reader has at most two pulls of 8 MiB under way.
+	// The server drops a connection for which more bytes than this are waiting.
+	// Each reader has at most two pulls of 8 MiB in progress.
 	maxPendingBytes = 256 << 20
-	// JetStream's own ceilings are put out of the way: the default for storage
-	// is a share of the space that is free at start, which turns into
-	// surprising refusals later. The reserve is what limits us.
+	// JetStream's own limits are set so high that they never apply: its default
+	// for storage is a share of the space that is free at the start, which
+	// leads to surprising refusals later. The reserve is the limit instead.
 	maxStoreBytes  = 1 << 60
 	maxMemoryBytes = 1 << 30
 
 	startPoll = 100 * time.Millisecond
 )
 
-// Config says where the streams live. Exactly one of Dir and URL is given.
+// Config says where the streams are. Exactly one of Dir and URL is given.
 type Config struct {
 	// Dir is the folder of the embedded server; it is created if absent.
 	Dir string
-	// Holder says what the process is that has Dir, for the error of another one
-	// that wants it; empty: nothing is said.
+	// Holder describes this process, for the error of another process that
+	// tries to use Dir; it may be empty.
 	Holder string
 	// URL is one or more NATS servers, separated by commas. How they sync is
 	// their configuration: they must run with sync_always or three replicas.
@@ -128,16 +131,16 @@ type Config struct {
 	// goroutines.
 	Auth func(nkey string) (Grant, error)
 	// ReserveBytes is the free space under Dir below which publishing is
-	// refused with ErrFull; 0 means DefaultReserveBytes, negative none. Too
-	// small, and the disk fills up in other ways: a failed write makes the
-	// stream unwritable until restart. What shares the disk takes up to 40 MiB at
-	// once, if only for a moment.
+	// refused with ErrFull; 0 means DefaultReserveBytes, negative none. If it
+	// is too small, other writers may fill the disk, and a failed write makes
+	// the stream unwritable until the process restarts. Other files of the
+	// engine on the same disk take up to 40 MiB at once for short times.
 	ReserveBytes int64
 	// Replicas of each stream: 1 embedded, 3 for a cluster; 0 means 1.
 	Replicas int
 	// AckTimeout bounds the wait for an answer to a publish, after which the
-	// outcome is ErrAmbiguous; 0 means DefaultAckTimeout. Too short makes slow
-	// disks look broken, too long makes a broken one look slow.
+	// outcome is ErrAmbiguous; 0 means DefaultAckTimeout. If it is too short, a
+	// slow disk looks broken; if it is too long, a broken disk looks slow.
 	AckTimeout time.Duration
 	// Logger receives the server's warnings and errors; nil means slog.Default.
 	Logger *slog.Logger
@@ -152,14 +155,14 @@ type Log struct {
 	lock     *os.File
 	space    *space // nil when remote
 
-	// Publishing and reading have connections of their own, so that a full
-	// pull does not stand in the way of an acknowledgement.
+	// Publishing and reading use separate connections, so that a large pull
+	// does not delay an acknowledgement.
 	publishing *nats.Conn
 	reading    *nats.Conn
 	publisher  jetstream.JetStream
 	reader     jetstream.JetStream
 
-	cluster string // that URL leads to
+	cluster string // the cluster's name, for a URL
 
 	mu           sync.Mutex // guards what follows
 	pending      map[*nats.Msg]*Future
@@ -168,8 +171,8 @@ type Log struct {
 }
 
 // Open starts the embedded server, or connects by URL, and waits until
-// JetStream answers. ctx bounds the start only; recovering a large folder takes
-// as long as it takes.
+// JetStream answers. ctx bounds only the start of the server; recovering a
+// large folder may take longer.
 func Open(ctx context.Context, config Config) (*Log, error) {
 	if (config.Dir == "") == (config.URL == "") {
 		return nil, errors.New("opening event log: give either a folder or a URL")
@@ -178,7 +181,7 @@ func Open(ctx context.Context, config Config) (*Log, error) {
 		return nil, errors.New("opening event log: a remote log cannot listen")
 	}
 	if config.Listen != "" && config.Auth == nil {
-		return nil, errors.New("opening event log: listening needs Auth, or anyone could write the streams")
+		return nil, errors.New("opening event log: listening needs Auth: without it anyone could write the streams")
 	}
 	if config.ReserveBytes == 0 {
 		config.ReserveBytes = DefaultReserveBytes
@@ -205,8 +208,8 @@ func (l *Log) open(ctx context.Context) error {
 		nats.Name("aliquot"),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
-		// While disconnected a publish fails at once and for certain, rather
-		// than being kept and sent at some later time.
+		// While disconnected, a publish fails at once and its outcome is known,
+		// instead of being buffered and sent later.
 		nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			l.logger.Warn("event log connection", "error", err)
@@ -241,7 +244,7 @@ func (l *Log) open(ctx context.Context) error {
 	}
 	l.publisher, err = jetstream.New(l.publishing,
 		jetstream.WithPublishAsyncTimeout(l.config.AckTimeout),
-		// The window of each stream is the limit; this one never binds.
+		// The window of each stream is the limit; this limit is never reached.
 		jetstream.WithPublishAsyncMaxPending(1<<20),
 		jetstream.WithPublishAsyncAckHandler(l.acknowledged),
 		jetstream.WithPublishAsyncErrHandler(l.refused))
@@ -261,10 +264,10 @@ func (l *Log) open(ctx context.Context) error {
 	return nil
 }
 
-// Close waits for the publishes under way, ends the connections, stops the
-// embedded server, waits for it and releases the folder. What is not answered
-// within AckTimeout ends with ErrAmbiguous. Readers end with ErrClosed. A
-// second call does nothing.
+// Close waits for the publishes in progress, closes the connections, stops the
+// embedded server and waits for it, and releases the folder. A publish that is
+// not answered within AckTimeout ends with ErrAmbiguous. Readers end with
+// ErrClosed. A second call does nothing.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -310,12 +313,12 @@ func (l *Log) isClosed() bool {
 	return l.closed
 }
 
-// Conn is the connection that publishing uses, for subjects outside the
-// streams. The log closes it.
+// Conn returns the connection that is used for publishing. Others may use it
+// for subjects outside the streams. The log closes it.
 func (l *Log) Conn() *nats.Conn { return l.publishing }
 
-// Addr is the host:port that NATS clients connect to, empty when the log does
-// not listen.
+// Addr returns the host:port to which NATS clients connect; it is empty if the
+// log does not listen.
 func (l *Log) Addr() string {
 	if l.server == nil || l.config.Listen == "" || l.server.Addr() == nil {
 		return ""
@@ -323,10 +326,10 @@ func (l *Log) Addr() string {
 	return l.server.Addr().String()
 }
 
-// Healthy is nil when messages can be stored: connected, JetStream without a
-// write error, every stream recovered, free space above the reserve. It reads
-// the names of a few folders and is meant to be asked every second or so. A
-// write error stays until the process restarts.
+// Healthy returns nil if messages can be stored: connected, JetStream without a
+// write error, every stream recovered, free space above the reserve. It only
+// reads the names of a few folders, so it can be called every second. A write
+// error stays until the process restarts.
 func (l *Log) Healthy() error {
 	if l.isClosed() {
 		return fmt.Errorf("event log: %w", ErrClosed)
@@ -343,8 +346,8 @@ func (l *Log) Healthy() error {
 	return l.space.check()
 }
 
-// Free is the space under Dir that this process may still use, in bytes, read
-// anew at each call; ErrRemote for a log reached by URL.
+// Free returns the space under Dir that this process may still use, in bytes,
+// measured at each call. It fails with ErrRemote for a log reached by URL.
 func (l *Log) Free() (uint64, error) {
 	if l.space == nil {
 		return 0, fmt.Errorf("reading free space: %w", ErrRemote)

@@ -9,37 +9,40 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// ErrReadOnly means that a stream is read from a copy: nothing is stored.
+// ErrReadOnly means that a stream is read from a copy, so that nothing can be
+// stored.
 var ErrReadOnly = errors.New("stream is read only")
 
-// Source is where the messages of a stream are that no server keeps: a second
-// copy, or another stream seen through an edit.
+// Source has the messages of a stream that no server keeps: a second copy, or
+// an edited view of another stream.
 //
-// Positions 1 to Last are there, every one, and never change. Get returns
-// ErrNotFound beyond. Messages calls each for every message from a position on,
-// ascending, and returns nil behind the last, or the error of each. What is
-// missing or altered is an error that names the position: no message is ever
-// left out. All three are called from several goroutines, and Messages may be
-// under way more than once.
+// It has every position from 1 to Last, and they never change. Get returns
+// ErrNotFound for later positions. Messages calls each for every message from a
+// position on, in ascending order, and returns nil after the last one, or the
+// error of each. A missing or altered message is an error that names the
+// position; no message is ever left out. All three may be called from several
+// goroutines, and several calls of Messages may run at the same time.
 type Source interface {
 	Last() uint64
 	Get(ctx context.Context, position uint64) (Message, error)
 	Messages(ctx context.Context, from uint64, each func(Message) error) error
 }
 
-// Offline is a stream of a source. It is read like every other; who waits for
-// more than there is waits until its context ends. Publishing is ErrReadOnly.
+// Offline returns a stream that is read from a source. It is read like every
+// other stream; a reader that waits for a message after the last one waits
+// until its context ends. Publishing fails with ErrReadOnly.
 func Offline(name string, created time.Time, source Source) *Stream {
 	return &Stream{name: name, created: created, source: source}
 }
 
-// offlineInfo is the extent of a source, which has no gaps.
+// offlineInfo returns the extent of a source, which has no gaps.
 func (s *Stream) offlineInfo() Info {
 	last := s.source.Last()
 	return Info{First: 1, Last: last, Messages: last}
 }
 
-// offlineLast looks for the last message of a subject, once for all subjects.
+// offlineLast returns the last message of a subject. The first call finds the
+// last messages of all subjects.
 func (s *Stream) offlineLast(ctx context.Context, subject string) (Message, error) {
 	s.lasts.Lock()
 	defer s.lasts.Unlock()
@@ -61,7 +64,8 @@ func (s *Stream) offlineLast(ctx context.Context, subject string) (Message, erro
 	return s.source.Get(ctx, at)
 }
 
-// offline reads a source as run reads a server, and is the only writer of ahead.
+// offline reads a source in the way in which run reads a server, and is the
+// only writer of ahead.
 func (r *Reader) offline(ctx context.Context) {
 	defer close(r.done)
 	defer close(r.ahead)

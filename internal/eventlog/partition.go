@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// OfPartition returns the stream of a partition's usage among several, nil where
-// it is not among them.
+// OfPartition returns the stream of a partition's usage among several, or nil
+// if it is not among them.
 func OfPartition(partition int, streams ...*Stream) *Stream {
 	prefix := fmt.Sprintf("USAGE-%d-", partition)
 	for _, s := range streams {
@@ -17,8 +17,8 @@ func OfPartition(partition int, streams ...*Stream) *Stream {
 	return nil
 }
 
-// PartitionOf returns the partition whose usage a stream of this name has; ok is
-// false for other streams.
+// PartitionOf returns the partition whose usage is in the stream with this
+// name; ok is false for other streams.
 func PartitionOf(name string) (partition int, ok bool) {
 	var epoch uint32
 	n, err := fmt.Sscanf(name, "USAGE-%d-%d", &partition, &epoch)

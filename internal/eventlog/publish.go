@@ -13,40 +13,41 @@ import (
 )
 
 const (
-	// windowBytes and windowMessages bound what one stream has in flight.
+	// windowBytes and windowMessages limit the messages of one stream that are
+	// in flight.
 	windowBytes    = 8 << 20
 	windowMessages = 256
 
 	// maxSubjectBytes keeps the protocol line below the server's 4,096: a
-	// longer one would end the connection for everybody.
+	// longer line would end the connection for every user of it.
 	maxSubjectBytes = 1024
 
-	// messageOverhead stands for the headers a publish adds.
+	// messageOverhead is an upper bound of the headers that a publish adds.
 	messageOverhead = 256
 )
 
-// PublishOptions says what must hold for a message to be stored.
+// PublishOptions are the conditions under which a message is stored.
 type PublishOptions struct {
-	// MsgID makes a repetition within the duplicate window of 2 s answer with
-	// the first one's position instead of storing again.
+	// MsgID identifies the message: a repetition within the duplicate window of
+	// 2 s returns the position of the first one and is not stored.
 	MsgID string
-	// ExpectLastSeq is the position the stream must end at.
+	// ExpectLastSeq is the position at which the stream must end.
 	ExpectLastSeq *uint64
 	// ExpectLastSubjectSeq is the position of the subject's last message, 0
 	// for a subject without one.
 	ExpectLastSubjectSeq *uint64
-	// Header travels with the message, and so does the trace of the publish's
-	// context where it is sampled and there is room.
+	// Header is stored with the message, and so is the trace of the publish's
+	// context if it is sampled and there is room.
 	Header nats.Header
 }
 
-// WrongLastSequenceError tells where the stream or subject really ends. It is
+// WrongLastSequenceError says where the stream or subject really ends. It is
 // ErrWrongLastSequence to errors.Is.
 type WrongLastSequenceError struct {
 	Stream  string
 	Subject string
-	// Last is the actual last position; Known is false where the server does
-	// not say.
+	// Last is the actual last position; Known is false if the server does not
+	// say.
 	Last  uint64
 	Known bool
 }
@@ -62,7 +63,7 @@ func (e *WrongLastSequenceError) Error() string {
 // Is makes errors.Is(err, ErrWrongLastSequence) true.
 func (e *WrongLastSequenceError) Is(target error) bool { return target == ErrWrongLastSequence }
 
-// Future is the outcome of a publish that is under way.
+// Future is the outcome of a publish in progress.
 type Future struct {
 	stream    *Stream
 	subject   string
@@ -76,8 +77,8 @@ type Future struct {
 // Done is closed when the outcome is known.
 func (f *Future) Done() <-chan struct{} { return f.done }
 
-// Wait returns the position of the stored message. When ctx ends first the
-// error is ErrAmbiguous: the message goes its way regardless.
+// Wait returns the position of the stored message. If ctx ends first, the error
+// is ErrAmbiguous, because the message may be stored nevertheless.
 func (f *Future) Wait(ctx context.Context) (uint64, error) {
 	select {
 	case <-f.done:
@@ -92,14 +93,14 @@ func (f *Future) Wait(ctx context.Context) (uint64, error) {
 	}
 }
 
-// Duplicate tells, once Done, whether MsgID had been stored before.
+// Duplicate reports, once Done is closed, whether MsgID had been stored before.
 func (f *Future) Duplicate() bool {
 	<-f.done
 	return f.duplicate
 }
 
-// resolve is called exactly once: the one who removes the future from the log's
-// pending map.
+// resolve is called exactly once, by the goroutine that removes the future from
+// the log's pending map.
 func (f *Future) resolve(seq uint64, duplicate bool, err error) {
 	f.seq, f.duplicate = seq, duplicate
 	if err != nil {
@@ -112,7 +113,7 @@ func (f *Future) resolve(seq uint64, duplicate bool, err error) {
 
 // Publish stores a message and returns its position, after the message is on
 // disk. Errors other than ErrAmbiguous mean that it is not stored. It does not
-// retry: only the caller knows how to tell a repetition.
+// retry, because only the caller can recognise a repetition.
 func (s *Stream) Publish(ctx context.Context, subject string, data []byte, options PublishOptions) (uint64, error) {
 	future, err := s.PublishAsync(ctx, subject, data, options)
 	if err != nil {
@@ -122,10 +123,10 @@ func (s *Stream) Publish(ctx context.Context, subject string, data []byte, optio
 }
 
 // PublishAsync sends a message without waiting for its outcome, after waiting
-// for room in the stream's window of 8 MiB and 256 messages. Messages that one
-// goroutine sends are stored in the order sent; where one is refused, the later
-// ones are stored all the same. data and the header must stay unchanged until
-// the future is done.
+// for room in the stream's window of 8 MiB and 256 messages. Messages of one
+// goroutine are stored in the order in which it sends them; if one is refused,
+// the later ones are stored nevertheless. data and the header must stay
+// unchanged until the future is done.
 func (s *Stream) PublishAsync(ctx context.Context, subject string, data []byte, options PublishOptions) (*Future, error) {
 	if s.source != nil {
 		return nil, fmt.Errorf("publishing to stream %s: %w", s.name, ErrReadOnly)
@@ -138,7 +139,7 @@ func (s *Stream) PublishAsync(ctx context.Context, subject string, data []byte, 
 	}
 	traced := trail.Header(ctx)
 	if len(traced) > 0 && messageSize(data, options)+trail.MostBytes > MaxMessageBytes {
-		traced = nil // No message is refused for its trace.
+		traced = nil // No message is refused because of its trace.
 	}
 	if s.log.space != nil {
 		if err := s.log.space.check(); err != nil {
@@ -170,8 +171,8 @@ func (s *Stream) PublishAsync(ctx context.Context, subject string, data []byte, 
 }
 
 func publishOptions(stream string, options PublishOptions) []jetstream.PublishOpt {
-	// The stream is named so that a subject which another stream has taken is
-	// an error; without retries, so that order and outcome stay the caller's.
+	// The stream is named, so that it is an error if another stream has taken
+	// the subject. Without retries, the caller controls order and outcome.
 	result := []jetstream.PublishOpt{jetstream.WithExpectStream(stream), jetstream.WithRetryAttempts(0)}
 	if options.MsgID != "" {
 		result = append(result, jetstream.WithMsgID(options.MsgID))
@@ -185,7 +186,8 @@ func publishOptions(stream string, options PublishOptions) []jetstream.PublishOp
 	return result
 }
 
-// messageSize is an upper bound of what the server counts: headers and data.
+// messageSize returns an upper bound of the size that the server counts:
+// headers and data.
 func messageSize(data []byte, options PublishOptions) int {
 	size := len(data) + messageOverhead + len(options.MsgID)
 	for key, values := range options.Header {
@@ -196,7 +198,8 @@ func messageSize(data []byte, options PublishOptions) int {
 	return size
 }
 
-// validSubject accepts what can be published to: tokens without wildcards.
+// validSubject reports whether messages can be published to a subject: tokens
+// without wildcards.
 func validSubject(subject string) bool {
 	if subject == "" || len(subject) > maxSubjectBytes {
 		return false
@@ -214,7 +217,7 @@ func validSubject(subject string) bool {
 	return true
 }
 
-// send registers the future before the message can be answered.
+// send registers the future before an answer to the message can arrive.
 func (l *Log) send(message *nats.Msg, future *Future, options []jetstream.PublishOpt) error {
 	l.mu.Lock()
 	if l.closed {
@@ -225,7 +228,7 @@ func (l *Log) send(message *nats.Msg, future *Future, options []jetstream.Publis
 	l.mu.Unlock()
 	if _, err := l.publisher.PublishMsgAsync(message, options...); err != nil {
 		if l.take(message) == nil {
-			// Close has resolved it meanwhile; the future says so.
+			// Close has resolved the future in the meantime.
 			return nil
 		}
 		return unsent(err)
@@ -233,8 +236,8 @@ func (l *Log) send(message *nats.Msg, future *Future, options []jetstream.Publis
 	return nil
 }
 
-// unsent sorts the errors of the client library's send. Only those that it
-// raises before it writes are known to have stored nothing.
+// unsent classifies the errors of the client library's send. Only for errors
+// that it returns before it writes is it known that nothing was stored.
 func unsent(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
@@ -262,8 +265,8 @@ func (l *Log) acknowledged(_ jetstream.JetStream, message *nats.Msg, ack *jetstr
 		return
 	}
 	if ack.Stream != future.stream.name {
-		// WithExpectStream rules this out; an answer from elsewhere says
-		// nothing about our stream.
+		// WithExpectStream excludes this; an answer from another stream says
+		// nothing about this one.
 		future.resolve(0, false, fmt.Errorf("%w: answered by stream %s", ErrAmbiguous, ack.Stream))
 		return
 	}
@@ -280,18 +283,18 @@ func (l *Log) refused(_ jetstream.JetStream, message *nats.Msg, err error) {
 	future.resolve(0, false, l.outcome(future, err))
 }
 
-// outcome sorts an error of a publish that was sent.
+// outcome classifies the error of a publish that was sent.
 func (l *Log) outcome(future *Future, err error) error {
 	var answer jetstream.JetStreamError
 	if errors.As(err, &answer) && answer.APIError() != nil {
 		return refusal(future, answer.APIError())
 	}
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		// Nobody listens on the subject, so nobody stored it.
+		// No server listens on the subject, so none stored the message.
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	// Timed out, disconnected, or an answer that cannot be read. A failing
-	// disk gives publishers nothing but silence; the server's health tells.
+	// Timed out, disconnected, or an answer that cannot be read. If the disk
+	// fails, publishers get no answer; only the server's health shows why.
 	if unhealthy := l.Healthy(); unhealthy != nil {
 		return fmt.Errorf("%w: %w (%w)", ErrAmbiguous, err, unhealthy)
 	}

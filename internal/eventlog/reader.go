@@ -18,18 +18,19 @@ const (
 	pullMessages  = 1024
 	pullExpiry    = 30 * time.Second
 	pullHeartbeat = time.Second
-	// aheadMessages are decoded ahead of the caller, beside the pull's buffer.
+	// aheadMessages is how many messages are decoded ahead of the caller, in
+	// addition to the pull's buffer.
 	aheadMessages = 4
 
 	consumerIdle  = 5 * time.Minute
 	reopenFirst   = 50 * time.Millisecond
 	reopenLast    = 2 * time.Second
 	openTimeout   = 10 * time.Second
-	reopenTimeout = 2 * time.Second // a server between two leaders says nothing: soon asked again
+	reopenTimeout = 2 * time.Second // a server does not answer during an election: it is soon asked again
 	removeTimeout = 2 * time.Second
 )
 
-// Reader returns a stream's messages in order. One goroutine at a time may ask
+// Reader returns a stream's messages in order. One goroutine at a time may use
 // it; Stop may be called from another.
 type Reader struct {
 	stream *Stream
@@ -46,13 +47,15 @@ type Reader struct {
 	stopped bool
 }
 
-// Read starts reading at position from (0 means 1). With a filter, a subject
-// that may hold wildcards, only its messages are returned; without one, and on
-// a stream that is not Bounded, positions are asserted to follow each other.
+// Read starts reading at position from (0 means 1). With a filter, which is a
+// subject that may contain wildcards, it returns only messages of that subject.
+// Without a filter, and on a stream that is not Bounded, it checks that
+// positions follow each other.
 //
-// ErrRewound: the stream ends before from-1. ErrGap: it begins after from.
-// ErrOtherStream: it was made anew. ctx bounds the opening only; afterwards
-// the reader reconnects by itself until Stop.
+// It fails with ErrRewound if the stream ends before from-1, with ErrGap if it
+// begins after from, and with ErrOtherStream if it was created again. ctx
+// bounds only the opening; afterwards the reader reconnects by itself until
+// Stop.
 func (s *Stream) Read(ctx context.Context, from uint64, filter string) (*Reader, error) {
 	if from == 0 {
 		from = 1
@@ -84,9 +87,9 @@ func (s *Stream) Read(ctx context.Context, from uint64, filter string) (*Reader,
 	return r, nil
 }
 
-// Next blocks until there is a message, ctx ends, or the reader can go no
-// further: ErrGap, ErrRewound, ErrOtherStream, ErrClosed. After such an error
-// every call returns it.
+// Next blocks until there is a message, ctx ends, or the reader cannot continue
+// (ErrGap, ErrRewound, ErrOtherStream, ErrClosed). After such an error every
+// call returns it.
 func (r *Reader) Next(ctx context.Context) (Message, error) {
 	select {
 	case message, ok := <-r.ahead:
@@ -99,8 +102,8 @@ func (r *Reader) Next(ctx context.Context) (Message, error) {
 	}
 }
 
-// NextTimeout is Next for at most the given time; ok is false when no message
-// came.
+// NextTimeout is Next with a time limit; ok is false if no message arrived in
+// time.
 func (r *Reader) NextTimeout(ctx context.Context, wait time.Duration) (message Message, ok bool, err error) {
 	if message, ok, err = r.TryNext(); ok || err != nil {
 		return message, ok, err
@@ -120,8 +123,8 @@ func (r *Reader) NextTimeout(ctx context.Context, wait time.Duration) (message M
 	}
 }
 
-// TryNext returns a message that has arrived, without waiting; ok is false
-// when none has. That none has arrived does not mean that none is stored:
+// TryNext returns a message that has already arrived, without waiting; ok is
+// false if there is none. A message may be stored but not have arrived yet:
 // compare with Stream.Last.
 func (r *Reader) TryNext() (message Message, ok bool, err error) {
 	select {
@@ -196,7 +199,7 @@ func (r *Reader) open(ctx context.Context, timeout time.Duration) (*iterator, er
 	return &iterator{name: consumer.CachedInfo().Name, messages: messages}, nil
 }
 
-// complete tells whether every position must be there.
+// complete reports whether every position must be present.
 func (r *Reader) complete() bool { return r.filter == "" && !r.stream.bounded }
 
 // run owns the iterator, replaces it when it breaks, and is the only writer of
@@ -231,8 +234,8 @@ func (r *Reader) drain(ctx context.Context, it *iterator) error {
 		if err != nil {
 			return fmt.Errorf("reading a message's position: %w", err)
 		}
-		// The server counts what it delivers; a message lost on the way shows
-		// here and not as a gap.
+		// The server numbers its deliveries, so a message that was lost on the
+		// way is recognised here and is not reported as a gap.
 		if meta.Sequence.Consumer != it.delivered+1 {
 			return fmt.Errorf("delivery %d follows %d", meta.Sequence.Consumer, it.delivered)
 		}
@@ -265,7 +268,7 @@ func (r *Reader) reopen(ctx context.Context, cause error) (it *iterator, err err
 		},
 	}.Do(ctx, func() (err error) {
 		if err, cause = cause, nil; err != nil {
-			return err // the interruption was the first try
+			return err // the interruption counts as the first attempt
 		}
 		it, err = r.open(ctx, reopenTimeout)
 		return err
@@ -273,14 +276,14 @@ func (r *Reader) reopen(ctx context.Context, cause error) (it *iterator, err err
 	return it, err
 }
 
-// final tells the errors that no repetition mends.
+// final reports whether an error will not pass, so that repeating is useless.
 func (r *Reader) final(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || r.stream.log.isClosed() ||
 		errors.Is(err, ErrGap) || errors.Is(err, ErrRewound) || errors.Is(err, ErrOtherStream) ||
 		errors.Is(err, ErrClosed) || errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
-// discard removes the consumer; where that fails the server does so when it
+// discard removes the consumer; if that fails, the server removes it after it
 // has been idle.
 func (r *Reader) discard(it *iterator) {
 	it.messages.Stop()

@@ -19,35 +19,35 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Credentials are the files by which a cluster and this process know each
-// other. Each may be empty.
+// Credentials are the files with which a cluster and this process authenticate
+// each other. Each may be empty.
 type Credentials struct {
-	// CAFile has the authorities that sign the servers' certificates, as PEM;
-	// empty: those of the system, where the URL says tls.
+	// CAFile has the authorities that sign the servers' certificates, as PEM.
+	// If it is empty and the URL says tls, the system's authorities are used.
 	CAFile string
-	// CertFile and KeyFile are this process's own certificate, as PEM, for
-	// servers that ask for one; both or neither.
+	// CertFile and KeyFile are this process's own certificate and its key, as
+	// PEM, for servers that ask for one; give both or neither.
 	CertFile, KeyFile string
 	// NKeyFile has the seed of a user nkey. It is read at each connection.
 	NKeyFile string
 }
 
 const (
-	// probeTimeout bounds the connection that each server is asked with.
+	// probeTimeout bounds the connection to each server during the probe.
 	probeTimeout = 5 * time.Second
-	// startPatience is how long the start waits for a cluster that answers and
-	// has no leader: an election takes seconds. A server that does not answer at
-	// all is not waited for.
+	// startPatience is how long the start waits for a cluster that answers but
+	// has no leader, because an election takes seconds. It does not wait for a
+	// server that does not answer at all.
 	startPatience = 30 * time.Second
 	startPause    = 250 * time.Millisecond
 
-	// installationKey is in the metadata of each stream: which installation of
-	// aliquot made it.
+	// installationKey names the metadata of each stream that says which
+	// installation of aliquot made it.
 	installationKey = "aliquot-installation"
 )
 
-// options reads the files, so that what is wrong with one is said by its name
-// rather than as a failed handshake.
+// options reads the files, so that an error names the faulty file instead of
+// reporting a failed handshake.
 func (c Credentials) options() ([]nats.Option, error) {
 	options := []nats.Option{nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2)}
 	if c.CAFile != "" {
@@ -78,7 +78,7 @@ func (c Credentials) options() ([]nats.Option, error) {
 	return options, nil
 }
 
-// readCertificates reads a file of certificates and refuses one that is over.
+// readCertificates reads a file of certificates and refuses an expired one.
 func readCertificates(file string) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -104,15 +104,16 @@ func readCertificates(file string) error {
 	return nil
 }
 
-// probed is what one server of the URL said of itself.
+// probed is what one server of the URL said about itself.
 type probed struct {
 	address, cluster string
-	control          time.Time // when its CONTROL was made; zero where that is not known
+	control          time.Time // when its CONTROL was created; zero if that is not known
 }
 
-// probe asks every server of the URL: one that refuses us, or that is of
-// another cluster than the rest, would break things at some later reconnect.
-// Those that cannot be reached are left out, if one can be.
+// probe asks every server of the URL, because one that refuses this process, or
+// that belongs to another cluster, would cause failures at a later
+// reconnection. It ignores servers that cannot be reached if at least one can
+// be.
 func (l *Log) probe(ctx context.Context, options []nats.Option) error {
 	var first *probed
 	var silent error
@@ -130,7 +131,7 @@ func (l *Log) probe(ctx context.Context, options []nats.Option) error {
 		case have.cluster != first.cluster:
 			return fmt.Errorf("%w: %s is of cluster %q, %s of cluster %q", ErrForeign, redact(first.address), first.cluster, redact(have.address), have.cluster)
 		case !have.control.IsZero() && !first.control.IsZero() && !have.control.Equal(first.control):
-			return fmt.Errorf("%w: %s and %s have each a stream %s of their own: they are two clusters", ErrForeign, redact(first.address), redact(have.address), ControlStream)
+			return fmt.Errorf("%w: %s and %s each have their own stream %s, so they belong to two clusters", ErrForeign, redact(first.address), redact(have.address), ControlStream)
 		}
 	}
 	if first == nil {
@@ -159,15 +160,15 @@ func probeOne(ctx context.Context, address string, options []nats.Option) (probe
 	return have, nil
 }
 
-// unreachable tells a server that is not there from one that refuses.
+// unreachable reports whether a server could not be reached, as opposed to one
+// that refuses.
 func unreachable(err error) bool {
 	var timeout interface{ Timeout() bool }
 	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) ||
 		errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// admission says in words why a server and this process do not accept each
-// other.
+// admission explains why a server and this process do not accept each other.
 func admission(err error) error {
 	var invalid x509.CertificateInvalidError
 	switch {
@@ -179,7 +180,7 @@ func admission(err error) error {
 	return err
 }
 
-// redact leaves out what a URL may have of a password.
+// redact removes the password from a URL.
 func redact(address string) string {
 	if u, err := url.Parse(address); err == nil {
 		return u.Redacted()
@@ -187,20 +188,20 @@ func redact(address string) string {
 	return address
 }
 
-// sameCluster is called at each reconnect: a server that another cluster runs
-// under a name of ours is never written to.
+// sameCluster is called at each reconnection, so that nothing is ever written
+// to another cluster's server at the same address.
 func (l *Log) sameCluster(conn *nats.Conn) {
 	if l.cluster == "" || conn.ConnectedClusterName() == l.cluster {
 		return
 	}
-	l.logger.Error("event log: connected to another cluster, leaving it", "cluster", conn.ConnectedClusterName(), "want", l.cluster)
+	l.logger.Error("event log: connected to another cluster, disconnecting", "cluster", conn.ConnectedClusterName(), "want", l.cluster)
 	if err := conn.ForceReconnect(); err != nil {
-		l.logger.Error("event log: leaving another cluster", "error", err)
+		l.logger.Error("event log: disconnecting from another cluster", "error", err)
 	}
 }
 
-// patiently repeats a question while the cluster has no answer to it, for as
-// long as an election may take. Embedded, nothing is repeated.
+// patiently repeats a question that the cluster does not answer, for as long as
+// an election may take. For an embedded server nothing is repeated.
 func (l *Log) patiently(ctx context.Context, ask func(context.Context) error) error {
 	return retry.Policy{
 		Pause:  startPause,
@@ -209,27 +210,27 @@ func (l *Log) patiently(ctx context.Context, ask func(context.Context) error) er
 	}.Do(ctx, func() error { return ask(ctx) })
 }
 
-// belongs checks, and remembers, which installation a stream is of.
+// belongs checks and remembers to which installation a stream belongs.
 func (l *Log) belongs(name string, metadata map[string]string) error {
 	of := metadata[installationKey]
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case of == "" && l.config.URL == "":
-		return nil // a folder's own, made before installations had a name
+		return nil // a stream in a folder, made before installations had names
 	case of == "":
 		return fmt.Errorf("opening stream %s: %w: aliquot did not make it", name, ErrForeign)
 	case l.installation == "":
 		l.installation = of
 	case l.installation != of:
-		return fmt.Errorf("opening stream %s: %w: it is of installation %s, the other streams are of %s", name, ErrForeign, of, l.installation)
+		return fmt.Errorf("opening stream %s: %w: it belongs to installation %s, the other streams to %s", name, ErrForeign, of, l.installation)
 	}
 	return nil
 }
 
-// named returns the installation's name, for a stream that is to be made: that of
-// the streams that there are, or a new one. A stream that is restored belongs to
-// those that were not lost.
+// named returns the installation's name for a stream that is about to be
+// created: the name in the existing streams, or a new one. So a restored stream
+// gets the name of those that were not lost.
 func (l *Log) named(ctx context.Context) (string, error) {
 	if id := l.Installation(); id != "" {
 		return id, nil
@@ -242,7 +243,7 @@ func (l *Log) named(ctx context.Context) (string, error) {
 		}
 	}
 	if err := all.Err(); err != nil {
-		return "", fmt.Errorf("asking whose the streams are: %w", err)
+		return "", fmt.Errorf("finding out to which installation the streams belong: %w", err)
 	}
 	if id == "" {
 		id = rand.Text()
@@ -250,8 +251,9 @@ func (l *Log) named(ctx context.Context) (string, error) {
 	return id, nil
 }
 
-// Installation names the installation whose streams these are, once one was
-// opened; empty for a folder from before installations had names.
+// Installation returns the name of the installation to which the streams
+// belong, once one was opened. It is empty for a folder that was made before
+// installations had names.
 func (l *Log) Installation() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// inProcessUser is how our own connections present themselves where clients
+// inProcessUser is the user name of this process's own connections if clients
 // must authenticate; the password is random and never leaves the process.
 const inProcessUser = "aliquot"
 
@@ -33,10 +33,10 @@ type Grant struct {
 	Subscribe []string
 }
 
-// startServer takes the folder, starts the server in it and returns how to
-// connect.
+// startServer locks the folder, starts the server in it and returns the options
+// for connecting to it.
 func (l *Log) startServer(ctx context.Context) ([]nats.Option, error) {
-	// An absolute path survives a later change of the working directory.
+	// An absolute path stays valid if the working directory changes later.
 	dir, err := filepath.Abs(l.config.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("resolving folder: %w", err)
@@ -75,7 +75,7 @@ func (l *Log) startServer(ctx context.Context) ([]nats.Option, error) {
 	l.server = instance
 	l.complain = &complaints{logger: l.logger}
 	instance.SetLoggerV2(l.complain, false, false, false)
-	go instance.Start() // ends by Close, which waits for the server's own goroutines
+	go instance.Start() // Close ends it, and waits for the server's own goroutines
 
 	for !instance.ReadyForConnections(startPoll) {
 		if err := l.complain.fatal(); err != nil {
@@ -110,7 +110,7 @@ func listenOn(options *server.Options, address string) error {
 	return nil
 }
 
-// onDisk tells whether the embedded server's folder holds a stream of this
+// onDisk reports whether the embedded server's folder has a stream with this
 // name, recovered or not.
 func (l *Log) onDisk(name string) bool {
 	if l.space == nil {
@@ -120,8 +120,8 @@ func (l *Log) onDisk(name string) bool {
 	return err == nil
 }
 
-// authenticator lets our own connections in by a password, and everyone else
-// by an nkey that signed the server's nonce.
+// authenticator admits this process's own connections by a password, and all
+// others by an nkey that signed the server's nonce.
 type authenticator struct {
 	password string
 	grant    func(nkey string) (Grant, error)
@@ -163,7 +163,8 @@ func (a *authenticator) Check(client server.ClientAuthentication) bool {
 	return true
 }
 
-// allowOnly spells an empty list out: to the server it would mean everything.
+// allowOnly converts an empty list into one that denies everything, because to
+// the server an empty list would allow everything.
 func allowOnly(subjects []string) *server.SubjectPermission {
 	if len(subjects) == 0 {
 		return &server.SubjectPermission{Deny: []string{">"}}
@@ -171,7 +172,7 @@ func allowOnly(subjects []string) *server.SubjectPermission {
 	return &server.SubjectPermission{Allow: subjects}
 }
 
-// complaints passes the server's warnings on and remembers a fatal one, for
+// complaints passes on the server's warnings and remembers a fatal error, for
 // which the server's own logger would end the process.
 type complaints struct {
 	logger *slog.Logger

@@ -18,21 +18,21 @@ import (
 )
 
 const (
-	// MaxMessageBytes bounds a message: subject headers and data together. It
-	// is also the server's default max_payload, so that any cluster takes it.
+	// MaxMessageBytes bounds a message: headers and data together. It is also
+	// the server's default max_payload, so that any cluster accepts it.
 	MaxMessageBytes = 1 << 20
 
 	// duplicateWindow is how long the server remembers message ids, in memory.
-	// It only spares a relay a second copy of what it repeats at once; nothing
-	// rests on it. The server's minimum is 100 ms.
+	// It only prevents a second copy of a message that a relay repeats at once;
+	// nothing depends on it. The server's minimum is 100 ms.
 	duplicateWindow = 2 * time.Second
 )
 
 // Option changes how a stream keeps its messages.
 type Option func(*jetstream.StreamConfig)
 
-// Bounded makes a stream forget its oldest messages beyond the given size, for
-// what is useful but not money. Its readers do not assert completeness.
+// Bounded makes a stream drop its oldest messages beyond the given size, for
+// data that is useful but not money. Its readers do not check for gaps.
 func Bounded(bytes int64) Option {
 	return func(config *jetstream.StreamConfig) {
 		config.MaxBytes = bytes
@@ -52,8 +52,9 @@ type Stream struct {
 	lasts sync.Mutex        // guards last
 	last  map[string]uint64 // position of the last message by subject, of a source
 
-	// The server drops what exceeds 128 MB in its ingest queue; these keep far
-	// below, and bound the memory of waiting publishers.
+	// The server drops messages that exceed 128 MB in its ingest queue. These
+	// semaphores keep far below that limit, and bound the memory of waiting
+	// publishers.
 	bytes *semaphore.Weighted
 	count *semaphore.Weighted
 }
@@ -63,24 +64,24 @@ type Message struct {
 	// Seq is the position, from 1.
 	Seq     uint64
 	Subject string
-	// Data and Header are the receiver's to keep; nothing reuses them.
+	// Data and Header may be kept by the receiver; they are not reused.
 	Data   []byte
 	Header nats.Header
-	// Time is when the server stored it. It decides nothing.
+	// Time is when the server stored the message. No decision depends on it.
 	Time time.Time
 }
 
-// Trace is the trace that the message was written in; invalid where that was
-// not sampled.
+// Trace returns the trace in which the message was written; it is invalid if
+// that was not sampled.
 func (m *Message) Trace() trace.SpanContext { return trail.Of(m.Header) }
 
 // Info is a stream's extent.
 type Info struct {
-	// First is the first position held, or Last+1 when there is none.
+	// First is the first position that exists, or Last+1 if there is none.
 	First uint64
-	// Last is the last position ever given, 0 when there is none.
+	// Last is the last position that was ever assigned, 0 if there is none.
 	Last uint64
-	// Messages and Bytes are what is held.
+	// Messages and Bytes are the number and size of the stored messages.
 	Messages uint64
 	Bytes    uint64
 	// Deleted are the positions missing between First and Last, as far as the
@@ -88,9 +89,9 @@ type Info struct {
 	Deleted []uint64
 }
 
-// Stream creates the stream or, where it exists, verifies that it is
-// configured as asked; ErrDrift names each difference. Nothing is ever changed
-// on an existing stream.
+// Stream creates a stream or, if it exists, verifies that it has the requested
+// configuration; ErrDrift names each difference. It never changes an existing
+// stream.
 func (l *Log) Stream(ctx context.Context, name string, subjects []string, options ...Option) (*Stream, error) {
 	config := jetstream.StreamConfig{
 		Name:              name,
@@ -107,8 +108,8 @@ func (l *Log) Stream(ctx context.Context, name string, subjects []string, option
 		Replicas:          l.config.Replicas,
 		DenyDelete:        true,
 		DenyPurge:         true,
-		// Direct reads may come from a follower that is behind; a tail that is
-		// read back must come from the leader.
+		// Direct reads may come from a follower that is behind; the end of a
+		// stream must be read back from the leader.
 		AllowDirect: false,
 	}
 	for _, option := range options {
@@ -155,19 +156,20 @@ func (l *Log) openOrCreate(ctx context.Context, config jetstream.StreamConfig) (
 	config.Metadata = map[string]string{installationKey: id}
 	handle, err = l.reader.CreateStream(ctx, config)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		// Another process has made it since, and its installation counts. The stream
-		// may still be being created, so that not every server knows it yet: the
-		// lookup is retried.
+		// Another process has created the stream in the meantime, and its
+		// installation's name counts. Some servers may not know the stream yet,
+		// so the lookup is retried.
 		handle, err = l.reader.Stream(ctx, config.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			err = fmt.Errorf("%w: another process is making it", ErrUnavailable)
+			err = fmt.Errorf("%w: another process is creating it", ErrUnavailable)
 		}
 	}
 	return handle, err
 }
 
-// drift lists where a stream differs from what was asked, and every setting
-// that would make it forget, reorder or acknowledge early.
+// drift lists the differences between a stream and the requested configuration,
+// including every setting that would make it lose or reorder messages, or
+// acknowledge them early.
 func drift(want, have jetstream.StreamConfig) []string {
 	var differences []string
 	differ := func(field string, want, have any) {
@@ -207,10 +209,11 @@ func drift(want, have jetstream.StreamConfig) []string {
 // Name is the stream's name.
 func (s *Stream) Name() string { return s.name }
 
-// Created is when the stream was made; with the name it identifies the stream.
+// Created returns when the stream was created; together with the name it
+// identifies the stream.
 func (s *Stream) Created() time.Time { return s.created }
 
-// Last is the last position given, 0 when there is none.
+// Last returns the last position that was assigned, 0 if there is none.
 func (s *Stream) Last(ctx context.Context) (uint64, error) {
 	if s.source != nil {
 		return s.source.Last(), nil
@@ -222,8 +225,8 @@ func (s *Stream) Last(ctx context.Context) (uint64, error) {
 	return info.State.LastSeq, nil
 }
 
-// Info is the stream's extent now. Its cost grows with the number of missing
-// messages, not with the stream.
+// Info returns the stream's present extent. Its cost grows with the number of
+// missing messages, not with the stream.
 func (s *Stream) Info(ctx context.Context) (Info, error) {
 	info, _, err := s.info(ctx)
 	return info, err
@@ -249,7 +252,7 @@ func (s *Stream) info(ctx context.Context) (Info, time.Time, error) {
 		extent.First = state.LastSeq + 1
 	}
 	if state.LastSeq == 0 {
-		extent.Deleted = nil // a stream without messages is said to lack position 0
+		extent.Deleted = nil // for a stream without messages the server reports position 0 as missing
 	}
 	if state.Lost != nil {
 		extent.Deleted = append(extent.Deleted, state.Lost.Msgs...)
@@ -259,8 +262,8 @@ func (s *Stream) info(ctx context.Context) (Info, time.Time, error) {
 	return extent, info.Created, nil
 }
 
-// Get reads one message by its position; ErrNotFound when the stream does not
-// hold it.
+// Get reads one message by its position. It fails with ErrNotFound if the
+// stream does not have it.
 func (s *Stream) Get(ctx context.Context, seq uint64) (Message, error) {
 	if seq == 0 {
 		return Message{}, fmt.Errorf("reading stream %s at 0: %w", s.name, ErrNotFound)
@@ -279,8 +282,8 @@ func (s *Stream) Get(ctx context.Context, seq uint64) (Message, error) {
 	return Message{Seq: raw.Sequence, Subject: raw.Subject, Data: raw.Data, Header: raw.Header, Time: raw.Time}, nil
 }
 
-// GetLastFor reads the last message of a subject; ErrNotFound when there is
-// none.
+// GetLastFor reads the last message of a subject. It fails with ErrNotFound if
+// there is none.
 func (s *Stream) GetLastFor(ctx context.Context, subject string) (Message, error) {
 	if s.source != nil {
 		m, err := s.offlineLast(ctx, subject)

@@ -24,22 +24,22 @@ func UsageStream(partition, epoch uint32) string {
 	return fmt.Sprintf("USAGE-%d-%d", partition, epoch)
 }
 
-// UsageSubject is where a partition's usage is published.
+// UsageSubject is the subject of a partition's usage.
 func UsageSubject(partition uint32) string { return fmt.Sprintf("usage.%d", partition) }
 
-// RefusedSubject is where a provider's refused submissions are published.
+// RefusedSubject is the subject of a provider's refused submissions.
 func RefusedSubject(provider string) string { return "refused." + SubjectToken(provider) }
 
-// ControlSubject is where decisions of a kind are published.
+// ControlSubject is the subject of decisions of one kind.
 func ControlSubject(kind string) string { return "control." + SubjectToken(kind) }
 
-// RegisterSubject is where a token's movements are published.
+// RegisterSubject is the subject of a token's movements.
 func RegisterSubject(token string) string { return "register." + SubjectToken(token) }
 
-// LedgerSubject is where a book's journal entries are published.
+// LedgerSubject is the subject of a book's journal entries.
 func LedgerSubject(book string) string { return "ledger." + SubjectToken(book) }
 
-// PayoutSubject is where a token's distributions and payouts are published.
+// PayoutSubject is the subject of a token's distributions and payouts.
 func PayoutSubject(token string) string { return "payout." + SubjectToken(token) }
 
 // Usage opens or creates one epoch of a partition's usage.
@@ -128,7 +128,8 @@ func plain(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }
 
-// hexValue is above 15 for what is not an upper-case hexadecimal digit.
+// hexValue returns the value of an upper-case hexadecimal digit, and more than
+// 15 for any other character.
 func hexValue(c byte) byte {
 	switch {
 	case '0' <= c && c <= '9':

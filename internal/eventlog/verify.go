@@ -12,13 +12,14 @@ import (
 // maxNamed bounds how many missing positions an error spells out.
 const maxNamed = 10
 
-// Verify checks that the stream is the one a reader knows, before the reader
-// goes on (design, section 5): made at created, ending at or after position
-// pos, without missing messages, and with the recorded SHA-256 of the data at
-// pos. A zero created or a pos of 0 leaves out what is not known yet.
+// Verify checks that the stream is the one that a reader knows, before the
+// reader continues (design, section 5): created at created, ending at or after
+// position pos, without missing messages, and with the recorded SHA-256 of the
+// data at pos. If created is zero or pos is 0, it is not known yet and not
+// checked.
 //
-// Errors: ErrOtherStream, ErrRewound, ErrGap, ErrAltered, each naming the
-// positions. A Bounded stream may lack its oldest messages.
+// It fails with ErrOtherStream, ErrRewound, ErrGap or ErrAltered, which name
+// the positions. A Bounded stream may lack its oldest messages.
 func (s *Stream) Verify(ctx context.Context, pos uint64, hash [sha256.Size]byte, created time.Time) error {
 	err := s.verify(ctx, pos, hash, created)
 	if err != nil {
@@ -59,7 +60,8 @@ func (s *Stream) verify(ctx context.Context, pos uint64, hash [sha256.Size]byte,
 	return nil
 }
 
-// gaps names what is missing between position 1 and the last.
+// gaps returns an error that names the positions missing between 1 and the
+// last.
 func (i Info) gaps() error {
 	missing := i.Last - i.Messages
 	if i.Messages > i.Last {

@@ -15,22 +15,23 @@ import (
 // maxLine is how long a line of a list may be, in bytes.
 const maxLine = 64 << 10
 
-// maxLines is how many lines a list may have: a compressed one may unpack to
-// more than anybody can hold.
+// maxLines is how many lines a list may have: a compressed list may unpack to
+// more than fits into memory.
 const maxLines = 10_000_000
 
-// ReadList reads a screening list: one holder a line, in any order, or rows of
-// CSV or JSON, of which one column has the holders. Empty lines and those that
-// begin with # are left out, repetitions too. The file is unpacked where gzip or
-// zstd packed it. Every holder is brought to its normal form (see
+// ReadList reads a screening list: one holder on each line, in any order, or
+// rows of CSV or JSON with a column of holders. Empty lines, lines that begin
+// with #, and repetitions are ignored. A file packed by gzip or zstd is
+// unpacked. Every holder is brought to its normal form (see
 // [events.ParseHolder]). The result is ascending.
 //
-// column names the column of the rows. Where it is empty, a first line with a
+// column names the column of holders. If it is empty, a first line with a
 // column called holder, account, address, wallet or HolderAddress is the header
-// of a CSV file, objects are JSON, and everything else is one holder a line.
-// Reading fails closed: a line that has several cells, that looks like an address
-// and is none, or that heads a column of addresses, is an error with its number,
-// up to 20 of them; so is a file that is not text in UTF-8.
+// of a CSV file, objects are JSON, and everything else is one holder on each
+// line. Reading fails closed: a line that has several cells, that looks like an
+// address but is not one, or that seems to be the header of a column of
+// addresses, is an error that names the line, up to 20 of them. A file that is
+// not UTF-8 text is an error too.
 func ReadList(r io.Reader, column string) ([]events.Holder, error) {
 	text, err := rowfile.Text(r)
 	if err != nil {
@@ -66,12 +67,12 @@ type list struct {
 	number int // of the line that next returned, from 1
 
 	first   int // number of the line of the first holder
-	names   int // of the holders, those that are no address
+	names   int // number of holders that are not addresses
 	holders []events.Holder
 }
 
 // next returns the next line that is neither empty nor a comment. Its errors
-// name the line; io.EOF is the end.
+// name the line; it returns io.EOF at the end.
 func (l *list) next() (string, error) {
 	for {
 		chunk, err := l.text.ReadSlice('\n')
@@ -93,8 +94,8 @@ func (l *list) next() (string, error) {
 	}
 }
 
-// hasHeader reports whether a file that begins with this line has rows: of CSV,
-// of which a column is known to have holders, or objects of JSON.
+// hasHeader reports whether a file that begins with this line has rows: CSV
+// with a known column of holders, or JSON objects.
 func hasHeader(line string) bool {
 	if object := strings.TrimLeft(line, "[ \t"); object != "" && object[0] == '{' || line == "[" {
 		return true
@@ -103,8 +104,8 @@ func hasHeader(line string) bool {
 	return err == nil && slices.ContainsFunc(head.Columns(), isHolderColumn)
 }
 
-// rows reads rows, of which one of these columns has the holders. first is the
-// line that has been read already.
+// rows reads rows with one of these columns of holders. first is the line that
+// was already read.
 func (l *list) rows(first string, columns ...string) error {
 	before := strings.NewReader(strings.Repeat("\n", l.number-1) + first + "\n")
 	rows, err := rowfile.New(io.MultiReader(before, l.text), rowfile.Options{Comment: '#'})
@@ -123,7 +124,7 @@ func (l *list) rows(first string, columns ...string) error {
 	})
 }
 
-// plain reads one holder a line.
+// plain reads one holder from each line.
 func (l *list) plain(line string) (err error) {
 	var problems []error
 	for ; err == nil && len(problems) < rowfile.MaxProblems; line, err = l.next() {
@@ -139,12 +140,12 @@ func (l *list) plain(line string) (err error) {
 		problems = append(problems, err)
 	}
 	if l.headless() {
-		problems = append(problems, fmt.Errorf("line %d: %q is no address, and all the others are: if it heads the column, name the column %[2]q", l.first, rowfile.Clip(string(l.holders[0]))))
+		problems = append(problems, fmt.Errorf("line %d: %q is not an address, and all the others are: if it is the header of the column, name the column %[2]q", l.first, rowfile.Clip(string(l.holders[0]))))
 	}
 	return errors.Join(problems...)
 }
 
-// add takes the holder of a line.
+// add adds the holder of a line.
 func (l *list) add(number int, name string) error {
 	holder, err := events.ParseHolder(name)
 	if err != nil {
@@ -160,8 +161,8 @@ func (l *list) add(number int, name string) error {
 	return nil
 }
 
-// headless reports whether a list without a known header seems to have one: its
-// first line is the only one that is no address.
+// headless reports whether a list without a known header seems to have one:
+// only its first line is not an address.
 func (l *list) headless() bool {
 	return len(l.holders) > 1 && l.names == 1 && !isAddress(l.holders[0])
 }
@@ -172,8 +173,8 @@ func isHolderColumn(name string) bool {
 
 func isAddress(h events.Holder) bool { return strings.HasPrefix(string(h), "0x") }
 
-// Decisions packs a list into as many decisions as it needs; an empty list is
-// one, which takes everybody off it.
+// Decisions packs a list into as many decisions as it needs. An empty list is
+// one decision, which removes all holders from the list.
 func Decisions(list string, holders []events.Holder) []events.HoldersListed {
 	parts := []events.HoldersListed{{List: list}}
 	size := 0
@@ -193,7 +194,8 @@ func Decisions(list string, holders []events.Holder) []events.HoldersListed {
 	return parts
 }
 
-// jsonWidth is at least what a name takes in a list in JSON.
+// jsonWidth returns an upper bound of the bytes that a name needs in a JSON
+// list.
 func jsonWidth(s string) int {
 	width := len(s) + 3
 	for i := range len(s) {

@@ -99,7 +99,7 @@ func TestListsAreReadAsWhatTheySay(t *testing.T) {
 		{"CSV without header", walletMixed + ",SDN\n", "", nil, "line 1: holder: "},
 		{"CSV without header, further on", "ann\n" + walletMixed + ";SDN\n", "", nil, "line 2: holder: "},
 		{"CSV with an unknown header", "sdn,wallet_id\n" + walletMixed + ",SDN\n", "", nil, "line 1: holder: "},
-		{"one column with an unknown header", "wallet_address\n" + walletMixed + "\n", "", nil, `line 1: "wallet_address" is no address`},
+		{"one column with an unknown header", "wallet_address\n" + walletMixed + "\n", "", nil, `line 1: "wallet_address" is not an address`},
 		{"a column that is not there", "address,list\n" + wallet + ",SDN\n", "id", nil, "line 1: no column is called id"},
 		{"two columns that could be it", "address,holder\n" + wallet + ",x\n", "", nil, "line 1: the columns"},
 		{"a row with a cell too many", "address,list\n" + wallet + ",SDN,x\n", "", nil, "line 2: the row has 3 fields and the header 2"},

@@ -11,18 +11,20 @@ import (
 )
 
 // perMessage is how many holders go into one message of an import: at most 300
-// bytes each, so that it is below [events.MaxMovements] whatever their names.
+// bytes each, so that a message is below [events.MaxMovements] whatever the
+// names are.
 const perMessage = 1_300
 
 // perMessageEVM is the same for EVM addresses, of at most 41 bytes each.
 const perMessageEVM = 9_000
 
-// An Import is a register file that was read to its end and has no error.
+// An Import is a register file that was read to its end without an error.
 type Import struct {
 	Summary
-	// ID follows from the bytes of the file and from the options that decide which
-	// holders and units are read from them. The same file imported again, whole or
-	// from where an import broke off, makes the same messages.
+	// ID follows from the bytes of the file and from the options that decide
+	// which holders and units are read from them. Importing the same file
+	// again, from the beginning or after an interruption, makes the same
+	// messages.
 	ID string
 
 	file    io.ReadSeeker
@@ -50,7 +52,7 @@ func Open(file io.ReadSeeker, o Options) (*Import, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.Copy(io.Discard, bytes); err != nil { // What follows the rows counts too.
+	if _, err := io.Copy(io.Discard, bytes); err != nil { // Bytes after the rows are part of the content too.
 		return nil, fmt.Errorf("reading a register file: %w", err)
 	}
 	if o.Decimals > 0 || o.Holder != "" || o.Units != "" || o.Rows.Decimal != 0 {
@@ -61,10 +63,10 @@ func Open(file io.ReadSeeker, o Options) (*Import, error) {
 	return i, nil
 }
 
-// Messages reads the file a second time and calls each for one message of issues
-// after another. head gives token, actor and time; the id of each message follows
-// from ID, the movements take effect at head.At, and ref is their reference. An
-// error of each ends the reading and is returned.
+// Messages reads the file a second time and calls each for one message of
+// issues after another. The messages have the token, actor and time of head;
+// their ids follow from ID, the movements take effect at head.At, and ref is
+// their reference. An error of each ends the reading and is returned.
 func (i *Import) Messages(head events.Movements, ref string, each func(*events.Movements) error) error {
 	if _, err := i.file.Seek(i.start, io.SeekStart); err != nil {
 		return fmt.Errorf("reading a register file again: %w", err)

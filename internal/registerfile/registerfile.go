@@ -1,13 +1,13 @@
-// Package registerfile reads the files that registers and screening lists come
-// in: rows of CSV or JSON, and text with a holder a line.
+// Package registerfile reads the files of registers and screening lists: rows
+// of CSV or JSON, and text with one holder on each line.
 //
-// Files are read as they stream, whatever their size; what is remembered of a
-// line is 16 bytes of hash, to find holders that are there twice.
+// Files are read as a stream, whatever their size. Of each line only a hash of
+// 16 bytes is kept, to find holders that occur twice.
 //
 // # Invariants
 //
-//   - All or nothing: a file with one error gives no holdings that count; the
-//     error names line and field of each, up to 20.
+//   - All or nothing: the holdings of a file with an error must not be used;
+//     the error names line and field of each fault, up to 20.
 //   - Exact: units are decimal integers of up to 128 bits, never a float.
 package registerfile
 
@@ -28,38 +28,41 @@ var (
 	unitsColumns  = []string{"units", "amount_wei", "amount", "balance"}
 )
 
-// Summary is what was in a register file.
+// Summary is the content of a register file in figures.
 type Summary struct {
 	Holders int         // lines with units
-	Empty   int         // lines with zero units, which are left out
-	Zero    money.Units // units of the zero address that were left out, where that was asked for
+	Empty   int         // lines with zero units, which are ignored
+	Zero    money.Units // units of the zero address, if they were left out on request
 	Supply  money.Units // sum of all other units
 }
 
 // Options say how a register file is read.
 type Options struct {
 	Rows          rowfile.Options
-	Holder, Units string // columns by name; empty: those that are known
-	// Decimals are the decimal places of the token, 0 to 38: the file counts whole
-	// tokens, of 10^Decimals units each. 0: it counts units.
+	Holder, Units string // names of the columns; if empty, the known names
+	// Decimals are the decimal places of the token, 0 to 38: the file counts
+	// whole tokens of 10^Decimals units each. With 0 it counts units.
 	Decimals int
 	// LeaveOutZero leaves out the line of the zero address, which owns nothing,
 	// instead of refusing it.
 	LeaveOutZero bool
-	// ExpectedSupply is what the units must sum to; nil: whatever they do.
+	// ExpectedSupply is the sum that the units must have; nil accepts every
+	// sum.
 	ExpectedSupply *money.Units
 }
 
-// ReadHoldings reads a register: rows of CSV or JSON, one holder a row. The holder's
-// column is called holder, account, address, wallet or HolderAddress, as explorers
-// call it, that of the units units, amount_wei, amount or balance, in any case and order; there must be exactly
-// one of each. Other columns are left alone. Every holder is brought to its
-// normal form (see [events.ParseHolder]); the same holder twice is refused
-// however it is written.
+// ReadHoldings reads a register: rows of CSV or JSON, one holder in each row.
+// The column of holders is called holder, account, address, wallet or
+// HolderAddress (as explorers call it), and the column of units is called
+// units, amount_wei, amount or balance, in upper or lower case and in any
+// order. There must be exactly one of each. Other columns are ignored. Every
+// holder is brought to its normal form (see [events.ParseHolder]); a holder
+// that occurs twice is refused, even if it is written in different ways.
 //
-// each is called for every line with units, in the order of the file. When
-// ReadHoldings returns an error the file is not fit for use, and what each was
-// given must be dropped. An error of each ends the reading and is returned.
+// each is called for every line with units, in the order of the file. If
+// ReadHoldings returns an error, the file must not be used, and everything that
+// each received must be dropped. An error of each ends the reading and is
+// returned.
 func ReadHoldings(r io.Reader, o Options, each func(events.Holder, money.Units) error) (Summary, error) {
 	var sum Summary
 	rows, err := rowfile.New(r, o.Rows)
@@ -91,7 +94,7 @@ func ReadHoldings(r io.Reader, o Options, each func(events.Holder, money.Units) 
 		}
 		if err == nil {
 			if first, again := seen.add(holder, line); again {
-				err = fmt.Errorf("%s: %s is on line %d already", "holder", rowfile.Clip(string(holder)), first)
+				err = fmt.Errorf("%s: %s is already on line %d", "holder", rowfile.Clip(string(holder)), first)
 			}
 		}
 		if err == nil && !units.IsZero() {
@@ -107,7 +110,7 @@ func ReadHoldings(r io.Reader, o Options, each func(events.Holder, money.Units) 
 		default:
 			sum.Holders++
 			if faults > 0 {
-				return nil // nothing counts any more
+				return nil // the file is already faulty
 			}
 			if err := each(holder, units); err != nil {
 				return rowfile.End(err)
@@ -127,8 +130,8 @@ func ReadHoldings(r io.Reader, o Options, each func(events.Holder, money.Units) 
 	return sum, nil
 }
 
-// find returns the column that the options name, or the one that is called by
-// one of the known names.
+// find returns the column that the options name, or the one that has a known
+// name.
 func find(rows *rowfile.Reader, what, named string, names []string) (rowfile.Column, error) {
 	if named != "" {
 		return rows.Column(named)
@@ -136,8 +139,8 @@ func find(rows *rowfile.Reader, what, named string, names []string) (rowfile.Col
 	return rows.Find(what, names...)
 }
 
-// count reads the units of a row: a whole number, or one with up to so many
-// decimal places as the token has.
+// count reads the units of a row: a whole number, or a number with at most as
+// many decimal places as the token has.
 func (o *Options) count(row *rowfile.Row, at rowfile.Column) (money.Units, error) {
 	text := row.Text(at)
 	if text == "" {
@@ -161,13 +164,13 @@ func (o *Options) parseUnits(text string) (money.Units, error) {
 	}
 	whole, fraction, point := strings.Cut(text, ".")
 	if point && (fraction == "" || strings.Trim(fraction, "0123456789") != "") {
-		return money.Units{}, fmt.Errorf("%q is no decimal number", rowfile.Clip(text))
+		return money.Units{}, fmt.Errorf("%q is not a decimal number", rowfile.Clip(text))
 	}
 	if fraction = strings.TrimRight(fraction, "0"); len(fraction) > o.Decimals {
 		return money.Units{}, fmt.Errorf("%q has %d decimal places, more than the %d of the token", rowfile.Clip(text), len(fraction), o.Decimals)
 	}
 	if whole == "" || strings.Trim(whole, "0123456789") != "" {
-		return money.Units{}, fmt.Errorf("%q is no decimal number", rowfile.Clip(text))
+		return money.Units{}, fmt.Errorf("%q is not a decimal number", rowfile.Clip(text))
 	}
 	digits := strings.TrimLeft(whole+fraction+strings.Repeat("0", o.Decimals-len(fraction)), "0")
 	if digits == "" {
@@ -176,8 +179,8 @@ func (o *Options) parseUnits(text string) (money.Units, error) {
 	return money.ParseUnits(digits)
 }
 
-// ParseSupply reads what the units of a file are expected to sum to, written as
-// the file writes units; separators of thousands may be left out.
+// ParseSupply reads the expected sum of the units of a file, in the form in
+// which the file writes units; thousands separators may be missing.
 func (o *Options) ParseSupply(text string) (money.Units, error) {
 	number, err := o.Rows.Plain(text)
 	if err != nil {
@@ -186,17 +189,18 @@ func (o *Options) ParseSupply(text string) (money.Units, error) {
 	return o.parseUnits(number)
 }
 
-// difference says how far a sum is from what was expected.
+// difference describes how far a sum is from the expected one.
 func difference(got, want money.Units) string {
 	if over, err := got.Sub(want); err == nil {
-		return fmt.Sprintf("%v more than the %v that are expected", over, want)
+		return fmt.Sprintf("%v more than the expected %v", over, want)
 	}
-	under, _ := want.Sub(got) // got is the lesser
-	return fmt.Sprintf("%v fewer than the %v that are expected", under, want)
+	under, _ := want.Sub(got) // got is the smaller one
+	return fmt.Sprintf("%v fewer than the expected %v", under, want)
 }
 
-// seen remembers on which line a holder was. Sixteen bytes of SHA-256 stand for
-// the name: a false duplicate among 10 million is as likely as 1 in 10²⁴.
+// seen remembers on which line each holder was. Sixteen bytes of SHA-256
+// represent the name: a false duplicate among 10 million is as likely as 1 in
+// 10²⁴.
 type seen map[[16]byte]uint32
 
 func (s seen) add(holder events.Holder, line int) (first uint32, again bool) {

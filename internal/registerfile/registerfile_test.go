@@ -60,7 +60,7 @@ func TestReadHoldingsNamesLineAndField(t *testing.T) {
 		{"more than 128 bits", "holder,units\nann,340282366920938463463374607431768211456\n", "line 2: units: "},
 		{"a supply of more than 128 bits", "holder,units\nann,340282366920938463463374607431768211455\nben,1\n", "line 3: units: the supply"},
 		{"an address with a digit too few", "holder,units\nann,1\n0xdcbeffbecce100cce9e4b153c4e15cb88564319,1\n", "line 3: holder: "},
-		{"two digits", "account,amount\n0x12,1\n", "line 2: holder: \"0x12\" is no address: it has 2 digits"},
+		{"two digits", "account,amount\n0x12,1\n", "line 2: holder: \"0x12\" is not an address: it has 2 digits"},
 		{"a wrong checksum", "address,units\n0xdcbEfFBECcE100cCE9E4b153C4e15cB885643194,1\n", "line 2: holder: "},
 		{"the zero address", "address,units\n0x0000000000000000000000000000000000000000,1\n", "line 2: holder: is the zero address"},
 		{"no prefix", "address,units\ndcbeffbecce100cce9e4b153c4e15cb885643193,1\n", "line 2: holder: "},
@@ -68,7 +68,7 @@ func TestReadHoldingsNamesLineAndField(t *testing.T) {
 		{"a plus, a minus and an at", "holder,units\n+1,1\n-1,1\n@a,1\n", "line 4: holder: "},
 		{"a formula behind a tab", "holder,units\n\"a\t=1\",1\n", "line 2: holder: "},
 		{"a separator in a name", "holder,units\n\"ann,ben\",1\n", "line 2: holder: "},
-		{"one name composed and decomposed", "holder,units\nZo\u00eb,1\nZoe\u0308,1\n", "line 3: holder: Zoë is on line 2 already"},
+		{"one name composed and decomposed", "holder,units\nZo\u00eb,1\nZoe\u0308,1\n", "line 3: holder: Zoë is already on line 2"},
 		{"one wallet, once with its chain", "address,units\n0xdcbeffbecce100cce9e4b153c4e15cb885643193,1\neip155:1:0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193,1\n", "line 3: holder: "},
 		{"a nameless holder", "holder,units\n,1\n", "line 2: holder: name is empty"},
 		{"a NUL in a name", "holder,units\na\x00b,1\n", "line 2: holder: "},
@@ -77,7 +77,7 @@ func TestReadHoldingsNamesLineAndField(t *testing.T) {
 		{"a missing field", "holder,units\nann\n", "line 2: the row has 1 fields and the header 2"},
 		{"an open quote", "holder,units\n\"ann,1\n", "line 2"},
 		// Fails when duplicates are compared as they are written.
-		{"one wallet written in two ways", "holder,units\n0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193,1\n0xdcbeffbecce100cce9e4b153c4e15cb885643193,2\n", "line 3: holder: 0xdcbeffbecce100cce9e4b153c4e15cb885643193 is on line 2 already"},
+		{"one wallet written in two ways", "holder,units\n0xdcbEfFBECcE100cCE9E4b153C4e15cB885643193,1\n0xdcbeffbecce100cce9e4b153c4e15cb885643193,2\n", "line 3: holder: 0xdcbeffbecce100cce9e4b153c4e15cb885643193 is already on line 2"},
 		{"several problems at once", "holder,units\nann,x\nben,y\n", "line 3: units: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -134,8 +134,8 @@ func TestTheSupplyIsWhatIsExpected(t *testing.T) {
 		want               string // the error's; empty: none
 	}{
 		{"as expected", "holder,units\nann,3\nben,4\n", "7", false, ""},
-		{"a unit more than the pot", "holder,units\nann,3\nben,5\n", "7", false, "sum to 8, 1 more than the 7 that are expected"},
-		{"a unit fewer", "holder,units\nann,3\nben,3\n", "7", false, "sum to 6, 1 fewer than the 7"},
+		{"a unit more than the pot", "holder,units\nann,3\nben,5\n", "7", false, "sum to 8, 1 more than the expected 7"},
+		{"a unit fewer", "holder,units\nann,3\nben,3\n", "7", false, "sum to 6, 1 fewer than the expected 7"},
 		{"beyond 64 bits", "holder,units\nann,18446744073709551617\n", "18446744073709551616", false, "1 more"},
 		{"the zero address is not among it", "holder,units\nann,3\n" + zero + ",4\n", "3", true, ""},
 		{"nor is it when it was expected", "holder,units\nann,3\n" + zero + ",4\n", "7", true, "4 fewer"},

@@ -16,7 +16,7 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/telemetry/trail"
 )
 
-// shown is what a relay shows of itself.
+// shown is the metrics and traces of a relay.
 type shown struct {
 	tracer  trace.Tracer
 	stream  metric.MeasurementOption
@@ -28,20 +28,20 @@ type shown struct {
 	waits *waits
 }
 
-// waits is what was written and is not relayed yet.
+// waits describes the rows that were written but not relayed yet.
 type waits struct {
 	mu    sync.Mutex  // guards what follows
-	since time.Time   // when the oldest of it was written, as far as this process knows; zero: nothing waits
-	from  trail.Trail // the traces it was written in
-	taken time.Time   // what since was of what is being relayed
-	going trail.Trail // likewise its traces
+	since time.Time   // when the oldest of them was written, as far as this process knows; zero if none waits
+	from  trail.Trail // the traces in which they were written
+	taken time.Time   // the value of since for the rows that are being relayed
+	going trail.Trail // the traces of the rows that are being relayed
 }
 
-// unshown shows nothing.
+// unshown records nothing.
 var unshown = shown{rows: noop.Int64Counter{}, retries: noop.Int64Counter{}, meter: noop.Meter{}, stream: metric.WithAttributes()}
 
-// Show lets a meter and a tracer, either of which may be nil, see the relay. It
-// is called before Run.
+// Show makes the relay record metrics with a meter and traces with a tracer,
+// either of which may be nil. It must be called before Run.
 func (r *Relay) Show(meter metric.Meter, tracer trace.Tracer) error {
 	if meter == nil {
 		meter = noop.Meter{}
@@ -50,11 +50,11 @@ func (r *Relay) Show(meter metric.Meter, tracer trace.Tracer) error {
 		attribute.String("stream", r.stream.Name()), attribute.String("writer", r.journal.Name())))}
 	problems := make([]error, 3)
 	s.rows, problems[0] = meter.Int64Counter("aliquot.relay.rows", metric.WithUnit("{row}"),
-		metric.WithDescription("Journal rows brought into a stream, or found there."))
+		metric.WithDescription("Journal rows published to a stream, or found there."))
 	s.retries, problems[1] = meter.Int64Counter("aliquot.relay.retries", metric.WithUnit("{attempt}"),
-		metric.WithDescription("Publishes into a stream that had to be looked at again or repeated."))
+		metric.WithDescription("Publishes to a stream that had to be checked again or repeated."))
 	s.lag, problems[2] = meter.Float64ObservableGauge("aliquot.relay.lag", metric.WithUnit("s"),
-		metric.WithDescription("How long the oldest journal row that is not in its stream has been waiting, as far as this process knows; 0 where none is."))
+		metric.WithDescription("Age of the oldest journal row that is not in its stream, as far as this process knows; 0 if there is none."))
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("showing the relay of %s: %w", r.stream.Name(), err)
 	}
@@ -64,20 +64,21 @@ func (r *Relay) Show(meter metric.Meter, tracer trace.Tracer) error {
 	return nil
 }
 
-// watch measures the lag when it is asked for; the caller ends it.
+// watch registers the lag, which is measured when it is collected; the caller
+// unregisters it.
 func (r *Relay) watch() (metric.Registration, error) {
 	s := r.show
 	if s.waits == nil {
 		return noop.Registration{}, nil
 	}
-	s.waits.mark() // what the last process left, if anything, waits as of now
+	s.waits.mark() // rows left by the last process, if any, count as waiting from now on
 	return s.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		o.ObserveFloat64(s.lag, s.waits.lag(time.Now()).Seconds(), s.stream)
 		return nil
 	}, s.lag)
 }
 
-// wrote notes that rows were written, in the trace of ctx.
+// wrote records that rows were written in the trace of ctx.
 func (s *shown) wrote(ctx context.Context) {
 	if s.waits == nil {
 		return
@@ -90,7 +91,7 @@ func (s *shown) wrote(ctx context.Context) {
 	}
 }
 
-// begin takes the traces of what is to be read now.
+// begin takes the traces of the rows that are about to be read.
 func (s *shown) begin() trail.Trail {
 	if s.waits == nil {
 		return trail.Trail{}
@@ -105,7 +106,7 @@ func (s *shown) begin() trail.Trail {
 	return s.waits.going
 }
 
-// drained says that what was there at the last begin is relayed.
+// drained records that all rows that existed at the last begin are relayed.
 func (s *shown) drained() {
 	if s.waits == nil {
 		return

@@ -1,20 +1,20 @@
 // Package relay carries a writer's journal rows from the store into a stream,
 // each exactly once and in their order.
 //
-// The method: the store remembers how far the stream is known to agree with
-// the journal. What lies beyond in the stream, from a publish whose answer was
-// lost or from before the store was restored from a copy, is compared with the
-// next rows; only when the stream has no more of this writer is a row
-// published. Start, recovery and the answer to an unknown outcome are this one
-// path.
+// The method: the store remembers how far the stream is known to agree with the
+// journal. Later messages in the stream, which come from a publish whose answer
+// was lost or from the time before the store was restored from a copy, are
+// compared with the next rows. A row is published only when the stream has no
+// more messages of this writer. Start, recovery and unknown outcomes all take
+// this one path.
 //
 // # Invariants
 //
 //   - Once: row n of a writer is in the stream once, after row n-1. Its message
-//     carries the id "<writer>-<n>" and is stored only where the subject ends
-//     where the relay believes that it ends.
-//   - Never against the journal: where the stream has another row n, the relay
-//     stops with [ErrDiffers]. A ledger that stops is a delay.
+//     carries the id "<writer>-<n>" and is stored only if the subject ends at
+//     the position that the relay expects.
+//   - Never against the journal: if the stream has another row n, the relay
+//     stops with [ErrDiffers]. A ledger that stops is only a delay.
 //   - Restored stores publish nothing: while the stream is ahead, rows are only
 //     compared.
 package relay
@@ -42,17 +42,18 @@ import (
 // or two writers use one name.
 var ErrDiffers = errors.New("stream and journal differ")
 
-// Row is one message to be.
+// Row is one message to be published.
 type Row struct {
 	Number  uint64 // 1, 2, … without gaps
 	Subject string
 	Data    []byte
 }
 
-// Journal is where the rows are. Relayed and SetRelayed keep the watermark: the
-// number of the last row known to be in the stream, and its position there,
-// both 0 before the first. It may be too low, never too high. Rows returns at
-// most limit rows from a number on, ascending; fewer than that are all there are.
+// Journal has the rows. Relayed and SetRelayed read and write the watermark:
+// the number of the last row known to be in the stream, and its position there,
+// both 0 before the first row. The watermark may be too low, but never too
+// high. Rows returns at most limit rows from a number on, in ascending order;
+// if it returns fewer, there are no more.
 type Journal interface {
 	Name() string
 	Relayed(ctx context.Context) (number, position uint64, err error)
@@ -63,8 +64,8 @@ type Journal interface {
 const (
 	perRead   = 32 // rows held in memory: at most 13 MB
 	firstWait = 50 * time.Millisecond
-	longWait  = 5 * time.Second // between tries while the log is unavailable
-	idleCheck = 5 * time.Second // a lost wake-up costs at most this
+	longWait  = 5 * time.Second // between attempts while the log is unavailable
+	idleCheck = 5 * time.Second // the longest delay after a lost wake-up
 )
 
 // Relay carries one writer's rows into one stream. Make it with [New].
@@ -76,12 +77,12 @@ type Relay struct {
 	show    shown
 
 	number   uint64 // the last row known to be in the stream
-	position uint64 // and where
+	position uint64 // its position
 	saved    uint64 // the last row that the watermark in the store names
 
-	tail    *eventlog.Reader  // what is in the stream beyond position; nil: nothing more
-	checked uint64            // tail looks up to here; nothing of this writer's is unknown so far
-	unsure  bool              // something of this writer's may be beyond checked
+	tail    *eventlog.Reader  // reads the stream after position; nil if there is nothing to read
+	checked uint64            // tail reads up to here; every message of this writer up to here is known
+	unsure  bool              // the stream may have messages of this writer after checked
 	ends    map[string]uint64 // position of a subject's last message
 }
 
@@ -93,8 +94,8 @@ func New(journal Journal, stream *eventlog.Stream, log *slog.Logger) *Relay {
 	return &Relay{journal: journal, stream: stream, log: log, wake: make(chan struct{}, 1), ends: map[string]uint64{}, show: unshown}
 }
 
-// Wake tells the relay that there are new rows, and in which trace they were
-// written. It never blocks.
+// Wake tells the relay that there are new rows, written in the trace of ctx. It
+// never blocks.
 func (r *Relay) Wake(ctx context.Context) {
 	r.show.wrote(ctx)
 	select {
@@ -103,9 +104,9 @@ func (r *Relay) Wake(ctx context.Context) {
 	}
 }
 
-// Run relays until ctx ends, and then returns ctx's error, or until it cannot
-// go on: [ErrDiffers], an error of the store, a damaged stream. It waits by
-// itself while the log is unavailable or full.
+// Run relays until ctx ends and returns ctx's error, or until it cannot
+// continue ([ErrDiffers], an error of the store, a damaged stream). While the
+// log is unavailable or full, it waits and retries.
 func (r *Relay) Run(ctx context.Context) error {
 	watched, err := r.watch()
 	if err != nil {
@@ -140,8 +141,8 @@ func (r *Relay) run(ctx context.Context) error {
 	}
 }
 
-// Drain relays every row that the journal has now, once, and returns. Use
-// either Run or Drain.
+// Drain relays the rows that the journal has now and returns. Use either Run or
+// Drain.
 func (r *Relay) Drain(ctx context.Context) error {
 	defer r.endTail()
 	if err := r.begin(ctx); err != nil {
@@ -183,7 +184,7 @@ func (r *Relay) isThere(ctx context.Context) error {
 	return nil
 }
 
-// beginTail starts looking at what is in the stream beyond the last known row.
+// beginTail starts reading the stream after the last known row.
 func (r *Relay) beginTail(ctx context.Context) error {
 	r.endTail()
 	last, err := r.stream.Last(ctx)
@@ -225,7 +226,7 @@ func (r *Relay) drain(ctx context.Context) error {
 	}
 }
 
-// carryAll relays rows that were read, in the trace that they come from.
+// carryAll relays rows that were read, in the trace in which they were written.
 func (r *Relay) carryAll(ctx context.Context, rows []Row, from trail.Trail) (err error) {
 	if len(rows) > 0 {
 		var span trace.Span
@@ -250,13 +251,13 @@ func (r *Relay) carryAll(ctx context.Context, rows []Row, from trail.Trail) (err
 	return nil
 }
 
-// carry brings one row into the stream, or finds it there.
+// carry publishes one row, or finds it in the stream.
 func (r *Relay) carry(ctx context.Context, row Row) error {
 	return retry.Policy{
 		Pause: firstWait, Longest: longWait,
 		Again: func(err error) bool {
 			if errors.Is(err, eventlog.ErrAmbiguous) || errors.Is(err, eventlog.ErrWrongLastSequence) {
-				r.unsure = true // it was stored after all, or somebody else wrote: read back
+				r.unsure = true // it was stored after all, or another process wrote: read back
 				return true
 			}
 			return eventlog.Unavailable(err) || errors.Is(err, eventlog.ErrFull)
@@ -268,8 +269,8 @@ func (r *Relay) carry(ctx context.Context, row Row) error {
 	}.Do(ctx, func() error { return r.try(ctx, row) })
 }
 
-// try looks for one row in the rest of the stream, and publishes it where it is not
-// there.
+// try looks for one row in the rest of the stream, and publishes it if it is
+// not there.
 func (r *Relay) try(ctx context.Context, row Row) error {
 	if r.unsure {
 		if err := r.beginTail(ctx); err != nil {
@@ -332,9 +333,9 @@ func (r *Relay) publish(ctx context.Context, row Row) (uint64, error) {
 		if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
 			return 0, err
 		}
-		if end = last.Seq; end > r.checked { // 0 where there is none
-			// It may be our own, from a publish that was thought lost: to expect
-			// it would be to store the row twice.
+		if end = last.Seq; end > r.checked { // 0 if there is none
+			// The message may be this relay's own, from a publish that was
+			// thought lost: expecting that position would store the row twice.
 			return 0, fmt.Errorf("subject %s ends at %d, beyond %d: %w", row.Subject, end, r.checked, eventlog.ErrWrongLastSequence)
 		}
 	}

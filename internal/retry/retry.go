@@ -1,17 +1,18 @@
-// Package retry does something again, with a pause between the tries, until it
-// succeeds or it is enough.
+// Package retry repeats an operation, with a pause between attempts, until it
+// succeeds or the policy gives up.
 //
-// The method: a [Policy] says which errors may go away by themselves, how long to
-// pause and when to give up. Pauses double from the first one up to a limit; they
-// have no jitter, because the processes that retry here are few. Whether something
-// may be done twice is for the caller to know.
+// The method: a [Policy] says after which errors an attempt is repeated, how
+// long to pause and when to give up. Pauses double from the first one up to a
+// limit; they have no jitter, because the processes that retry here are few.
+// The caller must know that the operation may be repeated.
 //
 // # Invariants
 //
-//   - An error that the policy does not want again is returned at once, as it is.
-//   - Once the context has ended nothing is tried again. The first try is always
-//     made.
-//   - Giving up returns the error of the last try.
+//   - An error after which the policy does not retry is returned at once and
+//     unchanged.
+//   - After the context has ended there is no further attempt. The first
+//     attempt is always made.
+//   - After giving up, the error of the last attempt is returned.
 package retry
 
 import (
@@ -20,23 +21,26 @@ import (
 	"time"
 )
 
-// Policy says how often and how soon something is done again.
+// Policy says how often and how soon an operation is repeated.
 type Policy struct {
-	// Pause is the first pause; each further one is twice as long, up to Longest.
-	// A Longest below Pause, such as 0, keeps all of them as the first.
+	// Pause is the first pause; each further one is twice as long, up to
+	// Longest. If Longest is below Pause, for example 0, all pauses are equal.
 	Pause, Longest time.Duration
-	// Again tells the errors after which another try may succeed; nil: all.
+	// Again reports whether another attempt may succeed after an error; nil
+	// means that it always may.
 	Again func(error) bool
-	// Enough is asked after each try that failed, with how many there have been and
-	// the time since the first one began; nil: it is never enough.
+	// Enough reports whether to give up. It is called after each failed
+	// attempt, with the number of attempts and the time since the first one
+	// began; nil never gives up.
 	Enough func(tries int, since time.Duration) bool
-	// Waits is told of the error before each pause, for a log or a counter; nil:
-	// nobody is.
+	// Waits is called with the error before each pause, for a log or a counter;
+	// it may be nil.
 	Waits func(cause error, pause time.Duration)
 }
 
-// Do does something until it succeeds, or until the policy or ctx ends it. When
-// ctx ends during a pause, the error is ctx's, with that of the last try.
+// Do repeats an operation until it succeeds, the policy gives up or ctx ends.
+// If ctx ends during a pause, the error wraps ctx's error and that of the last
+// attempt.
 func (p Policy) Do(ctx context.Context, do func() error) error {
 	began, pause := time.Now(), p.Pause
 	for tries := 1; ; tries++ {
@@ -54,8 +58,8 @@ func (p Policy) Do(ctx context.Context, do func() error) error {
 	}
 }
 
-// Until asks until the answer is yes, an error, or ctx ends, pausing between two
-// questions for the time given.
+// Until calls ask until it returns true or an error, or until ctx ends, with a
+// pause between two calls.
 func Until(ctx context.Context, pause time.Duration, ask func() (bool, error)) error {
 	for {
 		if yes, err := ask(); yes || err != nil {
@@ -67,7 +71,7 @@ func Until(ctx context.Context, pause time.Duration, ask func() (bool, error)) e
 	}
 }
 
-// Sleep returns nil after a time, or ctx's error as soon as it has ended.
+// Sleep returns nil after a time, or ctx's error as soon as ctx has ended.
 func Sleep(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

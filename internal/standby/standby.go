@@ -1,18 +1,18 @@
-// Package standby says who works on something that one process at a time should
-// work on, a partition or the distribution, so that another one can wait beside
-// it and take over within seconds.
+// Package standby finds out which process owns a task that one process at a
+// time should do (settling a partition, or distributing), so that another
+// process can wait as a standby and take over within seconds.
 //
 // The method: the owner answers questions on a subject of NATS, and a standby
-// asks it. When nobody has answered for a while, the standby stops waiting.
-// There is no lease to expire and no clock to compare.
+// asks it. When there was no answer for a while, the standby stops waiting. No
+// lease can expire, and no clocks are compared.
 //
 // # Invariants
 //
-//   - This is an optimisation. What keeps two owners from both committing is the
-//     cursor in the database, which each takes over by name: the one that was
-//     there before finds it gone at its next commit, and stops.
-//   - A process that cannot reach the streams does not take over: it would stop
-//     the one that can.
+//   - This is an optimisation. The cursor in the database prevents two owners
+//     from both committing: each owner takes it over under its own name, so the
+//     previous owner's next commit fails and it stops.
+//   - A process that cannot reach the streams does not take over, because that
+//     would stop a process that can.
 package standby
 
 import (
@@ -27,33 +27,33 @@ import (
 )
 
 const (
-	// Patience is how long nobody must answer before a standby takes over.
-	// Shorter than a client's reconnection (a second or two after its server was
-	// killed), and owners would be replaced for nothing.
+	// Patience is how long there must be no answer before a standby takes over.
+	// If it were shorter than a client's reconnection (a second or two after
+	// its server was killed), owners would be replaced without need.
 	Patience = 4 * time.Second
 
 	every  = 500 * time.Millisecond
 	answer = time.Second // how long one question waits
 )
 
-// Subject is where the owner of a name answers.
+// Subject is the subject on which the owner of a name answers.
 func Subject(name string) string { return "aliquot.owner." + name }
 
-// Own answers for a name, saying who answers, until the returned function is
+// Own answers questions about a name with who, until the returned function is
 // called.
 func Own(conn *nats.Conn, name, who string) (release func(), err error) {
 	subscription, err := conn.Subscribe(Subject(name), func(question *nats.Msg) {
-		_ = question.Respond([]byte(who)) // a standby that hears nothing asks again
+		_ = question.Respond([]byte(who)) // a standby that gets no answer asks again
 	})
 	if err != nil {
-		return nil, fmt.Errorf("saying that %s is owned: %w", name, err)
+		return nil, fmt.Errorf("announcing the owner of %s: %w", name, err)
 	}
 	return func() { _ = subscription.Unsubscribe() }, nil
 }
 
-// Wait returns when nobody has answered for a name for as long as patience,
-// counted while the connection stood. between is called after each answer, with
-// the owner's own words.
+// Wait returns when there was no answer for a name for as long as patience, not
+// counting time without a connection. between is called after each answer, with
+// the owner's description of itself.
 func Wait(ctx context.Context, conn *nats.Conn, name string, patience time.Duration, between func(owner string)) error {
 	silent := time.Now()
 	return retry.Until(ctx, every, func() (over bool, err error) {
@@ -69,7 +69,7 @@ func Wait(ctx context.Context, conn *nats.Conn, name string, patience time.Durat
 		case errors.Is(err, nats.ErrConnectionClosed):
 			return false, fmt.Errorf("waiting for %s: %w", name, err)
 		case !conn.IsConnected(), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrReconnectBufExceeded):
-			silent = time.Now() // we are the ones who are away
+			silent = time.Now() // this process is the one without a connection
 		case time.Since(silent) >= patience:
 			return true, nil
 		}

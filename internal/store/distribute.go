@@ -15,17 +15,18 @@ import (
 // DistributeWriter is the name under which the distributor writes the journal.
 const DistributeWriter = "distribute"
 
-// Distribute is the distributor in the store: what it commits and reads back.
-// One goroutine commits; the reading methods may be called from any.
+// Distribute is the distributor's access to the store: what it commits and
+// reads back. One goroutine commits; the reading methods may be called from
+// any.
 type Distribute struct {
 	Writer
 	writer StepWriter
 	owner  owner
 }
 
-// Distribute returns the distributor's part of the store, taking it over from
-// an earlier owner: that distributor's next commit fails with [distribution.ErrFenced].
-// The nonce names this one; it is chosen at random by the caller.
+// Distribute returns the distributor's part of the store, and takes it over
+// from an earlier owner, whose next commit fails with [distribution.ErrFenced].
+// The nonce identifies the new owner; the caller chooses it at random.
 func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distribution.Cursor, error) {
 	if err := db.cursorWhole(ctx, DistributeWriter); err != nil {
 		return nil, distribution.Cursor{}, fmt.Errorf("taking over distribution: %w", err)
@@ -44,8 +45,8 @@ func (db *DB) Distribute(ctx context.Context, nonce string) (*Distribute, distri
 	return &Distribute{Writer{db, DistributeWriter}, writer, distributorOf(cursor)}, cursor, nil
 }
 
-// DistributeCursor returns how far the distributor has come; a zero Epoch where
-// there never was one.
+// DistributeCursor returns how far the distributor has come; its Epoch is zero
+// if there never was a distributor.
 func (db *DB) DistributeCursor(ctx context.Context) (c distribution.Cursor, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		c, err = ReadDistributeCursor(conn)
@@ -79,11 +80,11 @@ func mark(r Row, column int) (m distribution.Mark) {
 	return m
 }
 
-// outgoing appends at most limit messages for PAYOUT from a number on. Those that
-// are rows of the journal are read there by a range of constants: a join on a
-// number that is computed might read the whole journal.
+// outgoing appends at most limit messages for PAYOUT from a number on. Messages
+// that are rows of the journal are read from the journal by a range of
+// constants, because a join on a computed number might read the whole journal.
 func outgoing(conn Conn, list []distribution.Outgoing, from uint64, limit int) ([]distribution.Outgoing, error) {
-	rows := map[int64]int{} // of the journal, by their number: where they go
+	rows := map[int64]int{} // by number of the journal row: index in list
 	first, last := int64(math.MaxInt64), int64(0)
 	err := conn.Query("SELECT number, token, journal, data FROM payout_message WHERE number >= ?1 ORDER BY number LIMIT ?2", func(r Row) error {
 		list = append(list, distribution.Outgoing{Number: uint64(r.Int64(0)), Token: events.Token(r.Text(1)), Data: r.Bytes(3)})
@@ -121,7 +122,7 @@ func (d *Distribute) Messages(ctx context.Context, from uint64, limit int) (list
 	return list, nil
 }
 
-// PayoutMessages calls each for what goes to PAYOUT, in its order.
+// PayoutMessages calls each for every message for PAYOUT, in order.
 func (s *Snapshot) PayoutMessages(each func(distribution.Outgoing) error) error {
 	const page = 256
 	var list []distribution.Outgoing
@@ -146,9 +147,9 @@ func (d *Distribute) Inbox(ctx context.Context, token events.Token, period event
 	return patiently(ctx, d.db, func() ([]distribution.Handover, error) { return d.db.Inbox(ctx, token, period, through) })
 }
 
-// Inbox returns what of a token's inbox is there for a distribution of a period
-// that rests on a position in LEDGER, and was not distributed yet, by ascending
-// asset; the period of what is returned is the one asked for.
+// Inbox returns what a distribution of a period, which rests on a position in
+// LEDGER, can take from a token's inbox and was not distributed yet, ascending
+// by asset. The period in the result is the given one.
 func (db *DB) Inbox(ctx context.Context, token events.Token, period events.Period, through uint64) (list []distribution.Handover, err error) {
 	err = db.Snapshot(ctx, func(now *Snapshot) error {
 		list = nil
@@ -174,9 +175,9 @@ func (db *DB) Inbox(ctx context.Context, token events.Token, period events.Perio
 	return list, nil
 }
 
-// takenBy returns what the distributions of a token took from its inbox, the
-// newest first, because most was taken by it or before. Of each there is only what
-// [distribution.Distribution.Took] asks for.
+// takenBy returns the distributions of a token that took from its inbox, the
+// newest first, because most handovers were taken by it or by an earlier one.
+// Only the fields that [distribution.Distribution.Took] needs are set.
 func takenBy(conn Conn, token events.Token) (list []distribution.Distribution, err error) {
 	err = conn.Query("SELECT control, period, ledger, asset FROM distribution JOIN pool ON pool.distribution = control WHERE token = ?1 ORDER BY control DESC", func(r Row) error {
 		control := uint64(r.Int64(0))
@@ -190,9 +191,9 @@ func takenBy(conn Conn, token events.Token) (list []distribution.Distribution, e
 	return list, err
 }
 
-// Handovers calls each for what reached a token's inbox (every token: ""), as
-// far as the distributor has read LEDGER, ascending by token, asset, position and
-// period.
+// Handovers calls each for every handover to a token's inbox ("" selects all
+// tokens), as far as the distributor has read LEDGER, ascending by token,
+// asset, position and period.
 func (s *Snapshot) Handovers(token events.Token, each func(distribution.Handover) error) error {
 	err := s.conn.Query("SELECT token, asset, position, period, amount FROM handover WHERE ?1 = '' OR token = ?1 ORDER BY token, asset, position, period", func(r Row) error {
 		return each(distribution.Handover{Token: events.Token(r.Text(0)), Asset: money.Asset(r.Text(1)), Position: uint64(r.Int64(2)), Period: events.Period(r.Text(3)), Amount: r.Amount(4)})
@@ -203,10 +204,10 @@ func (s *Snapshot) Handovers(token events.Token, each func(distribution.Handover
 	return nil
 }
 
-// SettledAt returns the position in LEDGER that says that a period is settled;
-// 0 where none does yet. A closing settles every period up to its own, so the
-// first that names this period or a later one says it: labels of one calendar
-// sort as their periods do.
+// SettledAt returns the position in LEDGER at which a period is settled, or 0
+// if it is not settled yet. A closing settles every period up to its own, so
+// this is the first closing that names this period or a later one: labels of
+// one calendar sort as their periods do.
 func (d *Distribute) SettledAt(ctx context.Context, book events.Book, period events.Period) (position uint64, err error) {
 	err = d.read(ctx, func(conn Conn) error {
 		return conn.Query("SELECT position FROM settled_period WHERE book = ?1 AND period >= ?2 ORDER BY period LIMIT 1", func(r Row) error {
@@ -220,8 +221,8 @@ func (d *Distribute) SettledAt(ctx context.Context, book events.Book, period eve
 	return position, nil
 }
 
-// DistributeVoids returns the decisions that had no effect, or not all of it,
-// on distribution, ascending by position.
+// DistributeVoids returns the decisions that had no effect, or only a part of
+// it, on distribution, ascending by position.
 func (db *DB) DistributeVoids(ctx context.Context) (list []distribution.Void, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		list = nil
@@ -240,8 +241,8 @@ func voidOf(r Row) distribution.Void {
 	return distribution.Void{Control: uint64(r.Int64(0)), Partly: r.Int64(1) != 0, Reason: r.Text(2)}
 }
 
-// DistributeVoid returns why the decision at a position had no effect, or not
-// all of it; ok is false where it took effect or has not been read.
+// DistributeVoid returns why the decision at a position had no effect, or only
+// a part of it; ok is false if it took effect or has not been read.
 func (db *DB) DistributeVoid(ctx context.Context, control uint64) (v distribution.Void, ok bool, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		return conn.Query("SELECT control, partly, reason FROM distribute_void WHERE control = ?1", func(r Row) error {
@@ -255,7 +256,8 @@ func (db *DB) DistributeVoid(ctx context.Context, control uint64) (v distributio
 	return v, ok, nil
 }
 
-// read is the engine's Read, patiently: f may be called several times.
+// read calls the engine's Read until it succeeds or ctx ends; f may be called
+// several times.
 func (d *Distribute) read(ctx context.Context, f func(Conn) error) error {
 	_, err := patiently(ctx, d.db, func() (struct{}, error) { return struct{}{}, d.db.whole(ctx, f) })
 	return err
@@ -321,5 +323,5 @@ func (d *Distribute) Void(ctx context.Context, control uint64) (v distribution.V
 	return v, ok, err
 }
 
-// ErrUnknownDistribution means that a distribution of that id was not made.
+// ErrUnknownDistribution means that no distribution with that id was made.
 var ErrUnknownDistribution = errors.New("no such distribution")

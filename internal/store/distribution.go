@@ -12,7 +12,7 @@ import (
 )
 
 // These methods read what distributors committed; a store that no distributor
-// has ever opened has none of it.
+// has ever opened has no such rows.
 
 const distributionColumns = "control, id, token, book, period, ledger, register, record_date, rail, holders, supply"
 
@@ -25,8 +25,8 @@ func distributionOf(r Row) (d distribution.Distribution, err error) {
 	return d, err
 }
 
-// ControlOf finds the key of a distribution's rows: [ErrUnknownDistribution]
-// where it was not made.
+// ControlOf finds the key of a distribution's rows. It fails with
+// [ErrUnknownDistribution] if the distribution was not made.
 func ControlOf(conn Conn, id string) (control int64, err error) {
 	err = conn.Query("SELECT control FROM distribution WHERE id = ?1", func(r Row) error {
 		control = r.Int64(0)
@@ -38,8 +38,8 @@ func ControlOf(conn Conn, id string) (control int64, err error) {
 	return control, err
 }
 
-// Distributions returns every distribution of a token (every token: ""), in the
-// order of CONTROL, with its pools.
+// Distributions returns every distribution of a token ("" selects all tokens),
+// in the order of CONTROL, with its pools.
 func (db *DB) Distributions(ctx context.Context, token events.Token) (list []distribution.Distribution, err error) {
 	err = db.Snapshot(ctx, func(s *Snapshot) error {
 		list, err = s.Distributions(token)
@@ -66,8 +66,8 @@ func (s *Snapshot) Distributions(token events.Token) (list []distribution.Distri
 	return list, nil
 }
 
-// Distribution returns one distribution by its id; ok is false where it was not
-// made, or is void.
+// Distribution returns one distribution by its id; ok is false if it was not
+// made or is void.
 func (db *DB) Distribution(ctx context.Context, id string) (d distribution.Distribution, ok bool, err error) {
 	err = db.Snapshot(ctx, func(s *Snapshot) error {
 		d, ok = distribution.Distribution{}, false
@@ -97,8 +97,8 @@ func (s *Snapshot) pools(d *distribution.Distribution) error {
 	}, int64(d.Control))
 }
 
-// Assets returns, ascending, the assets in which a token was ever distributed:
-// those in which it can owe anything.
+// Assets returns the assets of a token's distributions so far, ascending. These
+// are the only assets in which the token can owe anything.
 func (db *DB) Assets(ctx context.Context, token events.Token) (list []money.Asset, err error) {
 	err = db.engine.Read(ctx, func(conn Conn) error {
 		list = nil
@@ -121,7 +121,7 @@ func shareOf(r Row) distribution.Share {
 }
 
 // Shares calls each for the shares of a distribution in an asset, ascending by
-// holder: also the register as it was at the record date.
+// holder. Together they are also the register at the record date.
 func (db *DB) Shares(ctx context.Context, id string, asset money.Asset, each func(distribution.Share) error) error {
 	return passing(ctx, db, each, func(conn Conn, each func(distribution.Share) error) error {
 		s := &Snapshot{conn}
@@ -144,7 +144,7 @@ func (s *Snapshot) Shares(d *distribution.Distribution, asset money.Asset, each 
 }
 
 // ShareOf returns a holder's share of a distribution in an asset; ok is false
-// for somebody who was not in the register.
+// for a holder who was not in the register.
 func (db *DB) ShareOf(ctx context.Context, id string, asset money.Asset, holder events.Holder) (share distribution.Share, ok bool, err error) {
 	err = db.Snapshot(ctx, func(s *Snapshot) error {
 		control, err := ControlOf(s.conn, id)
@@ -178,8 +178,8 @@ func payoutOf(r Row) distribution.Payout {
 	}
 }
 
-// Payouts calls each for the payouts of a distribution that are in a state
-// (every state: ""), ascending by id.
+// Payouts calls each for the payouts of a distribution that are in a state (""
+// selects all states), ascending by id.
 func (db *DB) Payouts(ctx context.Context, id string, state distribution.State, each func(distribution.Payout) error) error {
 	err := passing(ctx, db, each, func(conn Conn, each func(distribution.Payout) error) error {
 		control, err := ControlOf(conn, id)
@@ -205,7 +205,7 @@ func (s *Snapshot) Payouts(d *distribution.Distribution, each func(distribution.
 	return nil
 }
 
-// PayoutOf returns a payout of a distribution by its id; ok is false where there
+// PayoutOf returns a payout of a distribution by its id; ok is false if there
 // is none.
 func (db *DB) PayoutOf(ctx context.Context, id, payout string) (p distribution.Payout, ok bool, err error) {
 	err = db.Snapshot(ctx, func(s *Snapshot) error {
@@ -255,7 +255,8 @@ type StateTotal struct {
 }
 
 // PayoutTotals returns the payouts of a distribution by asset and state,
-// ascending by asset, in the order of [distribution.States]; it reads every one.
+// ascending by asset, then in the order of [distribution.States]. It reads
+// every payout.
 func (db *DB) PayoutTotals(ctx context.Context, id string) (list []StateTotal, err error) {
 	type key struct {
 		asset money.Asset
@@ -295,8 +296,8 @@ type Owed struct {
 	distribution.Entitlement
 }
 
-// Owed calls each for everything that tokens owe to a holder (every holder:
-// ""), ascending by token, asset and holder.
+// Owed calls each for everything that tokens owe to a holder ("" selects all
+// holders), ascending by token, asset and holder.
 func (s *Snapshot) Owed(holder events.Holder, each func(Owed) error) error {
 	err := s.conn.Query("SELECT token, asset, holder, payable, held FROM entitlement WHERE ?1 = '' OR holder = ?1 ORDER BY token, asset, holder", func(r Row) error {
 		return each(Owed{events.Token(r.Text(0)), money.Asset(r.Text(1)),
@@ -321,7 +322,7 @@ func (db *DB) Entitlements(ctx context.Context, token events.Token, asset money.
 	return nil
 }
 
-// EntitlementOf returns what a token owes one holder in an asset; zeros where
+// EntitlementOf returns what a token owes one holder in an asset; zeros if
 // nothing is owed.
 func (db *DB) EntitlementOf(ctx context.Context, token events.Token, asset money.Asset, holder events.Holder) (e distribution.Entitlement, err error) {
 	e.Holder = holder
@@ -359,8 +360,8 @@ func (db *DB) Batch(ctx context.Context, name string) (b distribution.Batch, ok 
 	return b, ok, nil
 }
 
-// Batches returns every batch of a distribution (every distribution: ""), in
-// the order of CONTROL.
+// Batches returns every batch of a distribution ("" selects all distributions),
+// in the order of CONTROL.
 func (db *DB) Batches(ctx context.Context, id string) (list []distribution.Batch, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		list = nil

@@ -9,23 +9,24 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// This file says whose commit it is, for every engine. A settler and a distributor
-// take their cursor over by raising its epoch and writing a nonce into it. Each of
-// their commits moves the cursor, in the transaction that writes the rest, from
-// where it must stand and only under their own epoch and nonce. Where it does not
-// move, the cursor is read, and says which of three things it was: another owner's
-// take-over, the owner's own commit whose answer was lost, or a cursor that was put
-// elsewhere.
+// This file decides, for every engine, whether a commit comes from the owner of
+// the cursor. A settler or distributor takes over its cursor by raising the
+// epoch and writing a nonce into it. Each of its commits moves the cursor, in
+// the transaction that writes everything else, from its expected position and
+// only under the owner's epoch and nonce. If the cursor does not move, it is
+// read to find out which of three cases it is: another process has taken over,
+// the owner's own commit succeeded although its answer was lost, or the cursor
+// was put elsewhere.
 
-// ErrElsewhere is what an engine says of a commit whose [Statement] moved no
-// cursor. Nothing of the commit was written.
+// ErrElsewhere means that the [Statement] of a commit moved no cursor, so that
+// nothing of the commit was written.
 var ErrElsewhere = errors.New("the cursor is elsewhere")
 
-// owner is one take-over of a cursor.
+// owner is a process that has taken over a cursor.
 type owner struct {
 	of     string // what is owned, for errors
-	who    string // what the owner is
-	fenced error  // what an owner is told that lost it
+	who    string // the owner's role
+	fenced error  // the error for an owner that lost the cursor
 	epoch  uint64
 	nonce  string
 }
@@ -48,8 +49,8 @@ func distributorOf(c distribution.Cursor) owner {
 	return owner{"distribution", "distributor", distribution.ErrFenced, c.Epoch, c.Nonce}
 }
 
-// Owned returns nil as long as this settler's take-over of the partition is the
-// last one; otherwise [settlement.ErrFenced].
+// Owned returns nil as long as this settler owns the partition, and
+// [settlement.ErrFenced] after another one has taken over.
 func (s *Settle) Owned(ctx context.Context) error {
 	now, err := s.db.Cursor(ctx, s.partition)
 	if err != nil {
@@ -58,8 +59,8 @@ func (s *Settle) Owned(ctx context.Context) error {
 	return s.owner.holds(now.Epoch, now.Nonce)
 }
 
-// Owned returns nil as long as this distributor's take-over is the last one;
-// otherwise [distribution.ErrFenced].
+// Owned returns nil as long as this distributor owns distribution, and
+// [distribution.ErrFenced] after another one has taken over.
 func (d *Distribute) Owned(ctx context.Context) error {
 	now, err := d.db.DistributeCursor(ctx)
 	if err != nil {
@@ -68,14 +69,15 @@ func (d *Distribute) Owned(ctx context.Context) error {
 	return d.owner.holds(now.Epoch, now.Nonce)
 }
 
-// Commit writes whole cuts, ascending, in one transaction with the cursor. from is
-// the position of the cursor that they follow. Where the cursor has moved on,
-// [settlement.ErrFenced] says that somebody else moved it; nil that this settler
-// itself did, in a commit whose outcome it had not learned.
-// [settlement.ErrInterrupted] says that the same again may succeed: whether this
-// time it did is unknown.
+// Commit writes whole cuts, ascending, in one transaction with the cursor. from
+// is the position of the cursor before them. If the cursor has already moved,
+// Commit fails with [settlement.ErrFenced] if another settler moved it, and
+// returns nil if this settler moved it itself, in a commit whose outcome it had
+// not learned. After [settlement.ErrInterrupted] the outcome is unknown, and a
+// repetition may succeed.
 //
-// The records come encoded beside the cuts: encoded[i][j] is cuts[i].Records[j].
+// The records are passed encoded beside the cuts: encoded[i][j] is
+// cuts[i].Records[j].
 func (s *Settle) Commit(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error {
 	if len(cuts) == 0 {
 		return nil
@@ -103,16 +105,17 @@ func (s *Settle) elsewhere(ctx context.Context, from uint64, last *settlement.Cu
 		err = s.owner.holds(now.Epoch, now.Nonce)
 	}
 	if err != nil || now.Position == last.Position && now.Hash == last.Hash {
-		return err // nil: the commit before, whose answer was lost, had succeeded
+		return err // nil: an earlier attempt had succeeded, but its answer was lost
 	}
 	return fmt.Errorf("partition %d: the cursor is at %d, not at %d: %w", s.partition, now.Position, from, settlement.ErrFenced)
 }
 
-// Commit writes a step in one transaction with the cursor, which it moves from one
-// pair of marks to the step's. Where the cursor is elsewhere,
-// [distribution.ErrFenced] says that somebody else moved it; nil that this
-// distributor itself did, in a commit whose outcome it had not learned. After any
-// other error the outcome is unknown, and the same again may succeed.
+// Commit writes a step in one transaction with the cursor, which it moves from
+// one pair of marks to the step's. If the cursor has already moved, Commit
+// fails with [distribution.ErrFenced] if another distributor moved it, and
+// returns nil if this distributor moved it itself, in a commit whose outcome it
+// had not learned. After any other error the outcome is unknown, and a
+// repetition may succeed.
 func (d *Distribute) Commit(ctx context.Context, control, read distribution.Mark, step *distribution.Step) error {
 	err := d.writer.Commit(ctx, Statement{`UPDATE distribute_cursor SET control_created = ?1, control = ?2, control_hash = ?3,
 		ledger_created = ?4, ledger = ?5, ledger_hash = ?6 WHERE control = ?7 AND ledger = ?8 AND epoch = ?9 AND nonce = ?10`, []any{
@@ -135,7 +138,7 @@ func (d *Distribute) elsewhere(ctx context.Context, control, read distribution.M
 		err = d.owner.holds(now.Epoch, now.Nonce)
 	}
 	if err != nil || now.Control == step.Control && now.Ledger == step.Ledger {
-		return err // nil: the commit before, whose answer was lost, had succeeded
+		return err // nil: an earlier attempt had succeeded, but its answer was lost
 	}
 	return fmt.Errorf("%w: the cursor is at control %d and ledger %d, not at %d and %d", distribution.ErrFenced,
 		now.Control.Position, now.Ledger.Position, control.Position, read.Position)
@@ -143,7 +146,8 @@ func (d *Distribute) elsewhere(ctx context.Context, control, read distribution.M
 
 // takeSettle makes a settler the owner of a partition's cursor.
 func takeSettle(tx Tx, partition int, stream string, created int64, nonce string) (settlement.Cursor, error) {
-	// The update comes first: only a commit at this very moment is in its way.
+	// The update comes first, so that only a commit at this moment can conflict
+	// with it.
 	done, err := tx.Exec("UPDATE cursor SET epoch = epoch + 1, nonce = ?1 WHERE partition = ?2", nonce, int64(partition))
 	if err == nil && done == 0 {
 		_, err = tx.Exec(`INSERT INTO cursor (partition, stream, created, position, hash, control, batches, epoch, nonce)

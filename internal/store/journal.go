@@ -36,8 +36,8 @@ func written(r Row) Written {
 	}
 }
 
-// Writer is who appends journal rows under one name. Its accounts' balances in
-// the store are the fold of its own rows only.
+// Writer appends journal rows under one name. The balances that the store keeps
+// for a writer are the fold of its own rows only.
 type Writer struct {
 	db   *DB
 	name string
@@ -47,8 +47,8 @@ type Writer struct {
 func (w *Writer) Name() string { return w.name }
 
 // Relayed returns how far the writer's rows are known to be in its stream: the
-// number of the last row that is, and its position there. Both are 0 before the
-// first. More rows may be there than this says, never fewer.
+// number of the last such row, and its position there. Both are 0 before the
+// first row. The stream may have more rows than this says, but never fewer.
 func (w *Writer) Relayed(ctx context.Context) (number, position uint64, err error) {
 	_, err = patiently(ctx, w.db, func() (struct{}, error) {
 		return struct{}{}, w.db.whole(ctx, func(conn Conn) error {
@@ -78,8 +78,9 @@ func (w *Writer) SetRelayed(ctx context.Context, number, position uint64) error 
 	return nil
 }
 
-// Journal calls each for the writer's rows from that number on, ascending, at
-// most limit of them (0: all), until it returns an error, which Journal returns.
+// Journal calls each for the writer's rows from that number on, in ascending
+// order, for at most limit rows (0 means all). It stops at the first error of
+// each and returns it.
 func (w *Writer) Journal(ctx context.Context, from uint64, limit int, each func(Written) error) error {
 	most := int64(limit)
 	if limit <= 0 {
@@ -114,8 +115,8 @@ func (w *Writer) Last(ctx context.Context) (number uint64, err error) {
 	return number, err
 }
 
-// Journal calls each for the rows of every writer, writer by writer in the
-// order of their registration, ascending.
+// Journal calls each for the rows of every writer in ascending order, writer by
+// writer in the order of registration.
 func (db *DB) Journal(ctx context.Context, each func(writer string, row Written) error) error {
 	type named struct {
 		writer string
@@ -141,8 +142,8 @@ func (db *DB) Journal(ctx context.Context, each func(writer string, row Written)
 type WriterState struct {
 	Name    string
 	Rows    uint64 // of the journal
-	Last    uint64 // number of the last one: Rows, unless some are missing
-	Relayed uint64 // what of its messages is known to be in its stream
+	Last    uint64 // number of the last row: equal to Rows unless some are missing
+	Relayed uint64 // number of the last row known to be in its stream
 
 	id int64
 }
@@ -195,8 +196,8 @@ func (s *Snapshot) journal(w WriterState, from uint64, limit int64, each func(Wr
 		func(r Row) error { return each(written(r)) }, rowID(w.id, from), lastID(w.id), limit)
 }
 
-// Entries calls each for every record of a book (every book: ""), writer by
-// writer in the order of their registration, ascending.
+// Entries calls each for every record of a book ("" selects all books) in
+// ascending order, writer by writer in the order of registration.
 func (s *Snapshot) Entries(book events.Book, each func(writer string, row Written, record *ledger.Record) error) error {
 	writers, err := s.Writers()
 	if err != nil {
@@ -220,7 +221,7 @@ func (s *Snapshot) Entries(book events.Book, each func(writer string, row Writte
 	return nil
 }
 
-// Row returns one row of a writer; ok is false where there is none.
+// Row returns one row of a writer; ok is false if it does not exist.
 func (s *Snapshot) Row(w WriterState, number uint64) (row Written, ok bool, err error) {
 	err = s.conn.Query("SELECT "+rowColumns+" FROM journal WHERE id = ?1", func(r Row) error {
 		row, ok = written(r), true

@@ -10,26 +10,26 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// This is the one place that repeats a question, and what has the same effect
-// twice as once; commits are repeated by the loops, which know what may be repeated.
+// Queries and idempotent writes are repeated only in this file; commits are
+// repeated by the loops, which know what may be repeated.
 //
-// A database interrupts a question where another transaction was in its way
-// (CockroachDB: at any statement), or where the connection is lost. [DB.whole] and
-// [passing] ask again, from the start and of a new snapshot, while the caller has
-// seen nothing of the answer, and give up after a while: the caller is told
-// with [settlement.ErrInterrupted].
+// A database interrupts a query if another transaction conflicts with it (in
+// CockroachDB at any statement), or if the connection is lost. [DB.whole] and
+// [passing] repeat the query from the start with a new snapshot, as long as the
+// caller has not seen any of the result. After a while they give up and return
+// [settlement.ErrInterrupted].
 //
 // The loops of settle and distribute read what they have committed. While the
-// database is gone they have nothing else to do: their questions, which are the
-// methods of [Settle], [Distribute] and [Writer], are asked until their context
-// ends.
+// database is unavailable they have nothing else to do, so their queries, which
+// are the methods of [Settle], [Distribute] and [Writer], are repeated until
+// their context ends.
 
-// How often and for how long a question is asked again for somebody who is waiting.
-// Others' transactions are a matter of moments and of chance with each statement,
-// so that a long question may need many tries. A database that is gone stays away
-// for seconds or minutes: the caller is told after some seconds and tries, and the
-// pauses grow, because each try is a new connection, which costs a database that is
-// starting more than a question does.
+// How often and for how long a query is repeated for a waiting caller. Conflicts with
+// other transactions last for moments and may occur at each statement, so a long
+// query may need many attempts. A database that is gone stays away for seconds or
+// minutes: the caller is told after some seconds and attempts. The pauses grow,
+// because each attempt is a new connection, which costs a database that is starting
+// more than a query does.
 const (
 	contentions = 300
 	contendedAt = time.Millisecond // the first pause
@@ -41,17 +41,18 @@ const (
 	missing   = 250 * time.Millisecond
 )
 
-// ErrContended is an interruption by another transaction: the database is there.
+// ErrContended is an interruption by another transaction; the database is
+// available.
 var ErrContended = errors.New("another transaction was in the way")
 
-// whole calls f with one snapshot, and again after an interruption. f begins anew:
-// nothing that an earlier call did may show.
+// whole calls f with one snapshot, and calls it again after an interruption. f
+// must start from the beginning, without effects of an earlier call.
 func (db *DB) whole(ctx context.Context, f func(Conn) error) error {
 	return db.ask(ctx, f, func() bool { return true })
 }
 
-// passing is whole for a question whose rows are passed on one by one: once each
-// has had one, the question is not asked again.
+// passing is whole for a query whose rows are passed on one by one: once each
+// was called, the query is not repeated.
 func passing[T any](ctx context.Context, db *DB, each func(T) error, ask func(conn Conn, each func(T) error) error) error {
 	had := false
 	return db.ask(ctx, func(conn Conn) error {
@@ -66,14 +67,14 @@ func (db *DB) ask(ctx context.Context, f func(Conn) error, may func() bool) erro
 	return again(ctx, func() error { return db.engine.Read(ctx, f) }, may)
 }
 
-// retold does what has the same effect twice as once, and does it again after an
-// interruption: taking something over, and telling the store what it remembers.
+// retold runs an idempotent operation, and repeats it after an interruption:
+// taking over a cursor, or recording something in the store.
 func retold(ctx context.Context, do func() error) error {
 	return again(ctx, do, func() bool { return true })
 }
 
-// again does something until it is not interrupted, may not be repeated, or has
-// been tried for long enough.
+// again repeats an operation until it is not interrupted, may not be repeated
+// any more, or has been tried for long enough.
 func again(ctx context.Context, do func() error, may func() bool) error {
 	crowded := retry.Policy{
 		Pause: contendedAt, Longest: contended,
@@ -90,7 +91,7 @@ func again(ctx context.Context, do func() error, may func() bool) error {
 
 func interrupted(err error) bool { return errors.Is(err, settlement.ErrInterrupted) }
 
-// patiently asks until the database answers.
+// patiently repeats a query until the database answers.
 func patiently[T any](ctx context.Context, db *DB, ask func() (T, error)) (T, error) {
 	var answer T
 	err := retry.Policy{
@@ -103,9 +104,9 @@ func patiently[T any](ctx context.Context, db *DB, ask func() (T, error)) (T, er
 	return answer, err
 }
 
-// eachPatiently asks for rows until each has had all of them. A row that it has
-// had does not come again: nobody but who asks changes them, so that the same
-// question has the same answer.
+// eachPatiently repeats a query until each was called for all of its rows. It
+// skips rows that each has already had: only the caller changes them, so that
+// the same query has the same result.
 func eachPatiently[T any](ctx context.Context, db *DB, each func(T) error, ask func(each func(T) error) error) error {
 	had := 0
 	_, err := patiently(ctx, db, func() (struct{}, error) {

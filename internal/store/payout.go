@@ -8,18 +8,18 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
-// A rail answers for thousands of payouts at once, and usually for all of those
-// that lie side by side in the table: these are read and written as one range.
+// A rail answers for thousands of payouts at once, and usually for all payouts
+// that are adjacent in the table, so these are read and written as one range.
 
-// skipped is how many rows that nobody asked for are read before the next one
-// that somebody did is sought: a seek costs about as much.
+// skipped is how many unwanted rows are read before a seek to the next wanted
+// one, because a seek costs about as much.
 const skipped = 8
 
-// errEnough ends a query whose other rows nobody wants.
+// errEnough ends a query whose remaining rows are not needed.
 var errEnough = errors.New("enough rows")
 
-// PayoutsOf calls each for those of the named payouts that a distribution has.
-// The names ascend.
+// PayoutsOf calls each for every named payout that the distribution has. The
+// names must ascend.
 func (db *DB) PayoutsOf(ctx context.Context, id string, names []string, each func(distribution.Payout) error) error {
 	err := passing(ctx, db, each, func(conn Conn, each func(distribution.Payout) error) error {
 		control, err := ControlOf(conn, id)
@@ -34,8 +34,8 @@ func (db *DB) PayoutsOf(ctx context.Context, id string, names []string, each fun
 	return nil
 }
 
-// payoutsFrom reads from the first name on, and returns the names that are to be
-// sought for.
+// payoutsFrom reads from the first name on, and returns the names that still
+// have to be found by a seek.
 func payoutsFrom(conn Conn, control int64, names []string, each func(distribution.Payout) error) (rest []string, err error) {
 	others := 0
 	err = conn.Query("SELECT "+payoutColumns+" FROM payout WHERE distribution = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id", func(r Row) error {

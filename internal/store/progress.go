@@ -9,14 +9,13 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// Progress is how far every service has committed, for processes that are none
-// of them.
+// Progress is how far every service has committed, for other processes.
 type Progress struct {
-	Settled     []settlement.Cursor // ascending by partition; none where no settler ever was
-	Distributed distribution.Cursor // a zero Epoch where no distributor ever was
+	Settled     []settlement.Cursor // ascending by partition; only partitions that ever had a settler
+	Distributed distribution.Cursor // its Epoch is zero if there never was a distributor
 }
 
-// Progress returns it as of one commit.
+// Progress returns the progress as of one commit.
 func (db *DB) Progress(ctx context.Context) (p Progress, err error) {
 	err = db.Snapshot(ctx, func(s *Snapshot) error {
 		if p.Settled, err = s.Cursors(); err != nil {
@@ -28,16 +27,16 @@ func (db *DB) Progress(ctx context.Context) (p Progress, err error) {
 	return p, err
 }
 
-// Relaying is how far one writer's rows are in its stream.
+// Relaying is how far one writer's rows are published to its stream.
 type Relaying struct {
 	Writer  string
 	Last    uint64 // number of its last row
 	Relayed uint64 // number of the last one known to be in its stream
 }
 
-// Relaying returns every settler's and the distributor's, ascending by name. The
-// distributor's rows are the messages for PAYOUT. Its cost does not grow with the
-// journal.
+// Relaying returns the publishing state of every settler and of the
+// distributor, ascending by name. The distributor's rows are the messages for
+// PAYOUT. Its cost does not grow with the journal.
 func (db *DB) Relaying(ctx context.Context) (list []Relaying, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		list = nil
@@ -69,7 +68,7 @@ func (db *DB) Relaying(ctx context.Context) (list []Relaying, err error) {
 	return list, nil
 }
 
-// SettledAt is [Distribute.SettledAt], for those who only read.
+// SettledAt is [Distribute.SettledAt] for callers that only read.
 func (db *DB) SettledAt(ctx context.Context, book events.Book, period events.Period) (uint64, error) {
 	return (&Distribute{Writer: Writer{db: db}}).SettledAt(ctx, book, period)
 }

@@ -13,15 +13,15 @@ import (
 type Relation struct {
 	Name    string
 	Key     int    // how many of the columns identify a row
-	Settled bool   // made by settle alone
-	query   string // empty: the journal, of settlers where Settled, or of the distributor
+	Settled bool   // written only by settle
+	query   string // empty for the journal: that of the settlers if Settled, otherwise that of the distributor
 }
 
 // Relations returns every part of the store that is a function of the streams
-// up to the cursors, in the order in which a difference is best looked for: what
-// else follows from comes first. Of what the distributor has read of LEDGER,
-// only what is at or before the position ledger counts, because how far it has
-// read is a matter of time.
+// up to the cursors, in the best order for finding a difference: causes come
+// before their effects. Of what the distributor has read of LEDGER, only what
+// is at or before the position ledger is included, because how far it has read
+// depends on timing.
 func Relations(ledger uint64) []Relation {
 	return []Relation{
 		{"cursor", 1, true, "SELECT partition, position, hash, control, batches FROM cursor ORDER BY 1"},
@@ -58,15 +58,15 @@ type Field struct {
 }
 
 // Unequal is the first row in which two stores differ; Here or There is empty
-// where one of them does not have it.
+// if that store does not have the row.
 type Unequal struct {
 	Here, There []Field
 }
 
 // Compare walks a relation in two stores side by side and returns the first
-// difference; equal is true where there is none. rows is how many are equal, and
-// each, where it is not nil, is called with all of those; it neither keeps nor
-// changes them.
+// difference; equal is true if there is none. rows is the number of equal rows.
+// each, if it is not nil, is called with every equal row, which it must neither
+// keep nor change.
 func (s *Snapshot) Compare(other *Snapshot, relation Relation, each func(row []Field) error) (first Unequal, rows uint64, equal bool, err error) {
 	first, rows, equal, err = s.compare(other, relation, each)
 	if err != nil {
@@ -108,8 +108,7 @@ func (s *Snapshot) compare(other *Snapshot, relation Relation, each func(row []F
 			}
 			continue
 		}
-		// Where the keys differ, the lesser row is the one that the other store
-		// does not have.
+		// If the keys differ, the smaller row is missing in the other store.
 		if x != nil && y != nil && at < relation.Key {
 			if less(x[at].Value, y[at].Value) {
 				y = nil
@@ -129,8 +128,8 @@ func (s *Snapshot) walk(relation Relation) (Rows, error) {
 	var texts []string
 	err := s.conn.Query("SELECT id, name FROM writer ORDER BY name", func(r Row) error {
 		if id, name := r.Int64(0), r.Text(1); relation.Settled == (name != DistributeWriter) {
-			// The limits are constants: a join of two tables on limits that vary may be
-			// planned as a product of both.
+			// The limits are constants, because a join of two tables on
+			// variable limits may be planned as their product.
 			texts = append(texts, fmt.Sprintf(`SELECT '%s' AS writer, id - %d AS number, cut, book, part, record FROM journal
 				WHERE id BETWEEN %d AND %d ORDER BY id`, strings.ReplaceAll(name, "'", "''"), rowID(id, 0), rowID(id, 0), lastID(id)))
 		}
@@ -142,8 +141,8 @@ func (s *Snapshot) walk(relation Relation) (Rows, error) {
 // rowsOf is the rows of several queries, one after the other: [Rows].
 type rowsOf struct {
 	conn  Conn
-	texts []string // of those that have not begun
-	Rows           // of the one that has; nil: none
+	texts []string // queries that have not begun
+	Rows           // rows of the query that has begun; nil if none
 }
 
 func (r *rowsOf) Next() (ok bool, err error) {
@@ -235,8 +234,8 @@ func less(a, b any) bool {
 	return false
 }
 
-// Rows calls each for the rows of a relation, in their order. each neither keeps
-// nor changes the row.
+// Rows calls each for the rows of a relation, in their order. each must neither
+// keep nor change the row.
 func (s *Snapshot) Rows(relation Relation, each func(row []Field) error) error {
 	if err := s.rows(relation, each); err != nil {
 		return fmt.Errorf("reading %s: %w", relation.Name, err)

@@ -18,8 +18,9 @@ import (
 // journal.
 func SettleWriter(partition int) string { return fmt.Sprintf("settle-%d", partition) }
 
-// Settle is one partition's settler in the store: what it commits and reads
-// back. One goroutine commits; the reading methods may be called from any.
+// Settle is a settler's access to the store for one partition: what it commits
+// and reads back. One goroutine commits; the reading methods may be called from
+// any.
 type Settle struct {
 	Writer
 	writer    CutWriter
@@ -27,10 +28,10 @@ type Settle struct {
 	partition int
 }
 
-// Settle returns the settler's part of the store, taking it over from the process that
-// had it: an earlier settler's next commit fails with [settlement.ErrFenced]. It
-// is refused with [ErrCursorLost] where the cursor contradicts the journal. The nonce
-// names this one; it is chosen at random by the caller.
+// Settle returns the settler's part of the store, and takes it over from an
+// earlier owner, whose next commit fails with [settlement.ErrFenced]. It fails
+// with [ErrCursorLost] if the cursor contradicts the journal. The nonce
+// identifies the new owner; the caller chooses it at random.
 func (db *DB) Settle(ctx context.Context, partition int, stream string, created int64, nonce string) (*Settle, settlement.Cursor, error) {
 	if err := db.cursorWhole(ctx, SettleWriter(partition)); err != nil {
 		return nil, settlement.Cursor{}, fmt.Errorf("taking over partition %d: %w", partition, err)
@@ -60,8 +61,8 @@ func (s *Settle) Spans(ctx context.Context, source settlement.Source) ([]settlem
 	})
 }
 
-// Original returns where the accepted sequence of a source is; ok is false for
-// one that was not accepted.
+// Original returns where the accepted sequence of a source is; ok is false if
+// the sequence was not accepted.
 func (s *Settle) Original(ctx context.Context, source settlement.Source, sequence uint64) (o settlement.Original, ok bool, err error) {
 	_, err = patiently(ctx, s.db, func() (struct{}, error) {
 		return struct{}{}, s.db.whole(ctx, func(conn Conn) error {
@@ -72,9 +73,9 @@ func (s *Settle) Original(ctx context.Context, source settlement.Source, sequenc
 	return o, ok, err
 }
 
-// Load returns what the settler's core needs to go on from the cursor: what
-// waits, what is owed, what is collected, and the balances of customers, nodes and
-// the treasury, all of its partition.
+// Load returns what the settler's core needs to continue from the cursor: what
+// waits, what is owed, what is collected, and the balances of customers, nodes
+// and the treasury, all of its partition.
 func (s *Settle) Load(ctx context.Context) (held []settlement.Suspense, owed []settlement.Outstanding, collected []settlement.Collected, balances *ledger.Balances, err error) {
 	_, err = patiently(ctx, s.db, func() (struct{}, error) {
 		return struct{}{}, s.db.Snapshot(ctx, func(now *Snapshot) error {
@@ -143,8 +144,8 @@ func cursorOf(r Row) (c settlement.Cursor) {
 	return c
 }
 
-// ReadCursor returns how far a partition's settler has come; a zero Epoch where
-// there never was one.
+// ReadCursor returns how far a partition's settler has come; its Epoch is zero
+// if there never was a settler.
 func ReadCursor(conn Conn, partition int) (c settlement.Cursor, err error) {
 	c.Partition = partition
 	err = conn.Query("SELECT "+cursorColumns+" FROM cursor WHERE partition = ?1", func(r Row) error {
@@ -157,7 +158,7 @@ func ReadCursor(conn Conn, partition int) (c settlement.Cursor, err error) {
 	return c, nil
 }
 
-// Cursor is [ReadCursor] of what is committed.
+// Cursor returns the last committed cursor of a partition, see [ReadCursor].
 func (db *DB) Cursor(ctx context.Context, partition int) (c settlement.Cursor, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		c, err = ReadCursor(conn, partition)
@@ -188,8 +189,8 @@ func outcomeOf(r Row) (settlement.Outcome, error) {
 	return settlement.Outcome{Position: uint64(r.Int64(0)), Events: int(r.Int64(1)), Runs: runs}, err
 }
 
-// Outcome returns the outcomes of one batch message; ok is false for a position
-// that is not settled yet or is no batch.
+// Outcome returns the outcomes of one batch message; ok is false if the
+// position is not settled yet or is not a batch.
 func (db *DB) Outcome(ctx context.Context, partition int, position uint64) (o settlement.Outcome, ok bool, err error) {
 	err = db.Snapshot(ctx, func(s *Snapshot) error {
 		o, ok, err = s.Outcome(partition, position)
@@ -239,7 +240,8 @@ func (s *Snapshot) outcomes(partition int, from, to uint64, each func(settlement
 	}, int64(partition), int64(from), int64(min(to, math.MaxInt64)))
 }
 
-// Tallies returns the tallies of a book (every book: ""), ascending by their key.
+// Tallies returns the tallies of a book ("" selects all books), ascending by
+// their key.
 func (db *DB) Tallies(ctx context.Context, book events.Book) (list []settlement.Tally, err error) {
 	err = db.Snapshot(ctx, func(s *Snapshot) error {
 		list, err = s.Tallies(book)
@@ -263,8 +265,8 @@ func (s *Snapshot) Tallies(book events.Book) (list []settlement.Tally, err error
 	return list, nil
 }
 
-// Suspense returns what waits for a price in a book (every book: ""), ascending
-// by its key.
+// Suspense returns the lines of suspense of a book ("" selects all books),
+// ascending by their key.
 func (db *DB) Suspense(ctx context.Context, book events.Book) (list []settlement.Suspense, err error) {
 	err = db.Snapshot(ctx, func(s *Snapshot) error {
 		list, err = s.Suspense(book)
@@ -298,8 +300,8 @@ func (s *Snapshot) suspense(partition int, book events.Book) (list []settlement.
 	return list, nil
 }
 
-// Outstanding returns what a customer (every customer: "") of a book (every
-// book: "") owes, ascending by its key.
+// Outstanding returns what a customer ("" selects all customers) of a book (""
+// selects all books) owes, ascending by its key.
 func (db *DB) Outstanding(ctx context.Context, book events.Book, customer events.Customer) (list []settlement.Outstanding, err error) {
 	err = db.Snapshot(ctx, func(s *Snapshot) error {
 		list, err = s.Outstanding(book, customer)
@@ -343,7 +345,7 @@ func (s *Snapshot) collected(partition int) (list []settlement.Collected, err er
 }
 
 // VoidReason returns why a decision had no effect in a partition; ok is false
-// where it had one or has not come up yet.
+// if it had an effect or has not been settled yet.
 func (db *DB) VoidReason(ctx context.Context, partition int, control uint64) (reason string, ok bool, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		return conn.Query("SELECT reason FROM void WHERE partition = ?1 AND control = ?2", func(r Row) error {

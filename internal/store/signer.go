@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Signer returns the public key that the store knows to sign the logs of the
-// streams; empty where nobody was told.
+// Signer returns the public key that signs the logs of the streams, as recorded
+// in the store; empty if none is recorded.
 func (db *DB) Signer(ctx context.Context) (key string, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		return conn.Query("SELECT log_key FROM signer", func(r Row) error {
@@ -20,14 +20,13 @@ func (db *DB) Signer(ctx context.Context) (key string, err error) {
 	return key, nil
 }
 
-// Sign tells the store which public key signs the logs. The first one is
-// recorded; later another is refused, since it would begin a second history,
-// unless the one that is known is among those before, which handed the logs over
-// to this key.
+// Sign records which public key signs the logs. Once a key is recorded, another
+// one is refused, because it would begin a second history, unless the recorded
+// key is in before, the keys from which the logs were handed over to this key.
 func (db *DB) Sign(ctx context.Context, key string, before ...string) error {
 	err := db.write(ctx, func(tx Tx) error {
-		// Of two at once, the second one finds the first one's key: its transaction
-		// waits here, or begins again.
+		// If two processes do this at once, the second one finds the key of the
+		// first: its transaction waits here or restarts.
 		if _, err := tx.Exec("INSERT INTO signer (one, log_key) VALUES (1, '') ON CONFLICT (one) DO NOTHING"); err != nil {
 			return err
 		}
@@ -46,13 +45,13 @@ func (db *DB) Sign(ctx context.Context, key string, before ...string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("telling the store who signs the logs: %w", err)
+		return fmt.Errorf("recording who signs the logs: %w", err)
 	}
 	return nil
 }
 
-// signs compares the key that a store knows with one that is to sign. write tells
-// whether the store is to know this one.
+// signs compares the recorded key with the one that signs now. write reports
+// whether the new key must be recorded.
 func signs(known, key string, before []string) (write bool, err error) {
 	if known == key {
 		return false, nil

@@ -23,8 +23,8 @@ func originalOf(source settlement.Source, r Row) settlement.Original {
 	}
 }
 
-// sourcesOf returns the ids that a source has in a partition, or in all: each
-// partition that accepts something of it gives it one.
+// sourcesOf returns the ids of a source in a partition, or in all partitions:
+// each partition that accepts events of a source assigns an id.
 func sourcesOf(conn Conn, partition int, source settlement.Source) (ids []int64, err error) {
 	partitions := []int64{int64(partition)}
 	if partition == everywhere {
@@ -123,8 +123,8 @@ func (db *DB) Sources(ctx context.Context, provider events.Provider) (list []set
 	return list, err
 }
 
-// Original returns where the accepted sequence of a source is; ok is false for
-// one that was not accepted.
+// Original returns where the accepted sequence of a source is; ok is false if
+// the sequence was not accepted.
 func (db *DB) Original(ctx context.Context, source settlement.Source, sequence uint64) (o settlement.Original, ok bool, err error) {
 	err = db.whole(ctx, func(conn Conn) error {
 		o, ok, err = findOriginal(conn, everywhere, source, sequence)
@@ -133,14 +133,15 @@ func (db *DB) Original(ctx context.Context, source settlement.Source, sequence u
 	return o, ok, err
 }
 
-// SourceID is a source as the store knows it.
+// SourceID is a source with its id in the store.
 type SourceID struct {
 	settlement.Source
-	Partition int // that accepted these sequences of it
+	Partition int // partition that accepted these sequences
 	id        int64
 }
 
-// Sources returns every sequenced source of a name (every one: ""), ascending.
+// Sources returns every sequenced source with a name ("" selects all),
+// ascending.
 func (s *Snapshot) Sources(name string) (list []SourceID, err error) {
 	err = s.conn.Query("SELECT id, provider, source, epoch, partition FROM source WHERE ?1 = '' OR source = ?1 ORDER BY provider, source, epoch, partition", func(r Row) error {
 		list = append(list, SourceID{settlement.Source{
@@ -154,8 +155,8 @@ func (s *Snapshot) Sources(name string) (list []SourceID, err error) {
 	return list, nil
 }
 
-// Sourceless returns the least number of a source that sequences or originals name
-// and that is not there; ok is false where there is none.
+// Sourceless returns the smallest id of a source that sequences or originals
+// name but that does not exist; ok is false if there is none.
 func (s *Snapshot) Sourceless() (n int64, ok bool, err error) {
 	err = s.conn.Query(`SELECT min(number) FROM (SELECT DISTINCT span.source AS number FROM span UNION SELECT DISTINCT original.source FROM original) AS named
 		WHERE number NOT IN (SELECT id FROM source) HAVING count(*) > 0`, func(r Row) error {

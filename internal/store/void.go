@@ -6,7 +6,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
-// VoidReason is [DB.VoidReason], as of the snapshot.
+// VoidReason is [DB.VoidReason] for the snapshot.
 func (s *Snapshot) VoidReason(partition int, control uint64) (reason string, ok bool, err error) {
 	err = s.conn.Query("SELECT reason FROM void WHERE partition = ?1 AND control = ?2", func(r Row) error {
 		reason, ok = r.Text(0), true
@@ -18,7 +18,7 @@ func (s *Snapshot) VoidReason(partition int, control uint64) (reason string, ok 
 	return reason, ok, nil
 }
 
-// DistributeVoids is [DB.DistributeVoids], as of the snapshot.
+// DistributeVoids is [DB.DistributeVoids] for the snapshot.
 func (s *Snapshot) DistributeVoids() (list []distribution.Void, err error) {
 	err = s.conn.Query("SELECT control, partly, reason FROM distribute_void ORDER BY control", func(r Row) error {
 		list = append(list, voidOf(r))

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// ErrCursorLost means that a store has rows of a writer beyond where its cursor
-// is: the cursor was lost or put back. Going on from there would post everything
+// ErrCursorLost means that a store has rows of a writer after its cursor: the
+// cursor was lost or put back. Continuing from there would post everything
 // again.
 var ErrCursorLost = errors.New("the cursor was lost or put back: put the ledger aside, and it is derived again from the streams (`aliquot log fsck --restore` does so for a folder; a database: an empty one)")
 
-// CursorsWhole compares every cursor with the journal rows of its writer:
-// [ErrCursorLost]. Its cost does not grow with the journal.
+// CursorsWhole compares every cursor with the journal rows of its writer. It
+// fails with [ErrCursorLost]. Its cost does not grow with the journal.
 func (db *DB) CursorsWhole(ctx context.Context) error {
 	return db.cursorsWhole(ctx, func(string) bool { return true })
 }
 
-// cursorWhole compares the cursor of one writer that is about to write.
+// cursorWhole compares the cursor of a writer that is about to write.
 func (db *DB) cursorWhole(ctx context.Context, writer string) error {
 	_, err := patiently(ctx, db, func() (struct{}, error) {
 		return struct{}{}, db.cursorsWhole(ctx, func(name string) bool { return name == writer })
@@ -27,7 +27,7 @@ func (db *DB) cursorWhole(ctx context.Context, writer string) error {
 	return err
 }
 
-// cursorsWhole compares the cursors of the writers that are wanted.
+// cursorsWhole compares the cursors of the selected writers.
 func (db *DB) cursorsWhole(ctx context.Context, wanted func(writer string) bool) error {
 	return db.Snapshot(ctx, func(s *Snapshot) error {
 		type named struct {
@@ -79,8 +79,8 @@ func (s *Snapshot) cursorWhole(id int64, writer string) error {
 	return err
 }
 
-// lastRow is the number and the cut of a writer's last journal row; zero where it
-// has none.
+// lastRow returns the number and the cut of a writer's last journal row; zeros
+// if it has none.
 func (s *Snapshot) lastRow(writer int64) (number, cut uint64, err error) {
 	err = s.conn.Query("SELECT id, cut FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1", func(r Row) error {
 		number, cut = uint64(r.Int64(0)&(1<<NumberBits-1)), uint64(r.Int64(1))

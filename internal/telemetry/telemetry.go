@@ -13,11 +13,11 @@
 //	OTEL_EXPORTER_OTLP_PROTOCOL            http/protobuf (default) or grpc; also _TRACES_, _METRICS_
 //	OTEL_EXPORTER_OTLP_HEADERS, …          every other OTEL_EXPORTER_OTLP_… variable
 //	OTEL_TRACES_EXPORTER                   otlp (default) or none
-//	OTEL_METRICS_EXPORTER                  otlp (default) or none; the page is asked for, not exported
+//	OTEL_METRICS_EXPORTER                  otlp (default) or none; this does not affect the page
 //	OTEL_TRACES_SAMPLER, …_SAMPLER_ARG     parentbased_always_on by default
 //	OTEL_METRIC_EXPORT_INTERVAL            milliseconds, 60,000 by default
 //	OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
-//	OTEL_SDK_DISABLED                      true: nothing of all this, the page neither
+//	OTEL_SDK_DISABLED                      true: disables all of this, including the page
 //
 // # Invariants
 //

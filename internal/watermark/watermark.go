@@ -1,14 +1,15 @@
 // Package watermark is a position that only grows and that goroutines wait for:
 // how far a loop has committed, read or taken.
 //
-// The method: a waiter that comes too early gets a channel, which is closed when
-// the mark moves; then it looks again. Nobody waiting costs nothing but a lock.
+// The method: a waiter whose position is not reached gets a channel that is
+// closed when the mark moves, and then checks again. Without waiters, moving
+// the mark costs only a lock.
 //
 // # Invariants
 //
 //   - A mark never goes back: [Mark.Advance] to a lower position changes nothing.
 //   - A waiter whose position is reached gets nil, also after [Mark.Stop].
-//   - No wake-up is lost: a waiter sees every move that comes after it looked.
+//   - No wake-up is lost: a waiter sees every move after its check.
 package watermark
 
 import (
@@ -22,7 +23,7 @@ type Mark struct {
 	mu      sync.Mutex // guards what follows
 	at      uint64
 	stopped error
-	moved   chan struct{} // closed at the next move; nil while nobody waits
+	moved   chan struct{} // closed at the next move; nil without waiters
 }
 
 // At returns the position.
@@ -32,7 +33,7 @@ func (m *Mark) At() uint64 {
 	return m.at
 }
 
-// Advance moves the mark to a position, unless it is there or beyond.
+// Advance moves the mark to a position, unless it is already there or beyond.
 func (m *Mark) Advance(to uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -43,7 +44,7 @@ func (m *Mark) Advance(to uint64) {
 }
 
 // Stop says that the mark will not move any more: waiters whose position is not
-// reached get this error, which must not be nil. The first one stays.
+// reached get this error, which must not be nil. The first error is kept.
 func (m *Mark) Stop(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,7 +54,7 @@ func (m *Mark) Stop(err error) {
 	}
 }
 
-// wake tells all who wait to look again. The caller has the lock.
+// wake makes all waiters check again. The caller has the lock.
 func (m *Mark) wake() {
 	if m.moved != nil {
 		close(m.moved)
@@ -61,8 +62,8 @@ func (m *Mark) wake() {
 	}
 }
 
-// Wait returns nil when the mark is at a position or beyond it; otherwise the
-// error that stopped it, or ctx's.
+// Wait returns nil when the mark is at a position or beyond it. Otherwise it
+// returns the error that stopped the mark, or ctx's error.
 func (m *Mark) Wait(ctx context.Context, position uint64) error {
 	for {
 		moved, err := m.look(position)
@@ -77,7 +78,8 @@ func (m *Mark) Wait(ctx context.Context, position uint64) error {
 	}
 }
 
-// look returns what to wait for; nil when there is nothing to wait for any more.
+// look returns the channel to wait for; it is nil if there is nothing left to
+// wait for.
 func (m *Mark) look(position uint64) (moved <-chan struct{}, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

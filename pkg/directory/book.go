@@ -10,26 +10,26 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/ledger"
 )
 
-// Book is a book as it stands.
+// Book is a book as it is declared now.
 type Book struct {
 	events.BookDeclared
-	Closed        events.Period // the last period closed; empty where none is
-	ClosedThrough int64         // its end, in nanoseconds since 1970 UTC; 0 where none is
+	Closed        events.Period // the last closed period; empty if there is none
+	ClosedThrough int64         // its end, in nanoseconds since 1970 UTC; 0 if there is none
 }
 
-// Posting says in which period something is posted.
+// Posting says in which period usage is posted.
 type Posting struct {
-	Period events.Period // the period it is posted in: Origin, or the open one where Origin is closed
-	Origin events.Period // the period it belongs to
+	Period events.Period // the period in which it is posted: Origin, or the open period if Origin is closed
+	Origin events.Period // the period to which it belongs
 	Late   bool          // Origin was closed
 	// The same is true of every instant in [From, Until), in nanoseconds since
 	// 1970 UTC, until the next decision about the book.
 	From, Until int64
 }
 
-// Posting returns where usage whose last instant is at is posted, see
-// [events.LastInstant]. Keep the answer for every instant that it holds for: it
-// formats labels.
+// Posting returns the periods of usage with this last instant, see
+// [events.LastInstant]. Callers should reuse the result for all instants to
+// which it applies, because formatting labels is expensive.
 func (b *Book) Posting(at int64) Posting {
 	calendar := events.Calendar(b.Calendar)
 	origin, from, until := calendar.Bounds(at)
@@ -41,8 +41,8 @@ func (b *Book) Posting(at int64) Posting {
 	return p
 }
 
-// Open returns the label of the period after the last one closed; ok is false
-// where none was closed, and so every period is open.
+// Open returns the label of the period after the last closed one; ok is false
+// if none was closed, so that every period is open.
 func (b *Book) Open() (label events.Period, ok bool) {
 	if b.ClosedThrough == 0 {
 		return "", false
@@ -51,8 +51,8 @@ func (b *Book) Open() (label events.Period, ok bool) {
 	return label, true
 }
 
-// IsClosed reports whether a period of the book is closed, or why the label is
-// none of its calendar's.
+// IsClosed reports whether a period of the book is closed. It fails if the
+// label does not belong to the book's calendar.
 func (b *Book) IsClosed(label events.Period) (bool, error) {
 	_, until, err := events.Calendar(b.Calendar).Parse(label)
 	return err == nil && until <= b.ClosedThrough, err
@@ -65,7 +65,7 @@ type book struct {
 	closings      []closing // in effect, ascending
 	meters        map[events.Meter]events.MeterDeclared
 	cards         map[events.Card][]events.CardDeclared // version 1 first
-	pool          events.Token                          // the token of all nodes that no other names
+	pool          events.Token                          // the token of all nodes that no other token names
 }
 
 // Node is a declared node.
@@ -204,9 +204,9 @@ func (d *Directory) checkRelease(b events.SuspenseReleased) error {
 	return nil
 }
 
-// recordDeposit counts a deposit towards the limit of the ledger. The bound is
-// kept here and not in settlement, so that a deposit beyond it is void for
-// everybody who reads CONTROL, and its id stays free.
+// recordDeposit counts a deposit towards the limit of the ledger. The limit is
+// checked here and not in settlement, so that a deposit beyond it is void for
+// every reader of CONTROL and its id stays free.
 func (d *Directory) recordDeposit(b events.DepositRecorded) error {
 	in, err := d.in(b.Book)
 	if err != nil {
@@ -266,7 +266,7 @@ func (d *Directory) Provider(name events.Provider) (events.ProviderDeclared, boo
 // Providers returns every provider.
 func (d *Directory) Providers() []events.ProviderDeclared { return ascending(d.providers) }
 
-// Book returns a book as it stands.
+// Book returns a book as it is declared now.
 func (d *Directory) Book(name events.Book) (Book, bool) {
 	b := d.books[name]
 	if b == nil {
@@ -285,7 +285,8 @@ func (d *Directory) Books() []Book {
 	return list
 }
 
-// Posting returns where usage of a book whose last instant is at is posted; ok is false where the book is not declared. See [Book.Posting].
+// Posting returns the periods of usage of a book with this last instant; ok is
+// false if the book is not declared. See [Book.Posting].
 func (d *Directory) Posting(name events.Book, at int64) (p Posting, ok bool) {
 	b, ok := d.Book(name)
 	if !ok {
@@ -294,8 +295,8 @@ func (d *Directory) Posting(name events.Book, at int64) (p Posting, ok bool) {
 	return b.Posting(at), true
 }
 
-// ClosedThrough returns the end of the last period closed of a book, in
-// nanoseconds since 1970 UTC, or 0.
+// ClosedThrough returns the end of the last closed period of a book, in
+// nanoseconds since 1970 UTC, or 0 if there is none.
 func (d *Directory) ClosedThrough(name events.Book) int64 {
 	if b := d.books[name]; b != nil {
 		return b.closedThrough
@@ -312,7 +313,7 @@ func (d *Directory) Node(name events.Node) (Node, bool) {
 	return Node{Node: name, Book: n.declared.Book, Attributes: n.attributes}, true
 }
 
-// Nodes returns every node of a book, or of all books where it is empty.
+// Nodes returns every node of a book; an empty book selects all books.
 func (d *Directory) Nodes(in events.Book) []Node {
 	var list []Node
 	for name, n := range d.nodes {
@@ -330,7 +331,7 @@ func (d *Directory) Customer(name events.Customer) (events.CustomerDeclared, boo
 	return c, ok
 }
 
-// Customers returns every customer of a book, or of all books where it is empty.
+// Customers returns every customer of a book; an empty book selects all books.
 func (d *Directory) Customers(in events.Book) []events.CustomerDeclared {
 	list := ascending(d.customers)
 	return slices.DeleteFunc(list, func(c events.CustomerDeclared) bool { return in != "" && c.Book != in })

@@ -2,26 +2,28 @@
 // customers, meters, cards, policies, tokens, keys, screening lists, closings.
 //
 // The method is a fold: [Directory.Apply] takes the decisions of CONTROL in
-// order, one at a time, and either gives each its effect or says why it has
-// none. Ingest, settle, distribute and audit all fold the same stream with this
-// code, each as far as it has read, so that they never disagree about what was
-// declared at a position.
+// order, one at a time, and either applies each of them or returns why it has
+// no effect. Ingest, settle, distribute and audit all fold the same stream with
+// this code, each up to the position that it has read, so that they never
+// disagree about what was declared at a position.
 //
 // # Invariants
 //
-//   - A decision that is void, or a repeat, changes nothing.
-//   - The state depends on the decisions and their order alone.
-//   - What settled figures rest on never changes: a card's version, a book's
+//   - A decision that is void or repeated changes nothing.
+//   - The state depends only on the decisions and their order.
+//   - What settled figures depend on never changes: a card's version, a book's
 //     provider, calendar, asset and partition, a meter's unit, the book of a
 //     node, customer or token.
 //   - Ids of books, nodes, customers and tokens are unique over all books.
 //   - A node's revenue goes to at most one token.
-//   - Nothing that is observed lies after it was recorded, by more than the book's
-//     tolerance.
-//   - Nobody who is on a screening list is unlisted while the list is replaced.
-//   - What is returned as a slice is in ascending order, the same every time.
+//   - No observation is later than the time of its recording by more than the
+//     book's tolerance.
+//   - While a screening list is replaced, a holder who is on both versions
+//     stays listed.
+//   - Slices are returned in ascending order, the same every time.
 //
-// A Directory is not safe for concurrent use: callers that share one guard it.
+// A Directory is not safe for concurrent use: callers that share one must guard
+// it.
 package directory
 
 import (
@@ -34,16 +36,16 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// ErrRepeat says that the same decision, by id and body, has taken effect
-// before: this one has none. It is an answer, not a fault: the sender did not
-// hear the first answer and may take this one for it.
+// ErrRepeat means that the same decision, with the same id and body, has taken
+// effect before, so that this one has no effect. It is not a fault: a sender
+// that did not receive the first answer may treat it as success.
 var ErrRepeat = errors.New("the same decision has taken effect before")
 
-// ErrOrder says that a decision was applied out of order, which is a fault of
-// the caller and no property of the decision.
+// ErrOrder means that a decision was applied out of order, which is a fault of
+// the caller and not of the decision.
 var ErrOrder = errors.New("applying decisions out of order")
 
-// Void is a decision of CONTROL that has no effect, and why.
+// Void is a decision of CONTROL that has no effect, with the reason.
 type Void struct {
 	Position uint64
 	ID       string
@@ -55,8 +57,9 @@ type Void struct {
 const maxVoids = 1_000
 
 // Directory is the fold of CONTROL up to a position. It keeps one small hash
-// for the id of each decision that took effect (quotes excepted, whose repeats
-// the quote board knows), so that it grows with decisions and not with usage.
+// for the id of each decision that took effect, so that it grows with decisions
+// and not with usage. Quotes are excepted, because the quote board recognises
+// their repetitions.
 type Directory struct {
 	position uint64
 	ids      map[string]taken
@@ -68,7 +71,7 @@ type Directory struct {
 	customers     map[events.Customer]events.CustomerDeclared
 	policies      map[events.Pair]events.QuotePolicyDeclared
 	tokens        map[events.Token]events.TokenDeclared
-	tokenOf       map[events.Node]events.Token // named by a token
+	tokenOf       map[events.Node]events.Token // nodes that a token names
 	waterfalls    map[events.Token]events.WaterfallDeclared
 	keys          map[string]key
 	secrets       map[string]string // SHA-256 or NKey → key
@@ -78,8 +81,8 @@ type Directory struct {
 	runs          map[string]events.PayoutRunDeclared
 	corrected     map[string]uint64 // by distribution or run: position of the last correction
 	reversed      map[string]bool   // deposits, by the id of their decision
-	// deposited is the sum of all deposits of all assets, reversed ones included:
-	// a bound, not a figure.
+	// deposited is the sum of all deposits in all assets, including reversed
+	// ones. It is only compared with a limit.
 	deposited money.Amount
 }
 
@@ -108,17 +111,17 @@ func New() *Directory {
 // Position returns the position in CONTROL of the last decision applied, or 0.
 func (d *Directory) Position() uint64 { return d.position }
 
-// Voids returns the latest decisions without effect, ascending by position:
-// repeats too, whose reason is the text of [ErrRepeat].
+// Voids returns the latest decisions without effect, ascending by position.
+// They include repetitions, whose reason is the text of [ErrRepeat].
 func (d *Directory) Voids() []Void { return d.voids }
 
-// Apply gives the decision at position its effect. An error is why it has none:
-// [ErrRepeat], or the reason for which it is void; only an error that is
-// [ErrOrder] is the caller's fault. The decision at position 1 comes first, and
-// none is left out.
+// Apply applies the decision at a position. An error is the reason why the
+// decision has no effect: [ErrRepeat], or why it is void. Only [ErrOrder] is a
+// fault of the caller, who must apply every decision from position 1 on, in
+// order.
 //
-// The id of a void decision may be used again: once what it lacked is there,
-// the same decision can be sent again.
+// The id of a void decision may be used again: once the missing declaration
+// exists, the same decision can be sent again.
 func (d *Directory) Apply(position uint64, decision events.Decision) error {
 	if position != d.position+1 {
 		return fmt.Errorf("%w: %d after %d", ErrOrder, position, d.position)
@@ -171,9 +174,10 @@ type taken struct {
 	position uint64
 }
 
-// Taken returns the position at which the decision of an id took effect, and why
-// this one would not: [ErrRepeat] where it decides the same. Position 0 and nil
-// where the id is free; quotes are not remembered.
+// Taken returns the position at which the decision with an id took effect, and
+// why this body would not take effect under the same id: [ErrRepeat] if it
+// decides the same. It returns position 0 and nil if the id is free; ids of
+// quotes are not remembered.
 func (d *Directory) Taken(id string, body events.Body) (position uint64, reason error) {
 	content, err := contentOf(body)
 	if err != nil {
@@ -195,8 +199,9 @@ func (d *Directory) repeats(id string, content [16]byte) (position uint64, reaso
 	return before.position, fmt.Errorf("id %q has been used for another decision", id)
 }
 
-// contentOf hashes what was decided. Half of a SHA-256 leaves 64 bits against
-// collisions, and both sides of one would come from the same operator.
+// contentOf hashes what was decided. Half of a SHA-256 gives 64 bits of
+// protection against collisions, and both sides of a collision would come from
+// the same operator.
 func contentOf(body events.Body) ([16]byte, error) {
 	text, err := events.AppendContent(nil, body)
 	if err != nil {
@@ -206,31 +211,32 @@ func contentOf(body events.Body) ([16]byte, error) {
 	return [16]byte(sum[:16]), nil
 }
 
-// Known reports whether a decision with this id has taken effect. Observations of
-// quotes are known to the quote board alone.
+// Known reports whether a decision with this id has taken effect. Only the
+// quote board knows observations of quotes.
 func (d *Directory) Known(id string) bool {
 	_, known := d.ids[id]
 	return known
 }
 
-// Same reports whether a declaration says what is in effect already, so that
-// declaring it again would change nothing. It is false for everything that is
-// done rather than declared, as a deposit, and for a part of a screening list
-// of several parts: those replace each other only together, see [Directory.Unchanged].
+// Same reports whether a declaration is identical to the one in effect, so that
+// declaring it again would change nothing. It is false for decisions that are
+// done once, such as a deposit, and for one part of a screening list of several
+// parts, because the parts are only replaced together: see
+// [Directory.Unchanged].
 func (d *Directory) Same(body events.Body) bool {
 	now, ok := d.current(body)
 	return ok && equal(now, body)
 }
 
-// Declared reports whether what a body declares is declared already, in these words
-// or in others.
+// Declared reports whether the thing that a body declares is already declared,
+// with the same or with another content.
 func (d *Directory) Declared(body events.Body) bool {
 	_, ok := d.current(body)
 	return ok
 }
 
-// Unchanged reports of each body whether it is [Directory.Same]. The parts of a
-// screening list are the same only where all of them are.
+// Unchanged reports for each body whether it is [Directory.Same]. The parts of
+// a screening list count as unchanged only if all of them are.
 func (d *Directory) Unchanged(bodies []events.Body) []bool {
 	same := make([]bool, len(bodies))
 	parts := map[string]int{}

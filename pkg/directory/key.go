@@ -50,8 +50,8 @@ func (d *Directory) revokeKey(b events.KeyRevoked) error {
 	return nil
 }
 
-// Key returns the key whose secret has the SHA-256 given in lower-case
-// hexadecimal, or whose public NKey is given, unless it is revoked.
+// Key returns a key by the SHA-256 of its secret, in lower-case hexadecimal, or
+// by its public NKey. A revoked key is not found.
 func (d *Directory) Key(secret string) (events.KeyIssued, bool) {
 	k, ok := d.keys[d.secrets[secret]]
 	return k.issued, ok && !k.revoked

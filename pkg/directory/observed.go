@@ -9,15 +9,15 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// defaultFuture is the tolerance where no book says one, in seconds.
+// defaultFuture is the tolerance if no book sets one, in seconds.
 const defaultFuture = 300
 
-// Future reports what a decision that is recorded at an instant says of a later
-// time, as [events.Problems] that name the field; nil where it says nothing that
-// lies too far ahead. A quote, a record date and the beginning of a period that is
-// closed may lie after at by the future_seconds of the book; of a pair, the largest
-// of the books that charge in its asset. A period that has not ended is closed
-// only with early.
+// Future returns the times in a decision that are too far after at, the time of
+// its recording, as [events.Problems] that name the fields; it returns nil if
+// there are none. A quote, a record date and the beginning of a closed period
+// may be after at by the book's future_seconds; for a pair, by the largest
+// future_seconds of the books that charge in its asset. A period that has not
+// ended is closed only with early.
 func (d *Directory) Future(body events.Body, at time.Time) error {
 	r := ruleOf(body)
 	if r.future == nil {
@@ -33,7 +33,7 @@ func (d *Directory) roundsAhead(b events.QuotesObserved, at time.Time) events.Pr
 	asset, _, _ := b.Pair.Split()
 	latest := events.Later(at.UnixNano(), d.tolerance(asset))
 	for i, r := range b.Rounds {
-		if r.Time.UnixNano() > latest { // They ascend: all that follow are later still.
+		if r.Time.UnixNano() > latest { // Rounds ascend, so all that follow are even later.
 			return events.Problems{{Field: fmt.Sprintf("rounds[%d].time", i), Detail: beyond("round "+r.Round, r.Time, latest)}}
 		}
 	}
@@ -52,11 +52,11 @@ func (d *Directory) recordAhead(b events.DistributionDeclared, at time.Time) eve
 func (d *Directory) closingAhead(b events.PeriodClosed, at time.Time) events.Problems {
 	in := d.books[b.Book]
 	if in == nil {
-		return nil // closePeriod says so.
+		return nil // closePeriod reports this.
 	}
 	from, until, err := events.Calendar(in.declared.Calendar).Parse(b.Period)
 	switch {
-	case err != nil: // closePeriod says so.
+	case err != nil: // closePeriod reports this.
 	case from > events.Later(at.UnixNano(), in.declared.FutureSeconds):
 		return events.Problems{{Field: "period", Detail: fmt.Sprintf("%s has not begun: it begins at %s", b.Period, stamp(from))}}
 	case until > at.UnixNano() && !b.Early:
@@ -65,7 +65,8 @@ func (d *Directory) closingAhead(b events.PeriodClosed, at time.Time) events.Pro
 	return nil
 }
 
-// beyond says that something was observed after the latest instant that it may be of.
+// beyond describes an observation that is later than the latest allowed
+// instant.
 func beyond(what string, t time.Time, latest int64) string {
 	return fmt.Sprintf("%s is of %s, after %s: nothing can be observed before it happens", what, t.UTC().Format(time.RFC3339Nano), stamp(latest))
 }
@@ -82,7 +83,7 @@ func (d *Directory) futureOf(name events.Book) int64 {
 // tolerance returns the largest future_seconds of the books that charge in an asset.
 func (d *Directory) tolerance(asset string) int64 {
 	most := int64(-1)
-	for _, b := range d.books { // map order: the largest is the largest.
+	for _, b := range d.books { // map order: the maximum does not depend on it.
 		if string(b.declared.Asset) == asset {
 			most = max(most, b.declared.FutureSeconds)
 		}
@@ -93,9 +94,9 @@ func (d *Directory) tolerance(asset string) int64 {
 	return most
 }
 
-// Resting returns the distributions, ascending by id, that are declared of a period
-// of a book or of a later one. They keep the period from being reopened, unless they
-// are void, which distribute knows and CONTROL does not.
+// Resting returns the distributions, ascending by id, that are declared for a
+// period of a book or for a later one. They prevent the period from being
+// reopened unless they are void, which only distribute knows.
 func (d *Directory) Resting(name events.Book, period events.Period) []string {
 	in := d.books[name]
 	if in == nil {
@@ -119,9 +120,9 @@ func (d *Directory) Resting(name events.Book, period events.Period) []string {
 	return list
 }
 
-// reopenPeriod takes closings back, unless something rests on them. That what the
-// decision calls void is void is for check to say: a distribution that is void stays
-// void, so that the person who decides can know it.
+// reopenPeriod takes closings back, unless something rests on them. It believes
+// the decision about which distributions are void; package check verifies that.
+// A void distribution stays void, so the person who decides can know it.
 func (d *Directory) reopenPeriod(b events.PeriodReopened) error {
 	in, err := d.in(b.Book)
 	if err != nil {
@@ -162,8 +163,8 @@ type closing struct {
 	until int64
 }
 
-// reverseDeposit takes a deposit back that is known here in these very words.
-// Whether its money is there still is for settlement to say.
+// reverseDeposit takes back a deposit that is recorded with the same fields.
+// Settlement decides whether its money is still prepaid.
 func (d *Directory) reverseDeposit(b events.DepositReversed) error {
 	deposit := events.DepositRecorded{Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference}
 	content, err := contentOf(deposit)

@@ -7,11 +7,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Rehearse says of each declaration why it would be void if all of them were
-// declared now, one after the other; nil where it would take effect or change
-// nothing. What is void does not count for what follows, as in CONTROL. The
-// second result is the directory as it would be. The directory itself does not
-// change; the cost is that of copying its tables once.
+// Rehearse returns, for each declaration, why it would be void if all of them
+// were declared now, one after the other, or nil if it would take effect or
+// change nothing. As in CONTROL, a void declaration has no effect on later
+// ones. The second result is the directory after these declarations. The
+// directory itself does not change; the cost is that of copying its tables
+// once.
 func (d *Directory) Rehearse(bodies []events.Body) ([]error, *Directory) {
 	after := d.clone()
 	reasons := make([]error, len(bodies))
@@ -23,13 +24,14 @@ func (d *Directory) Rehearse(bodies []events.Body) ([]error, *Directory) {
 	return reasons, after
 }
 
-// clone returns a directory that shares nothing with d that either will change.
+// clone returns a copy of the directory that shares only what neither of them
+// will change.
 func (d *Directory) clone() *Directory {
 	c := *d
 	c.ids, c.voids = maps.Clone(d.ids), slices.Clone(d.voids)
 	c.providers = maps.Clone(d.providers)
 	c.books = make(map[events.Book]*book, len(d.books))
-	for name, b := range d.books { // map order: each is copied by itself.
+	for name, b := range d.books { // map order: each is copied independently.
 		copied := *b
 		// A version is appended to a clipped slice, so the slices may be shared.
 		copied.meters, copied.cards, copied.closings = maps.Clone(b.meters), maps.Clone(b.cards), slices.Clone(b.closings)

@@ -12,11 +12,11 @@ type rule struct {
 	// effect changes the state, or returns why it must not. It checks everything
 	// before it changes anything.
 	effect func(d *Directory, id string, body events.Body) error
-	// current returns the declaration in force that a body would replace; nil for
-	// decisions that are done and do not stand.
+	// current returns the declaration in force that a body would replace; nil
+	// for kinds that are done once and not declared.
 	current func(d *Directory, body events.Body) (now events.Body, ok bool)
-	// future returns what a body that is recorded at an instant says of a later time
-	// than it may, see [Directory.Future]; nil where it says nothing of time.
+	// future returns the times in a body that are too far after its recording,
+	// see [Directory.Future]; nil for kinds without times.
 	future func(d *Directory, body events.Body, at time.Time) events.Problems
 }
 
@@ -86,7 +86,7 @@ func ahead[B events.Body](f func(*Directory, B, time.Time) events.Problems) func
 	}
 }
 
-// ruleOf returns the rule of a body; the zero rule where it has none.
+// ruleOf returns the rule of a body, or the zero rule if it has none.
 func ruleOf(body events.Body) rule {
 	if body == nil {
 		return rule{}

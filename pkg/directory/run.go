@@ -6,8 +6,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// declareRun checks what can be known from CONTROL. Whether anything that is owed
-// may be paid is for distribute.
+// declareRun checks what follows from CONTROL. Whether anything may be paid is
+// decided by distribute.
 func (d *Directory) declareRun(b events.PayoutRunDeclared) error {
 	if _, ok := d.tokens[b.Token]; !ok {
 		return fmt.Errorf("token %q is not declared", b.Token)
@@ -23,7 +23,8 @@ func (d *Directory) declareRun(b events.PayoutRunDeclared) error {
 }
 
 // PaidFor returns the token whose holders a declared distribution or payout run
-// pays. Their ids are one space: a payout has one or the other.
+// pays. Their ids share one name space, because a payout refers to either of
+// them.
 func (d *Directory) PaidFor(id string) (events.Token, bool) {
 	if b, ok := d.distributions[id]; ok {
 		return b.Token, true
@@ -32,9 +33,9 @@ func (d *Directory) PaidFor(id string) (events.Token, bool) {
 	return b.Token, ok
 }
 
-// NextDistribution returns the id of the next distribution of a token and period,
-// and those that were declared before it, in order: there is another one only where
-// all of them are void.
+// NextDistribution returns the id of the next distribution of a token and
+// period, and those that were declared before it, in order. There may be
+// another one only if all of them are void.
 func (d *Directory) NextDistribution(token events.Token, period events.Period) (id string, before []string) {
 	for n := 1; ; n++ {
 		id = events.DistributionID(token, period, n)
@@ -58,6 +59,6 @@ func (d *Directory) NextRun(token events.Token) string {
 }
 
 // Corrected returns the position of the last correction of a payout of a
-// distribution or run; 0 where there is none. What a rail answers afterwards is
-// another answer than the same words before.
+// distribution or run; 0 if there is none. An answer of a rail after a
+// correction is a new answer, even if an equal one came before.
 func (d *Directory) Corrected(id string) uint64 { return d.corrected[id] }

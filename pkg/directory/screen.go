@@ -8,9 +8,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// screen is one screening list. A new list comes in parts, 0 first; it replaces
-// the old one with its last part, and until then both hold: so a holder who is
-// on both is never free in between, whatever parts the names are in.
+// screen is one screening list. A new list arrives in parts, 0 first, and
+// replaces the old one when its last part arrives. Until then both lists are in
+// effect, so that a holder who is on both is never unlisted in between,
+// whatever parts the names are in.
 type screen struct {
 	list    string
 	current generation
@@ -33,8 +34,8 @@ func (g *generation) add(b events.HoldersListed) {
 	g.parts = append(g.parts, b)
 }
 
-// has reports whether the list in effect has this part, and nothing is on its
-// way that would replace it.
+// has reports whether the list in effect has this part and no new list has
+// begun to replace it.
 func (s *screen) has(b events.HoldersListed) bool {
 	return len(s.next.parts) == 0 && b.Part >= 0 && b.Part < len(s.current.parts) && equal(s.current.parts[b.Part], b)
 }
@@ -71,8 +72,8 @@ func (d *Directory) listHolders(b events.HoldersListed) error {
 	return nil
 }
 
-// Listed returns the first list, in ascending order, that a holder is on,
-// however the list or the caller writes it: normal forms are compared.
+// Listed returns the first list, in ascending order, that contains a holder.
+// Normal forms are compared, so the spelling does not matter.
 func (d *Directory) Listed(holder events.Holder) (list string, ok bool) {
 	holder = events.CanonicalHolder(string(holder))
 	for _, s := range d.screens {
@@ -89,7 +90,7 @@ func (d *Directory) Listed(holder events.Holder) (list string, ok bool) {
 // List is a screening list in effect.
 type List struct {
 	List    string
-	Holders int // distinct ones
+	Holders int // number of distinct holders
 }
 
 // Lists returns every screening list in effect, ascending by name.

@@ -52,8 +52,8 @@ func (d *Directory) declareWaterfall(b events.WaterfallDeclared) error {
 	return nil
 }
 
-// declareDistribution checks what can be known from CONTROL. Whether the inbox
-// and the register allow it is for distribute.
+// declareDistribution checks what follows from CONTROL. Whether the inbox and
+// the register allow the distribution is decided by distribute.
 func (d *Directory) declareDistribution(b events.DistributionDeclared) error {
 	token, ok := d.tokens[b.Token]
 	if !ok {
@@ -99,8 +99,8 @@ func (d *Directory) checkConfirmation(b events.PayoutsConfirmed) error {
 	return nil
 }
 
-// checkCorrection checks what can be known from CONTROL. Whether the payout is in
-// the state that is corrected is for distribute.
+// checkCorrection checks what follows from CONTROL. Whether the payout is in
+// the state that is corrected is decided by distribute.
 func (d *Directory) checkCorrection(b events.PayoutCorrected) error {
 	if _, ok := d.PaidFor(b.Distribution); !ok {
 		return fmt.Errorf("distribution %q is not declared", b.Distribution)
@@ -119,8 +119,8 @@ func (d *Directory) Token(name events.Token) (events.TokenDeclared, bool) {
 func (d *Directory) Tokens() []events.TokenDeclared { return ascending(d.tokens) }
 
 // TokenOf returns the token to which a node's revenue goes: the one that names
-// it, or else the one that stands for all nodes of its book. Where ok is false
-// the revenue is its provider's.
+// it, or otherwise the one for all nodes of its book. If ok is false, the
+// revenue belongs to the node's provider.
 func (d *Directory) TokenOf(name events.Node) (token events.Token, ok bool) {
 	if token, ok = d.tokenOf[name]; ok {
 		return token, true

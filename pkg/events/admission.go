@@ -8,19 +8,19 @@ import (
 )
 
 // Objections is the set of reasons for which an event is not admitted to the
-// usage of its book. Ingest refuses an event that has one before it is in the
-// stream, and settlement refuses it where it stands in the stream; both give the
-// first one, [Objections.First].
+// usage of its book. Ingest refuses such an event before it is in the stream,
+// and settlement refuses it in the stream; both report the first objection,
+// [Objections.First].
 //
-// Admission stands between two other rules: what cannot be read or is of another
-// provider, and what repeats an earlier event, is decided before it; whether an
-// event has a price and whether its charge fits, after it. Whether an admitted
-// event is late depends on the closings of its book, see directory.Book.Posting.
+// Admission comes between other rules. Whether an event can be read, belongs to
+// the provider and is new is decided before it; whether it has a price and its
+// charge fits is decided after it. Whether an admitted event is late depends on
+// the closings of its book, see directory.Book.Posting.
 type Objections uint16
 
-// The objections, in the order in which they count: first what no event can have,
-// then what it asks for, then its names, then its quantity, then its time. The
-// first two cannot be written in the packed format, so settlement never meets them.
+// The objections, in their order of precedence: first what no event can have,
+// then amendments, then names, the quantity, and the time. The first two cannot
+// be written in the packed format, so settlement never meets them.
 const (
 	AgainstSign      Objections = 1 << iota // Negative
 	AgainstInterval                         // BadInterval
@@ -38,7 +38,7 @@ var admission = [...]Reason{
 	Negative, BadInterval, Unsupported, UnknownNode, UnknownCustomer, UnknownMeter, Absurd, FromFuture, BeyondHorizon,
 }
 
-// First returns the reason that counts, or "" where there is no objection.
+// First returns the reason of the first objection, or "" if there is none.
 func (o Objections) First() Reason {
 	if o == 0 {
 		return ""
@@ -52,9 +52,10 @@ type Window struct {
 	Earliest, Latest int64
 }
 
-// Window returns which last instants the book admits of usage that was received at
-// an instant, in nanoseconds since 1970 UTC. fromEvent says that each event counts
-// as received at its own last instant, where the book allows it: then all of them.
+// Window returns the last instants that the book admits for usage received at
+// this time, in nanoseconds since 1970 UTC. With fromEvent each event counts as
+// received at its own last instant; if the book allows that, all instants are
+// admitted.
 func (b *BookDeclared) Window(received int64, fromEvent bool) Window {
 	w := Window{math.MinInt64, math.MaxInt64}
 	if fromEvent && b.ReceivedFromEvent {
@@ -68,9 +69,9 @@ func (b *BookDeclared) Window(received int64, fromEvent bool) Window {
 }
 
 // Admit adds the objections to an event's quantity and interval to those to its
-// names. largest is that of its meter; where the meter is unknown, any value will
-// do, because the meter counts first. It is called once for each event, and
-// allocates nothing.
+// names. largest is the limit of its meter; if the meter is unknown, any value
+// will do, because that objection precedes. It is called once for each event,
+// and allocates nothing.
 func (w Window) Admit(names Objections, quantity, largest money.Quantity, start, end int64) Objections {
 	o := names
 	if quantity.Sign() < 0 {

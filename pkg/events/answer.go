@@ -1,14 +1,13 @@
 package events
 
-// Answer is what ingest says about a submission, in JSON. Accepted means stored
-// for settlement: duplicates and late events among them are found when they are
-// settled.
+// Answer is what ingest says about a submission, in JSON. Accepted events are
+// stored for settlement, which finds the duplicates and late events among them.
 type Answer struct {
 	Accepted int       `json:"accepted"`
-	Refused  int       `json:"refused"` // events; 0 beside a refusal of the submission as a whole
+	Refused  int       `json:"refused"` // number of events; 0 if the submission is refused as a whole
 	Handle   []Handle  `json:"handle"`
 	Refusals []Refusal `json:"refusals"`
-	Outcomes *Outcomes `json:"outcomes,omitempty"` // where they were waited for
+	Outcomes *Outcomes `json:"outcomes,omitempty"` // if the answer waited for them
 }
 
 // Handle says where accepted events are: Count of them, from the one with
@@ -20,14 +19,14 @@ type Handle struct {
 	Count     int    `json:"count"`
 }
 
-// Outcomes is what became of events that are in the stream.
+// Outcomes is the outcomes of events in the stream.
 type Outcomes struct {
-	Settled    bool        `json:"settled"` // false: some of them are not settled yet, and not counted
+	Settled    bool        `json:"settled"` // false if some of them are not settled yet, and not counted
 	Accepted   int         `json:"accepted"`
 	Late       int         `json:"late"`
 	Duplicate  int         `json:"duplicate"`
 	Refused    int         `json:"refused"`
-	Exceptions []Exception `json:"exceptions"` // all that are not simply accepted, at most MaxEvents of them
+	Exceptions []Exception `json:"exceptions"` // all events that were not simply accepted, at most MaxEvents of them
 }
 
 // Exception is one event that was not simply accepted.

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Calendar cuts time into periods: "day" or "month", in UTC.
+// Calendar divides time into periods: "day" or "month", in UTC.
 type Calendar string
 
-// Bounds returns the label of the period that an instant lies in, and its
-// half-open interval [from, to), both in nanoseconds since 1970 UTC. Usage is
-// asked for at its [LastInstant]. Of the last period, which the range of 63
-// bits cuts off, to is [math.MaxInt64].
+// Bounds returns the label of the period that contains an instant, and its
+// half-open interval [from, to), both in nanoseconds since 1970 UTC. For usage,
+// pass its [LastInstant]. The last period is cut off by the range of 63 bits:
+// its to is [math.MaxInt64].
 func (c Calendar) Bounds(at int64) (label Period, from, to int64) {
 	t := time.Unix(0, at).UTC()
 	var a, b time.Time
@@ -29,11 +29,11 @@ func (c Calendar) Bounds(at int64) (label Period, from, to int64) {
 	return label, a.UnixNano(), saturated(b)
 }
 
-// errPeriodRange is why a period of the right form is none.
+// errPeriodRange is the error of a well-formed label outside the range.
 var errPeriodRange = errors.New("is not between 1970 and 2262-04")
 
 // saturated returns nanoseconds since 1970 UTC of a time after 1970, or
-// [math.MaxInt64] where it is later than that.
+// [math.MaxInt64] if it does not fit.
 func saturated(t time.Time) int64 {
 	if t.After(time.Unix(0, math.MaxInt64)) {
 		return math.MaxInt64
@@ -41,9 +41,9 @@ func saturated(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// Parse returns the half-open interval of a label, or why it is not a label of this
-// calendar: another form, or a period that does not lie wholly between 1970 and
-// 2262-04-11, the range of 63 bits.
+// Parse returns the half-open interval of a label. It fails if the label does
+// not have the form of this calendar, or if its period is not wholly between
+// 1970 and 2262-04-11, the range of 63 bits.
 func (c Calendar) Parse(label Period) (from, to int64, err error) {
 	layout := "2006-01"
 	if c == "day" {

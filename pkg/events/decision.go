@@ -7,23 +7,23 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Decision is one message of CONTROL: something a named actor decided, past
-// tense and complete, so that every figure can be derived from it later.
-// It takes effect in a partition at that partition's [Barrier] for its position.
+// Decision is one message of CONTROL: the complete record of what a named actor
+// decided, so that every figure can be derived from it later. It takes effect
+// in a partition at that partition's [Barrier] for its position.
 type Decision struct {
 	ID       string    // chosen by the sender; the same ID again with the same body is the same decision
 	Actor    Actor     // who decided
-	Approver Actor     // who approved, where a policy wants two; empty otherwise
+	Approver Actor     // who approved, if a policy requires two people; empty otherwise
 	At       time.Time // when it was recorded, UTC, nanoseconds
 	Body     Body
 }
 
-// Body is what was decided. The set is closed: see [Kinds]. A body may also have
-// methods for the codec: inUTC, where it has instants; withoutRoots, where it names
-// the roots of logs; appendLong, where encoding/json would be too slow.
+// Body is what was decided. The set is closed: see [Kinds]. A body may also
+// have methods for the codec: inUTC, if it has instants; withoutRoots, if it
+// names the roots of logs; appendLong, if encoding/json would be too slow.
 type Body interface {
 	Kind() string    // stable name in the codec, such as "node_declared"
-	Validate() error // [Problems], every one at once, or nil: can it be meant at all, seen alone
+	Validate() error // all [Problems] of the body by itself, or nil
 }
 
 // ProviderDeclared introduces a provider or changes its name.
@@ -33,28 +33,29 @@ type ProviderDeclared struct {
 }
 
 // BookDeclared introduces a book or changes its policies. Every value here
-// changes figures, which is why it is in CONTROL and in no configuration file.
+// affects figures, and is therefore in CONTROL and not in a configuration file.
 type BookDeclared struct {
 	Book     Book        `json:"book"`
 	Provider Provider    `json:"provider"`
 	Calendar string      `json:"calendar"`  // "day" or "month": what a period is
 	TimeZone string      `json:"time_zone"` // IANA name; only "UTC" in rules version 1
-	Asset    money.Asset `json:"asset"`     // what charges are made in
-	// HorizonSeconds is how long before it is received the last instant of an
-	// event may be; older ones are refused. 35 days by default; 0 means no
+	Asset    money.Asset `json:"asset"`     // asset in which the book charges
+	// HorizonSeconds is how long before its receipt the last instant of an
+	// event may be; older events are refused. 35 days by default; 0 means no
 	// horizon (imports).
 	HorizonSeconds int64 `json:"horizon_seconds"`
-	// FutureSeconds is how far after it is received the last instant of an event
-	// may be, and how far after it is recorded an observation (clock skew). 300 by default.
+	// FutureSeconds allows for clock skew: the last instant of an event may be
+	// this long after its receipt, and the time of an observation this long
+	// after its recording. 300 by default.
 	FutureSeconds int64 `json:"future_seconds"`
 	// ReceivedFromEvent lets an import take `received` from the event's own last instant.
 	ReceivedFromEvent bool `json:"received_from_event,omitempty"`
 	Partition         int  `json:"partition"`
 }
 
-// NodeDeclared introduces a node of a book, or changes its attributes, which
-// rate cards match under the names given here; an event's own attribute of the
-// same name is overridden by the node's.
+// NodeDeclared introduces a node of a book or changes its attributes, which
+// rate cards match by name. A node's attribute overrides an event's attribute
+// of the same name.
 type NodeDeclared struct {
 	Node       Node              `json:"node"`
 	Book       Book              `json:"book"`
@@ -74,7 +75,7 @@ type MeterDeclared struct {
 	Meter Meter          `json:"meter"`
 	Book  Book           `json:"book"`
 	Unit  string         `json:"unit"`
-	Max   money.Quantity `json:"max"` // the largest quantity of one event; zero means [LargestQuantity], and nothing above that may be said
+	Max   money.Quantity `json:"max"` // the largest quantity of one event, at most [LargestQuantity]; zero means that
 }
 
 // CardDeclared adds a version of a rate card to a book. Versions are immutable;
@@ -85,7 +86,7 @@ type CardDeclared struct {
 	Card      Card        `json:"card"`
 	Version   int         `json:"version"` // 1, 2, … without gaps
 	Book      Book        `json:"book"`
-	Currency  money.Asset `json:"currency"`  // what its prices are in
+	Currency  money.Asset `json:"currency"`  // currency of its prices
 	Effective time.Time   `json:"effective"` // from this instant on
 	Rules     []CardRule  `json:"rules"`
 }
@@ -96,19 +97,20 @@ type CardRule struct {
 	Match       map[string]string `json:"match,omitempty"`       // every pair must be equal; most pairs win, then the earlier rule
 	Price       money.Amount      `json:"price"`                 // in the card's currency
 	Per         money.Quantity    `json:"per"`                   // for this much of the meter's unit
-	Granularity money.Quantity    `json:"granularity,omitempty"` // quantities are billed up to its next multiple; zero: as they are
+	Granularity money.Quantity    `json:"granularity,omitempty"` // quantities are billed up to its next multiple; zero: unchanged
 }
 
 // QuotePolicyDeclared sets how the quote of a pair is found and when it is
-// doubted. A zero duration or bound switches that guard off only where Fixed is set.
+// doubted. A duration or bound of zero switches its guard off only if Fixed is
+// set.
 type QuotePolicyDeclared struct {
 	Pair             Pair         `json:"pair"`
-	Fixed            money.Amount `json:"fixed"`             // above zero: this quote always, no observations
-	HeartbeatSeconds int64        `json:"heartbeat_seconds"` // a source speaks at least so often
-	MarginSeconds    int64        `json:"margin_seconds"`    // and may be this late
-	MaxDeviation     money.Amount `json:"max_deviation"`     // fraction by which two sources may differ; zero: not checked
-	MinSources       int          `json:"min_sources"`       // fresh sources wanted; at least 1
-	Peg              money.Amount `json:"peg"`               // what the quote should be; zero: no peg
+	Fixed            money.Amount `json:"fixed"`             // if above zero, always this quote, without observations
+	HeartbeatSeconds int64        `json:"heartbeat_seconds"` // longest time between two observations of a source
+	MarginSeconds    int64        `json:"margin_seconds"`    // and by how much an observation may be late
+	MaxDeviation     money.Amount `json:"max_deviation"`     // fraction by which two sources may differ; zero switches the check off
+	MinSources       int          `json:"min_sources"`       // required number of fresh sources; at least 1
+	Peg              money.Amount `json:"peg"`               // expected quote; zero means no peg
 	PegWarn          money.Amount `json:"peg_warn"`          // fraction off the peg that is reported
 	PegHold          money.Amount `json:"peg_hold"`          // fraction off the peg beyond which nothing is priced
 }
@@ -122,16 +124,16 @@ type QuotesObserved struct {
 
 // Round is one observation of a rate: currency per asset unit.
 type Round struct {
-	Round string       `json:"round"` // the source's own name of it
+	Round string       `json:"round"` // the source's own name for it
 	Time  time.Time    `json:"time"`  // when it was observed
 	Rate  money.Amount `json:"rate"`
 }
 
 // SuspenseReleased prices what waits for a pair at one named round. The actor
-// of the decision is the person who answers for it.
+// of the decision is the person responsible for it.
 type SuspenseReleased struct {
 	Pair   Pair   `json:"pair"`
-	Book   Book   `json:"book,omitempty"` // empty: every book
+	Book   Book   `json:"book,omitempty"` // empty selects every book
 	Source string `json:"source"`
 	Round  string `json:"round"`
 	Reason string `json:"reason"`
@@ -147,43 +149,45 @@ type DepositRecorded struct {
 }
 
 // CollectionRequested lets prepaid money cover what a customer (or every
-// customer of the book) owes. A deposit and a closing collect by themselves.
+// customer of the book) owes. Deposits and closings also collect, without a
+// request.
 type CollectionRequested struct {
 	Book     Book     `json:"book"`
-	Customer Customer `json:"customer,omitempty"` // empty: every customer
+	Customer Customer `json:"customer,omitempty"` // empty selects every customer
 }
 
 // PeriodClosed closes every period of the book up to and including Period:
 // later events of it are late. Collected revenue is handed over to the tokens.
-// A period that has not ended when it is recorded is closed only with Early, and
-// one that has not begun never.
+// A period that has not ended when the closing is recorded can only be closed
+// with Early; one that has not begun cannot be closed.
 type PeriodClosed struct {
 	Book   Book   `json:"book"`
 	Period Period `json:"period"`
 	Early  bool   `json:"early,omitempty"`  // the period may not have ended yet
-	Reason string `json:"reason,omitempty"` // why it is closed early; needed with Early
-	// RestsOn is how far every log was signed when it was decided. A caller that asks
-	// for a closing leaves it out: it is added.
+	Reason string `json:"reason,omitempty"` // why it is closed early; required with Early
+	// RestsOn is how far every log was signed at the time of the decision. A
+	// request leaves it out; the server adds it.
 	RestsOn []LogState `json:"rests_on,omitempty" hidden:"true"`
 }
 
-// PeriodReopened takes closings back: Period and every later one are open again,
-// and earlier ones stay closed. It has no effect once a distribution of one of
-// these periods is declared, unless Void names it. What the closings handed over stays with the tokens,
-// of the same periods, and cannot be distributed until they are closed again.
+// PeriodReopened takes closings back: Period and every later one are open
+// again, and earlier ones stay closed. It has no effect once a distribution of
+// one of these periods is declared, unless Void names that distribution.
+// Revenue that the closings handed over stays with the tokens under the same
+// periods, and cannot be distributed until the periods are closed again.
 type PeriodReopened struct {
 	Book   Book   `json:"book"`
 	Period Period `json:"period"`
 	Reason string `json:"reason"`
-	// Void names the distributions of these periods, ascending, that were declared and
-	// turned out void, as PAYOUT says: nothing rests on them. A request leaves it out: it
-	// is added.
+	// Void names the declared distributions of these periods, ascending, that
+	// are void according to PAYOUT, so that nothing rests on them. A request
+	// leaves it out; the server adds it.
 	Void []string `json:"void_distributions,omitempty" hidden:"true"`
 }
 
 // RoundWithdrawn says that a round was observed wrongly: from then on no quote
-// uses it and no release may name it. What it has priced stays as it is. The name
-// of the round is not free again.
+// uses it and no release may name it. Charges that it has priced stay as they
+// are. The name of the round cannot be used again.
 type RoundWithdrawn struct {
 	Pair   Pair   `json:"pair"`
 	Source string `json:"source"`
@@ -191,7 +195,7 @@ type RoundWithdrawn struct {
 	Reason string `json:"reason"`
 }
 
-// DepositReversed takes a deposit back that has covered nothing: all of its
+// DepositReversed takes back a deposit that has covered nothing: its whole
 // amount must still be prepaid. The first fields are those of the deposit.
 type DepositReversed struct {
 	Book      Book         `json:"book"`
@@ -203,25 +207,26 @@ type DepositReversed struct {
 	Reason    string       `json:"reason"`
 }
 
-// TokenDeclared introduces a token of the revenue of nodes. A node belongs to
-// at most one token; all its nodes are in one book (rules version 1).
+// TokenDeclared introduces a token that receives the revenue of nodes. A node
+// belongs to at most one token; all nodes of a token are in one book (rules
+// version 1).
 type TokenDeclared struct {
 	Token   Token        `json:"token"`
 	Book    Book         `json:"book"`
 	Nodes   []Node       `json:"nodes,omitempty"`
 	Pool    bool         `json:"all_nodes,omitempty"` // every node of the book that no other token names
-	Minimum money.Amount `json:"minimum_payout"`      // payouts below wait; zero: one minor unit
+	Minimum money.Amount `json:"minimum_payout"`      // smaller payouts wait; zero means one minor unit
 }
 
 // WaterfallDeclared sets how a token's revenue is divided: a fee in basis
-// points, half-even to the atto, then the rest to the pool.
+// points, half-even to the atto, and the rest goes to the pool.
 type WaterfallDeclared struct {
 	Token          Token `json:"token"`
 	FeeBasisPoints int   `json:"fee_basis_points"` // 0 to 10,000
 }
 
-// KeyIssued lets the bearer of a secret act within a scope. Only the SHA-256
-// of the secret is recorded.
+// KeyIssued allows the bearer of a secret to act within a scope. Only the
+// SHA-256 of the secret is recorded.
 type KeyIssued struct {
 	Key      string   `json:"key"`    // public name of the key
 	SHA256   string   `json:"sha256"` // lower-case hexadecimal; or empty for NKey
@@ -237,7 +242,8 @@ type KeyRevoked struct {
 
 // HoldersListed replaces a screening list. Its holders' shares are held, not
 // paid. Lists larger than one message come in parts, 0 first and in order: the
-// new list replaces the old with its last part, and until then both are held.
+// new list replaces the old one when its last part arrives; until then the
+// shares of holders on either list are held.
 type HoldersListed struct {
 	List    string   `json:"list"` // such as "ofac-sdn"
 	Part    int      `json:"part"` // 0, 1, …
@@ -275,16 +281,16 @@ type PayoutsConfirmed struct {
 	Results []PayoutOutcome `json:"results"`
 }
 
-// PayoutOutcome is what became of one payout. Holder, asset and amount are what
-// the rail says of them, where it does: an answer that does not agree with the
-// instruction in one of them has no effect. In [PayoutsChanged] they are left out.
+// PayoutOutcome is the outcome of one payout. Holder, asset and amount are set
+// if the rail reports them: an answer that contradicts the instruction in any
+// of them has no effect. [PayoutsChanged] leaves them out.
 type PayoutOutcome struct {
 	Payout    string       `json:"payout"`
 	State     string       `json:"state"` // "confirmed", "failed", "returned"
 	Reference string       `json:"reference,omitempty"`
 	Holder    Holder       `json:"holder,omitempty"`
 	Asset     money.Asset  `json:"asset,omitempty"`
-	Amount    money.Amount `json:"amount,omitzero"` // above zero where it is there
+	Amount    money.Amount `json:"amount,omitzero"` // above zero if present
 }
 
 func (b CardDeclared) inUTC() Body {

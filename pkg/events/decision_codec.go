@@ -13,11 +13,11 @@ import (
 )
 
 // decisionVersion is the version of the envelope and of every body in it. A
-// field that is added later is omitted where it is empty, or comes with a new
-// version: so the bytes of old decisions stay what they were.
+// field that is added later is omitted if it is empty, or requires a new
+// version, so that the bytes of old decisions never change.
 const decisionVersion = 1
 
-// envelope is a decision as CONTROL holds it: one JSON object without white
+// envelope is the form of a decision in CONTROL: one JSON object without white
 // space, its members in this order, times in UTC as RFC 3339 with as many
 // decimals as they need, amounts as decimal strings, attributes ascending.
 type envelope struct {
@@ -32,7 +32,7 @@ type envelope struct {
 
 // AppendDecision appends the bytes of d to dst. Equal decisions give equal
 // bytes; instants are written in UTC whatever their zone. It fails with
-// [Problems] where the decision is not valid, and where it takes more than
+// [Problems] if the decision is not valid, and fails if it needs more than
 // [MaxDecision] bytes.
 func AppendDecision(dst []byte, d Decision) ([]byte, error) {
 	if err := d.Validate(); err != nil {
@@ -58,7 +58,8 @@ func appendEnvelope(dst []byte, d Decision) ([]byte, error) {
 	}, body)
 }
 
-// emptyBody stands for a body, which the encoder would only check and copy.
+// emptyBody is a placeholder for a body, which the encoder would only check and
+// copy.
 var emptyBody = json.RawMessage("{}")
 
 // appendAround writes an envelope, which ends with an empty body, around a body.
@@ -71,8 +72,8 @@ func appendAround(dst []byte, envelope any, body []byte) ([]byte, error) {
 	return append(append(out, body...), '}'), nil
 }
 
-// AppendBody appends the JSON object of a body alone, valid or not, in its one
-// canonical form: two bodies are the same exactly where these bytes are.
+// AppendBody appends the canonical JSON object of a body, whether it is valid
+// or not: two bodies are the same if and only if these bytes are equal.
 func AppendBody(dst []byte, b Body) ([]byte, error) {
 	if b == nil || reflect.TypeOf(b).Kind() != reflect.Struct {
 		return dst, fmt.Errorf("body of type %T is not one of the bodies, by value", b)
@@ -86,7 +87,7 @@ func AppendBody(dst []byte, b Body) ([]byte, error) {
 	return appendJSON(dst, b)
 }
 
-// appendJSON writes what [json.Marshal] does, without escaping HTML.
+// appendJSON writes the same as [json.Marshal], but does not escape HTML.
 func appendJSON(dst []byte, v any) ([]byte, error) {
 	buffer := bytes.NewBuffer(dst)
 	encoder := json.NewEncoder(buffer)
@@ -97,10 +98,10 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 	return buffer.Bytes()[:buffer.Len()-1], nil // Without the encoder's line feed.
 }
 
-// DecodeDecision reads what [AppendDecision] wrote and nothing else: unknown
-// members, kinds and versions, other spellings of the same value and trailing
-// bytes are refused. It does not validate: a decision that is in the stream
-// was decided, and whether it takes effect is for the directory.
+// DecodeDecision reads exactly what [AppendDecision] writes: unknown members,
+// kinds and versions, other spellings of the same value and trailing bytes are
+// refused. It does not validate: a decision in the stream was made, and the
+// directory decides whether it takes effect.
 func DecodeDecision(data []byte) (Decision, error) {
 	if len(data) > MaxDecision {
 		return Decision{}, fmt.Errorf("decoding a decision: %d bytes are more than %d", len(data), MaxDecision)

@@ -5,23 +5,24 @@ import (
 	"slices"
 )
 
-// Kind is what is the same for all decisions of one kind.
+// Kind describes all decisions of one kind.
 type Kind struct {
 	// Name is the stable name in the codec, such as "node_declared".
 	Name string
-	// Words say for people what was decided, such as "Node declared".
+	// Words say in plain words what was decided, such as "Node declared".
 	Words string
-	// Standing says that the decision declares what is in force from then on: it can
-	// be declared again, and a file can declare it. Other decisions are done once, as
-	// a deposit.
+	// Standing means that the decision declares something that is in force from
+	// then on: it can be declared again, and a file can declare it. Other
+	// decisions are done once, such as a deposit.
 	Standing bool
 
 	decode func(data []byte) (Body, error)
 }
 
-// kinds is the one table of decisions. What the directory does with each kind is in
-// the table of package directory, and how a file declares the standing ones in that
-// of package apply; tests ask each table for an entry of every kind.
+// kinds is the table of all kinds of decisions. The table in package directory
+// has the effect of each kind, and the table in package apply says how a file
+// declares the standing ones; tests check that each table has an entry for
+// every kind.
 var kinds = []Kind{
 	standing[ProviderDeclared]("Provider declared"),
 	standing[BookDeclared]("Book declared"),
@@ -73,7 +74,7 @@ func standing[B Body](words string) Kind {
 // Kinds returns every kind of decision.
 func Kinds() []Kind { return slices.Clone(kinds) }
 
-// KindOf returns the kind of a name; ok is false where there is none.
+// KindOf returns the kind with a name; ok is false if there is none.
 func KindOf(name string) (k Kind, ok bool) {
 	k, ok = byName[name]
 	return k, ok
@@ -81,7 +82,7 @@ func KindOf(name string) (k Kind, ok bool) {
 
 // DecodeBody reads the JSON object of a body of the given kind, in any spelling
 // of its values that JSON allows. Unknown members and kinds are refused, and so
-// is a member that stands twice.
+// is a member that occurs twice.
 func DecodeBody(kind string, data []byte) (Body, error) {
 	k, ok := KindOf(kind)
 	if !ok {
@@ -90,9 +91,9 @@ func DecodeBody(kind string, data []byte) (Body, error) {
 	return k.decode(data)
 }
 
-// AppendContent appends what a body decides, for a comparison: its kind, and its
-// canonical form without the roots of logs that it rests on. These were read when
-// it was decided, and decide nothing.
+// AppendContent appends the content of a body for comparisons: its kind, and
+// its canonical form without the roots of logs. The roots were read at the time
+// of the decision and do not change its effect.
 func AppendContent(dst []byte, b Body) ([]byte, error) {
 	dst = append(dst, b.Kind()...)
 	if v, ok := b.(interface{ withoutRoots() Body }); ok {

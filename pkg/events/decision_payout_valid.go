@@ -122,7 +122,7 @@ func (b PayoutsConfirmed) Validate() error {
 	}
 	for i := range b.Results {
 		r := &b.Results[i]
-		at := func(field string) string { return fmt.Sprintf("results[%d].%s", i, field) } // only where it is needed
+		at := func(field string) string { return fmt.Sprintf("results[%d].%s", i, field) } // called only if it is needed
 		if err := CheckName(r.Payout); err != nil {
 			p.add(at("payout"), "%v", err)
 		}

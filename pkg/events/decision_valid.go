@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// This file says of each decision whether it can be meant at all, seen alone.
-// Whether it can take effect where it stands in the order is for the directory.
-// Every Validate returns [Problems], with every problem at once, or nil.
+// This file checks each decision by itself. Whether it can take effect at its
+// position is decided by the directory. Every Validate returns all problems at
+// once as [Problems], or nil.
 
 // Validate checks the envelope and then the body.
 func (d Decision) Validate() error {
@@ -137,7 +137,7 @@ func (b QuotePolicyDeclared) Validate() error {
 	if b.Fixed.Sign() > 0 {
 		return p.orNil()
 	}
-	// Without a fixed quote the guards are what keeps a wrong price out.
+	// Without a fixed quote only the guards prevent wrong prices.
 	if b.HeartbeatSeconds == 0 {
 		p.add("heartbeat_seconds", "is zero: without a fixed quote, how old one may be must be said")
 	}
@@ -177,7 +177,8 @@ func (b QuotesObserved) Validate() error {
 	return p.orNil()
 }
 
-// source is a name without '#', which separates it from the round in a quote.
+// source checks a name that must not contain '#', which separates source and
+// round in a quote.
 func (p *Problems) source(field, s string) {
 	p.name(field, s)
 	if strings.Contains(s, "#") {
@@ -279,7 +280,7 @@ func (b DepositReversed) Validate() error {
 	return p.orNil()
 }
 
-// reason asks for why a decision is taken back.
+// reason checks the reason for taking a decision back.
 func (p *Problems) reason(s string) {
 	if strings.TrimSpace(s) == "" {
 		p.add("reason", "is empty: a decision that takes another one back says why")

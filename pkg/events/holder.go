@@ -10,27 +10,28 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// A holder is an EVM address or an opaque name. This file has every rule about
-// which is which, which of them are refused, and when two spellings are one
-// holder; registers, screening lists, files and requests all ask it.
+// A holder is an EVM address or an opaque name. This file has all rules that
+// distinguish the two, refuse invalid ones and decide when two spellings mean
+// one holder; registers, screening lists, files and requests all use it.
 //
-// An address is 0x and 40 hexadecimal digits. Where their case is mixed, it must
-// be the checksum of EIP-55; it is kept in lower case. CAIP-10 writes it after
-// its chain, as eip155:1:0x…: a holder has no chain, so that is the address
+// An address is 0x and 40 hexadecimal digits. Mixed case must be the checksum
+// of EIP-55; the address is kept in lower case. CAIP-10 writes it after its
+// chain, as eip155:1:0x…; because a holder has no chain, this means the address
 // itself. The zero address owns nothing and is refused.
 //
-// A name is compared in Unicode's normal form C, case by case. It is refused
-// where a person would read it as an address, where it has a character that
-// separates the cells of a file, and where a spreadsheet would run it.
+// A name is compared in Unicode's normal form C, with upper and lower case
+// distinguished. It is refused if a person would mistake it for an address, if
+// it has a character that separates the cells of a file, or if a spreadsheet
+// would run it as a formula.
 
-// zeroAddress is the address that nobody has a key of.
+// zeroAddress is the address for which nobody has a key.
 const zeroAddress = "0x0000000000000000000000000000000000000000"
 
 // digits of an address
 const addressDigits = 40
 
-// ParseHolder reads a holder as people write it and returns its one normal form,
-// or says why it is none: the text then names what is wrong, without the field.
+// ParseHolder reads a holder as people write it and returns its one normal
+// form, or an error that says what is wrong, without naming the field.
 func ParseHolder(s string) (Holder, error) {
 	address, chained := cutChain(s)
 	if chained || hasPrefix0x(address) {
@@ -41,7 +42,7 @@ func ParseHolder(s string) (Holder, error) {
 	}
 	if !isPlainASCII(s) {
 		s = norm.NFC.String(s)
-		if err := CheckName(s); err != nil { // it may have become longer
+		if err := CheckName(s); err != nil { // the normal form may be longer
 			return "", err
 		}
 	}
@@ -54,8 +55,8 @@ func ParseHolder(s string) (Holder, error) {
 // IsZeroAddress reports whether s is the zero address, in any spelling.
 func IsZeroAddress(s string) bool { return CanonicalHolder(s) == zeroAddress }
 
-// CheckHolder says why h is not a holder in its normal form, or nil. What
-// [ParseHolder] returns always is. It allocates nothing for an address.
+// CheckHolder returns why h is not a holder in its normal form, or nil. Results
+// of [ParseHolder] always are. It allocates nothing for an address.
 func CheckHolder(h Holder) error {
 	if isEVM(h) && h != zeroAddress {
 		return nil
@@ -71,8 +72,8 @@ func CheckHolder(h Holder) error {
 }
 
 // CanonicalHolder returns the form in which two spellings of one holder are
-// equal, also for what [ParseHolder] refuses: an address, alone or after its
-// chain, in lower case; every other text in normal form C.
+// equal, even for texts that [ParseHolder] refuses: an address, alone or after
+// its chain, in lower case; any other text in normal form C.
 func CanonicalHolder(s string) Holder {
 	if isEVM(Holder(s)) {
 		return Holder(s)
@@ -99,8 +100,8 @@ func isEVM(h Holder) bool {
 	return true
 }
 
-// cutChain takes the chain off an account of CAIP-10: eip155, the chain's number
-// of 1 to 32 digits, and the address.
+// cutChain removes the chain from an account of CAIP-10: eip155, the chain's
+// number of 1 to 32 digits, and the address.
 func cutChain(s string) (address string, ok bool) {
 	rest, ok := strings.CutPrefix(s, "eip155:")
 	if !ok {
@@ -119,19 +120,19 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }
 
-// addressProblem says why s is not an address of any case, or nil.
+// addressProblem returns why s is not an address in any case, or nil.
 func addressProblem(s string) error {
 	if !hasPrefix0x(s) {
-		return fmt.Errorf("%q is no address: an address begins with 0x", Clip(s))
+		return fmt.Errorf("%q is not an address: an address begins with 0x", Clip(s))
 	}
 	for i := 2; i < len(s); i++ {
 		if !isHex(s[i]) {
 			r, _ := utf8.DecodeRuneInString(s[i:])
-			return fmt.Errorf("%q is no address: %q is no hexadecimal digit", Clip(s), r)
+			return fmt.Errorf("%q is not an address: %q is not a hexadecimal digit", Clip(s), r)
 		}
 	}
 	if n := len(s) - 2; n != addressDigits {
-		return fmt.Errorf("%q is no address: it has %d digits after 0x instead of %d", Clip(s), n, addressDigits)
+		return fmt.Errorf("%q is not an address: it has %d digits after 0x instead of %d", Clip(s), n, addressDigits)
 	}
 	return nil
 }
@@ -146,13 +147,13 @@ func parseAddress(s string) (Holder, error) {
 		return "", fmt.Errorf("is the zero address, which owns nothing")
 	case digits == lower[2:] || digits == strings.ToUpper(digits):
 	case digits != checksummed(lower[2:]):
-		return "", fmt.Errorf("%q is no address: its checksum (EIP-55) is wrong, so a digit is, or its case", Clip(s))
+		return "", fmt.Errorf("%q is not an address: its checksum (EIP-55) is wrong, so a digit or the case of a letter is wrong", Clip(s))
 	}
 	return Holder(lower), nil
 }
 
 // checksummed returns the digits of an address in the case that EIP-55 gives
-// them: a letter is in upper case where the same half byte of the Keccak-256 of
+// them: a letter is in upper case if the same half byte of the Keccak-256 of
 // the lower-case digits is 8 or above.
 func checksummed(lower string) string {
 	h := sha3.NewLegacyKeccak256()
@@ -177,7 +178,8 @@ func isPlainASCII(s string) bool {
 	return true
 }
 
-// checkHolderName says why a name, which [CheckName] allows, cannot be a holder's.
+// checkHolderName returns why a name that [CheckName] allows cannot be a
+// holder.
 func checkHolderName(s string) error {
 	first, _ := utf8.DecodeRuneInString(s)
 	// The wide forms are those that spreadsheets treat alike (OWASP, CSV Injection).
@@ -188,14 +190,14 @@ func checkHolderName(s string) error {
 		return fmt.Errorf("%q has the character %q, which separates the cells of a file", Clip(s), s[at])
 	}
 	if looksLikeAddress(s) {
-		return fmt.Errorf("%q looks like an address and is none: an address is 0x and %d hexadecimal digits", Clip(s), addressDigits)
+		return fmt.Errorf("%q looks like an address but is not one: an address is 0x and %d hexadecimal digits", Clip(s), addressDigits)
 	}
 	return nil
 }
 
 // looksLikeAddress reports whether a person would take a name for an address:
 // it begins with 0x, or has about as many hexadecimal digits in a row as an
-// address. Letters that look like Latin ones count as these.
+// address. Letters that look like Latin letters count as such.
 func looksLikeAddress(s string) bool {
 	if !isPlainASCII(s) {
 		s = strings.Map(latin, norm.NFKC.String(s))

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// This file has the grammar of every id that aliquot makes itself. The same
+// This file has the grammar of all ids that aliquot makes itself. The same
 // request always makes the same id, so a request that is repeated is recognised
 // as the same decision, distribution, batch or import.
 //
@@ -18,8 +18,8 @@ import (
 // hash: the first 16 bytes of SHA-256, in hexadecimal, over "<length>:<part>"
 // of each part.
 
-// decisionID returns the id of a decision. Equal parts give equal ids, different
-// parts different ones.
+// decisionID returns the id of a decision. Equal parts give equal ids, and
+// different parts give different ids.
 func decisionID(kind string, parts ...string) string {
 	plain := kind
 	clear := true
@@ -92,9 +92,9 @@ func ConfirmationID(answer PayoutsConfirmed, corrected uint64) (string, error) {
 	return id, nil
 }
 
-// DistributionID is the id of the nth distribution, from 1, that is declared of a
-// token and period: "GPU1:2026-11", then "GPU1:2026-11:2". There is another one
-// only where all before it were void.
+// DistributionID is the id of the nth distribution, from 1, that is declared
+// for a token and period: "GPU1:2026-11", then "GPU1:2026-11:2". There is
+// another one only if all earlier ones were void.
 func DistributionID(token Token, period Period, n int) string {
 	id := string(token) + ":" + string(period)
 	if n > 1 {
@@ -103,8 +103,8 @@ func DistributionID(token Token, period Period, n int) string {
 	return id
 }
 
-// RunID is the id of the nth payout run of a token, from 1, where nobody chose
-// another: "GPU1:run:1".
+// RunID is the id of the nth payout run of a token, from 1, if no other id was
+// chosen: "GPU1:run:1".
 func RunID(token Token, n int) string {
 	return string(token) + ":run:" + strconv.Itoa(n)
 }
@@ -126,7 +126,7 @@ func ImportMessageID(id string, n int) string {
 	return id + "/" + strconv.Itoa(n)
 }
 
-// IsOfImport reports whether a message of REGISTER is one of an import.
+// IsOfImport reports whether a message of REGISTER belongs to an import.
 func IsOfImport(message, id string) bool {
 	return strings.HasPrefix(message, id+"/")
 }

@@ -25,25 +25,25 @@ import (
 //
 // Nothing may follow. A body under 1 KiB, or one that would not shrink, is not
 // compressed. Equal messages give equal bytes with one version of the
-// compressor; nothing depends on it, because what is hashed and read again is
-// the message as it is in the stream.
+// compressor; nothing depends on that, because messages are hashed and read
+// again as they are in the stream.
 const (
 	messageVersion = 1
 	bodyPlain      = 0
 	bodyS2         = 1
 	compressFrom   = 1 << 10
 
-	// MaxBody is the largest body of a batch, uncompressed: what a message can
-	// make its reader allocate.
+	// MaxBody is the size of the largest uncompressed body of a batch, which
+	// bounds what a message can make its reader allocate.
 	MaxBody = 8 << 20
-	// MaxSegments is the most segments of a batch.
+	// MaxSegments is the largest number of segments of a batch.
 	MaxSegments = 1_000
 
 	signatureSize = 64 // Ed25519
 )
 
-// AppendMessage appends the bytes of m. It allocates where dst is too small and
-// to compress; scratch-free callers lose nothing but time.
+// AppendMessage appends the bytes of m. It allocates if dst is too small, and
+// to compress.
 func AppendMessage(dst []byte, m *Message) []byte {
 	dst = append(dst, messageVersion, byte(m.Kind))
 	switch m.Kind {
@@ -65,7 +65,8 @@ func appendBatch(dst []byte, segments []Segment) []byte {
 	for i := range segments {
 		size += segments[i].bound()
 	}
-	// The body is built behind where its compressed form goes, in one buffer.
+	// The body is built in the same buffer, after the place of its compressed
+	// form.
 	head := len(dst)
 	dst = append(dst, bodyPlain)
 	room := s2.MaxEncodedLen(size)
@@ -113,10 +114,10 @@ func grow(b []byte, n int) []byte {
 	return append(make([]byte, 0, len(b)+n), b...)
 }
 
-// Decode reads a message and returns scratch, grown where a compressed body did
-// not fit it, to be passed to the next Decode. The segments' byte slices alias
-// data or the returned scratch. Packed segments are not looked into: see
-// [Columns.Decode]. It fails where data is not what the format above says.
+// Decode reads a message and returns scratch for the next Decode, enlarged if a
+// compressed body did not fit. The segments' byte slices alias data or the
+// returned scratch. Packed segments are not decoded: see [Columns.Decode]. It
+// fails if data does not have the format above.
 func (m *Message) Decode(data, scratch []byte) ([]byte, error) {
 	segments := m.Segments[:0]
 	*m = Message{Segments: segments}
@@ -149,7 +150,7 @@ func (m *Message) Decode(data, scratch []byte) ([]byte, error) {
 		case bodyS2:
 			size, err := s2.DecodedLen(r.data)
 			if err != nil || size > MaxBody {
-				return scratch, fmt.Errorf("decoding message: body is no s2 block of at most %d bytes", MaxBody)
+				return scratch, fmt.Errorf("decoding message: body is not an s2 block of at most %d bytes", MaxBody)
 			}
 			if cap(scratch) < size {
 				scratch = make([]byte, size, size+size/4)
@@ -183,8 +184,8 @@ func (m *Message) decodeSegments(r *reader) {
 		return
 	}
 	for range n {
-		// The slot may hold a segment of an earlier message, whose names are
-		// mostly the same: kept, they cost no allocation.
+		// The slot may have a segment of an earlier message, whose names are
+		// usually the same; keeping them saves allocations.
 		var s *Segment
 		if len(m.Segments) < cap(m.Segments) {
 			m.Segments = m.Segments[:len(m.Segments)+1]
@@ -219,8 +220,8 @@ func (m *Message) decodeSegments(r *reader) {
 	}
 }
 
-// reader takes a format apart from the front. After the first thing that is not
-// there it is broken and gives zeros.
+// reader reads the parts of a format from the beginning. After the first
+// missing part it is broken and returns zeros.
 type reader struct {
 	data   []byte
 	broken bool

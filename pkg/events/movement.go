@@ -7,17 +7,17 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// MovementKind is what happened in a register. The values are stable.
+// MovementKind says what happened in a register. The values are stable.
 type MovementKind uint8
 
 const (
 	Issued         MovementKind = 1 // Units were created for To
 	Transferred    MovementKind = 2 // Units went from From to To
 	Burned         MovementKind = 3 // Units of From were destroyed
-	Frozen         MovementKind = 4 // Units of From cannot be moved by their holder; zero: the whole holder
-	Unfrozen       MovementKind = 5 // a freeze of so many Units was taken back; zero: that of the whole holder
+	Frozen         MovementKind = 4 // Units of From cannot be moved by their holder; zero means the whole holder
+	Unfrozen       MovementKind = 5 // the freeze of Units was removed; zero means that of the whole holder
 	ForcedTransfer MovementKind = 6 // Units went from From to To by authority
-	Recovered      MovementKind = 7 // everything of From, a lost wallet, is To's: the same identity
+	Recovered      MovementKind = 7 // everything of From, a lost wallet, now belongs to To, which has the same identity
 )
 
 // String returns the stable name of a kind, such as "issued".
@@ -45,24 +45,25 @@ func (k MovementKind) hasFrom() bool  { return k != Issued }
 func (k MovementKind) hasTo() bool    { return k == Issued || k == Transferred || k >= ForcedTransfer }
 func (k MovementKind) hasUnits() bool { return k != Recovered }
 
-// Movement is one change of a register. Whether it is possible where it stands
-// in the order, for want of units, is for the register to say.
+// Movement is one change of a register. The register decides whether it is
+// possible at its position, for example whether there are enough units.
 type Movement struct {
-	ID        string // unique within the token; empty: [Movements.MovementID] makes it
+	ID        string // unique within the token; if empty, [Movements.MovementID] makes one
 	Kind      MovementKind
 	From, To  Holder      // where the kind has them
-	Units     money.Units // where the kind has them; above zero except for a freeze
-	Effective time.Time   // when it happened, as the source says; not before 1970
-	Ref       string      // what it rests on: a file, a chain's log, a court's order
+	Units     money.Units // if the kind has them; above zero except for a freeze
+	Effective time.Time   // when it happened, according to the source; not before 1970
+	Ref       string      // its evidence: a file, a chain's log, a court's order
 }
 
-// Movements is one message of register.<token>: what one actor recorded at once,
-// in order. An import of a large register is several of them.
+// Movements is one message of register.<token>: movements that one actor
+// recorded together, in order. An import of a large register has several
+// messages.
 type Movements struct {
 	ID        string // chosen by the sender; the same ID again is the same message
 	Token     Token
 	Actor     Actor
-	Approver  Actor     // where a policy wants two; empty otherwise
+	Approver  Actor     // if a policy requires two people; empty otherwise
 	At        time.Time // when it was recorded, UTC, nanoseconds
 	Movements []Movement
 }
@@ -70,8 +71,8 @@ type Movements struct {
 // MaxMovements is the largest encoded message of movements in bytes.
 const MaxMovements = 400_000
 
-// MovementID returns the id of the movement at an index: its own, or else the
-// message's with "/" and the index, from 0.
+// MovementID returns the id of the movement at an index: its own id or, if it
+// has none, the message's id with "/" and the index, from 0.
 func (m *Movements) MovementID(index int) string {
 	if id := m.Movements[index].ID; id != "" {
 		return id
@@ -79,8 +80,8 @@ func (m *Movements) MovementID(index int) string {
 	return fmt.Sprintf("%s/%d", m.ID, index)
 }
 
-// Validate names every problem of a message and its movements, the first 20 of
-// the latter. What is valid in version 1 stays valid in it.
+// Validate returns every problem of a message and the first 20 problems of its
+// movements. What is valid in version 1 stays valid in version 1.
 func (m *Movements) Validate() error {
 	var p Problems
 	p.name("id", m.ID)

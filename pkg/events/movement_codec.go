@@ -36,8 +36,8 @@ const (
 	hasEffective = 0x20
 )
 
-// AppendMovements appends the bytes of m to dst. It fails with [Problems] where
-// m is not valid, and where it takes more than [MaxMovements] bytes: see
+// AppendMovements appends the bytes of m to dst. It fails with [Problems] if m
+// is not valid, and fails if it needs more than [MaxMovements] bytes: see
 // [SplitMovements].
 func AppendMovements(dst []byte, m *Movements) ([]byte, error) {
 	if err := m.Validate(); err != nil {
@@ -122,15 +122,16 @@ func appendWide(dst []byte, hi, lo uint64) []byte {
 	return binary.AppendUvarint(dst, lo)
 }
 
-// SplitMovements cuts an import into messages of at most limit encoded bytes,
-// in order. The ids are m's with "/" and the number of the message, from 0; m
-// itself where it fits. The result depends on m and limit alone.
+// SplitMovements divides an import into messages of at most limit encoded
+// bytes, in order. If m fits, the result is m itself; otherwise the ids of the
+// messages are m's id with "/" and the number of the message, from 0. The
+// result depends only on m and limit.
 func SplitMovements(m Movements, limit int) []Movements {
 	var list []Movements
 	rest := m.Movements
 	var room []byte
 	for {
-		// The header is counted with the widest number of movements and id.
+		// The header is counted with the longest number of movements and id.
 		size := len(m.appendHeader(room[:0], len(m.Movements))) + 1 + 20
 		n := 0
 		for n < len(rest) {
@@ -156,9 +157,9 @@ func SplitMovements(m Movements, limit int) []Movements {
 	return list
 }
 
-// DecodeMovements reads what [AppendMovements] wrote and nothing else. The
-// result shares no memory with data. It never panics, and allocates no more
-// than a small multiple of the length of data.
+// DecodeMovements reads exactly what [AppendMovements] writes. The result
+// shares no memory with data. It never panics, and allocates no more than a
+// small multiple of the length of data.
 func DecodeMovements(data []byte) (Movements, error) {
 	u := unpacker{b: data}
 	m := u.movements()
@@ -186,7 +187,7 @@ func (u *unpacker) movements() Movements {
 	u.b = u.b[2:]
 	m := Movements{ID: u.text(), Token: Token(u.text()), Actor: Actor(u.text()), Approver: Actor(u.text()), At: u.instant()}
 	n := u.number()
-	if n > uint64(len(u.b)/3) { // A head, a holder of one byte and its length.
+	if n > uint64(len(u.b)/3) { // The smallest movement has a kind, a holder of one byte and its length.
 		u.fail("%d movements do not fit in %d bytes", n, len(u.b))
 		return m
 	}
@@ -234,7 +235,8 @@ func (u *unpacker) movement(m *Movement, at time.Time) {
 	}
 }
 
-// unpacker reads binary messages. After the first error every read gives zero.
+// unpacker reads binary messages. After the first error every read returns
+// zero.
 type unpacker struct {
 	b   []byte
 	err error

@@ -11,7 +11,7 @@ import (
 // UTF-8 without white space. They are compared byte for byte.
 type (
 	Provider string // who runs nodes and emits usage
-	Book     string // one provider's cards, customers' money and nodes: the unit of order
+	Book     string // the nodes, cards and customers' money of one provider; its events are processed in order
 	Node     string // what does the work
 	Customer string // who pays
 	Meter    string // what is measured, such as "gpu.seconds"
@@ -27,7 +27,7 @@ type (
 // MaxName is the longest name, in bytes.
 const MaxName = 128
 
-// CheckName says why s cannot be a name, or nil.
+// CheckName returns why s cannot be a name, or nil.
 func CheckName(s string) error {
 	switch {
 	case s == "":

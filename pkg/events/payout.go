@@ -8,16 +8,16 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/strict"
 )
 
-// Paid is one message of PAYOUT, besides the records of the journal that
-// distribute writes there as they are: those begin with 'L', these with '{'.
-// The set is closed: see the types of this file.
+// Paid is one message of PAYOUT that is not a record of the journal. Distribute
+// also publishes its records there unchanged; these begin with 'L', and Paid
+// messages with '{'. The set is closed: see the types of this file.
 type Paid interface {
 	Kind() string // stable name in the codec, such as "distribution_made"
 	paid()
 }
 
-// DistributionMade says what became of a declared distribution: the totals of
-// each asset, or why it is void.
+// DistributionMade is the result of a declared distribution: the totals of each
+// asset, or why it is void.
 type DistributionMade struct {
 	Distribution string             `json:"distribution"`
 	Token        Token              `json:"token"`
@@ -37,8 +37,8 @@ type DistributedAsset struct {
 	Fee     money.Amount `json:"fee"`     // to the platform
 	Pool    money.Amount `json:"pool"`    // to the holders
 	Payable money.Amount `json:"payable"` // shares that may be paid
-	Held    money.Amount `json:"held"`    // shares of those who may not be paid
-	Planned money.Amount `json:"planned"` // payouts planned, of this pool and of what was carried
+	Held    money.Amount `json:"held"`    // shares of holders who may not be paid
+	Planned money.Amount `json:"planned"` // planned payouts, from this pool and from amounts carried over
 	Carried money.Amount `json:"carried"` // left payable after planning
 }
 
@@ -62,10 +62,11 @@ type PlannedPayout struct {
 	Amount money.Amount `json:"amount"` // whole minor units, above zero
 }
 
-// PayoutsChanged is a part of what a decision did to the states of payouts.
+// PayoutsChanged is a part of the changes that a decision made to the states of
+// payouts.
 type PayoutsChanged struct {
 	Control uint64          `json:"control"` // position of the decision
-	Batch   string          `json:"batch"`   // empty: a person corrected them, one by one
+	Batch   string          `json:"batch"`   // empty if a person corrected a payout
 	Rail    Rail            `json:"rail"`
 	Part    int             `json:"part"`
 	Parts   int             `json:"parts"`
@@ -86,8 +87,8 @@ const MaxPaid = 512 << 10
 
 const paidVersion = 1
 
-// sheet is a message of PAYOUT: one JSON object without white space, its
-// members in this order.
+// sheet is the form of a message of PAYOUT: one JSON object without white
+// space, its members in this order.
 type sheet struct {
 	V    int             `json:"v"`
 	Kind string          `json:"kind"`
@@ -95,7 +96,7 @@ type sheet struct {
 }
 
 // AppendPaid appends the bytes of p to dst. Equal messages give equal bytes. It
-// fails where they are more than [MaxPaid].
+// fails if there are more than [MaxPaid] bytes.
 func AppendPaid(dst []byte, p Paid) ([]byte, error) {
 	body, err := appendPaidBody(nil, p)
 	if err != nil {
@@ -127,7 +128,7 @@ func appendPaidBody(dst []byte, p Paid) ([]byte, error) {
 	return appendJSON(dst, p)
 }
 
-// DecodePaid reads what [AppendPaid] wrote and nothing else.
+// DecodePaid reads exactly what [AppendPaid] writes.
 func DecodePaid(data []byte) (Paid, error) {
 	var s sheet
 	if len(data) > MaxPaid {

@@ -2,16 +2,17 @@ package events
 
 import "strings"
 
-// PayoutCorrected corrects what a rail's answer made of a payout: the rail has
-// taken it back, or contradicted itself. The actor of the decision is the person
-// who answers for it. The money moves from where the payout was to where it is.
+// PayoutCorrected corrects the state that a rail's answer gave a payout,
+// because the rail has taken the answer back or contradicted itself. The actor
+// of the decision is the person responsible for it. The money moves with the
+// state of the payout.
 type PayoutCorrected struct {
-	Distribution string `json:"distribution"` // or the payout run that the payout is of
+	Distribution string `json:"distribution"` // or the payout run to which the payout belongs
 	Payout       string `json:"payout"`
-	From         string `json:"from"`                // the state that it corrects: void where the payout is in another by then
-	State        string `json:"state"`               // "submitted", "confirmed", "failed", "returned"; From itself where it stands against the rail's word
-	Reference    string `json:"reference,omitempty"` // the rail's, that stands from now on; empty: the one that the payout has
-	Reason       string `json:"reason"`              // for people, not empty
+	From         string `json:"from"`                // the state that is corrected; the decision is void if the payout is in another state by then
+	State        string `json:"state"`               // "submitted", "confirmed", "failed", "returned"; equal to From if the state stands although the rail contradicts it
+	Reference    string `json:"reference,omitempty"` // the rail's reference from now on; empty keeps the present one
+	Reason       string `json:"reason"`              // for people; must not be empty
 }
 
 // Kind implements [Body].
@@ -32,7 +33,8 @@ func (b PayoutCorrected) Validate() error {
 	return p.orNil()
 }
 
-// corrected is a state that a rail's answer can lead to, or the one before.
+// corrected checks that a state is submitted or one to which a rail's answer
+// can lead.
 func (p *Problems) corrected(field, state string) {
 	switch state {
 	case "submitted", "confirmed", "failed", "returned":

@@ -2,12 +2,13 @@ package events
 
 import "github.com/aliquot-engine/aliquot/pkg/money"
 
-// PayoutRunDeclared plans payouts from what a token owes its holders and has not
-// sent, without new revenue: what came back from a rail, what is held no longer,
-// and what a lower minimum lets go. It names every position that it rests on;
-// what is owed follows from CONTROL before it.
+// PayoutRunDeclared plans payouts, without new revenue, of what a token owes
+// its holders and has not paid out: payouts that came back from a rail, amounts
+// that are no longer held, and amounts that a lower minimum releases. It names
+// every position on which it rests; what is owed follows from CONTROL before
+// it.
 type PayoutRunDeclared struct {
-	Run         string `json:"run"` // its id: what a payout's distribution is to others
+	Run         string `json:"run"` // its id, which its payouts have as their distribution
 	Token       Token  `json:"token"`
 	RegisterSeq uint64 `json:"register_position"` // freezes and recoveries up to it count
 	ControlSeq  uint64 `json:"control_position"`
@@ -32,8 +33,9 @@ func (b PayoutRunDeclared) withoutRoots() Body {
 	return b
 }
 
-// PayoutRunMade says what became of a declared payout run: the totals of each
-// asset, or why it is void. Its payouts follow as [PayoutsPlanned] of its id.
+// PayoutRunMade is the result of a declared payout run: the totals of each
+// asset, or why it is void. Its payouts follow in [PayoutsPlanned] messages
+// with its id.
 type PayoutRunMade struct {
 	Run     string           `json:"run"`
 	Token   Token            `json:"token"`
@@ -42,13 +44,13 @@ type PayoutRunMade struct {
 	Totals  []PayoutRunAsset `json:"totals,omitempty"`
 }
 
-// PayoutRunAsset is what a payout run did in one asset.
+// PayoutRunAsset is the result of a payout run in one asset.
 type PayoutRunAsset struct {
 	Asset   money.Asset  `json:"asset"`
 	Payouts uint64       `json:"payouts"`
 	Planned money.Amount `json:"planned"` // sum of the payouts
 	Carried money.Amount `json:"carried"` // left payable after planning
-	Held    money.Amount `json:"held"`    // left to those who may not be paid
+	Held    money.Amount `json:"held"`    // owed to holders who may not be paid
 }
 
 // Kind implements [Paid].

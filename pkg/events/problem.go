@@ -10,15 +10,15 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Problem is one thing wrong with one field of a decision.
+// Problem is one fault of one field of a decision.
 type Problem struct {
 	Field  string `json:"field"` // path in the JSON of the body, such as "rules[1].price"
 	Detail string `json:"detail"`
 }
 
-// Problems is everything wrong with a decision, in the order of its fields. It
-// is an error, so that Validate can name all of it at once; it is never empty
-// where it is returned as one.
+// Problems is all faults of a decision, in the order of its fields. It is an
+// error, so that Validate can return all of them at once; as an error it is
+// never empty.
 type Problems []Problem
 
 func (p Problems) Error() string {
@@ -32,7 +32,7 @@ func (p Problems) Error() string {
 	return b.String()
 }
 
-// orNil keeps an empty list from being a non-nil error.
+// orNil prevents an empty list from becoming a non-nil error.
 func (p Problems) orNil() error {
 	if len(p) == 0 {
 		return nil
@@ -63,7 +63,8 @@ func (p *Problems) optionalName(field, s string) {
 	}
 }
 
-// text allows spaces, and is for people: labels, reasons, references.
+// text checks a text for people, which may have spaces: a label, reason or
+// reference.
 func (p *Problems) text(field, s string) {
 	if err := CheckText(s); err != nil {
 		p.add(field, "%v", err)
@@ -76,7 +77,7 @@ func (p *Problems) asset(field string, a money.Asset) {
 	}
 }
 
-// payable asks for a minor unit as well: money is paid in it.
+// payable also requires a known minor unit, because money is paid in it.
 func (p *Problems) payable(field string, a money.Asset) {
 	if _, err := a.Decimals(); err != nil {
 		p.add(field, "%v", err)
@@ -102,7 +103,8 @@ func (p *Problems) notNegative(field string, sign int) {
 	}
 }
 
-// quantity wants nothing below zero and nothing above [LargestQuantity].
+// quantity checks that a quantity is not below zero and not above
+// [LargestQuantity].
 func (p *Problems) quantity(field string, q money.Quantity) {
 	p.notNegative(field, q.Sign())
 	if q.Cmp(LargestQuantity) > 0 {
@@ -116,7 +118,7 @@ func (p *Problems) seconds(field string, n int64) {
 	}
 }
 
-// time asks for an instant whose nanoseconds since 1970 fit 63 bits.
+// time checks that the nanoseconds since 1970 of an instant fit 63 bits.
 func (p *Problems) time(field string, t time.Time) {
 	if t.Before(firstInstant) || t.After(lastInstant) {
 		p.add(field, "%s is not between 1970 and 2262", t.UTC().Format(time.RFC3339))
@@ -148,8 +150,8 @@ func (p *Problems) attributes(field string, m map[string]string) {
 	}
 }
 
-// Limits of what a decision may hold. They are part of the contract: what
-// exceeds one is refused before it reaches a stream.
+// Limits of a decision. They are part of the contract: a decision that exceeds
+// one is refused before it reaches a stream.
 const (
 	MaxAttributes    = 32        // attributes of a node, an event or a rule
 	MaxAttributeName = 64        // bytes
@@ -166,8 +168,8 @@ var (
 	lastInstant  = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// CheckText says why s cannot be a text for people, or nil: at most [MaxText]
-// bytes of printable UTF-8, which may hold spaces and may be empty.
+// CheckText returns why s cannot be a text for people, or nil. Such a text has
+// at most [MaxText] bytes of printable UTF-8, may have spaces and may be empty.
 func CheckText(s string) error {
 	switch {
 	case len(s) > MaxText:

@@ -20,14 +20,14 @@ const (
 	BadTime         Reason = "bad_time"         // not RFC 3339, or outside 1970 to 2262
 	BadInterval     Reason = "bad_interval"     // end before start
 	FromFuture      Reason = "from_future"      // its last instant is later than received + the book's tolerance
-	BeyondHorizon   Reason = "beyond_horizon"   // its last instant is longer before it was received than the book's horizon
+	BeyondHorizon   Reason = "beyond_horizon"   // its last instant is before received - the book's horizon
 	UnknownNode     Reason = "unknown_node"     // not declared in the provider's books
 	UnknownCustomer Reason = "unknown_customer" // not declared in the node's book
 	UnknownMeter    Reason = "unknown_meter"    // not declared in the node's book
 	Conflict        Reason = "conflict"         // the identity is known with other content
 	NoRate          Reason = "no_rate"          // no rule of a rate card in force matches
 	Overflow        Reason = "overflow"         // the charge does not fit 128 bits
-	Unsupported     Reason = "unsupported"      // valid, but not done by this version
+	Unsupported     Reason = "unsupported"      // valid, but not supported by this version
 	Unauthorized    Reason = "unauthorized"     // the actor may not submit this
 )
 
@@ -39,12 +39,12 @@ func Reasons() []Reason {
 	}
 }
 
-// Refusal is one refused event or submission, as a value: never an error that
-// stops anything.
+// Refusal is one refused event or submission. It is a value and never an error
+// that stops anything.
 type Refusal struct {
-	Index  int    `json:"index"`           // ordinal in the submission, from 0; -1: the submission as a whole
-	Line   int    `json:"line,omitempty"`  // line of the submitted text, from 1, where there are lines
-	ID     string `json:"id,omitempty"`    // the event's id where it could be read, at most 256 bytes of it
+	Index  int    `json:"index"`           // ordinal in the submission, from 0; -1 for the submission as a whole
+	Line   int    `json:"line,omitempty"`  // line of the submitted text, from 1, if it has lines
+	ID     string `json:"id,omitempty"`    // the event's id if it could be read, at most 256 bytes of it
 	Field  string `json:"field,omitempty"` // the field at fault, such as "data.quantity"
 	Reason Reason `json:"reason"`
 	Detail string `json:"detail,omitempty"` // for people
@@ -54,13 +54,13 @@ func (r Refusal) String() string {
 	return fmt.Sprintf("event %d: %s %s: %s", r.Index, r.Field, r.Reason, r.Detail)
 }
 
-// Outcome is what became of one event that is in the stream. Every event has
-// exactly one.
+// Outcome is the outcome of one event in the stream. Every event has exactly
+// one.
 type Outcome uint8
 
 const (
 	Accepted  Outcome = 1 // charged, or waiting in suspense for a price
-	Late      Outcome = 2 // accepted after its period had closed: charged in the open one
-	Duplicate Outcome = 3 // same identity, same content: changes nothing
+	Late      Outcome = 2 // accepted after its period had closed, and charged in the open period
+	Duplicate Outcome = 3 // same identity and content as an accepted event: changes nothing
 	Refused   Outcome = 4 // with a reason
 )

@@ -12,19 +12,19 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/strict"
 )
 
-// RefusedSubmission is one message of REFUSED: a submission of which something
-// or everything was refused. It is what a provider is shown who asks why, so it
-// holds the head of what was sent, and it may be evicted.
+// RefusedSubmission is one message of REFUSED: a submission of which a part or
+// everything was refused. It tells a provider why, so it contains the beginning
+// of the submission. Old messages may be evicted.
 type RefusedSubmission struct {
 	V        int           `json:"v"`
-	Provider Provider      `json:"provider,omitempty"` // empty: not known, as without a valid key
+	Provider Provider      `json:"provider,omitempty"` // empty if not known, for example without a valid key
 	Actor    Actor         `json:"actor,omitempty"`
 	Received time.Time     `json:"received"`
-	Media    string        `json:"media,omitempty"` // what the submission said it was
+	Media    string        `json:"media,omitempty"` // media type that the submission named
 	Size     int64         `json:"size"`            // bytes received
 	SHA256   string        `json:"sha256"`          // of those bytes, in hexadecimal
 	Head     []byte        `json:"head"`            // the first [MaxHead] of them, in base 64
-	Events   int           `json:"events"`          // refused ones; 0: the submission as a whole
+	Events   int           `json:"events"`          // number of refused events; 0 for the submission as a whole
 	Counts   []ReasonCount `json:"counts"`          // all of them, ascending by reason
 	First    []Refusal     `json:"first"`           // the first [MaxRefusals] of them
 }
@@ -35,7 +35,7 @@ type ReasonCount struct {
 	Count  int    `json:"count"`
 }
 
-// Limits of a message of REFUSED: with them none has more than about 120 KB.
+// Limits of a message of REFUSED, which has about 120 KB at most.
 const (
 	MaxHead     = 4096 // bytes
 	MaxRefusals = 100
@@ -45,8 +45,8 @@ const (
 )
 
 // NewRefused makes the message about a submission. It keeps no reference to
-// body or refusals. Texts that are too long are cut, and bytes that are not
-// UTF-8 replaced: a refusal can always be written down.
+// body or refusals. Texts that are too long are shortened, and bytes that are
+// not UTF-8 are replaced, so that every refusal can be recorded.
 func NewRefused(provider Provider, actor Actor, received time.Time, media string, body []byte, refusals []Refusal) RefusedSubmission {
 	sum := sha256.Sum256(body)
 	r := RefusedSubmission{
@@ -76,7 +76,7 @@ func NewRefused(provider Provider, actor Actor, received time.Time, media string
 	return r
 }
 
-// short cuts a text at a character, and makes it UTF-8.
+// short shortens a text at a character boundary, and makes it valid UTF-8.
 func short(s string) string {
 	if len(s) > maxRefusalText {
 		s = s[:maxRefusalText]
@@ -98,7 +98,7 @@ func AppendRefused(dst []byte, r RefusedSubmission) ([]byte, error) {
 	return out, nil
 }
 
-// DecodeRefused reads what [AppendRefused] wrote and nothing else.
+// DecodeRefused reads exactly what [AppendRefused] writes.
 func DecodeRefused(data []byte) (RefusedSubmission, error) {
 	var r RefusedSubmission
 	if err := strict.Decode(data, &r); err != nil {

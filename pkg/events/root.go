@@ -9,27 +9,27 @@ import (
 // Root is the RFC 6962 root of a log: SHA-256.
 type Root [32]byte
 
-// LogState is how far a log had come when something was decided, so that what
-// the decision rests on can be proved by it: [PeriodClosed] and
-// [DistributionDeclared] carry some. It changes no figure.
+// LogState is the state of a log at the time of a decision. It allows proving
+// what the decision rests on; [PeriodClosed] and [DistributionDeclared], for
+// example, contain such states. It affects no figure.
 type LogState struct {
 	Log  string `json:"log" doc:"The stream's name in lower case."`
 	Size uint64 `json:"size" doc:"Messages, from position 1 on."`
 	Root Root   `json:"root" doc:"RFC 6962 root of their leaves, base64."`
 }
 
-// maxLogStates is how many one decision may carry.
+// maxLogStates is how many states one decision may contain.
 const maxLogStates = 256
 
 var errRoot = errors.New("not the base64 of 32 bytes")
 
-// String returns the root in standard base64, as checkpoints have it.
+// String returns the root in standard base64, as in checkpoints.
 func (r Root) String() string { return base64.StdEncoding.EncodeToString(r[:]) }
 
-// MarshalText is [Root.String]; it never fails.
+// MarshalText returns [Root.String]; it never fails.
 func (r Root) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText reads what [Root.MarshalText] wrote, and nothing else.
+// UnmarshalText reads exactly what [Root.MarshalText] writes.
 func (r *Root) UnmarshalText(text []byte) error {
 	data, err := base64.StdEncoding.Strict().DecodeString(string(text))
 	if err != nil || len(data) != len(r) || len(text) != base64.StdEncoding.EncodedLen(len(r)) {
@@ -39,8 +39,8 @@ func (r *Root) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// StateOf returns the state of one log among several; false where it is not
-// there.
+// StateOf returns the state of one log among several, or false if it is
+// missing.
 func StateOf(list []LogState, log string) (LogState, bool) {
 	for _, s := range list {
 		if s.Log == log {
@@ -50,7 +50,7 @@ func StateOf(list []LogState, log string) (LogState, bool) {
 	return LogState{}, false
 }
 
-// states wants logs that ascend by name.
+// states checks that logs ascend by name.
 func (p *Problems) states(field string, list []LogState) {
 	if len(list) > maxLogStates {
 		p.add(field, "has too many logs")

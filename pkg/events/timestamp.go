@@ -7,22 +7,23 @@ import (
 	"time"
 )
 
-// Clock reads RFC 3339 times. It remembers the last date, because the times of
-// a submission mostly share one.
+// Clock reads RFC 3339 times. It remembers the last date, because most times of
+// a submission have the same date.
 type Clock struct {
 	date [10]byte
 	days int64
 }
 
-// Parse returns nanoseconds since 1970 UTC of an RFC 3339 date-time, with 'Z' or
-// an offset of hours and minutes; both letters may be lower-case (section 5.6),
-// and decimals beyond the ninth may be there where they are zeros. It refuses leap
-// seconds, the hour 24, and instants outside 1970 to 2262 (the range of 63 bits).
+// Parse returns nanoseconds since 1970 UTC of an RFC 3339 date-time, with 'Z'
+// or an offset of hours and minutes; both letters may be lower-case (section
+// 5.6), and decimals after the ninth are allowed if they are zeros. It refuses
+// leap seconds, the hour 24, and instants outside 1970 to 2262 (the range of 63
+// bits).
 func (c *Clock) Parse(b []byte) (ns int64, ok bool) {
 	if len(b) < len("2006-01-02T15:04:05Z") || b[10]|0x20 != 't' || b[13] != ':' || b[16] != ':' {
 		return 0, false
 	}
-	if [10]byte(b) != c.date || b[0] == 0 { // No date is remembered yet, and one of NULs must not match that.
+	if [10]byte(b) != c.date || b[0] == 0 { // If no date is remembered yet, a date of NUL bytes must not match.
 		days, ok := parseDate(b)
 		if !ok {
 			return 0, false
@@ -44,7 +45,7 @@ func (c *Clock) Parse(b []byte) (ns int64, ok bool) {
 			case digits < 9:
 				fraction = fraction*10 + int64(b[digits]-'0')
 			case b[digits] != '0':
-				return 0, false // A part of a nanosecond.
+				return 0, false // Parts of a nanosecond are refused.
 			}
 			digits++
 		}
@@ -76,9 +77,9 @@ func (c *Clock) Parse(b []byte) (ns int64, ok bool) {
 	return seconds*1_000_000_000 + fraction, true
 }
 
-// ParseTime reads a time as a person or a file spells it: RFC 3339 as in usage
-// events, see [Clock.Parse]. The result is in UTC, from 1970 to 2262. The error
-// says what is wrong with the spelling.
+// ParseTime reads a time from a person or a file: RFC 3339 as in usage events,
+// see [Clock.Parse]. The result is in UTC, from 1970 to 2262. The error says
+// what is wrong with the spelling.
 func ParseTime(s string) (time.Time, error) {
 	var c Clock
 	if ns, ok := c.Parse([]byte(s)); ok {
@@ -104,7 +105,7 @@ func ParseTime(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q %s", shown, form)
 }
 
-// digitsBeyond reports a decimal after the ninth that is not zero.
+// digitsBeyond reports whether a decimal after the ninth is not zero.
 func digitsBeyond(s string) bool {
 	_, fraction, _ := strings.Cut(s, ".")
 	for i := 9; i < len(fraction) && fraction[i]-'0' <= 9; i++ {
@@ -117,7 +118,7 @@ func digitsBeyond(s string) bool {
 
 var nanoPowers = [10]int64{1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1}
 
-// parseDate returns days since 1970-01-01 of the ten bytes of a date.
+// parseDate returns the days from 1970-01-01 to the date in ten bytes.
 func parseDate(b []byte) (days int64, ok bool) {
 	century, year, month, day := twoDigits(b), twoDigits(b[2:]), twoDigits(b[5:]), twoDigits(b[8:])
 	if b[4] != '-' || b[7] != '-' || century > 99 || year > 99 || month-1 > 11 || day-1 > 30 {
@@ -127,21 +128,22 @@ func parseDate(b []byte) (days int64, ok bool) {
 	if day > monthDays[month-1] && !(month == 2 && day == 29 && y%4 == 0 && (y%100 != 0 || y%400 == 0)) {
 		return 0, false
 	}
-	// Years that begin in March put the leap day last: Hinnant, "chrono-compatible
-	// low-level date algorithms", days_from_civil.
+	// With years that begin in March, the leap day is the last day: Hinnant,
+	// "chrono-compatible low-level date algorithms", days_from_civil.
 	m := int64(month)
 	if m <= 2 {
 		y--
 		m += 12
 	}
-	era := (y + 400) / 400 // Year -1, of January 0000, is in an era of its own.
+	era := (y + 400) / 400 // January 0000 belongs to year -1, which is in the era before.
 	y -= (era - 1) * 400
 	return (era-1)*146_097 + y*365 + y/4 - y/100 + (153*(m-3)+2)/5 + int64(day) - 1 - 719_468, true
 }
 
 var monthDays = [12]uint32{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 
-// twoDigits returns the number that two bytes spell, or more than 99.
+// twoDigits returns the number that two digits spell, or more than 99 if they
+// are not digits.
 func twoDigits(b []byte) uint32 {
 	tens, units := uint32(b[0]-'0'), uint32(b[1]-'0')
 	if tens > 9 || units > 9 {
@@ -150,7 +152,8 @@ func twoDigits(b []byte) uint32 {
 	return tens*10 + units
 }
 
-// AppendTime appends RFC 3339 in UTC with as many decimals as are needed.
+// AppendTime appends a time as RFC 3339 in UTC, with as many decimals as
+// needed.
 func AppendTime(dst []byte, ns int64) []byte {
 	seconds, fraction := ns/1_000_000_000, ns%1_000_000_000
 	days, rest := seconds/86_400, seconds%86_400

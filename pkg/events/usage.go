@@ -2,12 +2,12 @@ package events
 
 import "github.com/aliquot-engine/aliquot/pkg/money"
 
-// Usage is one usage event, spelled out: what edges speak. The hot path never
-// makes one; it works on [Columns].
+// Usage is one usage event with all its fields, for use outside the hot path,
+// which works on packed columns instead.
 type Usage struct {
-	Source     string // CloudEvents source: who numbers or names the event
-	ID         string // unique within Source; empty where Sequenced
-	Epoch      uint64 // a client that lost its place begins a new epoch
+	Source     string // CloudEvents source, which numbers or names its events
+	ID         string // unique within Source; empty if Sequenced
+	Epoch      uint64 // a client that lost count begins a new epoch
 	Sequence   uint64 // from 0 or 1, without gaps, within (Source, Epoch)
 	Sequenced  bool   // identity is (Source, Epoch, Sequence) rather than (Source, ID)
 	Node       Node
@@ -16,14 +16,14 @@ type Usage struct {
 	Quantity   money.Quantity // of the meter's unit, not negative
 	Start, End int64          // half-open interval, nanoseconds since 1970 UTC
 	Attributes []Attribute    // ascending by name, no name twice
-	Replaces   string         // id of the event this one replaces
-	Retracts   string         // id of the event this one takes back
+	Replaces   string         // id of the event that this one replaces
+	Retracts   string         // id of the event that this one takes back
 }
 
-// LargestQuantity is 10¹⁴: what a meter may take in one event at most, and the
-// coarsest granularity. The events between two cuts are fewer than 2²⁰, so that
-// what they are billed together, at most twice this each, always fits 128 bits:
-// otherwise where a cut falls could decide what is refused.
+// LargestQuantity is 10¹⁴: the upper limit of a meter's quantity in one event,
+// and of a granularity. There are fewer than 2²⁰ events between two cuts, and
+// each is billed at most twice this quantity, so their sum always fits 128
+// bits. Otherwise the place of a cut could decide which events are refused.
 var LargestQuantity, _ = money.QuantityFromMantissa(0, 100_000_000_000_000, 0)
 
 // Attribute is one name and value that rate cards can match.
@@ -35,10 +35,10 @@ type Message struct {
 	Segments []Segment // of a batch
 	Control  uint64    // of a barrier: CONTROL is in effect up to and including this position
 	Rules    uint32    // of a barrier: version of the settlement rules
-	Root     *Root     // of a barrier: of the log of CONTROL up to Control; nil: it carries none
+	Root     *Root     // of a barrier: root of the log of CONTROL up to Control; nil if the barrier has none
 }
 
-// MessageKind tells the three apart.
+// MessageKind is the kind of a message.
 type MessageKind uint8
 
 const (
@@ -49,13 +49,13 @@ const (
 
 // Segment is one book's part of a batch.
 type Segment struct {
-	// Stamped by ingest, outside the provider's signature.
+	// Set by ingest, outside the provider's signature.
 	Book              Book
 	Received          int64  // nanoseconds since 1970 UTC
-	ReceivedFromEvent bool   // an import whose book allows it: received is each event's last instant
+	ReceivedFromEvent bool   // for an import, if the book allows it: each event counts as received at its last instant
 	Key               string // name of the key that authenticated it
-	Signature         []byte // Ed25519 over Packed, where the provider signs
+	Signature         []byte // Ed25519 over Packed, if the provider signs
 
-	// Packed is the provider's own bytes, verbatim: see packed.proto.
+	// Packed is the provider's bytes, unchanged: see packed.proto.
 	Packed []byte
 }

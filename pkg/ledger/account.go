@@ -19,24 +19,26 @@ func CustomerReceivable(c events.Customer) Account {
 	return account(OfCustomer, string(c), Receivable)
 }
 
-// NodeEarned is what a node's usage was charged and nobody has paid yet.
+// NodeEarned is what was charged for a node's usage and has not been paid yet.
 func NodeEarned(n events.Node) Account { return account(OfNode, string(n), Earned) }
 
-// NodeCollected is what has been paid for a node's usage and not handed over.
+// NodeCollected is what was paid for a node's usage and has not been handed
+// over yet.
 func NodeCollected(n events.Node) Account { return account(OfNode, string(n), Collected) }
 
-// ProviderPayable is the collected revenue of nodes that no token stands for.
+// ProviderPayable is the collected revenue of nodes without a token.
 func ProviderPayable(p events.Provider) Account { return account(OfProvider, string(p), Payable) }
 
-// TokenInbox is collected revenue handed over to a token: the one kind of
-// account that both settle (credit) and distribute (debit) post to, each in a
-// row of its own.
+// TokenInbox is collected revenue handed over to a token: the only kind of
+// account to which both settle (credit) and distribute (debit) post, each in
+// its own rows.
 func TokenInbox(t events.Token) Account { return account(OfToken, string(t), Inbox) }
 
 // TokenPool is revenue on its way through a distribution.
 func TokenPool(t events.Token) Account { return account(OfToken, string(t), Pool) }
 
-// HolderPayable is what a holder is owed, the carry below a minor unit included.
+// HolderPayable is what a holder is owed, including the carry below a minor
+// unit.
 func HolderPayable(h events.Holder) Account { return account(OfHolder, string(h), Payable) }
 
 // HolderHeld is what a holder is owed but may not be paid.
@@ -45,7 +47,7 @@ func HolderHeld(h events.Holder) Account { return account(OfHolder, string(h), H
 // Treasury is the world outside: where deposits of an asset come from.
 func Treasury(asset money.Asset) Account { return Account(OfTreasury.Prefix() + string(asset)) }
 
-// RailInFlight is what was planned for a rail and not answered by it.
+// RailInFlight is what was planned for a rail that has not answered yet.
 func RailInFlight(r events.Rail) Account { return account(OfRail, string(r), InFlight) }
 
 // RailPaid is what a rail has paid.
@@ -55,9 +57,9 @@ func account(kind AccountKind, id string, part Part) Account {
 	return Account(string(kind) + ":" + id + ":" + string(part))
 }
 
-// Split returns what the name of an account is made of: id may hold colons. The
-// treasury has no part and the platform no id. All three are empty for an account
-// that is not of a known form.
+// Split returns the parts of an account's name; the id may contain colons. The
+// treasury has no part and the platform no id. All three are empty for an
+// account that is not of a known form.
 func (a Account) Split() (kind AccountKind, id string, part Part) {
 	first, rest, _ := strings.Cut(string(a), ":")
 	kind = AccountKind(first)
@@ -85,8 +87,8 @@ func (a Account) Is(kind AccountKind, part Part) bool {
 	return k == kind && p == part
 }
 
-// Valid says why a posting cannot be posted, or nil. It does not allocate for
-// one that can.
+// Valid returns why a posting cannot be posted, or nil. It does not allocate
+// for a valid posting.
 func (p *Posting) Valid() error {
 	switch {
 	case p.Debit == p.Credit:
@@ -101,7 +103,7 @@ func (p *Posting) Valid() error {
 	}
 	for _, a := range [2]Account{p.Debit, p.Credit} {
 		if kind, _, _ := a.Split(); kind == "" {
-			return fmt.Errorf("posting from %q to %q: %q is no account", p.Credit, p.Debit, a)
+			return fmt.Errorf("posting from %q to %q: %q is not an account", p.Credit, p.Debit, a)
 		}
 	}
 	return nil

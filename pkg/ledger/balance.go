@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Place is where money lies: an account and an asset.
+// Place is where money is: an account and an asset.
 type Place struct {
 	Account Account
 	Asset   money.Asset
@@ -27,7 +27,7 @@ func (p Place) Compare(q Place) int {
 // zero and never netted, so that the fold can be compared side by side.
 type Balance struct{ Debit, Credit money.Amount }
 
-// Net returns the debits minus the credits, which cannot overflow where both
+// Net returns the debits minus the credits, which cannot overflow because both
 // are at least zero.
 func (b Balance) Net() money.Amount {
 	net, _ := b.Debit.Sub(b.Credit)
@@ -40,11 +40,11 @@ type Balances struct {
 	of map[Place]Balance
 }
 
-// NewBalances returns balances of nothing.
+// NewBalances returns the fold of no postings.
 func NewBalances() *Balances { return &Balances{of: map[Place]Balance{}} }
 
-// Add posts p. It fails where p is not valid or a sum does not fit 128 bits,
-// and then changes nothing.
+// Add posts p. It fails and changes nothing if p is not valid or a sum does not
+// fit 128 bits.
 func (b *Balances) Add(p *Posting) error {
 	if err := p.Valid(); err != nil {
 		return err
@@ -62,7 +62,8 @@ func (b *Balances) Add(p *Posting) error {
 	return nil
 }
 
-// AddRecord posts everything of a record; after an error, a part of it.
+// AddRecord posts all entries of a record; after an error only a part of them
+// is posted.
 func (b *Balances) AddRecord(r *Record) error {
 	for i := range r.Entries {
 		for j := range r.Entries[i].Postings {
@@ -92,7 +93,7 @@ func (b *Balances) AddRow(at Place, row Balance) error {
 	return nil
 }
 
-// Of returns the balance of a place, zero where nothing was posted.
+// Of returns the balance of a place, which is zero if nothing was posted there.
 func (b *Balances) Of(account Account, asset money.Asset) Balance {
 	return b.of[Place{account, asset}]
 }
@@ -116,11 +117,12 @@ func (b *Balances) All() iter.Seq2[Place, Balance] {
 	}
 }
 
-// CheckBalanced says in which asset, the first in ascending order, the debits
-// of all accounts differ from their credits, or nil.
+// CheckBalanced returns an error if the debits of all accounts differ from
+// their credits in any asset; it names the first such asset in ascending order.
 func (b *Balances) CheckBalanced() error {
 	sums := map[money.Asset]Balance{}
-	// map order: a sum has none; of several that overflow, one is named.
+	// map order: sums do not depend on it; if several overflow, one of them is
+	// named.
 	for at, balance := range b.of {
 		sum := sums[at.Asset]
 		var err error
@@ -146,7 +148,7 @@ func (b *Balances) CheckBalanced() error {
 }
 
 // Difference returns the first place at which two folds differ; equal is true
-// where they do not. A place with nothing on either side is as none.
+// if there is none. A place with zero on both sides counts as absent.
 func (b *Balances) Difference(other *Balances) (at Place, equal bool) {
 	equal = true
 	consider := func(p Place) {

@@ -11,15 +11,16 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Journal sums entries to what journal_hash covers. Its memory grows with the
-// number of distinct lines (customers × nodes × periods × quotes), not with the
-// number of entries. The zero value is not usable: see [NewJournal].
+// Journal sums entries into the lines that journal_hash covers. Its memory
+// grows with the number of distinct lines (customers × nodes × periods ×
+// quotes), not with the number of entries. The zero value is not usable: see
+// [NewJournal].
 type Journal struct {
-	sums map[Line]*money.Amount // a line that is known is looked up once
+	sums map[Line]*money.Amount // pointers, so that a known line is looked up only once
 }
 
-// Line is one line of the summed journal. It names no position, batch or time,
-// so that equal input gives equal lines however it was cut.
+// Line is one line of the summed journal. It contains no position, batch or
+// time, so that equal input gives equal lines, wherever the cuts were.
 type Line struct {
 	Book   events.Book
 	Period events.Period
@@ -34,9 +35,10 @@ type Line struct {
 // NewJournal returns an empty journal.
 func NewJournal() *Journal { return &Journal{sums: map[Line]*money.Amount{}} }
 
-// Add adds the entries of a record of any writer. It fails where a sum does not
-// fit 128 bits, and where a field has a control character, which would make the
-// text of two journals the same; the journal is not to be used after that.
+// Add adds the entries of a record of any writer. It fails if a sum does not
+// fit 128 bits, or if a field has a control character, because then two
+// different journals could have the same text. After an error the journal must
+// not be used.
 func (j *Journal) Add(r *Record) error {
 	for i := range r.Entries {
 		e := &r.Entries[i]
@@ -77,8 +79,8 @@ func (l *Line) check() error {
 
 // compare orders lines by their fields, byte for byte, the first field first.
 func (l *Line) compare(m *Line) int {
-	// Of two lines of one journal the first fields are mostly equal, and equal
-	// texts are told sooner than their order.
+	// The first fields of two lines of a journal are usually equal, and
+	// comparing texts for equality is faster than finding their order.
 	switch {
 	case l.Book != m.Book:
 		return strings.Compare(string(l.Book), string(m.Book))
@@ -109,7 +111,7 @@ func (j *Journal) Lines() iter.Seq2[Line, money.Amount] {
 	for l, sum := range j.sums {
 		list = append(list, summed{l, *sum})
 	}
-	order := make([]int32, len(list)) // sorted instead of the lines, which are ten times as wide
+	order := make([]int32, len(list)) // indexes are sorted instead of the lines, which are ten times as wide
 	for i := range order {
 		order[i] = int32(i) //nolint:gosec // 2³¹ lines do not fit in memory
 	}
@@ -137,12 +139,12 @@ func AppendLine(dst []byte, l Line, sum money.Amount) []byte {
 
 // Hash returns journal_hash: the SHA-256 of the text of all lines, ascending,
 // as [AppendLine] writes it and with nothing before, between or after them. So
-// an auditor can have it from an export with
+// an auditor can compute it from an export with
 //
 //	LC_ALL=C sort journal.tsv | sha256sum
 //
-// since no field has a character below the space, sorting the text is sorting
-// the lines. The hash of an empty journal is that of no bytes.
+// because no field has a character below the space, so that sorting the text
+// sorts the lines. The hash of an empty journal is the hash of no bytes.
 func (j *Journal) Hash() [32]byte {
 	h := sha256.New()
 	var text []byte

@@ -7,7 +7,7 @@ type EntryKind string
 // distribute.
 const (
 	Usage        EntryKind = "usage"        // charges of events, added up over a cut
-	Release      EntryKind = "release"      // charges of what had waited for a price
+	Release      EntryKind = "release"      // charges of quantities that had waited for a price
 	Collection   EntryKind = "collection"   // prepaid money covers charges
 	Handover     EntryKind = "handover"     // collected money goes to tokens and providers
 	Deposit      EntryKind = "deposit"      // a customer's money has arrived
@@ -19,8 +19,8 @@ const (
 // Charges reports whether an entry of this kind charges customers for usage.
 func (k EntryKind) Charges() bool { return k == Usage || k == Release }
 
-// AccountKind says whose an account is: the part of its name before the first
-// colon.
+// AccountKind says to whom an account belongs: the part of its name before the
+// first colon.
 type AccountKind string
 
 // The kinds of accounts.
@@ -35,15 +35,15 @@ const (
 	OfRail     AccountKind = "rail"
 )
 
-// Prefix returns how the names of all accounts of the kind begin.
+// Prefix returns the beginning of the names of all accounts of the kind.
 func (k AccountKind) Prefix() string { return string(k) + ":" }
 
-// PrefixOf returns how the names of the accounts of one id begin, and those of
-// ids that begin with it and a colon.
+// PrefixOf returns the beginning of the names of the accounts of one id.
+// Accounts of ids that begin with this id and a colon have it too.
 func (k AccountKind) PrefixOf(id string) string { return k.Prefix() + id + ":" }
 
-// Part says which of the accounts of one id an account is: the part of its name
-// after the last colon.
+// Part distinguishes the accounts of one id: the part of its name after the
+// last colon.
 type Part string
 
 // The parts, each with the kinds that have it.
@@ -61,7 +61,7 @@ const (
 	Paid       Part = "paid"       // rail
 )
 
-// Suffix returns how the names of all accounts of the part end.
+// Suffix returns the end of the names of all accounts of the part.
 func (p Part) Suffix() string { return ":" + string(p) }
 
 // has reports whether accounts of the kind have a part.

@@ -19,21 +19,21 @@ import (
 
 // Account is the name of an account: kind:<id>:part, such as
 // "customer:acme:receivable"; the kind ends at the first colon and the part
-// begins at the last, so an id may hold colons.
+// begins at the last one, so the id may contain colons.
 type Account string
 
 // Posting moves Amount of Asset: Debit grows by it on its debit side, Credit on
-// its credit side. The fields below Amount say what it is for; they are part of
-// the journal and of journal_hash where the design says so.
+// its credit side. The fields below Amount say what the posting is for; they
+// are part of the journal and, as [Line] defines, of journal_hash.
 type Posting struct {
 	Debit  Account
 	Credit Account
 	Asset  money.Asset
 	Amount money.Amount
 
-	// For charges only: what was priced, by which card version and quote.
+	// For charges only: what was priced, and by which card version and quote.
 	Card     string // "card@version"
-	Quote    string // the id of the quote, as package quotes has it; empty where no quote was needed
+	Quote    string // id of the quote as defined by package quotes; empty if no quote was needed
 	Meter    events.Meter
 	Quantity money.Quantity // billed, after granularity
 	Events   uint64
@@ -43,8 +43,8 @@ type Posting struct {
 type Entry struct {
 	Book     events.Book
 	Kind     EntryKind
-	Period   events.Period // the open period it is posted in
-	Origin   events.Period // for late usage: the period it belongs to; equal to Period otherwise
+	Period   events.Period // the open period in which it is posted
+	Origin   events.Period // for late usage: the period to which it belongs; otherwise equal to Period
 	Ref      string        // what caused it: "control:17", "distribution:d1"; empty for usage
 	Postings []Posting
 }

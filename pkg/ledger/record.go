@@ -10,13 +10,13 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// MaxRecord is the largest encoded record in bytes: what one row of the journal
-// and one message of LEDGER or PAYOUT may hold.
+// MaxRecord is the size of the largest encoded record in bytes, which is also
+// the limit of a row of the journal and of a message of LEDGER or PAYOUT.
 const MaxRecord = 400_000
 
-// Record is what one cut (or one decision of distribute) did to one book, or a
-// part of it: one row of the journal and, byte for byte, one message of LEDGER
-// or PAYOUT.
+// Record is the effect of one cut (or of one decision in distribute) on one
+// book, or a part of that effect: one row of the journal and, byte for byte,
+// one message of LEDGER or PAYOUT.
 type Record struct {
 	Partition int
 	Cut       uint64 // position in USAGE of the cut; in CONTROL for distribute
@@ -24,7 +24,7 @@ type Record struct {
 	Part      int    // 0, 1, … of Parts
 	Parts     int
 	Book      events.Book
-	Entries   []Entry         // all of Book
+	Entries   []Entry         // all of them belong to Book
 	Settled   []events.Period // periods of the book settled by this cut; in its last part
 }
 
@@ -45,22 +45,22 @@ type Record struct {
 //
 // A uvarint is that of encoding/binary in its shortest form. A wide is the same
 // of up to 127 bits: seven at a time, the lowest first. A string is a uvarint
-// k: the k-th distinct string of the record, from 0; where k is the number of
-// those seen so far, its length as a uvarint and its bytes follow. One record
-// has one encoding.
+// k: the k-th distinct string of the record, from 0; if k is the number of
+// strings seen so far, the length of a new string as a uvarint and its bytes
+// follow. One record has one encoding.
 const (
 	recordMagic   = 'L'
 	recordVersion = 1
 
-	maxString = 1024 // bytes; accounts have at most 128 and their kind and part
+	maxString = 1024 // bytes; an account has a name of at most 128, its kind and its part
 )
 
-// IsRecord reports whether a message of PAYOUT holds a record of the journal.
+// IsRecord reports whether a message of PAYOUT is a record of the journal.
 func IsRecord(data []byte) bool { return len(data) > 0 && data[0] == recordMagic }
 
-// AppendRecord appends the bytes of r to dst. It fails where a posting is not
-// valid, an entry is of another book, a name has more than 1,024 bytes, or Part
-// is not one of Parts. It does not look at the size: that is for [Split].
+// AppendRecord appends the bytes of r to dst. It fails if a posting is not
+// valid, an entry belongs to another book, a name has more than 1,024 bytes, or
+// Part is not one of Parts. It does not check the size: see [Split].
 func AppendRecord(dst []byte, r *Record) ([]byte, error) {
 	postings := 0
 	for i := range r.Entries {
@@ -94,7 +94,7 @@ func AppendRecord(dst []byte, r *Record) ([]byte, error) {
 type encoder struct {
 	b    []byte
 	seen map[string]uint64
-	last [6]reference // of each field of a posting: most repeat the one before
+	last [6]reference // of each field of a posting, because most postings repeat the previous value
 	long bool         // a string was longer than maxString
 }
 
@@ -165,10 +165,11 @@ func (e *encoder) string(s string) uint64 {
 	return k
 }
 
-// again is string for a field that often has the value of the posting before.
+// again is string for a field that often repeats the value of the previous
+// posting.
 func (e *encoder) again(field int, s string) {
 	last := &e.last[field]
-	if len(s) > 0 && s == last.text { // An empty text is what last begins with.
+	if len(s) > 0 && s == last.text { // The zero value of last is an empty text.
 		e.number(last.number)
 		return
 	}
@@ -177,9 +178,9 @@ func (e *encoder) again(field int, s string) {
 
 var errShort = errors.New("ends too early")
 
-// DecodeRecord reads what [AppendRecord] wrote and nothing else. The record
-// shares no memory with data. It never panics, and allocates no more than a
-// small multiple of the length of data.
+// DecodeRecord reads exactly what [AppendRecord] writes. The record shares no
+// memory with data. It never panics, and allocates no more than a small
+// multiple of the length of data.
 func DecodeRecord(data []byte) (Record, error) {
 	d := decoder{b: data}
 	r := d.record()
@@ -192,7 +193,7 @@ func DecodeRecord(data []byte) (Record, error) {
 	return r, nil
 }
 
-// decoder reads one record. After the first error every read gives zero.
+// decoder reads one record. After the first error every read returns zero.
 type decoder struct {
 	b    []byte
 	seen []string
@@ -381,9 +382,9 @@ func (d *decoder) string() string {
 	return s
 }
 
-// DecodeHeader reads what stands before the entries of a record: where it was
-// cut, its book, and the periods settled. It does not look at the entries, so
-// it does not say that the rest of the record is well formed.
+// DecodeHeader reads the part of a record before its entries: the position of
+// its cut, its book, and the periods settled. It does not read the entries, so
+// the rest of the record may be malformed.
 func DecodeHeader(data []byte) (Record, error) {
 	d := decoder{b: data}
 	r := d.header()

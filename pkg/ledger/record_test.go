@@ -102,7 +102,7 @@ func TestEncodingRefusesWhatIsNoRecord(t *testing.T) {
 		{"money moved back", func(r *Record) { r.Entries[0].Postings[0].Amount = amount("-1") }, "not above zero"},
 		{"a quantity below zero", func(r *Record) { r.Entries[0].Postings[0].Quantity = quantity("-1") }, "negative"},
 		{"a posting to itself", func(r *Record) { r.Entries[0].Postings[0].Debit = r.Entries[0].Postings[0].Credit }, "itself"},
-		{"an account of no kind", func(r *Record) { r.Entries[0].Postings[0].Debit = "pocket:mine:cash" }, "no account"},
+		{"an account of no kind", func(r *Record) { r.Entries[0].Postings[0].Debit = "pocket:mine:cash" }, "not an account"},
 		{"no asset", func(r *Record) { r.Entries[0].Postings[0].Asset = "" }, "asset"},
 		{"a name of 2,000 bytes", func(r *Record) { r.Entries[0].Ref = strings.Repeat("x", 2000) }, "more than 1024"},
 	} {

@@ -3,13 +3,14 @@ package ledger
 import "math/bits"
 
 // Split returns r as records of at most limit encoded bytes each, with Part and
-// Parts set: r alone where it fits. The order of the postings stays; an entry
-// that is cut in two is one entry in either part, each balanced by itself. The
-// periods settled stand in the last part, so that a reader of one has read
-// everything of the cut. The result depends on r and limit alone.
+// Parts set: only r if it fits. The postings keep their order; an entry that is
+// divided becomes one entry in each part, each of them balanced. The periods
+// settled are in the last part, so that a reader who sees them has read the
+// whole cut. The result depends only on r and limit.
 //
-// A single posting larger than limit stands alone in a part that is too large:
-// with names of at most [events.MaxName] bytes that needs a limit below 2,000.
+// A single posting larger than limit is alone in a part that is too large; with
+// names of at most [events.MaxName] bytes this happens only if limit is below
+// 2,000.
 func Split(r Record, limit int) []Record {
 	var parts []Record
 	open := Record{Partition: r.Partition, Cut: r.Cut, Control: r.Control, Book: r.Book}
@@ -53,8 +54,8 @@ func (e *Entry) slice(from, to int) Entry {
 	return part
 }
 
-// sizer adds up an upper bound of the encoded size: it counts the widest
-// references and counters, so that it need not know what comes after.
+// sizer adds up an upper bound of the encoded size: it assumes the widest
+// references and counters, so that it does not depend on what follows.
 type sizer struct {
 	size     int
 	postings int
@@ -84,13 +85,13 @@ func (s *sizer) startEntry(e *Entry) {
 	s.size += widestCounter
 }
 
-// add counts a string now.
+// add counts a string.
 func (s *sizer) add(text string) {
 	s.size += s.string(text)
 	s.seen[text] = struct{}{}
 }
 
-// string returns what a reference to text takes in the open part.
+// string returns the size of a reference to text in the open part.
 func (s *sizer) string(text string) int {
 	if _, ok := s.seen[text]; ok {
 		return widestReference

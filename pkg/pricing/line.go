@@ -15,23 +15,23 @@ type Line struct {
 	Card        string         // "card@version", as postings name it
 	Rule        int            // index of the rule in that version, from 0
 	Price       money.Price    // in Currency, per quantity of the meter's unit
-	Granularity money.Quantity // quantities are billed up to its next multiple; zero: as they are
+	Granularity money.Quantity // quantities are billed up to its next multiple; zero: unchanged
 	Currency    money.Asset
 
 	// From (inclusive) and Until (exclusive) bound the last instants, in
-	// nanoseconds since 1970 UTC, that have this line while no card is added.
+	// nanoseconds since 1970 UTC, that have this line until a card is added.
 	From, Until int64
 }
 
 // find returns the line of an event by the rules of the package comment.
-// Attributes are ascending by name, no name twice: see [merge]. Where no rule
-// matches, ok is false and of the line only From and Until are set: they bound
-// the instants for which that is so. It allocates nothing.
+// Attributes are ascending by name, no name twice: see [merge]. If no rule
+// matches, ok is false and only From and Until of the line are set: they bound
+// the instants without a matching rule. It allocates nothing.
 func (t *Table) find(book events.Book, meter events.Meter, attributes []events.Attribute, at int64) (line Line, ok bool) {
 	from, until := int64(math.MinInt64), int64(math.MaxInt64)
 	var best *rule
 	var of *version
-	for _, c := range t.books[book] { // Ascending by name: a later card must be better, not as good.
+	for _, c := range t.books[book] { // Cards ascend by name, so a later card must be better, not equally good.
 		if _, named := c.meters[meter]; !named {
 			continue
 		}
@@ -79,13 +79,13 @@ func matches(pairs, attributes []events.Attribute) bool {
 	return true
 }
 
-// Plan is the attribute that a customer's plan is matched under.
+// Plan is the attribute under which a customer's plan is matched.
 const Plan = "plan"
 
-// merge appends to dst the attributes that an event is rated by, ascending by
-// name: its own, overridden by its node's of the same name, and the customer's
-// plan, which overrides both where the customer has one. Both sets are
-// ascending by name, no name twice.
+// merge appends to dst the attributes by which an event is rated, ascending by
+// name: its own, overridden by those of its node with the same name, and the
+// customer's plan, which overrides both if the customer has one. Both sets must
+// ascend by name, no name twice.
 func merge(dst, event, node []events.Attribute, plan string) []events.Attribute {
 	start := len(dst)
 	for len(event) > 0 || len(node) > 0 {
@@ -112,8 +112,8 @@ func merge(dst, event, node []events.Attribute, plan string) []events.Attribute 
 }
 
 // Rate returns the line's price at a quote, which is the Currency that one unit
-// of the charged asset is worth ([money.One] where they are the same). Make it
-// once for a line and a quote. It fails as [money.Price.Rate] does.
+// of the charged asset is worth ([money.One] if they are the same). Make it
+// once for each line and quote. It fails as [money.Price.Rate] does.
 func (l *Line) Rate(quote money.Amount) (money.Rate, error) {
 	r, err := l.Price.Rate(quote)
 	if err != nil {
@@ -122,8 +122,8 @@ func (l *Line) Rate(quote money.Amount) (money.Rate, error) {
 	return r, nil
 }
 
-// Billed returns the quantity that is charged for and that waits in suspense:
-// up to the next multiple of the line's granularity. It fails with
+// Billed returns the quantity that is charged, or that waits in suspense:
+// rounded up to the next multiple of the line's granularity. It fails with
 // [money.ErrDomain] below zero and with [money.ErrOverflow].
 func (l *Line) Billed(quantity money.Quantity) (money.Quantity, error) {
 	if l.Granularity.IsZero() {

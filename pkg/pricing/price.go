@@ -8,10 +8,11 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
-// Facts are what the price of usage follows from, besides cards and quotes.
+// Facts are what determines the price of usage, in addition to cards and
+// quotes.
 type Facts struct {
 	Book       events.Book
-	Asset      money.Asset // the asset that the book charges in
+	Asset      money.Asset // the asset in which the book charges
 	Meter      events.Meter
 	Attributes []events.Attribute // the event's own, ascending by name, no name twice
 	Node       []events.Attribute // those of its node, ascending by name, no name twice
@@ -25,14 +26,15 @@ func FactsOf(u *events.Usage, book events.Book, asset money.Asset, node []events
 	return Facts{Book: book, Asset: asset, Meter: u.Meter, Attributes: u.Attributes, Node: node, Plan: plan, Instant: u.LastInstant()}
 }
 
-// State says what becomes of the events that have a [Price].
+// State says what happens to events with a [Price].
 type State uint8
 
 // The states of a price.
 const (
 	// Charged: each event is charged. See [Price.Charge].
 	Charged State = iota
-	// Waits: each event's billed quantity waits until a round is named for it.
+	// Waits: each event's billed quantity waits until it is released at a
+	// round.
 	Waits
 	// NoRate: no rule of a card in force matches the event.
 	NoRate
@@ -44,20 +46,20 @@ const (
 // which quote.
 type Price struct {
 	State State
-	Asset money.Asset    // charged in it
-	Line  Line           // the rule; with NoRate only its bounds
+	Asset money.Asset    // the asset of the charge
+	Line  Line           // the rule; with NoRate only its bounds are set
 	Quote quotes.Verdict // the zero verdict with NoRate
-	Rate  money.Rate     // the rule's price at the quote, where Charged
+	Rate  money.Rate     // the rule's price at the quote, if Charged
 
 	// From (inclusive) and Until (exclusive) bound the last instants, in
-	// nanoseconds since 1970 UTC, that have this price while neither cards nor
-	// quotes change. An Until of [math.MaxInt64] means that there is no end.
+	// nanoseconds since 1970 UTC, that have this price until cards or quotes
+	// change. An Until of [math.MaxInt64] means that there is no end.
 	From, Until int64
 }
 
-// A Quoter gives the verdict on the quote at which events of a last instant,
-// priced in currency, are charged in asset. The verdict's bounds must hold while
-// cards and quotes do not change. [quotes.Board] is one.
+// A Quoter returns the verdict on the quote at which events with a last
+// instant, priced in currency, are charged in asset. The verdict's bounds must
+// hold while cards and quotes do not change. [quotes.Board] is one.
 type Quoter interface {
 	For(asset, currency money.Asset, at int64) quotes.Verdict
 }
@@ -85,12 +87,12 @@ func (t *Table) Price(q Quoter, f *Facts) Price {
 		p.State = NoRoom
 		return p
 	}
-	// The price fits, so it is the quote that cannot be.
+	// The price fits, so the quote is at fault.
 	p.State, p.Quote.Held, p.Quote.Reason = Waits, true, quotes.Magnitude
 	return p
 }
 
-// rateKey is what a rate follows from.
+// rateKey is what determines a rate.
 type rateKey struct {
 	price money.Price
 	quote money.Amount
@@ -99,9 +101,9 @@ type rateKey struct {
 // mostRates bounds the rates that a table remembers.
 const mostRates = 1 << 16
 
-// rate is [Line.Rate], remembered: reducing its fraction costs more than the rest
-// of a price, and there are far fewer rates than combinations of facts. It is
-// false where the rate does not fit.
+// rate is [Line.Rate], remembered: reducing its fraction costs more than the
+// rest of a price, and there are far fewer rates than combinations of facts. It
+// is false if the rate does not fit.
 func (t *Table) rate(l *Line, quote money.Amount) (money.Rate, bool) {
 	key := rateKey{l.Price, quote}
 	if r, ok := t.rates[key]; ok {
@@ -121,17 +123,18 @@ func (t *Table) rate(l *Line, quote money.Amount) (money.Rate, bool) {
 // Pair returns the pair whose quote the price needs.
 func (p *Price) Pair() events.Pair { return quotes.PairOf(p.Asset, p.Line.Currency) }
 
-// Charge is what one event costs, or what waits of it.
+// Charge is what one event costs, or the quantity that waits.
 type Charge struct {
 	Waits  bool           // Billed waits for a quote, and there is no amount
 	Billed money.Quantity // after granularity
 	Amount money.Amount
 }
 
-// Charge charges a quantity. Where the charge does not fit at the quote and would
-// fit at a quote of one, it is the quote that cannot be, and the quantity waits.
-// It fails with [money.ErrDomain] below zero, and with [money.ErrOverflow] where
-// the event is refused because its charge does not fit.
+// Charge charges a quantity. If the charge does not fit at the quote but would
+// fit at a quote of one, the quote is at fault and the quantity waits. It fails
+// with [money.ErrDomain] for a quantity below zero, and with
+// [money.ErrOverflow] if the event must be refused because its charge does not
+// fit.
 func (p *Price) Charge(quantity money.Quantity) (c Charge, err error) {
 	switch p.State {
 	case NoRate:
@@ -151,8 +154,8 @@ func (p *Price) Charge(quantity money.Quantity) (c Charge, err error) {
 	return c, err
 }
 
-// AtPar returns the charge of a quantity at a quote of one. Where it fits and the
-// charge at the quote does not, it is the quote that cannot be.
+// AtPar returns the charge of a quantity at a quote of one. If it fits but the
+// charge at the quote does not, the quote is at fault.
 func (l *Line) AtPar(quantity money.Quantity) (money.Amount, error) {
 	_, amount, err := charge(l, money.One, quantity)
 	return amount, err

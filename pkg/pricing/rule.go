@@ -21,12 +21,12 @@ func CardOf(ref string) events.Card {
 
 // Rule is one rule of a version of a card.
 type Rule struct {
-	Line  // of which From and Until are not set
+	Line  // From and Until are not set
 	Meter events.Meter
-	Match []events.Attribute // what an event must have, ascending by name; read only
+	Match []events.Attribute // attributes that an event must have, ascending by name; read only
 }
 
-// String says in words what the rule costs, and where it holds.
+// String describes the price of the rule and its conditions.
 func (r Rule) String() string {
 	text := fmt.Sprintf("%s of %s", r.Terms(), r.Meter)
 	if !r.Granularity.IsZero() {
@@ -39,7 +39,7 @@ func (r Rule) String() string {
 }
 
 // Rules yields the rules that a version of a card has for a meter, in the order
-// of the card: none for a version that is not known.
+// of the card; none for an unknown version.
 func (t *Table) Rules(book events.Book, meter events.Meter, ref string) iter.Seq[Rule] {
 	v := t.version(book, ref)
 	return func(yield func(Rule) bool) {
@@ -65,7 +65,7 @@ func (t *Table) rule(book events.Book, meter events.Meter, ref string, index int
 	return Line{}, false
 }
 
-// version returns a version of a card, nil where it is not known.
+// version returns a version of a card, or nil if it is not known.
 func (t *Table) version(book events.Book, ref string) *version {
 	cards := t.books[book]
 	i, found := t.search(book, CardOf(ref))
@@ -83,18 +83,18 @@ func (r *rule) line(v *version) Line {
 	return Line{Card: v.ref, Rule: r.index, Price: r.price, Granularity: r.granularity, Currency: v.currency}
 }
 
-// Terms says in words what the line costs: "1.99 USD per 3600".
+// Terms describes the price of the line: "1.99 USD per 3600".
 func (l *Line) Terms() string {
 	return fmt.Sprintf("%v %s per %v", l.Price.Amount, l.Currency, l.Price.Per)
 }
 
-// Formula says in words how a charge that this price made was computed.
+// Formula describes how a charge at this price was computed.
 func (p *Price) Formula(c *Charge) string {
 	return fmt.Sprintf("%v × %v %s ÷ (%v × %v), rounded once, half-even", c.Billed, p.Line.Price.Amount, p.Line.Currency, p.Line.Price.Per, p.Quote.Quote)
 }
 
-// Made reports whether events that were billed for a quantity in all, each
-// rounded once, can have been charged an amount by this line at a quote.
+// Made reports whether events with a total billed quantity, each rounded once,
+// can have been charged a total amount by this line at a quote.
 func (l *Line) Made(amount money.Amount, quote money.Amount, billed money.Quantity, events uint64) bool {
 	rate, err := l.Rate(quote)
 	if err != nil {
@@ -104,7 +104,8 @@ func (l *Line) Made(amount money.Amount, quote money.Amount, billed money.Quanti
 	if err != nil {
 		return false
 	}
-	// Each event is off by half an atto at most, and so is the sum.
+	// Each event's rounding error is half an atto at most, and so is that of
+	// the exact sum.
 	gap, err := whole.Sub(amount)
 	if err == nil {
 		gap, err = gap.Abs()

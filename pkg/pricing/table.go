@@ -1,21 +1,22 @@
-// Package pricing finds the price of a usage event and computes its charge: it is
-// the only place that does.
+// Package pricing finds the price of a usage event and computes its charge; no
+// other package does.
 //
-// A [Tariff] learns the decisions that prices follow from. [Tariff.Price] takes
-// the [Facts] of an event and gives its [Price]: the attributes are merged, the
-// rule is found, the quote is asked for. [Price.Charge] charges a quantity, and
-// [Tariff.Release] charges what waited for a quote. Live settlement, replay with
-// other cards, explanations and receipts call these and compose nothing of their
-// own; [Table.Rules] and [Rule] say in words what a card says.
+// A [Tariff] learns the decisions that determine prices. [Tariff.Price] takes
+// the [Facts] of an event and returns its [Price]: it merges the attributes,
+// finds the rule and asks for the quote. [Price.Charge] charges a quantity, and
+// [Tariff.Release] charges what waited for a quote. Live settlement, replay
+// with other cards, explanations and receipts call these and have no pricing of
+// their own; [Table.Rules] and [Rule] describe cards in words.
 //
 // The method, for an event of a meter with a set of attributes in a book, by its
 // last instant (see [events.LastInstant]):
 //
 //  1. Of each card of the book, by name, one version is in force: among the
-//     versions whose Effective is not after the instant, the one with the latest
-//     Effective, and of several with that same Effective the highest version. A
-//     card all of whose versions are later is not in force. A version that no
-//     longer prices something ends what its predecessor said about it.
+//     versions whose Effective is not after the instant, the one with the
+//     latest Effective, and of several with that same Effective the highest
+//     version. A card all of whose versions are later is not in force. If a
+//     version no longer prices something, the price of its predecessor no
+//     longer holds.
 //  2. The candidates are the rules of those versions that name the meter and
 //     all of whose pairs are equal to attributes of the event. A rule without
 //     pairs matches every event of its meter.
@@ -23,14 +24,14 @@
 //     has the later Effective; of several, the one whose card's name is first in
 //     byte order; of several, which are then rules of one version, the earlier.
 //  4. The quantity is billed up to the next multiple of the rule's granularity,
-//     where it has one; then charge = billed × price ÷ (per × quote), rounded
+//     if it has one; then charge = billed × price ÷ (per × quote), rounded
 //     once, half-even, to the atto. Nothing else is rounded.
 //  5. The quote is that of package quotes for the book's asset and the card's
-//     currency. Where it is held, the billed quantity waits and has no amount.
+//     currency. If it is held, the billed quantity waits and has no amount.
 //
 // Attributes are compared byte for byte. An event's attributes are its own,
 // overridden by those of its node with the same name, and the plan of its
-// customer, which overrides both where the customer has one.
+// customer, which overrides both if the customer has one.
 //
 // # Invariants
 //
@@ -38,9 +39,9 @@
 //   - Immutable: a version that is known never changes.
 //   - Cacheable: until a card is added, every instant in [From, Until) of a
 //     [Line] gives that same line for the same book, meter and attributes. The
-//     same holds where no rule matched, and of a [Price] until a quote changes.
-//   - One place: every charge, live, released, replayed or explained, is made
-//     by [Line.ChargeAt].
+//     same holds if no rule matched, and for a [Price] until a quote changes.
+//   - One place: every charge, whether live, released, replayed or explained,
+//     is computed by [Line.ChargeAt].
 //   - Fails closed: without a sound quote there is no amount.
 package pricing
 
@@ -65,7 +66,7 @@ type card struct {
 	name    events.Card
 	count   int                       // versions declared
 	inForce []version                 // ascending by effective, then by version
-	meters  map[events.Meter]struct{} // that any version prices
+	meters  map[events.Meter]struct{} // meters that any version prices
 }
 
 type version struct {
@@ -87,9 +88,9 @@ type rule struct {
 // it has grown.
 func (t *Table) Revision() uint64 { return t.revision }
 
-// Add compiles a version of a card. It fails, changing nothing, where the
-// version is not the one after the card's last, or the card is not valid; the
-// error names the field.
+// Add compiles a version of a card. It fails and changes nothing if the version
+// does not follow the card's last one, or if the card is not valid; the error
+// names the field.
 func (t *Table) Add(d events.CardDeclared) error {
 	cards := t.books[d.Book]
 	i, found := t.search(d.Book, d.Card)
@@ -130,7 +131,8 @@ func (t *Table) Add(d events.CardDeclared) error {
 	return nil
 }
 
-// search returns the index of a card of a book, or the one that it would have.
+// search returns the index of a card of a book, or the index at which it would
+// be inserted.
 func (t *Table) search(book events.Book, name events.Card) (int, bool) {
 	return slices.BinarySearchFunc(t.books[book], name, func(c *card, name events.Card) int {
 		return strings.Compare(string(c.name), string(name))

@@ -8,16 +8,16 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
-// Tariff is everything declared and observed that prices usage: the cards of all
-// books, and the quotes. The zero value is empty and ready. It is not safe for
-// concurrent use.
+// Tariff is everything that prices usage: the cards of all books, and the
+// quotes. The zero value is empty and ready. It is not safe for concurrent use.
 type Tariff struct {
 	Cards  Table
 	Quotes quotes.Board
 }
 
-// Learn gives a decision its effect on prices: one that has none changes nothing.
-// It fails, changing nothing, where the decision is void because of what it says.
+// Learn applies a decision to the prices; a decision that does not concern
+// prices changes nothing. It fails and changes nothing if the content of the
+// decision makes it void.
 func (t *Tariff) Learn(body events.Body) error {
 	switch d := body.(type) {
 	case events.CardDeclared:
@@ -35,16 +35,17 @@ func (t *Tariff) Learn(body events.Body) error {
 // Price prices usage by the cards and quotes of the tariff: see [Table.Price].
 func (t *Tariff) Price(f *Facts) Price { return t.Cards.Price(&t.Quotes, f) }
 
-// Release prices what waits for a quote at one round, which a person named.
+// Release prices quantities that wait for a quote at one round, which a person
+// named.
 type Release struct {
-	Quote string // id of the round, as postings have it
+	Quote string // id of the round, as in postings
 	cards *Table
 	rate  money.Amount
 }
 
-// Release returns the release of what waits for a pair at a round of a source. It
-// fails where nothing may be priced at that round; the error is for the person
-// who named it.
+// Release returns the release of the quantities that wait for a pair at a round
+// of a source. It fails if nothing may be priced at that round; the error is
+// for the person who named it.
 func (t *Tariff) Release(pair events.Pair, source, round string) (Release, error) {
 	rate, ok := t.Quotes.Round(pair, source, round)
 	if !ok {
@@ -56,10 +57,10 @@ func (t *Tariff) Release(pair events.Pair, source, round string) (Release, error
 	return Release{quotes.RoundID(source, round), &t.Cards, rate}, nil
 }
 
-// Charge returns the charge of a quantity that was billed already and waited, by
-// a rule of a card of the book: rounded once, whatever number of events it is of.
-// Where it does not fit at the round, fits is false, and the quantity goes on
-// waiting. An error says that there is no such rule.
+// Charge returns the charge of a billed quantity that waited, by a rule of a
+// card of the book. It is rounded once, whatever the number of events. If it
+// does not fit at the round, fits is false and the quantity continues to wait.
+// The error means that there is no such rule.
 func (r *Release) Charge(book events.Book, meter events.Meter, card string, rule int, billed money.Quantity) (amount money.Amount, fits bool, err error) {
 	line, ok := r.cards.rule(book, meter, card, rule)
 	if !ok {

@@ -1,47 +1,48 @@
 // Package quotes decides which observed rate prices an event, or that none does.
 //
 // The method: a [Board] keeps every observation of every source. For an event
-// it takes, at its last instant (see [events.LastInstant]), of each source, the latest observation that
-// is not after that instant, and leaves out those that are too old then. The
-// quote is the median of what is left: of an odd number the middle one, of an
-// even number the mean of the two in the middle, rounded half-even to the atto.
-// Guards can only refuse a quote, never change it, and they are asked in this
-// order, the first that objects giving the [Reason]:
+// it takes, from each source, the latest observation that is not after the
+// event's last instant (see [events.LastInstant]), and leaves out those that
+// are too old at that instant. The quote is the median of the rest: of an odd
+// number the middle one, of an even number the mean of the two in the middle,
+// rounded half-even to the atto. Guards can only refuse a quote, never change
+// it. They are checked in this order, and the first that objects gives the
+// [Reason]:
 //
 //  1. no policy for the pair: [NoPolicy];
 //  2. no observation at or before the instant: [Missing];
 //  3. none that is fresh: [Stale]. An observation of time t is fresh at the
-//     event's last instant
-//     where instant - t ≤ heartbeat + margin;
-//  4. fewer fresh sources than the policy wants: [Few];
-//  5. without a peg, a fresh observation of a magnitude that cannot be:
+//     event's last instant if instant - t ≤ heartbeat + margin;
+//  4. fewer fresh sources than the policy requires: [Few];
+//  5. without a peg, a fresh observation of an implausible magnitude:
 //     [Magnitude]. See [Plausible];
 //  6. the highest and the lowest fresh observation differ by more than
 //     max_deviation × median: [Deviating]. Zero switches this guard off;
 //  7. |median - peg| > peg_hold × peg: [OffPeg]. A peg of zero switches this
-//     guard off; a peg_hold of zero beside a peg holds whatever is off the peg.
+//     guard off; with a peg and a peg_hold of zero, every quote off the peg is
+//     held.
 //
-// Exactly at a bound is allowed in all of them. All comparisons are exact: the
-// only rounding is that of an even median. A policy with a fixed quote asks no
-// guard. A policy counts from the barrier at which it took effect, for events
-// of any time; so does an observation.
+// A value exactly at a bound is allowed in all of them. All comparisons are
+// exact: the only rounding is that of an even median. With a fixed quote no
+// guard is checked. A policy counts from the barrier at which it took effect,
+// for events of any time; so does an observation.
 //
 // # Invariants
 //
-//   - Fails closed: what no guard could check is held.
+//   - Fails closed: a quote that the guards cannot check is held.
 //   - Deterministic: a verdict depends on the policy and on the set of
 //     observations, not on how or in which messages they came.
 //   - Cacheable: until the board changes, every instant in [From, Until) of a
 //     verdict has that same verdict.
 //   - Immutable: a round that is known never changes its time or rate, and one
 //     that is withdrawn never comes back.
-//   - One round an instant: a source said one rate at one time. The same rate
-//     under another name is the same round, another rate is refused.
+//   - One round per instant: a source has one rate at one time. The same rate
+//     under another name is the same round; another rate is refused.
 //
 // # Memory
 //
-// All rounds are kept, since an event may be as old as its book's horizon and a
-// release may name any round: about 114 bytes each with a name of 20 bytes.
+// All rounds are kept, because an event may be as old as its book's horizon and
+// a release may name any round: about 114 bytes each with a name of 20 bytes.
 package quotes
 
 import (
@@ -71,23 +72,23 @@ type pair struct {
 	sources  []series // ascending by name
 }
 
-// series is what one source said, ascending in time.
+// series is the rounds of one source, ascending in time.
 type series struct {
 	name   string
 	times  []int64 // nanoseconds since 1970 UTC, no two equal
 	rates  []money.Amount
 	rounds []string
-	known  map[string]int32 // round to index; several names may be one round
-	// sound[i] is the index of the last observation up to i, i included, whose
-	// magnitude can be and which is not withdrawn; -1 where there is none.
+	known  map[string]int32 // index of each round by name; several names may mean one round
+	// sound[i] is the index of the last observation up to and including i that
+	// has a plausible magnitude and is not withdrawn; -1 if there is none.
 	sound []int32
-	// withdrawn has the indexes of rounds that no quote uses any more; they stay
-	// in place, so that no other round takes their name or their time.
+	// withdrawn has the indexes of rounds that no quote uses any more. They
+	// stay in the series, so that no other round takes their name or time.
 	withdrawn map[int32]struct{}
 }
 
 // Revision grows with every change that may change a verdict. A caller that
-// keeps verdicts drops them when it has grown.
+// keeps verdicts must drop them when it has grown.
 func (b *Board) Revision() uint64 { return b.revision }
 
 func (b *Board) pair(name events.Pair) *pair {
@@ -102,8 +103,8 @@ func (b *Board) pair(name events.Pair) *pair {
 	return p
 }
 
-// mostRate and mostFraction bound what is stored so that no comparison here can
-// overflow 128 bits: 10¹⁸ whole units of currency, and 10,000 %.
+// mostRate and mostFraction bound stored values so that no comparison in this
+// package can overflow 128 bits: 10¹⁸ whole units of currency, and 10,000 %.
 var (
 	mostRate     = whole(1_000_000_000_000_000_000)
 	mostFraction = whole(100)
@@ -121,9 +122,9 @@ func whole(n uint64) money.Amount {
 // years, so that both together fit 63 bits of nanoseconds.
 const mostWindow = 100 * 366 * 86_400
 
-// SetPolicy declares or replaces the policy of a pair. It fails, changing
-// nothing, on a pair that is not of the form ASSET/CURRENCY, on values below
-// zero, on rates above 10¹⁸ and on fractions above 100.
+// SetPolicy declares or replaces the policy of a pair. It fails and changes
+// nothing for a pair that is not of the form ASSET/CURRENCY, values below zero,
+// rates above 10¹⁸ and fractions above 100.
 func (b *Board) SetPolicy(p events.QuotePolicyDeclared) error {
 	if _, _, ok := p.Pair.Split(); !ok {
 		return fmt.Errorf("setting a quote policy: pair %q is not of the form ASSET/CURRENCY", p.Pair)
@@ -157,11 +158,12 @@ func (b *Board) SetPolicy(p events.QuotePolicyDeclared) error {
 }
 
 // Observe adds rounds of one source. A round that is known with the same time
-// and rate is ignored, so that an import can be repeated or overlap. It fails,
-// changing nothing, where a known round has another time or rate, where a new
-// round has the time of a known one and another rate, where it is not later than every round before it of its source, where a rate is
-// not above zero or above 10¹⁸, and on names that could not be told apart in a
-// quote's id (see [Verdict]).
+// and rate is ignored, so that an import can be repeated or overlap. It fails
+// and changes nothing if a known round has another time or rate, if a new round
+// has the time of a known one and another rate, if it is not later than all
+// earlier rounds of its source, if a rate is not above zero or is above 10¹⁸,
+// or if a name has a character that separates names in a quote's id (see
+// [Verdict]).
 func (b *Board) Observe(o events.QuotesObserved) error {
 	if _, _, ok := o.Pair.Split(); !ok {
 		return fmt.Errorf("observing quotes: pair %q is not of the form ASSET/CURRENCY", o.Pair)
@@ -198,15 +200,15 @@ func (b *Board) Observe(o events.QuotesObserved) error {
 		s.rounds = append(s.rounds, strings.Clone(r.Round))
 		s.judge(len(s.times) - 1)
 	}
-	for name, at := range news.names { // map order: each name is entered once, wherever it stands
+	for name, at := range news.names { // map order: each name is entered once, in any order
 		s.known[strings.Clone(name)] = at
 	}
 	b.revision++
 	return nil
 }
 
-// Round returns the rate of one round, for a release that names it. A round that
-// is withdrawn is not known.
+// Round returns the rate of one round, for a release that names it. A withdrawn
+// round counts as unknown.
 func (b *Board) Round(name events.Pair, source, round string) (money.Amount, bool) {
 	s, i, ok := b.find(name, source, round)
 	if !ok || s.isWithdrawn(i) {
@@ -215,9 +217,9 @@ func (b *Board) Round(name events.Pair, source, round string) (money.Amount, boo
 	return s.rates[i], true
 }
 
-// Withdraw takes a round back: from then on no verdict uses it, and [Board.Round]
-// does not know it. Repeated, it changes nothing. It fails on a round that is not
-// known.
+// Withdraw withdraws a round: from then on no verdict uses it, and
+// [Board.Round] does not find it. Repeating it changes nothing. It fails if the
+// round is not known.
 func (b *Board) Withdraw(w events.RoundWithdrawn) error {
 	s, i, ok := b.find(w.Pair, w.Source, w.Round)
 	if !ok {
@@ -230,7 +232,7 @@ func (b *Board) Withdraw(w events.RoundWithdrawn) error {
 		s.withdrawn = make(map[int32]struct{})
 	}
 	s.withdrawn[int32(i)] = struct{}{} //nolint:gosec // see intake.take
-	// The observations after it may have been judged by it.
+	// Later observations may have been judged by comparison with it.
 	for k := i; k < len(s.times); k++ {
 		s.judge(k)
 	}
@@ -243,18 +245,18 @@ func (s *series) isWithdrawn(i int) bool {
 	return gone
 }
 
-// Newest is how new what is known of a source is.
+// Newest says how recent the newest observation of a source is.
 type Newest struct {
 	Pair   events.Pair
 	Source string
 	At     int64 // of the observation, nanoseconds since 1970 UTC
-	// Window is heartbeat + margin of the policy, in nanoseconds: the age from
-	// which on the source is too old.
+	// Window is heartbeat + margin of the policy, in nanoseconds: an
+	// observation of a higher age is too old.
 	Window int64
 }
 
-// Newest returns the newest observation of every source of a pair that has a
-// policy which asks for any, ascending by pair and source.
+// Newest returns the newest observation of every source of each pair whose
+// policy needs observations, ascending by pair and source.
 func (b *Board) Newest() (list []Newest) {
 	for _, name := range slices.Sorted(maps.Keys(b.pairs)) {
 		p := b.pairs[name]

@@ -8,7 +8,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// An id names what a quote rests on. Postings and receipts keep it. It is
+// An id names the rounds from which a quote was made. Postings and receipts
+// contain it. It is
 //
 //   - empty where asset and currency are the same, so that no quote was needed,
 //   - [Fixed] where the policy of the pair fixes the quote,
@@ -17,7 +18,7 @@ import (
 //     source.
 //
 // Neither a source nor a round may contain # or a comma: [Board.Observe]
-// refuses such names. So an id has one reading.
+// refuses such names. So an id has only one meaning.
 const (
 	// Fixed is the id of a quote that a policy fixed.
 	Fixed = "fixed"
@@ -32,7 +33,7 @@ const (
 func RoundID(source, round string) string { return source + betweenNames + round }
 
 // ParseRound returns the source and the round that the id of one round names.
-// ok is false for every other id.
+// ok is false for any other id.
 func ParseRound(id string) (source, round string, ok bool) {
 	source, round, ok = strings.Cut(id, betweenNames)
 	if !ok || strings.ContainsAny(round, separatesNames) || strings.Contains(source, betweenRounds) {
@@ -41,8 +42,8 @@ func ParseRound(id string) (source, round string, ok bool) {
 	return source, round, true
 }
 
-// Rounds returns the ids of the rounds that a quote rests on, in the order of
-// its id: none for a quote that is fixed or was not needed.
+// Rounds returns the ids of the rounds from which a quote was made, in the
+// order of its id; none for a quote that is fixed or was not needed.
 func Rounds(id string) []string {
 	if id == "" || id == Fixed {
 		return nil
@@ -50,8 +51,8 @@ func Rounds(id string) []string {
 	return strings.Split(strings.TrimPrefix(id, medianOf), betweenRounds)
 }
 
-// medianID returns the id of the median of observations, which are ascending by
-// source: of one observation the id of its round.
+// medianID returns the id of the median of observations, which must ascend by
+// source; for one observation it is the id of its round.
 func medianID(all []observation) string {
 	if len(all) == 1 {
 		return RoundID(all[0].source, all[0].round)
@@ -63,9 +64,9 @@ func medianID(all []observation) string {
 	return medianOf + strings.Join(ids, betweenRounds)
 }
 
-// Named returns the quote of a pair that an id of rounds names, with rounds that
-// were withdrawn since: what was posted at a round stays posted. ok is false
-// where a round is not known, and for an id without rounds.
+// Named returns the quote of a pair that an id names. It includes rounds that
+// were withdrawn later, because charges that were posted at them stay posted.
+// ok is false if a round is not known, and for an id without rounds.
 func (b *Board) Named(name events.Pair, id string) (quote money.Amount, ok bool) {
 	var all []observation
 	for _, one := range Rounds(id) {
@@ -85,7 +86,7 @@ func (b *Board) Named(name events.Pair, id string) (quote money.Amount, ok bool)
 	return median(all)
 }
 
-// find returns the series of a round and its index there, also of one that is
+// find returns the series of a round and its index there, even if the round is
 // withdrawn.
 func (b *Board) find(name events.Pair, source, round string) (s *series, i int, ok bool) {
 	p := b.pairs[name]
@@ -102,8 +103,9 @@ func (b *Board) find(name events.Pair, source, round string) (s *series, i int, 
 }
 
 // median sorts observations by rate and returns the one in the middle, or the
-// mean of the two in the middle, rounded half-even to the atto. It is false only
-// where the sum of the two does not fit, and there must be an observation.
+// mean of the two in the middle, rounded half-even to the atto. It is false
+// only if the sum of these two does not fit. There must be at least one
+// observation.
 func median(all []observation) (money.Amount, bool) {
 	slices.SortFunc(all, func(a, b observation) int { return a.rate.Cmp(b.rate) })
 	n := len(all)

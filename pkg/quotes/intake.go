@@ -10,15 +10,16 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// intake looks at new rounds of one source, in order, beside those it has.
+// intake checks new rounds of one source, in order, against the rounds that the
+// source already has.
 type intake struct {
 	of    *series
 	fresh []events.Round
-	names map[string]int32 // of rounds that are new, or a new name of one, to the index that they will have
+	names map[string]int32 // names of new rounds, and new names of known ones, to the index in the series
 }
 
-// take takes one round, or says why it cannot be taken. known reports that there
-// is nothing new in it but perhaps its name.
+// take takes one round, or returns why it cannot be taken. known reports that
+// nothing about it is new, except perhaps its name.
 func (n *intake) take(r events.Round) (known bool, err error) {
 	if err := checkName(r.Round); err != nil {
 		return false, fmt.Errorf("round %q: %w", r.Round, err)
@@ -69,7 +70,7 @@ func (n *intake) named(round string) (int, bool) {
 	return int(i), ok
 }
 
-// said returns the time and the rate of a round by its index.
+// said returns the time and rate of a round by its index.
 func (n *intake) said(i int) (int64, money.Amount) {
 	if old := len(n.of.times); i >= old {
 		return n.fresh[i-old].Time.UnixNano(), n.fresh[i-old].Rate
@@ -77,7 +78,8 @@ func (n *intake) said(i int) (int64, money.Amount) {
 	return n.of.times[i], n.of.rates[i]
 }
 
-// find returns the index of the round of a time, or where it would stand.
+// find returns the index of the round with a time, or the index at which it
+// would be inserted.
 func (n *intake) find(at int64) (int, bool) {
 	if i, ok := slices.BinarySearch(n.of.times, at); ok || i < len(n.of.times) {
 		return i, ok
@@ -92,12 +94,12 @@ type Refusal struct {
 	Reason string
 }
 
-// Sift divides an import into the rounds that are new, in order, how many are
-// known, and those that are refused, without changing the board. Beside what
-// [Board.Observe] refuses, it refuses a rate of another magnitude (see [Far])
-// than the last sound one of the source and than the policy's peg; where there
-// is neither, than the median of the import. So a file that is read with wrong
-// decimals is stopped before it is recorded.
+// Sift divides an import, without changing the board, into the new rounds, in
+// order, the number of known rounds, and the refused ones. In addition to what
+// [Board.Observe] refuses, it refuses a rate whose magnitude (see [Far])
+// differs both from that of the source's last sound rate and from that of the
+// policy's peg or, if there is neither, from that of the import's median. So a
+// file that is read with wrong decimals is stopped before it is recorded.
 func (b *Board) Sift(o events.QuotesObserved) (fresh []events.Round, known int, refused []Refusal) {
 	var of series
 	var near []money.Amount // the peg
@@ -111,7 +113,7 @@ func (b *Board) Sift(o events.QuotesObserved) (fresh []events.Round, known int, 
 			}
 		}
 	}
-	var last money.Amount // the last sound one; zero: none
+	var last money.Amount // the last sound rate; zero if there is none
 	if n := len(of.times); n > 0 && of.sound[n-1] >= 0 {
 		last = of.rates[of.sound[n-1]]
 	}
@@ -125,7 +127,7 @@ func (b *Board) Sift(o events.QuotesObserved) (fresh []events.Round, known int, 
 	}
 	news := intake{of: &of}
 	for i, r := range o.Rounds {
-		// What is known already is no longer judged.
+		// Known rounds are not judged again.
 		if _, there := news.named(r.Round); !there && r.Rate.Sign() > 0 {
 			if reference, far := farFromAll(r.Rate, last, near); far {
 				refused = append(refused, Refusal{i, fmt.Sprintf("rate %v is of another magnitude than %v: are its decimals right?", r.Rate, reference)})

@@ -10,24 +10,24 @@ import (
 // Verdict says how events whose last instant is in [From, Until) are priced.
 type Verdict struct {
 	Held   bool   // nothing is priced: quantities wait
-	Reason Reason // why, where Held
+	Reason Reason // the reason, if Held
 
-	// Quote is the currency that one unit of the asset is worth; zero where
-	// Held, so that it cannot price anything by mistake.
+	// Quote is the currency that one unit of the asset is worth; zero if Held,
+	// so that it cannot price anything by mistake.
 	Quote money.Amount
-	ID    string       // names what the quote rests on: see [Fixed]; empty where Held
+	ID    string       // names the rounds of the quote, see [Fixed]; empty if Held
 	Warn  bool         // priced, but off the peg by more than the policy's peg_warn
-	Seen  money.Amount // the median, also where a guard held it; zero where there is none
+	Seen  money.Amount // the median, even if a guard held it; zero if there is none
 
 	// From (inclusive) and Until (exclusive) bound the instants, in nanoseconds
-	// since 1970 UTC, that have this verdict while the board does not change.
+	// since 1970 UTC, that have this verdict until the board changes.
 	From, Until int64
 }
 
 // Reason says why an event is not priced. The values are stable.
 type Reason string
 
-// The reasons, in the order in which they are looked for: see the package comment.
+// The reasons, in the order in which they are checked: see the package comment.
 const (
 	NoPolicy  Reason = "no_policy"
 	Missing   Reason = "missing"
@@ -38,14 +38,14 @@ const (
 	OffPeg    Reason = "off_peg"
 )
 
-// PairOf returns the pair of an asset and the currency it is quoted in.
+// PairOf returns the pair of an asset and the currency in which it is quoted.
 func PairOf(asset, currency money.Asset) events.Pair {
 	return events.Pair(asset) + "/" + events.Pair(currency)
 }
 
-// For returns the verdict on an event whose last instant is at, which was priced
-// in currency and is charged in asset. Where the two are the same no quote is needed: the
-// quote is one and has no ID.
+// For returns the verdict on an event whose last instant is at, which was
+// priced in currency and is charged in asset. If the two are the same, no quote
+// is needed: the quote is one and has no ID.
 func (b *Board) For(asset, currency money.Asset, at int64) Verdict {
 	if asset == currency {
 		return Verdict{Quote: money.One, Seen: money.One, From: math.MinInt64, Until: math.MaxInt64}
@@ -53,7 +53,7 @@ func (b *Board) For(asset, currency money.Asset, at int64) Verdict {
 	return b.At(PairOf(asset, currency), at)
 }
 
-// observation is the latest word of one source at some instant.
+// observation is the latest observation of one source at some instant.
 type observation struct {
 	source, round string
 	rate          money.Amount
@@ -136,8 +136,8 @@ func after(t, window int64) int64 {
 }
 
 // exceeds reports whether |a - b| > fraction × of, exactly: a whole number of
-// attos is above a bound if and only if it is above the bound's floor. What
-// cannot be computed exceeds.
+// attos is above a bound if and only if it is above the bound's floor. It is
+// true if it cannot be computed.
 func exceeds(a, b, fraction, of money.Amount) bool {
 	gap, err := a.Sub(b)
 	if err != nil {

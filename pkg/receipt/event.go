@@ -34,7 +34,7 @@ func EventOf(provider events.Provider, book events.Book, u *events.Usage) Event 
 	return e
 }
 
-// usage is the event as services speak of it.
+// usage returns the event in the form that services use.
 func (e *Event) usage() events.Usage {
 	u := events.Usage{
 		Source: e.Source, ID: e.Name, Node: e.Node, Customer: e.Customer, Meter: e.Meter, Quantity: e.Quantity,
@@ -49,7 +49,7 @@ func (e *Event) usage() events.Usage {
 	return u
 }
 
-// context is what the event's context covers.
+// context returns the event's context.
 func (e *Event) context() leaf.Context {
 	c := leaf.Context{Provider: e.Provider, Book: e.Book, Source: e.Source, Epoch: e.Epoch, Meter: e.Meter}
 	for _, a := range e.Attributes {
@@ -85,8 +85,8 @@ func (v *verification) within(e *Event, message *tlog.UsageLeaf) error {
 	return nil
 }
 
-// named is an event's name as its source gave it. A part that could be taken
-// for more than itself is quoted.
+// named returns the name of an event, as its source gave it. A part that could
+// be mistaken for more than one part is quoted.
 func (e *Event) named() plain.Phrase {
 	part := func(s string) string {
 		if strings.Contains(s, "#") {
@@ -105,10 +105,10 @@ var (
 	errTimes       = errors.New("a time is beyond what nanoseconds since 1970 can say")
 	errEpoch       = errors.New("has an epoch and no sequence")
 	errAmends      = errors.New("replaces one event and retracts another")
-	errNoBatch     = errors.New("the message is no batch of events")
+	errNoBatch     = errors.New("the message is not a batch of events")
 	errRuns        = errors.New("the runs of outcomes are not those that the leaf has the hash of")
-	errNoOutcome   = errors.New("the leaf says nothing of what became of the event")
-	errNoBarrier   = errors.New("the leaf before it is no barrier")
+	errNoOutcome   = errors.New("the leaf does not contain the outcome of the event")
+	errNoBarrier   = errors.New("the leaf before it is not a barrier")
 	errBarrierData = errors.New("the barrier shown is not the one in its leaf, or carries no root")
 	errLate        = errors.New("the barrier is not before the event")
 	errNotYet      = errors.New("a decision is shown that was not in effect")
@@ -283,7 +283,7 @@ func (v *verification) priced(e *Event, effective uint64) (c Charge, err error) 
 				return c, errors.New("more than one card is shown")
 			}
 			card = pricing.Ref(b.Card, b.Version)
-			// The versions before it are not shown, and a table asks for them.
+			// Earlier versions are not shown, but a table requires them.
 			b.Version = 1
 			err = tariff.Learn(b)
 		case events.QuotePolicyDeclared, events.QuotesObserved, events.RoundWithdrawn:

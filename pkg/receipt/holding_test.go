@@ -90,8 +90,8 @@ func TestTheWholeRegisterSaysWhoHoldsWhat(t *testing.T) {
 		{"an atto less than the division gives", 1, 4, 2, 3, "ann", "the share is"},
 		{"an atto that is the first holder's", 1, 4, 3, 3, "cyd", "the share is"},
 		{"a share of a stranger", 0, 4, 1, 3, "zoe", "the holder has no units, and a share"},
-		{"a message that the distribution does not rest on", 1, 3, 3, 2, "ann", "does not rest on"},
-		{"fewer messages than the distribution rests on", 1, 4, 3, 4, "ann", "not whole"},
+		{"a message that the distribution does not rest on", 1, 3, 3, 2, "ann", "does not rest"},
+		{"fewer messages than the distribution rests on", 1, 4, 3, 4, "ann", "not complete"},
 	} {
 		v := verification{}
 		for i := range messages {

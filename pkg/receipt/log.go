@@ -13,13 +13,13 @@ var (
 	errNoKey      = errors.New("no key of a log is trusted")
 	errTreeTwice  = errors.New("the receipt has two trees of this log")
 	errTreeSize   = errors.New("the tree is not the beginning of the signed one")
-	errNoTree     = errors.New("the tree that was rested on is not shown")
-	errNotCarried = errors.New("the receipt has a tree whose root is in nothing that is proved")
-	errOtherRoot  = errors.New("the tree shown has not the root that was in the streams")
-	errOtherSize  = errors.New("the tree shown is not as large as the one that was rested on")
+	errNoTree     = errors.New("an earlier tree on which something rests is not shown")
+	errNotCarried = errors.New("the receipt has a tree whose root is not in anything that is proved")
+	errOtherRoot  = errors.New("the tree shown does not have the root that was in the streams")
+	errOtherSize  = errors.New("the tree shown is not as large as the one on which something rests")
 )
 
-// open verifies the checkpoints, by the trusted key that they are of.
+// open verifies the checkpoints with the trusted key of their installation.
 func (v *verification) open() error {
 	notes := make([][]byte, len(v.receipt.Handovers))
 	for i := range notes {
@@ -41,7 +41,7 @@ func (v *verification) open() error {
 	return first
 }
 
-// openBy verifies the checkpoints by the keys of one installation.
+// openBy verifies the checkpoints with the keys of one installation.
 func (v *verification) openBy(keys *tlog.Succession) error {
 	v.logs, v.verdict.Signed = nil, nil
 	for i := range v.receipt.Logs {
@@ -96,7 +96,7 @@ func (v *verification) plant() error {
 	return nil
 }
 
-// log finds an opened log; nil where the receipt has none of this name.
+// log returns an opened log, or nil if the receipt has no log with this name.
 func (v *verification) log(name string) *opened {
 	for i := range v.logs {
 		if v.logs[i].name == name {
@@ -106,8 +106,8 @@ func (v *verification) log(name string) *opened {
 	return nil
 }
 
-// carries compares the tree of a log with a root that something proved carries.
-// It is false where the receipt has no tree of that log.
+// carries compares the tree of a log with a root that something proved
+// contains. It returns false if the receipt has no tree of that log.
 func (v *verification) carries(name string, size uint64, root tlog.Hash) (bool, error) {
 	l := v.log(name)
 	if l == nil || l.tree == nil {
@@ -123,8 +123,8 @@ func (v *verification) carries(name string, size uint64, root tlog.Hash) (bool, 
 	return true, nil
 }
 
-// includes verifies that the leaf of a position is in a log: in its tree where
-// that has the position, otherwise in what is signed.
+// includes verifies that the leaf of a position is in a log: in the receipt's
+// tree of the log if that has the position, otherwise in the signed tree.
 func (v *verification) includes(log string, position uint64, leaf tlog.Hash, by Path) error {
 	if position == 0 {
 		return errPosition

@@ -28,7 +28,8 @@ var (
 	errDataEnds = errors.New("something follows the data")
 )
 
-// SetData compresses the data of the messages, which are in their order.
+// SetData compresses the data of the messages, which must be in the order of
+// the messages.
 func (r *Receipt) SetData(list [][]byte) error {
 	var out bytes.Buffer
 	writer, err := flate.NewWriter(&out, flate.BestCompression)
@@ -84,7 +85,7 @@ func (r *Receipt) split() ([][]byte, error) {
 	return list, nil
 }
 
-// leaf is the hash of the message's leaf.
+// leaf returns the hash of the message's leaf.
 func (m *Message) leaf(data []byte) tlog.Hash {
 	leaf := tlog.StreamLeaf{Position: m.Position, Subject: m.Subject, Data: sha256.Sum256(data)}
 	return tlog.LeafHash(leaf.Append(nil))

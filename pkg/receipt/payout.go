@@ -18,21 +18,21 @@ import (
 
 var (
 	errNoDeclaration = errors.New("the declaration of the distribution is not shown")
-	errNotMade       = errors.New("what the distribution said of itself is not shown")
-	errNotPlanned    = errors.New("no plan that is shown has the payout")
+	errNotMade       = errors.New("the result of the distribution is not shown")
+	errNotPlanned    = errors.New("the payout is in none of the plans shown")
 	errNotPosted     = errors.New("the record shown does not post the share")
-	errState         = errors.New("a state of payouts that is not known")
+	errState         = errors.New("the state of the payout is unknown")
 	errPayoutID      = errors.New("the id is not that of the distribution, asset and holder")
 	errSupply        = errors.New("the register shown does not add up to the supply")
-	errIncomplete    = errors.New("the register shown is not whole")
-	errExtent        = errors.New("an extent of the register that is not known")
-	errBeyond        = errors.New("a movement is shown that the distribution does not rest on")
+	errIncomplete    = errors.New("the register shown is not complete")
+	errExtent        = errors.New("the extent of the register is unknown")
+	errBeyond        = errors.New("a movement is shown on which the distribution does not rest")
 )
 
 // paid is what the messages of PAYOUT say about a payout.
 type paid struct {
 	made    *events.DistributionMade
-	ran     *events.PayoutRunMade // instead, of a payout run
+	ran     *events.PayoutRunMade // for a payout run, instead of made
 	planned *events.PlannedPayout
 	rail    events.Rail
 	share   money.Amount // posted to the holder from the pool
@@ -88,7 +88,7 @@ func (v *verification) payout(p *Payout) error {
 	return v.revenue(p, &declared, inbox)
 }
 
-// restedOn compares the trees shown with the roots that the declaration carries.
+// restedOn compares the trees shown with the roots in the declaration.
 func (v *verification) restedOn(b *events.DistributionDeclared) error {
 	for _, at := range []struct {
 		log      string
@@ -108,7 +108,7 @@ func (v *verification) restedOn(b *events.DistributionDeclared) error {
 		if err != nil {
 			return err
 		}
-		v.prove("the declaration carries the root of %s up to %d, and the log goes on from there", at.log, at.position)
+		v.prove("the declaration carries the root of %s up to %d, and the log continues that tree", at.log, at.position)
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (v *verification) declaration(p *Payout) (events.DistributionDeclared, uint
 		d := &v.decisions[i]
 		b, ok := d.decision.Body.(events.DistributionDeclared)
 		if !ok {
-			continue // What the revenue rests on: see revenue.
+			continue // The revenue rests on these: see revenue.
 		}
 		if at > 0 || b.Distribution != p.Distribution || b.Token != p.Token {
 			return b, 0, errNoDeclaration
@@ -212,14 +212,14 @@ func (v *verification) holding(p *Payout, declared events.DistributionDeclared, 
 		expected++
 		movements, err := events.DecodeMovements(m.data)
 		if err != nil || movements.Token != p.Token {
-			continue // of another token, or void for every reader
+			continue // belongs to another token, or is void for every reader
 		}
 		// A movement that is void, or a message that is a repetition, has no effect.
 		_, _ = r.Apply(&movements)
 	}
 	if !whole {
 		v.prove("%d messages of REGISTER that name %s", expected-1, p.Holder)
-		v.state("that the holder held %v of %v units: the register is not whole in this receipt", p.Units, made.Supply)
+		v.state("that the holder held %v of %v units: this receipt does not have the whole register", p.Units, made.Supply)
 		return v.quota(p, made, pool)
 	}
 	switch {
@@ -254,8 +254,8 @@ func (v *verification) holding(p *Payout, declared events.DistributionDeclared, 
 	return nil
 }
 
-// quota checks that a share is less than an atto from its part of the pool: the
-// whole attos of it, or one more where it is no whole number of them.
+// quota checks that a share differs by less than one atto from its part of the
+// pool: it is that part rounded down or up to a whole atto.
 func (v *verification) quota(p *Payout, made *events.DistributionMade, pool money.Amount) error {
 	if made.Supply.IsZero() {
 		return errSupply
@@ -269,13 +269,13 @@ func (v *verification) quota(p *Payout, made *events.DistributionMade, pool mone
 		return err
 	}
 	if p.Share != floor && p.Share != above {
-		return fmt.Errorf("the share is %v, and its part of the pool is %v", p.Share, floor)
+		return fmt.Errorf("the share is %v, but its part of the pool is %v", p.Share, floor)
 	}
 	v.prove("with that many units, the share is %v × %v ÷ %v to the atto, computed again", pool, p.Units, made.Supply)
 	return nil
 }
 
-// ceiling is pool × units ÷ supply, rounded up to the atto.
+// ceiling returns pool × units ÷ supply, rounded up to the atto.
 func ceiling(pool money.Amount, units, supply money.Units) (money.Amount, error) {
 	below, err := pool.Neg()
 	if err != nil {

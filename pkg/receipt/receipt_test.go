@@ -115,7 +115,7 @@ func TestWhatIsNotVerified(t *testing.T) {
 		{"a quantity twice", "event.json", nil, replace(`"quantity":"7.125"`, `"quantity":"7000","quantity":"7.125"`), `"event.quantity" occurs twice`},
 		{"an id twice", "record.json", nil, replace(`"id":`, `"id":"x","id":`), `"id" occurs twice`},
 		{"the size of a checkpoint beside it", "event.json", nil, replace(`"checkpoint"`, `"Checkpoint":"","checkpoint"`), `unknown field "logs.Checkpoint"`},
-		{"a kind that nobody knows", "event.json", nil, replace(`"kind":"event"`, `"kind":"proof"`), "not known"},
+		{"a kind that nobody knows", "event.json", nil, replace(`"kind":"event"`, `"kind":"proof"`), "unknown"},
 		{"a kind without its members", "event.json", nil, replace(`"kind":"event"`, `"kind":"payout"`), "members of its kind"},
 		{"the key of another installation", "event.json", stranger, nil, "not signed by the log's key"},
 		{"a log that is missing", "event.json", nil, edit(func(r *receipt.Receipt) { r.Logs = r.Logs[1:] }), "no checkpoint of this log"},
@@ -125,13 +125,13 @@ func TestWhatIsNotVerified(t *testing.T) {
 		{"a message in another log", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Log = "ledger" }), "no checkpoint"},
 		{"a message that stands elsewhere", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Position++ }), "not in log control"},
 		{"position zero", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Position = 0 }), "position 0"},
-		{"a path that names no hash", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Path[0] = 1 << 20 }), "not there"},
-		{"a path that names hash -1", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Path[0] = -1 }), "not there"},
+		{"a path that names no hash", "event.json", nil, edit(func(r *receipt.Receipt) { r.Messages[0].Path[0] = 1 << 20 }), "does not exist"},
+		{"a path that names hash -1", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Path[0] = -1 }), "does not exist"},
 		{"a path that has no end", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Path = make(receipt.Path, 65) }), "higher than a tree|longer than a tree"},
 		{"a decision left out", "event.json", nil, edit(func(r *receipt.Receipt) { without(r, 0, 1) }), "not shown"},
 		{"quotes left out", "event.json", nil, edit(func(r *receipt.Receipt) { without(r, len(r.Messages)-1, len(r.Messages)) }), "no price"},
-		{"no barrier", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Barrier = nil }), "no barrier"},
-		{"the event's message as barrier", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Barrier = &r.Event.Message }), "no barrier"},
+		{"no barrier", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Barrier = nil }), "not a barrier"},
+		{"the event's message as barrier", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Barrier = &r.Event.Message }), "not a barrier"},
 		{"another ordinal", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Ordinal = 1 }), "not in its message"},
 		{"another quantity", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Quantity, _ = r.Event.Quantity.Add(r.Event.Quantity) }), "not in its message"},
 		{"a quantity below zero", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Quantity, _ = r.Event.Quantity.Neg() }), "below zero"},
@@ -162,17 +162,17 @@ func TestWhatIsNotVerified(t *testing.T) {
 		{"a row without a number", "record.json", nil, edit(func(r *receipt.Receipt) { r.Record.Row = "settle-0-" }), "not the name of a row"},
 		{"a row whose number is not written so", "record.json", nil, edit(func(r *receipt.Receipt) { r.Record.Row = "settle-0-01" }), "not the name of a row"},
 		{"a charge in a row of another partition", "event.json", nil, edit(func(r *receipt.Receipt) { r.Event.Charge.Posted = "settle-1-1" }), "not the name of a row"},
-		{"a state of payouts that is none", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.State = "confirmed twice" }), "not known"},
-		{"no state", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.State = "" }), "not known"},
+		{"a state of payouts that is none", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.State = "confirmed twice" }), "unknown"},
+		{"no state", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.State = "" }), "unknown"},
 		{"something behind the data", "record.json", nil, edit(func(r *receipt.Receipt) { r.Data = append(r.Data, 0) }), "follows the data"},
 		{"another holder's payout", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Holder = "dave" }), "not that of the distribution"},
 		{"more units", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Units.Lo++ }), "the holder held"},
-		{"a part of the register as the whole", "payout.json", nil, edit(func(r *receipt.Receipt) { without(r, len(r.Messages)-1, len(r.Messages)) }), "not whole"},
-		{"a register of some extent", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Evidence = "most" }), "not known"},
+		{"a part of the register as the whole", "payout.json", nil, edit(func(r *receipt.Receipt) { without(r, len(r.Messages)-1, len(r.Messages)) }), "not complete"},
+		{"a register of some extent", "payout.json", nil, edit(func(r *receipt.Receipt) { r.Payout.Evidence = "most" }), "unknown"},
 		{"a log that nothing is in", "payout.json", nil, edit(func(r *receipt.Receipt) {
 			r.Payout.Evidence = receipt.OwnMovements
 			without(r, len(r.Messages)-2, len(r.Messages))
-		}), "nothing of it is in"},
+		}), "that it does not use"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestWhatAReceiptCallsItselfIsNoPartOfTheVerdict(t *testing.T) {
 				t.Fatalf("%s as %q: %v", test.file, id, err)
 			}
 			text := verdict.String()
-			quoted := "that it was asked for as " + strconv.Quote(id)
+			quoted := "that it was requested as " + strconv.Quote(id)
 			if !strings.HasPrefix(text, test.proved) || !strings.Contains(text, "\n  · "+quoted+"\n") {
 				t.Errorf("%s as %q:\n%s", test.file, id, text)
 			}

@@ -33,7 +33,7 @@ func (v *verification) record(r *Record) error {
 		v.prove("it is part %d of %d of its cut", record.Part+1, record.Parts)
 	}
 	for _, p := range record.Settled {
-		v.prove("with it period %s is settled", p)
+		v.prove("it settles period %s", p)
 	}
 	for i := range record.Entries {
 		e := &record.Entries[i]

@@ -14,22 +14,23 @@ import (
 )
 
 var (
-	errLedgerShown = errors.New("LEDGER is shown, and the receipt does not say what for")
-	errNoRoots     = errors.New("the declaration carries no roots that the revenue can be proved by")
-	errLedgerGap   = errors.New("LEDGER is not shown whole from the first to the last position")
+	errLedgerShown = errors.New("LEDGER is shown, but the receipt does not say why")
+	errNoRoots     = errors.New("the declaration has no roots with which the revenue can be proved")
+	errLedgerGap   = errors.New("LEDGER is not shown completely from the first to the last position")
 	errNoSource    = errors.New("a charge names a card or a round of a quote that is not shown")
 )
 
 // revenue proves what the journal hands over to the token, and that the cards
-// and quotes that its charges name stand in CONTROL as the declaration rests on
-// it. Inbox is what the distribution says that it found.
+// and quotes that its charges name are in CONTROL up to the position on which
+// the declaration rests. inbox is the amount that the distribution says it
+// found.
 func (v *verification) revenue(p *Payout, declared *events.DistributionDeclared, inbox money.Amount) error {
 	messages := v.of(ledgerLog)
 	if p.Revenue == nil {
 		if len(messages) > 0 || len(v.decisions) > 1 {
 			return errLedgerShown
 		}
-		v.state("that the inbox held what it held: the receipts of LEDGER records have that")
+		v.state("how much the inbox held: the receipts of LEDGER records prove it")
 		return nil
 	}
 	_, ofLedger := events.StateOf(declared.RestsOn, ledgerLog)
@@ -62,13 +63,13 @@ func (v *verification) revenue(p *Payout, declared *events.DistributionDeclared,
 	if amount == inbox {
 		v.prove("that is exactly what the distribution found in the inbox")
 	} else {
-		v.state("that the inbox held %v %s besides, of what was handed over before", inbox, p.Asset)
+		v.state("that the inbox also held %v %s from earlier handovers", inbox, p.Asset)
 	}
 	return v.priceSources(records, earned, declared.ControlSeq)
 }
 
-// handedOver sums what is credited to the token's inbox, and lists the accounts
-// that the nodes it comes from earn on.
+// handedOver sums what is credited to the token's inbox, and lists the earnings
+// accounts of the nodes from which it comes.
 func handedOver(records []ledger.Record, p *Payout) (sum money.Amount, earned []ledger.Account, err error) {
 	inbox := ledger.TokenInbox(p.Token)
 	for i := range records {
@@ -90,8 +91,8 @@ func handedOver(records []ledger.Record, p *Payout) (sum money.Amount, earned []
 	return sum, earned, nil
 }
 
-// priceSources wants every card and round that the charges of these accounts
-// name to be shown, among the decisions that were in effect.
+// priceSources verifies that every card and round that the charges of these
+// accounts name is shown, among the decisions that were in effect.
 func (v *verification) priceSources(records []ledger.Record, earned []ledger.Account, effective uint64) error {
 	used := make([]bool, len(v.decisions))
 	charges, counted := 0, uint64(0)
@@ -124,14 +125,13 @@ func (v *verification) priceSources(records []ledger.Record, earned []ledger.Acc
 	return nil
 }
 
-// SourcesOf lists what a charge was priced by: its card, and the rounds of its
-// quote.
+// SourcesOf lists the card of a charge and the rounds of its quote.
 func SourcesOf(q *ledger.Posting) []string {
 	return append([]string{q.Card}, quotes.Rounds(q.Quote)...)
 }
 
-// uses marks the decisions that declare a card or observe a round; false where
-// none does.
+// uses marks the decisions that declare a card or observe a round; it returns
+// false if there is none.
 func (v *verification) uses(used []bool, book events.Book, source string, effective uint64) (found bool) {
 	for i := range v.decisions {
 		d := &v.decisions[i]

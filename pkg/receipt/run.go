@@ -9,12 +9,12 @@ import (
 )
 
 var (
-	errRunEvidence = errors.New("a payout run rests on no register and no LEDGER that could be shown")
+	errRunEvidence = errors.New("a receipt of a payout run cannot show a register or LEDGER")
 	errRunPosted   = errors.New("the record shown does not post the payout from what the holder was owed")
 )
 
-// runOf finds the decision that declares the payout run which the payout is of;
-// false where it is of a distribution.
+// runOf finds the decision that declares the payout run to which the payout
+// belongs; it returns false if the payout belongs to a distribution.
 func (v *verification) runOf(p *Payout) (declared events.PayoutRunDeclared, at uint64, ok bool, err error) {
 	for i := range v.decisions {
 		d := &v.decisions[i]
@@ -33,7 +33,7 @@ func (v *verification) runOf(p *Payout) (declared events.PayoutRunDeclared, at u
 
 // payoutOfRun verifies the receipt of a payout of a payout run: who decided it,
 // that it was planned, and that the journal takes it from what the holder was
-// owed. It has no share: what was owed is in the receipts of payouts before.
+// owed. It has no share: what was owed is in the receipts of earlier payouts.
 func (v *verification) payoutOfRun(p *Payout, declared *events.PayoutRunDeclared, at uint64) error {
 	if len(v.of(registerLog)) > 0 || len(v.of(ledgerLog)) > 0 || p.Revenue != nil || p.Evidence != NoRegister || !p.Share.IsZero() || !p.Units.IsZero() {
 		return errRunEvidence
@@ -51,7 +51,7 @@ func (v *verification) payoutOfRun(p *Payout, declared *events.PayoutRunDeclared
 		if !ledger.IsRecord(m.data) {
 			continue
 		}
-		r, err := ledger.DecodeRecord(m.data) // it was read before
+		r, err := ledger.DecodeRecord(m.data) // it was decoded before
 		if err != nil {
 			return err
 		}
@@ -76,6 +76,6 @@ func (v *verification) payoutOfRun(p *Payout, declared *events.PayoutRunDeclared
 		return err
 	}
 	v.state("that the payout was %s when the receipt was made", p.State)
-	v.state("what it was owed for: the receipts of the holder's payouts of distributions before have that")
+	v.state("what the holder was owed for: the receipts of the holder's earlier payouts prove it")
 	return nil
 }

@@ -23,19 +23,19 @@ const (
 	usagePrefix = "usage-"
 )
 
-// Verdict is what came of verifying a receipt. Each of its texts is one line of
-// printable characters; names in them that are more than one word are quoted.
+// Verdict is the result of verifying a receipt. Each of its texts is one line
+// of printable characters; names of more than one word are quoted.
 type Verdict struct {
-	Kind Kind `json:"kind,omitempty"` // of what is proved; empty where nothing is
+	Kind Kind `json:"kind,omitempty"` // of what is proved; empty if nothing is
 	// ID names what is proved: an event by its source and its sequence or name, a
 	// record by its log and position, a payout by the id that follows from its
 	// distribution, asset and holder.
 	ID     string   `json:"id,omitempty"`
 	OK     bool     `json:"ok"`
 	Proved []string `json:"proved,omitempty"`
-	Stated []string `json:"stated,omitempty"` // by the receipt, and not proved
+	Stated []string `json:"stated,omitempty"` // stated by the receipt, but not proved
 	Signed []Signed `json:"signed,omitempty"`
-	Fault  string   `json:"fault,omitempty"` // why the receipt is worth nothing
+	Fault  string   `json:"fault,omitempty"` // why the receipt is not verified
 }
 
 // Signed is a log whose signature was verified.
@@ -43,48 +43,48 @@ type Signed struct {
 	Origin    string    `json:"origin"`
 	Size      uint64    `json:"size"`
 	Root      tlog.Hash `json:"root"`
-	By        string    `json:"by"` // name and id of the key, as signed notes have them
+	By        string    `json:"by"` // name and id of the key, as in signed notes
 	Witnesses []string  `json:"witnesses,omitempty"`
 }
 
 var (
-	errUnknownKind = errors.New("a kind of receipt that is not known")
-	errMembers     = errors.New("does not have the members of its kind, and no others")
+	errUnknownKind = errors.New("the kind of receipt is unknown")
+	errMembers     = errors.New("does not have exactly the members of its kind")
 	errWrongLog    = errors.New("not a log that this can be in")
 	errNoLog       = errors.New("the receipt has no checkpoint of this log")
 	errLogTwice    = errors.New("the receipt has this log twice")
-	errUnused      = errors.New("the receipt has a log that nothing of it is in")
-	errHashIndex   = errors.New("a path names a hash that is not there")
+	errUnused      = errors.New("the receipt has a log that it does not use")
+	errHashIndex   = errors.New("a path names a hash that does not exist")
 	errPathLong    = errors.New("a path is longer than a tree can be high")
 	errRoot        = errors.New("its path does not lead to the root")
 	errPosition    = errors.New("position 0")
 	errOrder       = errors.New("the messages do not ascend by log and position")
-	errID          = fmt.Errorf("the id that it was asked for by has more than %d bytes", maxID)
+	errID          = fmt.Errorf("the requested id has more than %d bytes", maxID)
 	errRow         = errors.New("not the name of a row of the journal that this can be in")
 )
 
 // Verify verifies a receipt against the public key of its installation's logs.
 // Witnesses are further keys, whose valid signatures are reported. The verdict
-// is complete also where err says why the receipt proves nothing; then nothing
-// counts as proved.
+// is complete even if err says why the receipt is not verified; nothing counts
+// as proved then.
 func Verify(data []byte, key *tlog.PublicKey, witnesses ...note.Verifier) (Verdict, error) {
 	return VerifyBy(data, Trust{Keys: []*tlog.PublicKey{key}, Witnesses: witnesses})
 }
 
 // Trust is what a verifier believes.
 type Trust struct {
-	// Keys are of the logs of installations, any of those that their logs were
-	// handed over between. One of them must have signed, or have given its logs
-	// to who signed.
+	// Keys are the keys of installations' logs; of each installation, any of
+	// its keys. One of them must have signed, or handovers must lead from it to
+	// the key that signed.
 	Keys []*tlog.PublicKey
-	// Policy says which witnesses must have cosigned every checkpoint; nil: none.
-	// Its logs are not looked at.
+	// Policy says which witnesses must have cosigned every checkpoint; nil
+	// requires none. Its logs are ignored.
 	Policy *tlog.Policy
 	// Witnesses are further keys, whose valid signatures are reported.
 	Witnesses []note.Verifier
 }
 
-// VerifyBy is [Verify] by everything that a verifier may believe.
+// VerifyBy is [Verify] with several keys and a policy.
 func VerifyBy(data []byte, trust Trust) (Verdict, error) {
 	v := verification{trust: trust, witnesses: trust.Witnesses}
 	if trust.Policy != nil {
@@ -103,20 +103,20 @@ func VerifyBy(data []byte, trust Trust) (Verdict, error) {
 type verification struct {
 	trust     Trust
 	witnesses []note.Verifier
-	keys      *tlog.Succession // of the installation that the receipt is of
+	keys      *tlog.Succession // of the receipt's installation
 	receipt   *Receipt
 	logs      []opened // as in the receipt
 	messages  []shown
-	decisions []decided // of the messages, those of CONTROL
+	decisions []decided // the messages of CONTROL
 	verdict   Verdict
 }
 
 type opened struct {
 	tlog.Checkpoint
 	name string
-	tree *Tree // that messages are proved in, where it has them
+	tree *Tree // in which messages are proved, if it includes them
 	used bool
-	// carried: what is proved has the root of the tree.
+	// carried means that something proved contains the root of the tree.
 	carried bool
 }
 
@@ -139,15 +139,15 @@ func (v *verification) state(format string, args ...any) {
 	v.verdict.Stated = append(v.verdict.Stated, plain.Sentence(format, args...))
 }
 
-// isRow reports whether a name is one that a writer of the journal gives to its
-// rows: the writer's name and a number.
+// isRow reports whether a writer of the journal can have a row with this name:
+// the writer's name and a number.
 func isRow(name, writer string) bool {
 	digits, ok := strings.CutPrefix(name, writer+"-")
 	n, err := strconv.ParseUint(digits, 10, 63)
 	return ok && err == nil && n > 0 && strconv.FormatUint(n, 10) == digits
 }
 
-// decided reports a decision as proved.
+// decided adds a decision to what is proved.
 func (v *verification) decided(d *decided) {
 	by := plain.Sentence("%s", d.decision.Actor)
 	if d.decision.Approver != "" {
@@ -172,7 +172,7 @@ func (v *verification) run(data []byte) error {
 		return err
 	}
 	if v.trust.Policy != nil {
-		v.prove("every checkpoint is cosigned as the policy wants")
+		v.prove("every checkpoint is cosigned as the policy requires")
 	}
 	for _, h := range v.keys.Handovers() {
 		v.prove("the logs were handed over by %s to %s at %s, decided by %s", h.Old.Name(), h.New.Name(), stamp(h.At), h.Actor)
@@ -209,7 +209,7 @@ func (v *verification) run(data []byte) error {
 		}
 	}
 	v.verdict.Kind = r.Kind
-	v.state("that it was asked for as %q", r.ID)
+	v.state("that it was requested as %q", r.ID)
 	return nil
 }
 
@@ -279,7 +279,7 @@ func (v *verification) of(log string) []shown {
 	return list
 }
 
-// String is the verdict in words.
+// String returns the verdict as text.
 func (v *Verdict) String() string {
 	var text strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }

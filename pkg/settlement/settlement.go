@@ -84,7 +84,7 @@ func (r Run) Words() string {
 // Tally counts events of one node and period by outcome.
 type Tally struct {
 	Book    events.Book
-	Node    events.Node   // empty: not a node of the book
+	Node    events.Node   // empty if the event names no node of the book
 	Period  events.Period // the events' own, by their end
 	Outcome events.Outcome
 	Reason  events.Reason // if refused

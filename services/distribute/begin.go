@@ -28,8 +28,7 @@ func (d *Distributor) begin(ctx context.Context) error {
 		}
 		s.mark.Created = s.stream.Created().UnixNano()
 	}
-	// A position, once read, is never read by another name: the marks are the
-	// step's from here on, with the streams' creation times.
+	// From here on the step has the marks, with the streams' creation times.
 	d.step = &distribution.Step{Control: c.Control, Ledger: c.Ledger}
 	decided, err := d.replayControl(ctx, c.Control.Position)
 	if err != nil {
@@ -47,8 +46,8 @@ func (d *Distributor) begin(ctx context.Context) error {
 }
 
 // replayControl folds the decisions up to the cursor, whose effects are in the
-// store already. It returns the distributions among them, with the time at which
-// payouts of theirs were submitted last.
+// store already. It returns the distributions among them, each with the last
+// time at which payouts of it were submitted.
 func (d *Distributor) replayControl(ctx context.Context, through uint64) (map[string]time.Time, error) {
 	decided := map[string]time.Time{}
 	if through == 0 {

@@ -8,9 +8,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/payout"
 )
 
-// corrected does what a person decided about one payout, against what the rail
-// had answered, and moves its money with it. PAYOUT says so even where the state
-// stands: from then on it is decided.
+// corrected gives a payout the state that a person decided on, whatever the
+// rail had answered, and moves its money accordingly. PAYOUT records the
+// decision even if the state stays the same, because the state is final from
+// then on.
 func (d *Distributor) corrected(ctx context.Context, at uint64, b events.PayoutCorrected) (*distribution.Step, error) {
 	made, ok, err := d.config.Store.Distribution(ctx, b.Distribution)
 	if err != nil {

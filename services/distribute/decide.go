@@ -103,7 +103,7 @@ func (d *Distributor) plan(ctx context.Context, made *distribution.Distribution,
 		Holdings: holdings, Recoveries: r.Recoveries(), Entitlements: before, Listed: d.listed, Frozen: r.FrozenWhole,
 	})
 	if err != nil {
-		return nil, nil, void("%v", err) // a plan depends on nothing but its input
+		return nil, nil, void("%v", err) // a plan depends only on its input, so its error is final
 	}
 	return p, before, nil
 }
@@ -145,7 +145,7 @@ func sum(p *plan.Plan, inbox distribution.Handover, basisPoints int) (pool distr
 	return pool, said, nil
 }
 
-// differing returns the entitlements of after that are not the same in before;
+// differing returns the entitlements of after that differ from those in before;
 // both are ascending, and after has every holder of before.
 func differing(before, after []distribution.Entitlement) []distribution.Entitlement {
 	var list []distribution.Entitlement
@@ -210,8 +210,8 @@ func (d *Distributor) submitted(ctx context.Context, at uint64, b events.Payouts
 	return step, t.finish(at, b.Batch, results)
 }
 
-// confirmed takes a rail's answer. A line that cannot be is left out and named;
-// the others take effect.
+// confirmed applies a rail's answer. A line that is not possible has no effect
+// and is named in the reason; the other lines take effect.
 func (d *Distributor) confirmed(ctx context.Context, at uint64, b events.PayoutsConfirmed) (*distribution.Step, error) {
 	batch, ok, err := d.config.Store.Batch(ctx, b.Batch)
 	if err != nil {
@@ -228,7 +228,7 @@ func (d *Distributor) confirmed(ctx context.Context, at uint64, b events.Payouts
 	for i, result := range b.Results {
 		names[i] = result.Payout
 	}
-	slices.Sort(names) // payouts that lie side by side are read at once
+	slices.Sort(names) // neighbouring payouts are read in one request
 	names = slices.Compact(names)
 	payouts := make(map[string]distribution.Payout, len(names))
 	err = d.config.Store.PayoutsOf(ctx, made.ID, names, func(p distribution.Payout) error {

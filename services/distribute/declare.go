@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Declaration is [Declare] beside a running distributor: it looks again whenever
+// Declaration is [Declare] for a running distributor: it checks again whenever
 // the distributor has read more of LEDGER.
 func (d *Distributor) Declaration(ctx context.Context, id string, token events.TokenDeclared, period events.Period, recordDate time.Time) (events.DistributionDeclared, error) {
 	b := events.DistributionDeclared{Distribution: id, Token: token.Token, Period: period, RecordDate: recordDate}
@@ -28,11 +28,12 @@ func (d *Distributor) Declaration(ctx context.Context, id string, token events.T
 	return Declare(ctx, b, d.config.Control, d.config.Ledger, d.config.Register, settled)
 }
 
-// Declare completes a declaration, for a command to append to CONTROL, so that it
-// rests on everything there is now: settled returns when LEDGER says that the
-// period is settled, and then the last positions of the streams are taken. The
-// period must be closed, or settled waits until its own context ends. The record
-// date is for people: holdings are those at the register position.
+// Declare completes a declaration, for a command to append to CONTROL, so that
+// it rests on everything that the streams have now: it calls settled, which
+// returns when LEDGER says that the period is settled, and then takes the last
+// positions of the streams. The period must be closed, or settled waits until
+// its own context ends. The record date is information for people: the holdings
+// are those at the register position.
 func Declare(ctx context.Context, b events.DistributionDeclared, control, ledger, register *eventlog.Stream, settled func() error) (events.DistributionDeclared, error) {
 	err := settled()
 	for _, last := range []struct {

@@ -1,25 +1,25 @@
 // Package distribute turns collected revenue into payouts.
 //
-// It is one loop. It reads CONTROL in order and, for each decision that is its
-// own (a distribution or a payout run declared, payouts submitted, confirmed or
-// corrected), lets the
-// pure packages below decide: register (who holds), waterfall and plan (who is
-// owed), payout (what may become of a payment). What follows is committed in
-// one transaction with the position read, and carried to PAYOUT by a relay.
+// It is one loop. It reads CONTROL in order and, for each decision that
+// concerns it (a distribution or a payout run declared, payouts submitted,
+// confirmed or corrected), lets the pure packages below decide: register (who
+// holds), waterfall and plan (who is owed), payout (what may become of a
+// payment). The result is committed in one transaction with the position read,
+// and a relay carries it to PAYOUT.
 //
 // A distribution rests on LEDGER and REGISTER up to the positions that its
-// declaration names, and on nothing later: the loop waits until they are there.
-// Of LEDGER it keeps what it needs, as it comes: what reached the inboxes of
-// tokens, and which periods are settled. A register is folded when it is
-// needed, and kept.
+// declaration names, and on nothing later: the loop waits until these positions
+// exist. While it reads LEDGER, it keeps what it needs of it: what reached the
+// inboxes of tokens, and which periods are settled. A register is folded when
+// it is first needed, and kept.
 //
 // # Invariants
 //
 //   - Never more than funded: a distribution takes what reached the inbox up to
 //     its LEDGER position, less what earlier ones took.
 //   - Settled first: the token's book has settled the period at or before that
-//     position. Otherwise the declaration is void, with the reason, like
-//     every other that cannot be.
+//     position. Otherwise the declaration is void, with a reason, like every
+//     other invalid declaration.
 //   - Screened twice: at the declaration, and again when payouts are submitted.
 //   - Once: a decision takes effect in the transaction that moves the cursor
 //     past it. Crash and normal start are the same path.
@@ -47,12 +47,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Store keeps what the distributor decides. Commit writes a step whole, on
-// disk when it returns nil, and moves the cursor from the two marks given to
-// the step's; an equal commit again is nil and writes nothing. It fails with
-// [distribution.ErrFenced] where somebody else has moved the cursor; after any
-// other error the outcome is unknown and the same commit is tried again. The
-// other methods see every step that was committed.
+// Store keeps what the distributor decides. Commit writes a whole step and
+// moves the cursor from the two marks given to those of the step; it is on disk
+// when Commit returns nil. Repeating an equal commit returns nil and writes
+// nothing. It fails with [distribution.ErrFenced] if another process has moved
+// the cursor. After any other error the outcome is unknown, and the caller
+// repeats the same commit. The other methods see every step that was committed.
 type Store interface {
 	Commit(ctx context.Context, control, ledger distribution.Mark, step *distribution.Step) error
 	Inbox(ctx context.Context, token events.Token, period events.Period, through uint64) ([]distribution.Handover, error)
@@ -67,8 +67,8 @@ type Store interface {
 	Outbox
 }
 
-// Outbox is the messages for PAYOUT that were committed, and the watermark of
-// those that are known to be there: see [relay.Journal].
+// Outbox is the messages for PAYOUT that were committed, and the watermark up
+// to which they are known to be there: see [relay.Journal].
 type Outbox interface {
 	Name() string
 	Relayed(ctx context.Context) (number, position uint64, err error)
@@ -76,7 +76,7 @@ type Outbox interface {
 	Messages(ctx context.Context, from uint64, limit int) ([]distribution.Outgoing, error)
 }
 
-// journal is an outbox as a relay wants it.
+// journal is an outbox as a [relay.Journal].
 type journal struct{ Outbox }
 
 func (j journal) Rows(ctx context.Context, from uint64, limit int) ([]relay.Row, error) {
@@ -91,40 +91,44 @@ func (j journal) Rows(ctx context.Context, from uint64, limit int) ([]relay.Row,
 // Rail is the rail that payouts are planned for in rules version 1.
 const Rail events.Rail = "csv"
 
-// Config says what a distributor works on.
+// Config is what a [Distributor] needs.
 type Config struct {
 	Control, Ledger, Register *eventlog.Stream
 
 	Store  Store
-	Cursor distribution.Cursor // as the store gave it when it was taken over
+	Cursor distribution.Cursor // as the store returned it when it was taken over
 
-	// Payout is where what was committed goes; nil publishes nothing, as replay
-	// wants it.
+	// Payout is the stream to which committed messages are published; nil
+	// publishes nothing, which is for replay.
 	Payout *eventlog.Stream
-	// Until is the position in CONTROL after which Run returns nil; 0 is never.
+	// Until is the position in CONTROL after which Run returns nil; 0 means no
+	// end.
 	Until uint64
 
 	Logger *slog.Logger // nil: slog.Default
 
-	// Meter and Tracer show what the distributor does; nil shows nothing. With a
-	// meter, the open payouts are counted at the start, which reads every payout.
+	// Meter and Tracer receive metrics and traces; nil means none. With a
+	// meter, the open payouts are counted at the start, which reads every
+	// payout.
 	Meter  metric.Meter
 	Tracer trace.Tracer
 }
 
 const (
-	// pause is how long the loop waits for a decision before it looks at
-	// LEDGER: the most that a decision without effect here stays unconfirmed.
+	// pause is how long the loop waits for a decision before it reads LEDGER.
+	// It is also the longest time for which a decision without effect here
+	// stays unconfirmed.
 	pause = 20 * time.Millisecond
-	// perLook bounds the LEDGER messages read between two looks at CONTROL.
+	// perLook bounds the LEDGER messages read between two reads of CONTROL.
 	perLook = 256
-	// perMark is how many of them may be read without moving the cursor: what a
-	// restart reads again.
+	// perMark is how many of them may be read without moving the cursor, which
+	// a restart then reads again.
 	perMark = 4096
-	// poll is how often a position that is not there yet is looked for.
+	// poll is the time between two checks for a position that does not exist
+	// yet.
 	poll = 100 * time.Millisecond
 	// interruptedPause follows a commit whose outcome is unknown, and a read of
-	// the log that had no answer.
+	// the log that was not answered.
 	interruptedPause = time.Second
 )
 
@@ -133,19 +137,19 @@ type Distributor struct {
 	config    Config
 	log       *slog.Logger
 	show      *instruments
-	broken    error               // why it cannot be shown
+	broken    error               // error of making the instruments
 	watched   metric.Registration // while it runs
 	directory *directory.Directory
 	changed   map[events.Token]uint64 // position in CONTROL of the last change of the token or its waterfall
 	registers map[events.Token]*fold
 	ledger    *eventlog.Reader
-	relay     *relay.Relay // nil where nothing is published
-	decidedAt time.Time    // of the decision that is being taken
+	relay     *relay.Relay // nil if nothing is published
+	decidedAt time.Time    // of the decision that is being applied
 
 	committed distribution.Cursor
 	step      *distribution.Step // not committed yet
-	control   []byte             // message at the step's CONTROL mark, to be hashed when it is committed
-	read      []byte             // likewise of LEDGER
+	control   []byte             // message at the step's CONTROL mark, hashed when the step is committed
+	read      []byte             // message at the step's LEDGER mark, hashed when the step is committed
 
 	done     watermark.Mark // last position of CONTROL that is committed
 	followed watermark.Mark // last position of LEDGER that is committed
@@ -169,10 +173,11 @@ func New(config Config) *Distributor {
 	return d
 }
 
-// Run distributes until ctx ends, and then returns ctx's error, or until
-// Config.Until, and then returns nil, or until it cannot go on: a stream that
-// is not the one known, a store that another distributor has taken, a message
-// that cannot be read. It may be called once.
+// Run distributes until ctx ends and returns ctx's error, or until Config.Until
+// and returns nil. It returns another error if it cannot continue: because a
+// stream is not the one that the cursor knows, because another distributor has
+// taken over the store, or because a message cannot be read. It may be called
+// once.
 func (d *Distributor) Run(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
@@ -192,7 +197,7 @@ func (d *Distributor) Run(ctx context.Context) (err error) {
 	relayed := make(chan struct{})
 	go func() {
 		defer close(relayed)
-		cancel(d.relay.Run(ctx)) // returns when ctx ends, or when it cannot go on
+		cancel(d.relay.Run(ctx)) // returns when ctx ends, or when the relay cannot continue
 	}()
 	err = d.run(ctx)
 	cancel(nil)
@@ -235,7 +240,7 @@ func (d *Distributor) run(ctx context.Context) error {
 				return fmt.Errorf("control position %d: %w", m.Seq, err)
 			}
 			if until == 0 || m.Seq < until {
-				continue // what has no effect is committed with what follows
+				continue // a decision without effect is committed with a later one
 			}
 		}
 		if err := d.look(ctx); err != nil {
@@ -250,11 +255,12 @@ func (d *Distributor) run(ctx context.Context) error {
 	return nil
 }
 
-// apply gives a decision its effect on the directory. void is why it has none.
+// apply gives a decision its effect on the directory. If it has none, void is
+// the reason.
 func (d *Distributor) apply(m eventlog.Message) (body events.Body, void, err error) {
 	decision, err := events.DecodeDecision(m.Data)
 	if err != nil {
-		decision = events.Decision{} // void everywhere, like every other without a body
+		decision = events.Decision{} // void in every service, like every decision without a body
 	}
 	d.decidedAt = decision.At
 	if void = d.directory.Apply(m.Seq, decision); void != nil {
@@ -272,7 +278,7 @@ func (d *Distributor) apply(m eventlog.Message) (body events.Body, void, err err
 	return decision.Body, nil, nil
 }
 
-// decide takes one message of CONTROL, and commits where it had an effect.
+// decide applies one message of CONTROL, and commits if it had an effect.
 func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error) {
 	body, void, err := d.apply(m)
 	if err != nil {
@@ -298,7 +304,7 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error
 		d.pass(m)
 		return nil
 	}
-	// The effect reads the store, which must have what came before.
+	// The effect reads the store, so everything before it must be committed.
 	if d.step.Control != d.committed.Control || d.step.Ledger != d.committed.Ledger {
 		if err := d.commit(ctx); err != nil {
 			return err
@@ -332,16 +338,17 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error
 			return err
 		}
 		step.Voids = append(step.Voids, distribution.Void{Control: m.Seq, Reason: void.Error()})
-		d.log.WarnContext(ctx, "decision is void", "position", m.Seq, "kind", body.Kind(), "reason", void)
+		d.log.WarnContext(ctx, "a decision is void", "position", m.Seq, "kind", body.Kind(), "reason", void)
 	}
-	step.Control, step.Ledger = d.step.Control, d.step.Ledger // the effect may have read on in LEDGER
+	step.Control, step.Ledger = d.step.Control, d.step.Ledger // the effect may have read more of LEDGER
 	d.step = step
 	d.pass(m)
 	return d.commit(ctx)
 }
 
-// patiently repeats what only reads while the log has no answer; the store's own
-// reads wait by themselves. An effect may be begun anew: it commits nothing but what it read on in LEDGER.
+// patiently repeats a function that only reads while the log does not answer;
+// reads of the store have their own retries. An effect may be repeated, because
+// it commits only what it has read of LEDGER.
 func (d *Distributor) patiently(ctx context.Context, read func() error) error {
 	return retry.Policy{Pause: interruptedPause, Again: eventlog.Unavailable, Waits: func(cause error, _ time.Duration) {
 		d.log.Warn("distribution waits for the log", "cause", cause)
@@ -354,7 +361,7 @@ func (d *Distributor) pass(m eventlog.Message) {
 	d.step.Control.Hash = [32]byte{} // set when it is committed
 }
 
-// commit writes the step, trying again while the outcome is unknown.
+// commit writes the step, and retries while the outcome is unknown.
 func (d *Distributor) commit(ctx context.Context) error {
 	if d.control != nil {
 		d.step.Control.Hash = sha256.Sum256(d.control)
@@ -368,7 +375,7 @@ func (d *Distributor) commit(ctx context.Context) error {
 		Again: func(err error) bool { return !errors.Is(err, distribution.ErrFenced) },
 		Waits: func(cause error, _ time.Duration) {
 			d.show.retries.Add(ctx, 1)
-			d.log.ErrorContext(ctx, "committing a distribution, trying again", "error", cause)
+			d.log.ErrorContext(ctx, "committing a distribution is retried", "error", cause)
 		},
 	}.Do(ctx, func() error { return d.config.Store.Commit(ctx, d.committed.Control, d.committed.Ledger, d.step) })
 	if err != nil {

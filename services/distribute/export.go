@@ -17,10 +17,10 @@ type Batches interface {
 	Payouts(ctx context.Context, id string, state distribution.State, each func(distribution.Payout) error) error
 }
 
-// Submission returns the decision that hands the planned payouts of a distribution
-// or payout run to its rail in one batch, and its id. Asked again, it returns the
-// same. A distribution that is declared and not made yet will be planned for
-// [Rail].
+// Submission returns the decision that hands the planned payouts of a
+// distribution or payout run to its rail in one batch, and its id. Repeating
+// the call returns the same. A distribution that is declared but not made yet
+// will be planned for [Rail].
 func Submission(ctx context.Context, store Batches, id string) (string, events.PayoutsSubmitted, error) {
 	rail := Rail
 	made, ok, err := store.Distribution(ctx, id)
@@ -41,7 +41,7 @@ type RailBatch struct {
 }
 
 // BatchOf reads a batch: every payout of its distribution that was not withheld
-// when the batch was submitted. ok is false where no such batch was submitted.
+// when the batch was submitted. ok is false if no such batch was submitted.
 func BatchOf(ctx context.Context, store Batches, name string) (b RailBatch, ok bool, err error) {
 	batch, ok, err := store.Batch(ctx, name)
 	if err != nil || !ok {
@@ -57,9 +57,9 @@ func BatchOf(ctx context.Context, store Batches, name string) (b RailBatch, ok b
 	return b, err == nil, err
 }
 
-// Export writes a batch as its rail wants it, and returns the media type of what
-// it wrote. It may be repeated: a batch is the same whatever has become of its
-// payouts since.
+// Export writes a batch in the format of its rail, and returns the media type.
+// It may be repeated: a batch stays the same whatever happens to its payouts
+// later.
 func (b RailBatch) Export(w io.Writer) (contentType string, err error) {
 	rail, err := rails.Of(b.Rail)
 	if err == nil {

@@ -19,12 +19,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// instruments measure commits. What is open is counted once at the start, from
-// the store, and kept up to date with every commit.
+// instruments measure commits. Open payouts are counted once at the start, from
+// the store, and updated with every commit.
 type instruments struct {
 	meter  metric.Meter
 	tracer trace.Tracer
-	counts bool // whether anybody looks: otherwise nothing is counted at the start
+	counts bool // whether there is a meter: otherwise nothing is counted at the start
 
 	distributions metric.Int64Counter
 	changes       metric.Int64Counter
@@ -37,8 +37,8 @@ type instruments struct {
 
 	states map[distribution.State]metric.MeasurementOption
 
-	// Of the loop alone.
-	declared map[string]trace.SpanContext  // traces of declarations, where sampled, by distribution and by batch
+	// Used only by the loop.
+	declared map[string]trace.SpanContext  // sampled traces of declarations, by distribution and by batch
 	handed   map[events.Token]*trail.Trail // of what reached a token's inbox since its last distribution
 	moved    map[string]map[transition]int // by the step that is not committed yet, by distribution
 
@@ -57,7 +57,8 @@ type transition struct{ from, to distribution.State }
 // mostTraces bounds the traces of declarations that are remembered.
 const mostTraces = 1024
 
-// newInstruments reports every instrument that cannot be made.
+// newInstruments makes every instrument; its error names all that cannot be
+// made.
 func newInstruments(meter metric.Meter, tracer trace.Tracer) (*instruments, error) {
 	i := &instruments{
 		meter: meter, tracer: tracer, counts: meter != nil, states: map[distribution.State]metric.MeasurementOption{},
@@ -74,16 +75,16 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer) (*instruments, erro
 	i.changes, problems[1] = meter.Int64Counter("aliquot.distribute.payout.changes", metric.WithUnit("{payout}"),
 		metric.WithDescription("Payouts that came into a state: planned, submitted, confirmed, failed, returned, withheld."))
 	i.commits, problems[2] = meter.Float64Histogram("aliquot.distribute.commit.duration", metric.WithUnit("s"),
-		metric.WithDescription("What one commit took, tries again included."),
+		metric.WithDescription("Duration of one commit, including retries."),
 		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60))
 	i.retries, problems[3] = meter.Int64Counter("aliquot.distribute.commit.retries", metric.WithUnit("{attempt}"),
-		metric.WithDescription("Commits whose outcome was unknown and that were tried again."))
+		metric.WithDescription("Commits whose outcome was unknown and that were retried."))
 	i.voids, problems[4] = meter.Int64Counter("aliquot.distribute.voids", metric.WithUnit("{decision}"),
-		metric.WithDescription("Decisions that had no effect, or not all of it, on distribution."))
+		metric.WithDescription("Decisions that had no effect, or only a part of it, on distribution."))
 	i.open, problems[5] = meter.Int64ObservableGauge("aliquot.distribute.payouts", metric.WithUnit("{payout}"),
 		metric.WithDescription("Payouts that are planned or submitted."))
 	i.age, problems[6] = meter.Float64ObservableGauge("aliquot.distribute.submitted.age", metric.WithUnit("s"),
-		metric.WithDescription("How long ago the oldest payouts were submitted that no rail has answered for; 0 where there are none."))
+		metric.WithDescription("Age of the oldest submission of payouts for which no rail has answered; 0 if there is none."))
 	i.lag, problems[7] = meter.Int64ObservableGauge("aliquot.distribute.lag.messages", metric.WithUnit("{message}"),
 		metric.WithDescription("Messages of CONTROL and LEDGER that distribution has not committed."))
 	ctx := context.Background()
@@ -97,7 +98,8 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer) (*instruments, erro
 	return i, errors.Join(problems...)
 }
 
-// watch measures what is asked for when it is collected; Run ends it.
+// watch registers the values that are measured when they are collected; Run
+// unregisters it.
 func (d *Distributor) watch() (metric.Registration, error) {
 	i := d.show
 	return i.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -108,7 +110,8 @@ func (d *Distributor) watch() (metric.Registration, error) {
 			stream *eventlog.Stream
 			at     uint64
 		}{{d.config.Control, done}, {d.config.Ledger, followed}} {
-			// An absent figure is seen, a wrong one is believed.
+			// On an error no figure is reported: people notice a missing
+			// figure, but believe a wrong one.
 			if last, err := s.stream.Last(ctx); err == nil {
 				o.ObserveInt64(i.lag, max(int64(last)-int64(s.at), 0), metric.WithAttributes(attribute.String("stream", s.stream.Name())))
 			}
@@ -125,10 +128,10 @@ func (d *Distributor) watch() (metric.Registration, error) {
 	}, i.open, i.age, i.lag)
 }
 
-// observeTimeout bounds what is asked of the streams for one collection.
+// observeTimeout bounds the requests to the streams for one collection.
 const observeTimeout = 5 * time.Second
 
-// opened sums what is open up.
+// opened adds up the open payouts.
 func (i *instruments) opened() (planned, submitted int, oldest time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -142,8 +145,9 @@ func (i *instruments) opened() (planned, submitted int, oldest time.Time) {
 	return planned, submitted, oldest
 }
 
-// count counts what is open in the store, where anybody looks. decided are the
-// distributions of CONTROL so far, with the time of the last submission.
+// count counts the open payouts in the store, if there is a meter. decided are
+// the distributions of CONTROL so far, each with the time of its last
+// submission.
 func (i *instruments) count(ctx context.Context, store Store, decided map[string]time.Time) error {
 	if !i.counts {
 		return nil
@@ -174,10 +178,10 @@ func (i *instruments) move(id string, from, to distribution.State, n int) {
 	i.moved[id][transition{from, to}] += n
 }
 
-// undo forgets what a step that came to nothing would have done.
+// undo forgets the changes of a step that was given up.
 func (i *instruments) undo() { clear(i.moved) }
 
-// committed shows a step that began at an instant.
+// committed records a step that began at this time.
 func (i *instruments) committed(ctx context.Context, began time.Time, step *distribution.Step, at time.Time) {
 	i.commits.Record(ctx, time.Since(began).Seconds())
 	if step.Made != nil {
@@ -217,7 +221,7 @@ func (i *instruments) committed(ctx context.Context, began time.Time, step *dist
 	clear(i.moved)
 }
 
-// hand notes the trace of a record that moved revenue into a token's inbox.
+// hand remembers the trace of a record that moved revenue into a token's inbox.
 func (i *instruments) hand(token events.Token, from trace.SpanContext) {
 	if i.tracer == nil || !from.IsSampled() {
 		return
@@ -228,9 +232,9 @@ func (i *instruments) hand(token events.Token, from trace.SpanContext) {
 	i.handed[token].Add(from)
 }
 
-// begin begins the span of a decision: a child of the request that decided. That of a
-// distribution is linked to what brought its revenue, and those of its payouts
-// to its declaration.
+// begin begins the span of a decision: a child of the request that decided. The
+// span of a distribution is linked to the records that brought its revenue, and
+// the spans of its payouts to its declaration.
 func (i *instruments) begin(ctx context.Context, m *eventlog.Message, body events.Body) (context.Context, trace.Span) {
 	from := trail.Trail{}
 	if i.tracer == nil {
@@ -264,7 +268,8 @@ func (i *instruments) begin(ctx context.Context, m *eventlog.Message, body event
 	return ctx, span
 }
 
-// declare remembers the trace of a declaration for what will follow from it.
+// declare remembers the trace of a declaration for the decisions that follow
+// from it.
 func (i *instruments) declare(id string, from trace.SpanContext) {
 	if i.tracer != nil && from.IsSampled() && len(i.declared) < mostTraces {
 		i.declared[id] = from

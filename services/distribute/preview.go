@@ -8,8 +8,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/register"
 )
 
-// Preview plans a payout run without making it, for a caller who is about to ask for
-// one. Move it to the register position that the run is to rest on first.
+// Preview plans a payout run without making it, for a caller who is about to
+// ask for one. Call Move first, up to the register position that the run will
+// rest on.
 type Preview struct {
 	owed     []distribution.Owed
 	register register.Register
@@ -21,12 +22,12 @@ func NewPreview(ctx context.Context, store Debts, token events.Token) (*Preview,
 	return &Preview{owed: owed}, err
 }
 
-// Move does the movements of one message of the token's register.
+// Move applies the movements of one message of the token's register.
 func (p *Preview) Move(m *events.Movements) {
 	_, _ = p.register.Apply(m) // a repeated message, and a void movement, have no effect
 }
 
-// Holders calls each for those of whom it matters whether they are listed.
+// Holders calls each for the holders whose listing matters.
 func (p *Preview) Holders(each func(events.Holder)) {
 	for _, o := range p.owed {
 		for i := range o.List {
@@ -39,7 +40,7 @@ func (p *Preview) Holders(each func(events.Holder)) {
 	}
 }
 
-// Reason says why a run would pay nothing; empty where it would pay.
+// Reason returns why a run would pay nothing; it is empty if the run would pay.
 func (p *Preview) Reason(run string, token *events.TokenDeclared, listed func(events.Holder) bool) (string, error) {
 	_, reason, err := payable(run, token, p.owed, &p.register, listed)
 	return reason, err

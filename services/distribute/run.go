@@ -20,7 +20,7 @@ type Debts interface {
 	Entitlements(ctx context.Context, token events.Token, asset money.Asset, each func(distribution.Entitlement) error) error
 }
 
-// OwedBy reads what a token owes its holders and has not sent, by ascending
+// OwedBy reads what a token owes its holders and has not paid out, ascending by
 // asset and holder.
 func OwedBy(ctx context.Context, store Debts, token events.Token) ([]distribution.Owed, error) {
 	assets, err := store.Assets(ctx, token)
@@ -44,8 +44,8 @@ func OwedBy(ctx context.Context, store Debts, token events.Token) ([]distributio
 	return list, nil
 }
 
-// payable plans what a payout run would pay of what is owed: one plan for each
-// of owed. Without a payout in any of them, reason says why: such a run is void.
+// payable plans the payouts of a run: one plan for each element of owed. If
+// none of them has a payout, the run is void and reason says why.
 func payable(run string, token *events.TokenDeclared, owed []distribution.Owed, r *register.Register, listed func(events.Holder) bool) (plans []*plan.Plan, reason string, err error) {
 	payouts := 0
 	var waits []string
@@ -109,7 +109,7 @@ func (d *Distributor) ran(ctx context.Context, at uint64, b events.PayoutRunDecl
 	}
 	plans, reason, err := payable(b.Run, &token, owed, r, d.listed)
 	if err != nil {
-		return nil, void("%v", err) // a plan depends on nothing but its input
+		return nil, void("%v", err) // a plan depends only on its input, so its error is final
 	}
 	if reason != "" {
 		return nil, voidError{reason}
@@ -137,6 +137,6 @@ func (d *Distributor) ran(ctx context.Context, at uint64, b events.PayoutRunDecl
 	if err := d.complete(step, at, said, entries, all); err != nil {
 		return nil, err
 	}
-	d.log.InfoContext(ctx, "payout run made", "run", b.Run, "token", b.Token, "payouts", len(all))
+	d.log.InfoContext(ctx, "a payout run was made", "run", b.Run, "token", b.Token, "payouts", len(all))
 	return step, nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/register"
 )
 
-// look reads what has come in LEDGER, without waiting.
+// look reads the new messages of LEDGER, without waiting.
 func (d *Distributor) look(ctx context.Context) error {
 	for range perLook {
 		m, ok, err := d.ledger.TryNext()
@@ -33,7 +33,8 @@ func (d *Distributor) look(ctx context.Context) error {
 	return nil
 }
 
-// due reports whether what was read of LEDGER should be committed by itself.
+// due reports whether so much of LEDGER was read that it is committed without a
+// decision.
 func (d *Distributor) due() bool {
 	return len(d.step.Handovers)+len(d.step.Settlements) > 0 ||
 		d.step.Ledger.Position-d.committed.Ledger.Position >= perMark
@@ -59,9 +60,10 @@ func (d *Distributor) follow(ctx context.Context, through uint64) error {
 	return nil
 }
 
-// await waits until a stream has a position. A declaration that names one which
-// never comes holds the distributions behind it up: to call it void now would
-// make the outcome a matter of timing, and replay would find another.
+// await waits until a stream has a position. A declaration that names a
+// position which never comes delays the distributions after it. To call it void
+// instead would make the outcome depend on timing, and replay would have a
+// different result.
 func (d *Distributor) await(ctx context.Context, s *eventlog.Stream, position uint64) error {
 	warned := false
 	return retry.Until(ctx, poll, func() (bool, error) {
@@ -80,8 +82,8 @@ func (d *Distributor) await(ctx context.Context, s *eventlog.Stream, position ui
 	})
 }
 
-// inboxPart is how the name of every token's inbox ends. A record without it in
-// its bytes credits none, and most records do not have it.
+// inboxPart is how the name of every token's inbox ends. A record whose bytes
+// do not contain it credits no inbox, and most records do not.
 var inboxPart = []byte(ledger.Inbox.Suffix())
 
 // settled keeps what a record of LEDGER says about inboxes and periods.
@@ -132,7 +134,8 @@ func (d *Distributor) handovers(m eventlog.Message) error {
 	return nil
 }
 
-// handover adds to the handover of this message, which begin at first.
+// handover adds next to the handovers of this message, which begin at index
+// first.
 func (d *Distributor) handover(first int, next distribution.Handover) (err error) {
 	for i := first; i < len(d.step.Handovers); i++ {
 		if h := &d.step.Handovers[i]; h.Token == next.Token && h.Asset == next.Asset && h.Period == next.Period {
@@ -150,8 +153,9 @@ type fold struct {
 	position uint64
 }
 
-// registerAt returns the register of a token at a position: the one kept, read
-// on, or, where that has come further, a new one from the beginning.
+// registerAt returns the register of a token at a position. It reads on from
+// the register that was kept, or, if that one is already beyond the position,
+// from the beginning.
 func (d *Distributor) registerAt(ctx context.Context, token events.Token, position uint64) (*register.Register, error) {
 	stream := d.config.Register
 	if err := d.await(ctx, stream, position); err != nil {
@@ -160,12 +164,13 @@ func (d *Distributor) registerAt(ctx context.Context, token events.Token, positi
 	f := d.registers[token]
 	if f == nil || f.position > position {
 		f = &fold{}
-		// Reading by subject cannot see gaps, so they are looked for here.
+		// Reading by subject cannot detect gaps, so the stream is checked for
+		// them here.
 		if err := stream.Verify(ctx, 0, [32]byte{}, time.Time{}); err != nil {
 			return nil, fmt.Errorf("checking %s: %w", stream.Name(), err)
 		}
 	}
-	delete(d.registers, token) // until the fold has succeeded
+	delete(d.registers, token) // put back when the fold has succeeded
 	if err := d.fold(ctx, f, token, position); err != nil {
 		return nil, fmt.Errorf("reading the register of %s: %w", token, err)
 	}
@@ -221,7 +226,7 @@ func (d *Distributor) move(ctx context.Context, f *fold, token events.Token, m e
 		d.log.InfoContext(ctx, "movements have no effect", "token", token, "position", m.Seq, "reason", err)
 	}
 	for _, v := range voids {
-		d.log.WarnContext(ctx, "movement is void", "token", token, "position", m.Seq, "movement", v.Movement, "reason", v.Reason)
+		d.log.WarnContext(ctx, "a movement is void", "token", token, "position", m.Seq, "movement", v.Movement, "reason", v.Reason)
 	}
 	return nil
 }

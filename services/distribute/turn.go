@@ -14,14 +14,15 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/payout"
 )
 
-// turn collects what one decision does to payouts of one distribution.
+// turn collects the changes that one decision makes to payouts of one
+// distribution.
 type turn struct {
 	d        *Distributor
 	made     *distribution.Distribution
 	step     *distribution.Step
 	postings []ledger.Posting
 	owed     []owed
-	at       map[owner]int // into owed
+	at       map[owner]int // index into owed
 }
 
 type owner struct {
@@ -54,14 +55,15 @@ func (t *turn) change(ctx context.Context, p distribution.Payout, to distributio
 	return nil
 }
 
-// post adds one posting. Those between a rail's own accounts become one below.
+// post adds one posting. Equal ones are summed later: see [together].
 func (t *turn) post(debit, credit ledger.Account, p distribution.Payout) {
 	t.postings = append(t.postings, ledger.Posting{Debit: debit, Credit: credit, Asset: p.Asset, Amount: p.Amount})
 }
 
-// owe changes what the token owes the holder of a payout by its amount, where
-// the account is one of the holder's. What was paid a second time meanwhile makes
-// it less than nothing: the holder's next shares cover that first.
+// owe changes what the token owes the holder of a payout by its amount, if the
+// account is one of the holder's. If the holder was meanwhile paid a second
+// time, the amount becomes negative, and the holder's next shares cover that
+// first.
 func (t *turn) owe(ctx context.Context, p distribution.Payout, account ledger.Account, change func() (money.Amount, error)) error {
 	held := account == ledger.HolderHeld(p.Holder)
 	if !held && account != ledger.HolderPayable(p.Holder) {
@@ -94,7 +96,7 @@ func (t *turn) owe(ctx context.Context, p distribution.Payout, account ledger.Ac
 	return nil
 }
 
-// finish writes the journal and what PAYOUT is to say.
+// finish adds the journal records and the messages for PAYOUT to the step.
 func (t *turn) finish(at uint64, batch string, results []events.PayoutOutcome) error {
 	slices.SortFunc(t.owed, func(a, b owed) int {
 		return cmp.Or(cmp.Compare(a.asset, b.asset), cmp.Compare(a.entitlement.Holder, b.entitlement.Holder))
@@ -124,8 +126,8 @@ func (t *turn) finish(at uint64, batch string, results []events.PayoutOutcome) e
 	return nil
 }
 
-// together sums the postings of equal accounts and asset, in the order in which
-// each came first: a thousand confirmations are one posting.
+// together sums the postings with equal accounts and asset, ordered by their
+// first occurrence, so that a thousand confirmations are one posting.
 func together(list []ledger.Posting) ([]ledger.Posting, error) {
 	type key struct {
 		debit, credit ledger.Account
@@ -160,7 +162,7 @@ func (d *Distributor) entry(made *distribution.Distribution, kind ledger.EntryKi
 	}
 	origin := made.Period
 	if made.Run() {
-		origin = period // what is owed is of many periods
+		origin = period // the amounts owed come from many periods
 	}
 	return ledger.Entry{
 		Book: made.Book, Kind: kind, Period: period, Origin: origin, Ref: made.Ref(), Postings: postings,
@@ -189,8 +191,8 @@ func (d *Distributor) complete(step *distribution.Step, at uint64, said events.P
 	return nil
 }
 
-// record puts entries into the step's journal, in as many records as they take,
-// and these into what PAYOUT is to say.
+// record puts entries into the step's journal, in as many records as they need,
+// and adds these records to the messages for PAYOUT.
 func record(step *distribution.Step, made *distribution.Distribution, at uint64, entries []ledger.Entry) error {
 	whole := ledger.Record{Cut: at, Control: at, Book: made.Book, Entries: entries}
 	for _, part := range ledger.Split(whole, ledger.MaxRecord) {
@@ -205,7 +207,7 @@ func record(step *distribution.Step, made *distribution.Distribution, at uint64,
 	return nil
 }
 
-// say adds a message of its own to what PAYOUT is to say.
+// say adds a message to the messages for PAYOUT.
 func say(step *distribution.Step, token events.Token, p events.Paid) error {
 	data, err := events.AppendPaid(nil, p)
 	if err != nil {
@@ -215,10 +217,11 @@ func say(step *distribution.Step, token events.Token, p events.Paid) error {
 	return nil
 }
 
-// room is how many bytes of lines a message of PAYOUT may have: the rest is its head.
+// room is how many bytes of lines a message of PAYOUT may have; the rest is for
+// its other members.
 const room = events.MaxPaid * 7 / 8
 
-// planned packs payouts into as many messages as they take.
+// planned packs payouts into as many messages as they need.
 func planned(made *distribution.Distribution, at uint64, list []distribution.Payout) []events.PayoutsPlanned {
 	var parts []events.PayoutsPlanned
 	size := room
@@ -237,7 +240,7 @@ func planned(made *distribution.Distribution, at uint64, list []distribution.Pay
 	return parts
 }
 
-// changed packs states into as many messages as they take.
+// changed packs states into as many messages as they need.
 func changed(made *distribution.Distribution, at uint64, batch string, list []events.PayoutOutcome) []events.PayoutsChanged {
 	var parts []events.PayoutsChanged
 	size := room
@@ -256,7 +259,7 @@ func changed(made *distribution.Distribution, at uint64, batch string, list []ev
 	return parts
 }
 
-// jsonWidth is at least what a text takes in JSON.
+// jsonWidth returns an upper bound of the bytes that a text needs in JSON.
 func jsonWidth(s string) int {
 	width := len(s) + 2
 	for i := range len(s) {

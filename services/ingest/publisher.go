@@ -96,7 +96,7 @@ type publisher struct {
 	pause   time.Duration // between attempts to read the stream back
 	nonce   string        // of this process, so that message ids are its own
 	count   atomic.Uint64 // of messages
-	// floor is a position up to which none of our messages is in doubt.
+	// floor is a position up to which no message of this publisher is in doubt.
 	floor atomic.Uint64
 
 	mu     sync.Mutex // guards what follows

@@ -25,9 +25,9 @@ const (
 	bad
 )
 
-// verify returns the book that all events of a segment belong to; false where
-// they belong to several, or where there is an objection to one of them. The
-// collector then says which.
+// verify returns the book that all events of a segment belong to; false if they
+// belong to several books, or if there is an objection to one of them, which
+// the collector then names.
 func (v *verifier) verify(c *packed.Columns, g *gate) (events.Book, bool) {
 	if len(c.Amends) > 0 { // The collector refuses those.
 		return "", false
@@ -92,7 +92,7 @@ func (w *work) collect(c *packed.Columns, first int) {
 	for i := range c.N {
 		source := c.Sources[c.Source[i]]
 		hi, lo, scale, err := c.Quantity[i].Mantissa()
-		if err != nil { // Decode gives none below zero.
+		if err != nil { // Decode returns no quantity below zero.
 			w.refuse(c, i, first, &packed.Fault{Field: "data.quantity", Reason: events.Negative, Detail: err.Error()})
 			continue
 		}

@@ -11,7 +11,8 @@ import (
 )
 
 // begin checks that the streams are those that the cursor knows, and brings the
-// state to where the cursor is. After a crash or not, it is the same.
+// state to the position of the cursor. A start after a crash is no different
+// from any other.
 func (s *Settler) begin(ctx context.Context) error {
 	c := s.config.Cursor
 	usage := s.config.Usage
@@ -49,7 +50,8 @@ func (s *Settler) begin(ctx context.Context) error {
 	if s.watched, err = s.watch(); err != nil {
 		return err
 	}
-	// Nobody who waits is told before: what does not verify has no effect.
+	// Waiting callers are told only now: if the checks above fail, nothing has
+	// taken effect.
 	s.advance(c.Position, c.Control)
 	return nil
 }
@@ -87,14 +89,15 @@ func (s *Settler) redo(ctx context.Context, through uint64) error {
 	return nil
 }
 
-// Outcomes says what became of the batch messages between two positions, both
-// included, ascending.
+// Outcomes calls each with the outcome of every batch message between two
+// positions, both included, in ascending order.
 type Outcomes func(ctx context.Context, from, to uint64, each func(settlement.Outcome) error) error
 
-// Rebuild puts what was accepted after a watermark, up to a settled position, into
-// an index that is bound to the stream, and syncs it: the stream has the events,
-// the store their outcomes. A standby calls it while another settles, so that
-// its own start has little left to read.
+// Rebuild adds the events that were accepted after a watermark, up to a settled
+// position, to an index that is bound to the stream, and syncs the index. It
+// reads the events from the stream and their outcomes from the store. A standby
+// calls it while another process settles, so that little is left to read when
+// it takes over.
 func Rebuild(ctx context.Context, usage *eventlog.Stream, index Identities, outcomes Outcomes, watermark, through uint64) error {
 	r, err := usage.Read(ctx, watermark+1, "")
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// weight is what a cut takes of the room for uncommitted ones.
+// weight is how much of the room for uncommitted cuts a cut takes.
 func weight(c *settlement.Cut) int64 {
 	return int64(min(c.Events+uncommitted/perCommit/4, uncommitted))
 }
 
-// commit writes cuts as they come, those that have come by then in one
-// transaction, and tells how far it is.
+// commit writes cuts as they arrive, all that are waiting in one transaction,
+// and reports the last committed position.
 func (s *Settler) commit(ctx context.Context, cuts <-chan made, committed chan<- uint64) error {
 	from := s.config.Cursor.Position
 	for {
@@ -61,7 +61,7 @@ func (s *Settler) commit(ctx context.Context, cuts <-chan made, committed chan<-
 		}
 		select {
 		case committed <- last.Position:
-		default: // The core has not looked for a while; the next one says more.
+		default: // The core has not read the previous report; the next one replaces it.
 		}
 	}
 }
@@ -76,7 +76,8 @@ func (s *Settler) put(ctx context.Context, from uint64, list []made) error {
 	if err != nil {
 		return err
 	}
-	// Beside the database and before it: what it says is known must be.
+	// The index is synced before the database commits: an event that the
+	// database calls accepted must be in the index.
 	if err := s.config.IDs.Sync(cuts[len(cuts)-1].Position); err != nil {
 		return err
 	}
@@ -97,8 +98,8 @@ func encode(cuts []*settlement.Cut) ([][][]byte, error) {
 	return encoded, nil
 }
 
-// write commits, and waits where the store cannot just now. This is the one
-// place that tries again.
+// write commits, and waits while the store is unavailable. Commits are retried
+// only here.
 func (s *Settler) write(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error {
 	return retry.Policy{
 		Pause: interruptedPause,
@@ -110,15 +111,16 @@ func (s *Settler) write(ctx context.Context, from uint64, cuts []*settlement.Cut
 	}.Do(ctx, func() error { return s.config.Store.Commit(ctx, from, cuts, encoded) })
 }
 
-// patiently repeats a read of the log while that has no answer, as between two
-// leaders of a stream. The store's own reads wait by themselves.
+// patiently repeats a read of the log while the log does not answer, for
+// example while a stream elects a leader. Reads of the store have their own
+// retries.
 func (s *Settler) patiently(ctx context.Context, read func() error) error {
 	return retry.Policy{Pause: interruptedPause, Again: eventlog.Unavailable, Waits: func(cause error, _ time.Duration) {
 		s.log.Warn("settlement waits for the log", "partition", s.config.Partition, "cause", cause)
 	}}.Do(ctx, read)
 }
 
-// interrupted tells the errors of a publish that trying again may mend.
+// interrupted reports whether a failed publish may succeed when it is retried.
 func interrupted(err error) bool {
 	return errors.Is(err, eventlog.ErrAmbiguous) || errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, eventlog.ErrFull)
 }

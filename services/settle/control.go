@@ -21,19 +21,19 @@ import (
 // of CONTROL stops reading.
 const ahead = 4096
 
-// queue holds decisions between the follower, which adds, and the core, which
-// takes. Both do so in the order of CONTROL, without gaps.
+// queue holds decisions between the follower, which adds them, and the core,
+// which takes them. Both work in the order of CONTROL, without gaps.
 type queue struct {
 	added, taken watermark.Mark // positions in CONTROL
 
 	mu   sync.Mutex
-	list []following // those after taken, up to added
+	list []following // the decisions after taken, up to added
 }
 
-// following is a decision, and the root of the log of CONTROL with it.
+// following is a decision, and the root of the log of CONTROL that includes it.
 type following struct {
 	posting.Decided
-	root *events.Root // nil where no tree is kept
+	root *events.Root // nil if no tree is kept
 }
 
 // newQueue returns a queue for the decisions after a position.
@@ -44,7 +44,7 @@ func newQueue(after uint64) *queue {
 	return q
 }
 
-// add waits for room.
+// add adds a decision, and waits while the queue is full.
 func (q *queue) add(ctx context.Context, d following) error {
 	if d.Position > ahead {
 		if err := q.taken.Wait(ctx, d.Position-ahead); err != nil {
@@ -58,9 +58,10 @@ func (q *queue) add(ctx context.Context, d following) error {
 	return nil
 }
 
-// upTo takes the decisions after one position up to another, waiting until they
-// have been read: a barrier may be seen before what it names. It returns the
-// root of CONTROL with them.
+// upTo takes the decisions after one position up to another. It waits until
+// they have been read, because the core may reach a barrier before the follower
+// has read the decisions that the barrier names. It returns the root of CONTROL
+// that includes them.
 func (q *queue) upTo(ctx context.Context, after, through uint64) (taken []posting.Decided, root *events.Root, err error) {
 	if through <= after {
 		return nil, nil, nil
@@ -93,7 +94,7 @@ func decided(m eventlog.Message) posting.Decided {
 	return posting.Decided{Position: m.Seq, Decision: d, Err: err}
 }
 
-// grow adds a message of CONTROL to its tree, and returns the root with it.
+// grow adds a message of CONTROL to its tree, and returns the new root.
 func (s *Settler) grow(m eventlog.Message) *events.Root {
 	if s.config.Tree == nil {
 		return nil
@@ -103,8 +104,8 @@ func (s *Settler) grow(m eventlog.Message) *events.Root {
 	return &root
 }
 
-// rests compares the root that a barrier carries with CONTROL as it was read:
-// where they differ, CONTROL is not what it was when the barrier was made.
+// rests compares the root that a barrier carries with the root of CONTROL as it
+// was read. If they differ, CONTROL was altered after the barrier was made.
 func (s *Settler) rests(m *message) error {
 	if m.root == nil || s.root == nil || m.control != s.rootAt || *m.root == *s.root {
 		return nil
@@ -112,8 +113,8 @@ func (s *Settler) rests(m *message) error {
 	return fmt.Errorf("the barrier at position %d rests on CONTROL up to %d with root %s, and it has root %s: decisions were altered since", m.position, m.control, m.root, s.root)
 }
 
-// follow reads CONTROL and publishes a barrier for what it has read. One barrier
-// covers what has arrived by then.
+// follow reads CONTROL and publishes barriers for the decisions it has read.
+// One barrier covers all decisions that have arrived by then.
 func (s *Settler) follow(ctx context.Context) error {
 	r, err := s.config.Control.Read(ctx, s.config.Cursor.Control+1, "")
 	if err != nil {
@@ -171,8 +172,9 @@ func (s *Settler) mark(ctx context.Context) error {
 	}
 }
 
-// publish puts a barrier or marker into USAGE. It tries until it succeeds: both
-// may be there twice, so an unknown outcome needs no reading back.
+// publish puts a barrier or marker into USAGE, and retries until it succeeds.
+// Both may be there twice, so after an unknown outcome nothing needs to be read
+// back.
 func (s *Settler) publish(ctx context.Context, message []byte) error {
 	return retry.Policy{Pause: interruptedPause, Again: interrupted, Waits: func(cause error, _ time.Duration) {
 		s.log.WarnContext(ctx, "publishing into USAGE waits", "partition", s.config.Partition, "cause", cause)

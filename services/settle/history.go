@@ -9,10 +9,12 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// reread is how many messages are kept decoded to compare repetitions with.
+// reread is how many decoded messages are kept for comparing repeated events
+// with.
 const reread = 4
 
-// originals answers the core from the store and, for contents, from the stream.
+// originals answers the core's questions from the store and, for the contents
+// of events, from the stream.
 type originals struct {
 	settler *Settler
 	ctx     context.Context // of the run: the core has no context
@@ -43,7 +45,7 @@ func (o *originals) Segment(position uint64, segment int) (*packed.Columns, erro
 	return m.segments[segment].Columns, nil
 }
 
-// message reads a message again, or finds it among the last ones read.
+// message returns a message that was read lately, or reads it again.
 func (o *originals) message(position uint64) (*message, error) {
 	if m := o.cache[position]; m != nil {
 		return m, nil

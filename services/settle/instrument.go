@@ -19,11 +19,11 @@ import (
 	"github.com/aliquot-engine/aliquot/services/settle/posting"
 )
 
-// seen is what is remembered of the messages that a cut settles, to be shown
-// once it is committed.
+// seen is what is remembered of the messages that a cut settles, for the
+// metrics and traces that are recorded once the cut is committed.
 type seen struct {
 	from     trail.Trail
-	received []int64 // of each batch: when the oldest of its segments came, nanoseconds since 1970 UTC
+	received []int64 // of each batch: when its oldest segment was received, nanoseconds since 1970 UTC
 }
 
 // take notes a message.
@@ -45,7 +45,8 @@ type made struct {
 	seen
 }
 
-// instruments measure commits and the messages in them, never single events.
+// instruments measure commits and the messages in them, but never single
+// events.
 type instruments struct {
 	meter     metric.Meter
 	tracer    trace.Tracer
@@ -71,10 +72,11 @@ type instruments struct {
 
 type outcome struct {
 	outcome events.Outcome
-	reason  events.Reason // where refused
+	reason  events.Reason // of a refused event
 }
 
-// newInstruments reports every instrument that cannot be made.
+// newInstruments makes every instrument; its error names all that cannot be
+// made.
 func newInstruments(meter metric.Meter, tracer trace.Tracer, partition int) (*instruments, error) {
 	if meter == nil {
 		meter = noop.Meter{}
@@ -84,19 +86,19 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer, partition int) (*in
 	i.events, problems[0] = meter.Int64Counter("aliquot.settle.events", metric.WithUnit("{event}"),
 		metric.WithDescription("Settled events by outcome (accepted, late, duplicate, refused), and by reason where refused."))
 	i.latency, problems[1] = meter.Float64Histogram("aliquot.settle.latency", metric.WithUnit("s"),
-		metric.WithDescription("From the receipt of the oldest event of a message of USAGE until what it did is committed, once a message."),
+		metric.WithDescription("Time from the receipt of the oldest event of a message of USAGE until the effects of the message are committed; measured once per message."),
 		metric.WithExplicitBucketBoundaries(.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200))
 	i.commits, problems[2] = meter.Float64Histogram("aliquot.settle.commit.duration", metric.WithUnit("s"),
-		metric.WithDescription("What one commit of whole cuts took, tries again included."),
+		metric.WithDescription("Duration of one commit of whole cuts, including retries."),
 		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60))
 	i.retries, problems[3] = meter.Int64Counter("aliquot.settle.commit.retries", metric.WithUnit("{attempt}"),
-		metric.WithDescription("Commits that the store could not do and that were tried again."))
+		metric.WithDescription("Commits that were interrupted and retried."))
 	i.voids, problems[4] = meter.Int64Counter("aliquot.settle.voids", metric.WithUnit("{decision}"),
 		metric.WithDescription("Decisions that had no effect on settlement."))
 	i.lag, problems[5] = meter.Int64ObservableGauge("aliquot.settle.lag.messages", metric.WithUnit("{message}"),
 		metric.WithDescription("Messages of USAGE that are stored and not settled."))
 	i.behind, problems[6] = meter.Float64ObservableGauge("aliquot.settle.lag.duration", metric.WithUnit("s"),
-		metric.WithDescription("How long the oldest message of USAGE that is not settled has been stored; 0 where all are."))
+		metric.WithDescription("Age of the oldest message of USAGE that is not settled; 0 if all are."))
 	i.undone, problems[7] = meter.Int64ObservableGauge("aliquot.settle.lag.decisions", metric.WithUnit("{decision}"),
 		metric.WithDescription("Decisions of CONTROL that are not in effect in the partition."))
 	i.lines, problems[8] = meter.Int64ObservableGauge("aliquot.settle.suspense.lines", metric.WithUnit("{line}"),
@@ -106,7 +108,7 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer, partition int) (*in
 	i.age, problems[10] = meter.Float64ObservableGauge("aliquot.settle.quote.age", metric.WithUnit("s"),
 		metric.WithDescription("Age of the newest observation of a source of quotes."))
 	i.window, problems[11] = meter.Float64ObservableGauge("aliquot.settle.quote.window", metric.WithUnit("s"),
-		metric.WithDescription("Heartbeat and margin of a pair: the age from which on an observation is too old."))
+		metric.WithDescription("Heartbeat plus margin of a pair: an older observation is too old."))
 
 	here := attribute.Int("partition", partition)
 	i.here = metric.WithAttributeSet(attribute.NewSet(here))
@@ -120,7 +122,8 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer, partition int) (*in
 		i.outcomes[outcome{events.Refused, reason}] = metric.WithAttributeSet(attribute.NewSet(here,
 			attribute.String("outcome", "refused"), attribute.String("reason", string(reason))))
 	}
-	// From zero: a rate over a series that begins with its first event misses it.
+	// Counters begin at zero: a rate over a series that begins with its first
+	// event misses that event.
 	ctx := context.Background()
 	for _, set := range i.outcomes {
 		i.events.Add(ctx, 0, set)
@@ -130,10 +133,11 @@ func newInstruments(meter metric.Meter, tracer trace.Tracer, partition int) (*in
 	return i, errors.Join(problems...)
 }
 
-// observeTimeout bounds what is asked of the streams for one collection.
+// observeTimeout bounds the requests to the streams for one collection.
 const observeTimeout = 5 * time.Second
 
-// watch measures what is asked for when it is collected; Run ends it.
+// watch registers the values that are measured when they are collected; Run
+// unregisters it.
 func (s *Settler) watch() (metric.Registration, error) {
 	i := s.show
 	s.sees()
@@ -159,8 +163,8 @@ func (s *Settler) watch() (metric.Registration, error) {
 	}, i.lag, i.behind, i.undone, i.lines, i.quantity, i.age, i.window)
 }
 
-// observeLag says nothing of a stream that does not answer: an absent figure is
-// seen, a wrong one is believed.
+// observeLag reports no figure for a stream that does not answer: people notice
+// a missing figure, but believe a wrong one.
 func (s *Settler) observeLag(ctx context.Context, o metric.Observer) {
 	i := s.show
 	if last, err := s.config.Control.Last(ctx); err == nil {
@@ -183,13 +187,14 @@ func (s *Settler) observeLag(ctx context.Context, o metric.Observer) {
 	o.ObserveFloat64(i.behind, behind.Seconds(), i.here)
 }
 
-// sees notes what waits for a price.
+// sees remembers what waits for a price as of the last cut.
 func (s *Settler) sees() {
 	waiting := s.state.Waiting()
 	s.show.waiting.Store(&waiting)
 }
 
-// begin begins the span of a commit; it goes on the trails of what it settles.
+// begin begins the span of a commit, which continues the traces of the messages
+// that it settles.
 func (i *instruments) begin(ctx context.Context, list []made) (context.Context, trace.Span) {
 	var from trail.Trail
 	for _, m := range list {
@@ -198,7 +203,7 @@ func (i *instruments) begin(ctx context.Context, list []made) (context.Context, 
 	return from.Start(ctx, i.tracer, "settle", trace.WithSpanKind(trace.SpanKindConsumer))
 }
 
-// committed shows a commit that began at an instant.
+// committed records a commit that began at this time.
 func (i *instruments) committed(ctx context.Context, span trace.Span, began time.Time, list []made) {
 	now := time.Now()
 	i.commits.Record(ctx, now.Sub(began).Seconds(), i.here)
@@ -238,7 +243,7 @@ func (i *instruments) committed(ctx context.Context, span trace.Span, began time
 	span.End()
 }
 
-// failed ends the span of what did not come about.
+// failed ends the span of a commit that failed.
 func failed(span trace.Span, err error) error {
 	if span.IsRecording() {
 		span.RecordError(err)

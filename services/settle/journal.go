@@ -8,9 +8,9 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store"
 )
 
-// Written is the journal rows that a settler has committed, and the watermark of
-// those that are known to be in LEDGER: see [relay.Journal]. Journal calls each for
-// at most limit rows from a number on, ascending.
+// Written is the journal rows that a settler has committed, and the watermark
+// up to which they are known to be in LEDGER: see [relay.Journal]. Journal
+// calls each for at most limit rows from a number on, in ascending order.
 type Written interface {
 	Name() string
 	Relayed(ctx context.Context) (number, position uint64, err error)
@@ -18,8 +18,8 @@ type Written interface {
 	Journal(ctx context.Context, from uint64, limit int, each func(store.Written) error) error
 }
 
-// Journal is what a settler has written as LEDGER is to have it: a
-// [relay.Journal], whose rows go to the subjects of their books.
+// Journal is the [relay.Journal] of a settler: each row goes to LEDGER under
+// the subject of its book.
 type Journal struct{ Written }
 
 // Rows implements [relay.Journal].

@@ -18,8 +18,8 @@ const (
 	// decodedAhead is how many messages are decoded before the core takes them.
 	// A message of 10,000 events takes about 2 MB decoded.
 	decodedAhead = 6
-	// keepSegments and keepEvents bound what a message's memory may have grown
-	// to before it is given back instead of used again.
+	// keepSegments and keepEvents bound the memory of a message that is reused;
+	// a message that has grown larger is released.
 	keepSegments = 64
 	keepEvents   = 100_000
 )
@@ -39,7 +39,7 @@ type message struct {
 	segments []settlement.Decoded
 	err      error // why it cannot be read
 
-	trace    trace.SpanContext // that it was written in, where sampled
+	trace    trace.SpanContext // trace in which it was written, if that was sampled
 	data     []byte            // as it is in the stream
 	envelope events.Message
 	scratch  []byte
@@ -47,7 +47,8 @@ type message struct {
 	events   int
 }
 
-// decode reads a message; what cannot be read is no error but a property of it.
+// decode reads a message. If it cannot be read, that is a property of the
+// message (err), not an error.
 func (m *message) decode(raw eventlog.Message) {
 	m.position, m.data, m.events, m.control, m.rules = raw.Seq, raw.Data, 0, 0, 0
 	m.trace = raw.Trace()
@@ -120,8 +121,8 @@ func (r *reader) run(ctx context.Context, from uint64) error {
 	}
 }
 
-// next returns the next message, or nil when none came within wait; a wait of 0
-// is for ever.
+// next returns the next message, or nil if none came within wait; a wait of 0
+// has no limit.
 func (r *reader) next(ctx context.Context, wait time.Duration) (*message, error) {
 	select {
 	case m := <-r.ready:
@@ -144,8 +145,9 @@ func (r *reader) next(ctx context.Context, wait time.Duration) (*message, error)
 	}
 }
 
-// release gives a message's memory back. A message of many segments or events
-// is an exception, and its memory would stay for good.
+// release returns a message's memory to the pool. The memory of an
+// exceptionally large message is not kept, because it would never be released
+// again.
 func (r *reader) release(m *message) {
 	if len(m.columns) > keepSegments || m.events > keepEvents {
 		m = &message{}

@@ -1,20 +1,21 @@
 // Package settle turns usage into money owed: it reads USAGE and CONTROL in
-// their one order, lets the pure core in posting decide, and commits what came
-// of it together with the position read.
+// their one order, lets the pure core in posting decide, and commits the result
+// together with the position read.
 //
-// The method is one loop a partition. A goroutine reads and decodes messages
+// The method is one loop per partition. A goroutine reads and decodes messages
 // ahead of the core; the core is alone with its state; whole cuts go to a
 // goroutine that commits them, so that the next cut is computed while the last
 // one is being written; a relay carries the journal to LEDGER. A follower of
-// CONTROL publishes a barrier into USAGE for what it has seen, and an idle core
-// asks for a marker, so that usage never waits for more usage.
+// CONTROL publishes barriers into USAGE for the decisions that it has read, and
+// an idle core asks for a marker, so that usage never waits for more usage.
 //
 // # Invariants
 //
 //   - Exactly once: a message's effects and the cursor past it are one
 //     transaction. A restart begins at the cursor; there is no other recovery.
-//   - Fail closed: a stream that is not the one the cursor knows, a gap, a store
-//     that somebody else has taken over: the loop stops and says which.
+//   - Fail closed: the loop stops with an error if a stream is not the one that
+//     the cursor knows, if a stream has a gap, or if another process has taken
+//     over the store.
 //   - Results do not depend on timing: everything that a barrier or a marker
 //     depends on is already in the stream when the core reads it.
 //   - In replay nothing is published.
@@ -44,14 +45,15 @@ import (
 	"github.com/aliquot-engine/aliquot/services/settle/posting"
 )
 
-// Store is where a settler commits. It was taken over when it was opened: the
-// commits of the owner before fail.
+// Store is where a settler commits. Opening it takes it over: commits of the
+// previous owner fail.
 //
-// Commit writes whole cuts, ascending, in one transaction with the cursor, which
-// stands at from; it is on disk when Commit returns nil. settlement.ErrFenced:
-// somebody else moved the cursor. settlement.ErrInterrupted: try again, with the
-// same cuts; if the first try had succeeded after all, the second says so by
-// nil. Records come encoded beside the cuts, as LEDGER is to have them.
+// Commit writes whole cuts, in ascending order, in one transaction with the
+// cursor, which must be at from; they are on disk when Commit returns nil. It
+// fails with settlement.ErrFenced if another process moved the cursor. After
+// settlement.ErrInterrupted the caller repeats the commit with the same cuts;
+// if the first attempt succeeded after all, the second returns nil. Beside the
+// cuts come their records, encoded as they are published to LEDGER.
 type Store interface {
 	Load(ctx context.Context) ([]settlement.Suspense, []settlement.Outstanding, []settlement.Collected, *ledger.Balances, error)
 	Commit(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error
@@ -59,7 +61,7 @@ type Store interface {
 	History
 }
 
-// History is what the store answers about what is committed.
+// History reads what is committed.
 type History interface {
 	Spans(ctx context.Context, source settlement.Source) ([]settlement.Span, error)
 	Original(ctx context.Context, source settlement.Source, sequence uint64) (settlement.Original, bool, error)
@@ -81,47 +83,50 @@ type Tree interface {
 	Root() [32]byte
 }
 
-// Config says what a settler works on.
+// Config is what a [Settler] needs.
 type Config struct {
 	Partition      int
 	Usage, Control *eventlog.Stream
 
 	Store  Store
-	Cursor settlement.Cursor // as the store gave it when it was taken over
+	Cursor settlement.Cursor // as the store returned it when it was taken over
 	IDs    Identities
 
-	// Seen is called, where it is not nil, with each message of USAGE that can be
-	// read, decoded, in order, before the core has it and so before it is
-	// committed. After a restart it may be called with what it was before. What
-	// is decoded is used again when it returns; until then nothing is settled
-	// further on, so that it must not wait.
+	// Seen, if it is not nil, is called with each readable message of USAGE,
+	// decoded and in order, before the core takes the message and so before it
+	// is committed. After a restart it may be called again with the same
+	// messages. It must not keep the decoded message, whose memory is reused
+	// when it returns, and must not wait, because nothing is settled until it
+	// returns.
 	Seen func(eventlog.Message, *events.Message, []settlement.Decoded)
 
-	// Tree is empty, and grows with CONTROL as it is read: its roots go into the
-	// barriers, and are compared with those that barriers carry. Nil: neither.
+	// Tree is empty, and grows with CONTROL as it is read. Its roots go into
+	// the barriers, and are compared with the roots that barriers carry; if it
+	// is nil, neither happens.
 	Tree Tree
 
 	// Ledger carries the journal to LEDGER; nil publishes nothing there.
 	Ledger *relay.Relay
-	// Until is the position in USAGE, one that cuts, after which Run returns
-	// nil: replay. With it, no barrier and no marker is published. 0 is never.
+	// Until is for replay: Run returns nil after this position in USAGE, which
+	// must be one that cuts, and publishes no barrier and no marker. 0 means no
+	// end.
 	Until uint64
 
-	// Idle is how long usage waits at least for more before a marker cuts it; 0
-	// means 20 ms. Shorter costs a synced message and a commit each time; longer
-	// adds to the latency of a quiet system.
+	// Idle is the shortest time that usage waits for more usage before a marker
+	// cuts it; 0 means 20 ms. A shorter time costs more synced messages and
+	// commits; a longer one adds to the latency of a quiet system.
 	Idle   time.Duration
 	Logger *slog.Logger // nil: slog.Default
 
-	// Meter and Tracer show what the settler does; nil shows nothing.
+	// Meter and Tracer receive metrics and traces; nil means none.
 	Meter  metric.Meter
 	Tracer trace.Tracer
 }
 
 const (
 	idle = 20 * time.Millisecond
-	// perCommit is how many cuts one transaction may have: a system with many
-	// decisions and little usage syncs once for several.
+	// perCommit is how many cuts one transaction may have: with many decisions
+	// and little usage, one sync commits several cuts.
 	perCommit = 16
 	// uncommitted bounds the cuts between core and store, by their events.
 	uncommitted = 1 << 20
@@ -134,19 +139,19 @@ type Settler struct {
 	config  Config
 	log     *slog.Logger
 	show    *instruments
-	broken  error               // why it cannot be shown
+	broken  error               // error of making the instruments
 	watched metric.Registration // while it runs
 	state   *posting.State
 	reader  *reader // of USAGE
 
 	history *originals
 
-	root   *events.Root // of CONTROL up to rootAt, which is in effect; nil: not kept
+	root   *events.Root // of CONTROL up to rootAt, which is in effect; nil if no tree is kept
 	rootAt uint64
 
-	decisions *queue              // read from CONTROL, not in effect yet
+	decisions *queue              // read from CONTROL, but not in effect yet
 	marker    chan struct{}       // asks for a marker
-	room      *semaphore.Weighted // of uncommitted cuts
+	room      *semaphore.Weighted // for uncommitted cuts
 	pace      pace
 
 	directory sync.RWMutex // guards the state's directory: Run writes, [Settler.Directory] reads
@@ -175,9 +180,9 @@ func New(config Config) *Settler {
 // errDone ends the goroutines of a replay that is complete.
 var errDone = errors.New("done")
 
-// Run settles until ctx ends, and then returns ctx's error, or until
-// Config.Until, and then returns nil, or until it cannot go on. It may be called
-// once; every goroutine of it has ended when it returns.
+// Run settles until ctx ends and returns ctx's error, or until Config.Until and
+// returns nil, or until it cannot continue and returns the reason. It may be
+// called once; all its goroutines have ended when it returns.
 func (s *Settler) Run(ctx context.Context) error {
 	err := s.run(ctx)
 	if errors.Is(err, errDone) {
@@ -232,7 +237,7 @@ func (s *Settler) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// settle is the core's own goroutine.
+// settle is the goroutine of the core.
 func (s *Settler) settle(ctx context.Context, cuts chan<- made, committed <-chan uint64) error {
 	var shown seen // since the last cut
 	for {
@@ -308,7 +313,7 @@ func (s *Settler) take(ctx context.Context, m *message) (cut *settlement.Cut, er
 	defer func() { s.history.current = nil }()
 	switch {
 	case m.err != nil:
-		s.log.Error("message of USAGE is not ours", "position", m.position, "cause", m.err)
+		s.log.Error("a message of USAGE cannot be read", "position", m.position, "cause", m.err)
 		cut, err = s.state.Unreadable(m.position)
 	case m.rules > posting.Rules:
 		return nil, fmt.Errorf("position %d begins rules version %d, this program knows up to %d: use the newer program", m.position, m.rules, posting.Rules)
@@ -337,8 +342,8 @@ func (s *Settler) take(ctx context.Context, m *message) (cut *settlement.Cut, er
 	return cut, err
 }
 
-// Directory calls f with what is declared, as far as it is in effect. f must
-// neither keep nor change it.
+// Directory calls f with the declarations that are in effect. f must neither
+// keep nor change the directory.
 func (s *Settler) Directory(f func(*directory.Directory)) {
 	s.directory.RLock()
 	defer s.directory.RUnlock()
@@ -357,26 +362,27 @@ func (s *Settler) Settled() uint64 {
 	return s.settled.At()
 }
 
-// WaitEffective returns nil when the decision at this CONTROL position has taken
-// effect (or is void), otherwise ctx's error or that which stopped the settler.
+// WaitEffective returns nil once the decision at this CONTROL position has
+// taken effect or is void. Otherwise it returns ctx's error or the error that
+// stopped the settler.
 func (s *Settler) WaitEffective(ctx context.Context, control uint64) error {
 	return s.effective.Wait(ctx, control)
 }
 
-// WaitSettled returns nil when the message at this USAGE position is settled,
-// otherwise ctx's error or that which stopped the settler.
+// WaitSettled returns nil once the message at this USAGE position is settled.
+// Otherwise it returns ctx's error or the error that stopped the settler.
 func (s *Settler) WaitSettled(ctx context.Context, usage uint64) error {
 	return s.settled.Wait(ctx, usage)
 }
 
-// VoidReason says why a decision that is effective by now had no effect; empty
-// where it had one.
+// VoidReason returns why a decision that has been settled had no effect; it is
+// empty if the decision had one.
 func (s *Settler) VoidReason(ctx context.Context, control uint64) (string, error) {
 	reason, _, err := s.config.Store.Void(ctx, control)
 	return reason, err
 }
 
-// advance tells those who wait.
+// advance tells the waiting callers.
 func (s *Settler) advance(usage, control uint64) {
 	s.settled.Advance(usage)
 	s.effective.Advance(control)

@@ -102,7 +102,7 @@ func TestWitnessesMakeAQuorum(t *testing.T) {
 	for deadline := time.Now().Add(startPatience); ; time.Sleep(100 * time.Millisecond) {
 		receipt()
 		if c := verified("--policy", two); c.code == 0 {
-			if !strings.Contains(c.out, "cosigned as the policy wants") || strings.Count(c.out, "witnessed by auditor.example/w") < 4 {
+			if !strings.Contains(c.out, "cosigned as the policy requires") || strings.Count(c.out, "witnessed by auditor.example/w") < 4 {
 				t.Errorf("%s", c.out)
 			}
 			break

@@ -1,16 +1,17 @@
-// Package synctest reads a log of strace and tells whether a program's data
-// was on disk before the program said so.
+// Package synctest reads a log of strace and checks that a program's data was
+// on disk before the program said so.
 //
-// The method is the order of system calls as the kernel saw them enter and
-// leave: a write counts as synced when an fsync or fdatasync of the same file
-// began after the write had returned, and returned without error before the
-// answer began. Killing a process proves nothing of the kind, since what it
-// wrote survives in the page cache; only the calls themselves tell.
+// The method is the order in which system calls entered and left the kernel: a
+// write counts as synced when an fsync or fdatasync of the same file began
+// after the write had returned, and returned without error before the answer
+// began. Killing a process cannot show this, because what it wrote survives in
+// the page cache; only the calls themselves can.
 //
 // # Invariants
 //
 //   - A check without a single answer, or with an answer before which nothing
-//     was written, is a fault: a trace that misses the calls proves nothing.
+//     was written, is a fault, because a trace without the calls proves
+//     nothing.
 //   - A sync that fails, has not returned, or began before the write had
 //     returned does not count.
 package synctest
@@ -26,8 +27,9 @@ import (
 	"strings"
 )
 
-// Arguments are strace's, so that Parse can read the log it writes. The command
-// to run follows them. Of each buffer the first 512 bytes are recorded.
+// Arguments returns the arguments with which strace writes a log that Parse can
+// read. The command to run follows them. Of each buffer the first 512 bytes are
+// recorded.
 func Arguments(log string) []string {
 	return []string{
 		"-f", "--seccomp-bpf", "-y", "-xx", "-s", "512", "-o", log,
@@ -39,19 +41,18 @@ func Arguments(log string) []string {
 type Call struct {
 	PID  int
 	Name string
-	// Path is what the file descriptor stood for, such as /x/1.blk or
-	// socket:[123].
+	// Path is the file of the descriptor, such as /x/1.blk or socket:[123].
 	Path string
 	// Data is the beginning of what was written.
 	Data []byte
 	// Result is what the call returned, negative for an error.
 	Result int64
-	// Begin and End are the lines where the call entered and returned; End is
-	// 0 when it did not return.
+	// Begin and End are the lines where the call entered and returned; End is 0
+	// if it did not return.
 	Begin, End int
 }
 
-// Syncs tells whether the call makes earlier writes durable.
+// Syncs reports whether the call makes earlier writes durable.
 func (c Call) Syncs() bool { return c.Name == "fsync" || c.Name == "fdatasync" }
 
 var (
@@ -64,7 +65,7 @@ var (
 
 const unfinished = " <unfinished ...>"
 
-// Parse reads a log that strace wrote with Arguments. Lines that are no calls,
+// Parse reads a log that strace wrote with Arguments. Lines that are not calls,
 // such as signals and exits, are skipped.
 func Parse(log io.Reader) ([]Call, error) {
 	var calls []Call
@@ -132,14 +133,14 @@ func unhex(text string) []byte {
 	return out.Bytes()
 }
 
-// Report counts what a check saw.
+// Report is the result of a check.
 type Report struct {
 	Answers, Writes, Syncs int
 	// Faults has one line for each answer that came too early.
 	Faults []string
 }
 
-// Err is nil when every answer came after its data was synced.
+// Err returns nil if every answer came after its data was synced.
 func (r Report) Err() error {
 	switch {
 	case r.Answers == 0:
@@ -150,11 +151,11 @@ func (r Report) Err() error {
 	return nil
 }
 
-// Check tells whether, at the beginning of each answer, every data write that
-// had returned was synced, and that there was one since the previous answer.
-// data and answer select the calls. A program that writes the same file for
-// other reasons while it answers needs a data that leaves those writes out, or
-// requests one at a time.
+// Check checks that, at the beginning of each answer, every data write that had
+// returned was synced, and that there was at least one such write since the
+// previous answer. data and answer select the calls. A program that writes the
+// same file for other reasons while it answers needs a data that leaves those
+// writes out, or requests one at a time.
 func Check(calls []Call, data, answer func(Call) bool) Report {
 	var report Report
 	previous := 0
@@ -175,7 +176,7 @@ func Check(calls []Call, data, answer func(Call) bool) Report {
 	return report
 }
 
-// early says why an answer came too early, or nothing.
+// early returns why an answer came too early, or "".
 func early(calls []Call, data func(Call) bool, answer Call, previous int) string {
 	fresh := false
 	for i, write := range calls {

@@ -1,23 +1,25 @@
-// Package cockroach is the distributed store: CockroachDB, or PostgreSQL, through
-// pgx, with the SQL that both understand.
+// Package cockroach is the distributed store: CockroachDB, or PostgreSQL,
+// through pgx, with SQL that both understand.
 //
 // Every write is one SERIALIZABLE transaction through cockroach-go's ExecuteInTx.
-// A commit is few statements, each of thousands of rows from arrays, sent
-// together: one that looks where the cursor stands and moves it, one trip of
-// those that write. Nothing is remembered of a transaction that did not commit.
+// A commit consists of few statements, each of thousands of rows from arrays,
+// which are sent together: one that checks and moves the cursor, and then all
+// that write, in one round trip. Nothing is remembered of a transaction that
+// did not commit.
 //
 // # Invariants
 //
-//   - What a commit writes, it writes whole, or not at all, together with the
-//     cursor that says so. A commit whose answer was lost is repeated, and finds
-//     by the cursor that it had succeeded.
-//   - An error is settlement.ErrInterrupted where the same again may succeed:
-//     no connection, contention, a node that is slow or gone. It is
-//     settlement.ErrFenced where somebody else moved the cursor. Any other is
-//     final.
-//   - No row is written by two writers, and every key leads with who writes it.
-//   - A database that is not ours, or of a schema that is not this program's, is
-//     refused by one line, never changed.
+//   - A commit is written whole or not at all, together with the cursor. A
+//     commit whose answer was lost is repeated, and finds by the cursor that it
+//     had succeeded.
+//   - An error is settlement.ErrInterrupted if a repetition may succeed: no
+//     connection, contention, a node that is slow or gone. It is
+//     settlement.ErrFenced if another process moved the cursor. Any other error
+//     is final.
+//   - No row is written by two writers, and every key begins with its writer.
+//   - A database that does not belong to aliquot, or that has another schema
+//     version than this program's, is refused with an error of one line and
+//     never changed.
 package cockroach
 
 import (
@@ -37,24 +39,27 @@ import (
 )
 
 const (
-	// readers is how many connections read at once, where the URL's
-	// pool_max_conns does not say otherwise; a question that finds none waits.
+	// readers is how many connections read at once, unless the URL sets
+	// pool_max_conns; a query waits for a free connection.
 	readers = 8
-	// writers is how many write: settlers, the distributor and two relays of a
-	// process. They wait for no reader.
+	// writers is how many connections write: for the settlers, the distributor
+	// and two relays of a process. They do not wait for readers.
 	writers = 4
-	// connecting bounds a new connection, where the URL's connect_timeout does not.
+	// connecting bounds opening a connection, unless the URL sets
+	// connect_timeout.
 	connecting = 10 * time.Second
-	// patience bounds each attempt to write. The death of a CockroachDB node can stall
-	// a statement for about 10 s; twice that is a database that is gone.
+	// patience bounds each attempt to write. The death of a CockroachDB node
+	// can stall a statement for about 10 s; after twice that time the database
+	// counts as gone.
 	patience = 30 * time.Second
 )
 
 // engine is an open database: a [store.Engine].
 type engine struct {
 	read, write *pgxpool.Pool
-	// attempts is how often ExecuteInTx tries by itself. In CockroachDB a restart has
-	// a new snapshot; in PostgreSQL it has the old one and would fail for ever.
+	// attempts is how often ExecuteInTx retries by itself. In CockroachDB a
+	// restart has a new snapshot; in PostgreSQL it keeps the old one and would
+	// always fail.
 	attempts int
 	patience time.Duration // of an attempt to write
 
@@ -63,7 +68,7 @@ type engine struct {
 
 // Open connects to a database that [Migrate] has prepared, by a URL
 // (postgres://user:password@host:port/name?options) or a keyword string. The
-// logger is told when reading has to wait; nil: slog.Default.
+// logger receives that reading has to wait; nil means slog.Default.
 func Open(ctx context.Context, address string, logger *slog.Logger) (*store.DB, error) {
 	db, err := open(ctx, address)
 	if err != nil {
@@ -94,7 +99,8 @@ func open(ctx context.Context, address string) (*engine, error) {
 	return db, nil
 }
 
-// parse reads a URL. Its errors do not repeat it: it may have a password.
+// parse reads a URL. Its errors do not contain the URL, which may have a
+// password.
 func parse(address string) (*pgxpool.Config, error) {
 	if strings.TrimSpace(address) == "" {
 		return nil, errors.New("opening the database: its URL is empty")
@@ -118,19 +124,19 @@ func parse(address string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// name says which database it is, without its password.
+// name describes the database, without its password.
 func name(config *pgx.ConnConfig) string {
 	return fmt.Sprintf("%s at %s:%d", config.Database, config.Host, config.Port)
 }
 
-// Named returns the URL of another database of the same server.
+// Named returns the URL of another database on the same server.
 func Named(server, database string) (string, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme == "" {
 		if _, err := parse(server); err != nil {
 			return "", err
 		}
-		return server + " dbname=" + database, nil // a keyword string: the last counts
+		return server + " dbname=" + database, nil // a keyword string, in which the last value counts
 	}
 	u.Path = "/" + database
 	return u.String(), nil
@@ -154,7 +160,8 @@ type line struct {
 func (l *line) Error() string { return l.text }
 func (l *line) Unwrap() error { return l.err }
 
-// check wants a database that is ours and of this program's schema.
+// check returns an error unless the database belongs to aliquot and has this
+// program's schema.
 func (db *engine) check(ctx context.Context) error {
 	conn, err := db.read.Acquire(ctx)
 	if err != nil {
@@ -178,7 +185,7 @@ func (db *engine) Read(ctx context.Context, f func(store.Conn) error) error {
 	if err != nil {
 		return classify(ctx, fmt.Errorf("reading the store: %w", oneLine(err)))
 	}
-	// Nothing was written: how the transaction ends does not matter.
+	// Nothing was written, so it does not matter how the transaction ends.
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	return classify(ctx, f(&reader{ctx: ctx, conn: tx.Conn().PgConn()}))
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// change is what several cuts did, together: a statement writes a row once, so
-// that what a later cut says of it must be folded into what an earlier one did.
-// Lists are ascending by the key of their table.
+// change is the combined effect of several cuts. A statement writes a row only
+// once, so the changes that later cuts make to a row are folded into those of
+// earlier cuts. Lists are ascending by the key of their table.
 type change struct {
 	outcomes    []settlement.Outcome
 	tallies     []settlement.Tally
@@ -26,7 +26,7 @@ type change struct {
 	voids       []settlement.Void
 }
 
-// span is one as it is now; gone where removed.
+// span is a span as it is now; gone means that it is removed.
 type span struct {
 	source  settlement.Source
 	first   uint64
@@ -76,7 +76,7 @@ func fold(cuts []*settlement.Cut) (*change, error) {
 		return cmp.Or(bySource(a.source, b.source), cmp.Compare(a.first, b.first))
 	})
 	if len(cuts) == 1 {
-		return sum, nil // its lists are ascending, and have each key once
+		return sum, nil // its lists are ascending and have each key once
 	}
 	slices.SortStableFunc(sum.tallies, byTally)
 	sum.suspense = latest(sum.suspense, bySuspense)
@@ -109,7 +109,7 @@ func bySuspense(a, b settlement.Suspense) int {
 		strings.Compare(string(a.Period), string(b.Period)))
 }
 
-// latest sorts a list, and of those with an equal key keeps the last.
+// latest sorts a list, and keeps only the last element with each key.
 func latest[T any](list []T, compare func(a, b T) int) []T {
 	slices.SortStableFunc(list, compare)
 	kept := list[:0]
@@ -121,7 +121,7 @@ func latest[T any](list []T, compare func(a, b T) int) []T {
 	return kept
 }
 
-// added adds up the tallies with an equal key, which lie together.
+// added adds up adjacent tallies with equal keys.
 func added(list []settlement.Tally) ([]settlement.Tally, error) {
 	sums := list[:0]
 	for i := range list {
@@ -138,7 +138,7 @@ func added(list []settlement.Tally) ([]settlement.Tally, error) {
 	return sums, nil
 }
 
-// write adds the statements that write a change, all but the journal.
+// write adds the statements that write a change, except for the journal.
 func (s *settler) write(out *script, sum *change, ids *numbering) {
 	runs := column(sum.outcomes, func(o *settlement.Outcome) []byte { return settlement.AppendRuns(nil, o.Runs) })
 	chunks(runs, func(data *[]byte) int { return len(*data) }, func(from, to int) {
@@ -229,7 +229,7 @@ func suspenseSize(l *settlement.Suspense) int {
 
 func sourceSize(s *settlement.Source) int { return len(s.Provider) + len(s.Source) }
 
-// apart divides a list into those that stay and those that go.
+// apart divides a list into the elements that stay and those that go.
 func apart[T any](list []T, goes func(*T) bool) (stay, gone []T) {
 	for i := range list {
 		if goes(&list[i]) {

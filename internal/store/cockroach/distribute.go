@@ -38,7 +38,7 @@ func (p *payer) Commit(ctx context.Context, move store.Statement, step *distribu
 	})
 }
 
-// write writes a step, all but the cursor.
+// write writes a step, except for the cursor.
 func write(ctx context.Context, tx pgx.Tx, step *distribution.Step, rows *journal) error {
 	var out script
 	var last, message int64
@@ -136,8 +136,8 @@ func controls(ctx context.Context, tx pgx.Tx, step *distribution.Step) (map[stri
 	return keys, nil
 }
 
-// writeMessages writes what PAYOUT is to say; row is the number of the journal
-// row before the step's first.
+// writeMessages writes the messages for PAYOUT; row is the number of the
+// journal row before the step's first one.
 func writeMessages(out *script, list []distribution.Message, message, row int64) {
 	numbers := make([]int64, len(list))
 	journals := make([]*int64, len(list))
@@ -186,7 +186,7 @@ func writeShares(out *script, control uint64, shares distribution.Shares) {
 	})
 }
 
-// unlessZero is empty for zero, which is written as null.
+// unlessZero returns an empty text for zero, which is written as null.
 func unlessZero(a money.Amount) string {
 	if a.IsZero() {
 		return ""
@@ -227,11 +227,11 @@ func writePayouts(out *script, control int64, all []distribution.Payout) {
 	})
 }
 
-// writeChanges writes the new states of payouts, all of which must be there.
+// writeChanges writes the new states of payouts, all of which must exist.
 func writeChanges(out *script, keys map[string]int64, all []distribution.Change) {
 	chunks(all, func(c *distribution.Change) int { return len(c.Payout) + len(c.State) + len(c.Reference) }, func(from, to int) {
 		list := all[from:to]
-		missing := fmt.Errorf("one of the payouts from %s to %s is not there", list[0].Payout, list[len(list)-1].Payout)
+		missing := fmt.Errorf("one of the payouts from %s to %s does not exist", list[0].Payout, list[len(list)-1].Payout)
 		out.want("writing the states of payouts", int64(len(list)), missing, `UPDATE payout SET state = u.state, reference = CASE u.reference WHEN '' THEN payout.reference ELSE u.reference END
 			FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[]) AS u (distribution, id, state, reference)
 			WHERE payout.distribution = u.distribution AND payout.id = u.id`,

@@ -15,8 +15,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// classify marks the errors after which the same again may succeed. ctx is the
-// caller's: when it has ended, nobody wants to try again.
+// classify marks the errors after which a repetition may succeed. ctx is the
+// caller's: if it has ended, there is no reason to retry.
 func classify(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil || !interrupted(err) {
 		return err
@@ -24,7 +24,7 @@ func classify(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", interruption{contended(err)}, err)
 }
 
-// interruption is what both who settle and who distribute understand.
+// interruption is an error that both settle and distribute recognise.
 type interruption struct{ contended bool }
 
 func (interruption) Error() string { return settlement.ErrInterrupted.Error() }
@@ -33,14 +33,15 @@ func (i interruption) Is(target error) bool {
 	return target == settlement.ErrInterrupted || target == distribution.ErrInterrupted || i.contended && target == store.ErrContended
 }
 
-// interrupted tells a database that could not do it now from one that never
-// will. Classes are those of appendix A of PostgreSQL's manual.
+// interrupted reports whether the database failed only at this time, as opposed
+// to an error that will not pass. Classes are those of appendix A of
+// PostgreSQL's manual.
 func interrupted(err error) bool {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
 		switch server.Code {
-		case "08P01", // protocol violation: CockroachDB says so of a message above its limit
-			"40002", // a constraint: the same again breaks it again
+		case "08P01", // protocol violation, which CockroachDB reports for a message above its limit
+			"40002", // a constraint, which a repetition would violate again
 			"57P04": // the database was dropped
 			return false
 		}
@@ -54,7 +55,7 @@ func interrupted(err error) bool {
 			return true
 		}
 		switch server.Code {
-		case "25006", // read only: it was asked while another node took over
+		case "25006", // read only: the request came while another node took over
 			"25P02", // an earlier statement of the transaction failed
 			"55P03": // lock not available
 			return true
@@ -73,8 +74,8 @@ func interrupted(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// contended reports that another transaction was in the way of this one, which
-// left nothing: it may be tried again at once.
+// contended reports whether a transaction failed because of another one, and
+// wrote nothing: it may be retried at once.
 func contended(err error) bool {
 	var retries *crdb.MaxRetriesExceededError // only 40001 is retried
 	if errors.As(err, &retries) {

@@ -13,12 +13,13 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Ids of writers. They are given, not counted, so that partitions need not agree.
+// Ids of writers. They are constants or follow from the partition, so that
+// partitions need not coordinate.
 const distributor = 4097
 
 func settlerID(partition int) int64 { return int64(partition) + 1 }
 
-// register makes a writer known.
+// register registers a writer.
 func register(t store.Tx, id int64, name string) error {
 	_, err := t.Exec("INSERT INTO writer (id, name, relayed, published) VALUES (?1, ?2, 0, 0) ON CONFLICT (id) DO NOTHING", id, name)
 	return err
@@ -34,7 +35,8 @@ func newest(ctx context.Context, tx pgx.Tx, writer int64) (number int64, err err
 	return number, nil
 }
 
-// journal is rows to append for one writer, and what they add to its balances.
+// journal is the rows to append for one writer, and the amounts that they add
+// to its balances.
 type journal struct {
 	writer  int64
 	cuts    []int64
@@ -44,7 +46,7 @@ type journal struct {
 	posted  map[place]*sides
 }
 
-// longestName is more than a book's name may have.
+// longestName is more bytes than a book's name may have.
 const longestName = 256
 
 type place struct {
@@ -90,8 +92,8 @@ func (j *journal) at(account ledger.Account, asset money.Asset) *sides {
 	return s
 }
 
-// write appends the rows after the one of number last. Balances are added to in
-// the order of their key, so that two transactions could not wait for each other.
+// write appends the rows after row number last. It updates balances in the
+// order of their key, so that two transactions cannot wait for each other.
 func (j *journal) write(s *script, last int64) {
 	ids := make([]int64, len(j.records))
 	for i := range ids {

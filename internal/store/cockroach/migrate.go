@@ -26,14 +26,14 @@ func steps() []string {
 	return names
 }
 
-// state is what a database is found to be.
+// state is the state in which a database is found.
 type state struct {
 	cockroach bool
-	version   int  // -1: not ours
-	empty     bool // nothing is in it
+	version   int  // -1: does not belong to aliquot
+	empty     bool // it has no tables
 }
 
-// inspect looks at a database and changes nothing.
+// inspect examines a database and changes nothing.
 func inspect(ctx context.Context, conn *pgx.Conn) (s state, err error) {
 	var version, encoding string
 	var tables, marks int
@@ -52,15 +52,16 @@ func inspect(ctx context.Context, conn *pgx.Conn) (s state, err error) {
 	if marks == 1 {
 		err := conn.QueryRow(ctx, "SELECT version FROM aliquot").Scan(&s.version)
 		if errors.Is(err, pgx.ErrNoRows) && tables == 1 {
-			s.version = 0 // the first migration was cut off after its first statement
+			s.version = 0 // the first migration was interrupted after its first statement
 		} else if err != nil {
-			return s, fmt.Errorf("its table aliquot is not ours: %w", err)
+			return s, fmt.Errorf("its table aliquot was not made by aliquot: %w", err)
 		}
 	}
 	return s, nil
 }
 
-// fits wants the schema that this program knows.
+// fits returns an error unless the database has the schema that this program
+// knows.
 func (s state) fits() error {
 	known := len(steps())
 	switch {
@@ -82,20 +83,21 @@ func newer(version int) error {
 	return fmt.Errorf("its schema is version %d, this program knows up to %d: use the newer program", version, len(steps()))
 }
 
-// Migration is what [Migrate] did.
+// Migration is the result of [Migrate].
 type Migration struct {
-	Database string `json:"database"` // which, without its password
-	From     int    `json:"from"`     // version of the schema that was there; 0: none
+	Database string `json:"database"` // its name, without the password
+	From     int    `json:"from"`     // version of the schema before; 0 if there was none
 	To       int    `json:"to"`
 }
 
-// Migrate brings the schema of a database up to date; of an empty one it makes it
-// ours. A step is not one transaction: from 25.1 on, CockroachDB commits before
-// each statement that changes the schema
-// (https://www.cockroachlabs.com/docs/v25.2/session-variables, autocommit_before_ddl).
-// So every statement of a step may be repeated, and the version, which comes last,
-// says that all of them are done: a migration that was cut off anywhere is said
-// again. Two at once do no harm.
+// Migrate brings the schema of a database up to date, and creates it in an
+// empty database. A step is not one transaction: from 25.1 on, CockroachDB
+// commits before each statement that changes the schema
+// (https://www.cockroachlabs.com/docs/v25.2/session-variables,
+// autocommit_before_ddl). So every statement of a step can be repeated, and the
+// version, which is written last, says that all of them are done: an
+// interrupted migration is repeated from the beginning of its step. Two
+// migrations at once do no harm.
 func Migrate(ctx context.Context, url string) (m Migration, err error) {
 	pools, err := parse(url)
 	if err != nil {
@@ -132,9 +134,9 @@ func Migrate(ctx context.Context, url string) (m Migration, err error) {
 	return m, nil
 }
 
-// dialect makes the two differences that there are between the databases: the
-// strings of CockroachDB have no other order than that of their bytes, and it has
-// no name for it; and what is marked as PostgreSQL's it does not have.
+// dialect makes the two differences between the databases: CockroachDB always
+// orders strings by their bytes and has no name for that order, and it does not
+// get the parts that are marked for PostgreSQL.
 func dialect(text string, cockroach bool) string {
 	if cockroach {
 		return strings.ReplaceAll(text, ` COLLATE "C"`, "")
@@ -142,8 +144,8 @@ func dialect(text string, cockroach bool) string {
 	return strings.ReplaceAll(text, "\n--postgresql ", "\n")
 }
 
-// statements divides a migration at the lines that end with a semicolon. It leaves
-// out the lines that are comments.
+// statements divides a migration at the lines that end with a semicolon. It
+// leaves out comment lines.
 func statements(text string) (list []string) {
 	var lines []string
 	for line := range strings.Lines(text) {
@@ -177,8 +179,8 @@ func step(ctx context.Context, conn *pgx.Conn, cockroach bool, version int) erro
 	return nil
 }
 
-// say runs a statement of a migration, again while another migration that is
-// under way, or anybody else, is in its way.
+// say runs a statement of a migration, and repeats it while another migration
+// or transaction conflicts with it.
 func say(ctx context.Context, conn *pgx.Conn, statement string, args ...any) error {
 	return contending(func(err error) bool { return contended(err) || madeMeanwhile(err) }).Do(ctx, func() error {
 		_, err := conn.Exec(ctx, statement, args...)
@@ -186,17 +188,17 @@ func say(ctx context.Context, conn *pgx.Conn, statement string, args ...any) err
 	})
 }
 
-// madeMeanwhile reports that a statement of a migration met another migration in
-// PostgreSQL, where IF NOT EXISTS looks before it makes.
+// madeMeanwhile reports whether a statement conflicted with another migration
+// in PostgreSQL, where IF NOT EXISTS checks before it creates.
 func madeMeanwhile(err error) bool {
 	var server *pgconn.PgError
 	if !errors.As(err, &server) {
 		return false
 	}
 	switch server.Code {
-	case "23505", // a row of the catalog is there already
-		"42P07", // a table of that name is
-		"42710": // the type of a view's rows is
+	case "23505", // a row of the catalog exists already
+		"42P07", // a table of that name exists already
+		"42710": // the type of a view's rows exists already
 		return true
 	}
 	return server.Code == "XX000" && strings.Contains(server.Message, "concurrently")

@@ -9,9 +9,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// A NUMERIC comes over the wire as four 16-bit numbers (digits, weight of the
-// first, sign, decimals shown) and that many digits to the base 10,000, most
-// significant first, each a 16-bit number, without zeros at the ends.
+// A NUMERIC is transmitted as four 16-bit numbers (number of digits, weight of
+// the first digit, sign, decimals shown), followed by the digits to the base
+// 10,000, most significant first, each a 16-bit number, without leading or
+// trailing zeros.
 
 const (
 	positive = 0x0000
@@ -20,7 +21,8 @@ const (
 
 var errNumber = errors.New("not a number that fits")
 
-// scaled reads a NUMERIC as a whole number of 10^-scale; negatives are told apart.
+// scaled reads a NUMERIC as a whole number of 10^-scale; minus reports whether
+// it is negative.
 func scaled(data []byte, scale int) (u money.Units, minus bool, err error) {
 	if len(data) < 8 {
 		return u, false, errNumber
@@ -58,7 +60,7 @@ func scaled(data []byte, scale int) (u money.Units, minus bool, err error) {
 	return u, sign == negative, nil
 }
 
-// timesPlus is u × by + plus.
+// timesPlus returns u × by + plus.
 func timesPlus(u money.Units, by, plus uint64) (money.Units, error) {
 	carry, low := bits.Mul64(u.Lo, by)
 	over, high := bits.Mul64(u.Hi, by)

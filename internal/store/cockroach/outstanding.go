@@ -14,7 +14,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// debts is a row of what one customer owes for 64 nodes and a period, as it shall be.
+// debts is the new content of a row: what one customer owes for 64 nodes and a
+// period.
 type debts struct {
 	customer, period, book, asset string
 	nodes                         int64
@@ -22,8 +23,8 @@ type debts struct {
 	lines                         []byte
 }
 
-// nodeNames reads the numbers of a partition's nodes. There are as many as the
-// settler's core holds debts of in memory anyway.
+// nodeNames reads the numbers of a partition's nodes. The settler's core holds
+// debts for as many nodes in memory anyway.
 func nodeNames(ctx context.Context, tx pgx.Tx, partition int) (map[events.Node]int64, error) {
 	rows, err := tx.Query(ctx, "SELECT number, name FROM node WHERE partition = $1", partition)
 	if err != nil {
@@ -42,8 +43,8 @@ func nodeNames(ctx context.Context, tx pgx.Tx, partition int) (map[events.Node]i
 	return numbers, nil
 }
 
-// owe prepares the rows of a list, ascending by their key, numbering the nodes
-// that are new and merging each row with what the database has of it.
+// owe prepares the rows of a list, ascending by their key. It numbers new nodes
+// and merges each row with the row in the database.
 func (n *numbering) owe(ctx context.Context, tx pgx.Tx, partition int, list []settlement.Outstanding) error {
 	fresh := map[events.Node]int64{}
 	lines := make([]numberedDebt, len(list))
@@ -98,7 +99,7 @@ type debtKey struct {
 	nodes            int64
 }
 
-// mergeDebts merges those of the rows that the database has.
+// mergeDebts merges the rows that exist in the database.
 func mergeDebts(ctx context.Context, tx pgx.Tx, partition int, part, all []debts, at map[debtKey]int) error {
 	rows, err := tx.Query(ctx, "SELECT customer, period, nodes, lines FROM outstanding WHERE partition = $1 AND (customer, period, nodes) IN (SELECT * FROM unnest($2::text[], $3::text[], $4::int8[]))",
 		partition, column(part, customerOf), column(part, periodOf), column(part, nodesOf))
@@ -123,7 +124,8 @@ func customerOf(d *debts) string { return d.customer }
 func periodOf(d *debts) string   { return d.period }
 func nodesOf(d *debts) int64     { return d.nodes }
 
-// writeOutstanding adds the statements that write what a numbering has prepared.
+// writeOutstanding adds the statements that write the rows that a numbering has
+// prepared.
 func (s *settler) writeOutstanding(out *script, ids *numbering) {
 	if len(ids.freshNodes) > 0 {
 		numbers := make([]int64, len(ids.freshNodes))

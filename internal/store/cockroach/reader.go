@@ -21,9 +21,9 @@ import (
 // need CockroachDB 22.2 (https://github.com/cockroachdb/cockroach/pull/82754).
 const page = 256
 
-// reader answers in one transaction: a [store.Conn]. Each query is a cursor of
-// the database, fetched page by page, so that one may be asked while another is
-// being answered, and none needs more memory than a page.
+// reader answers queries in one transaction: a [store.Conn]. Each query is a
+// cursor of the database that is fetched page by page, so that one query may
+// run while another is being read, and none needs more memory than a page.
 type reader struct {
 	ctx  context.Context
 	conn *pgconn.PgConn
@@ -132,7 +132,7 @@ func (r *reader) close(rows *rows) {
 	}
 }
 
-// rows is where a query stands: [store.Rows], and a [store.Row].
+// rows is the state of a query: [store.Rows], and a [store.Row].
 type rows struct {
 	reader *reader
 	cursor string
@@ -140,7 +140,7 @@ type rows struct {
 	page   [][][]byte
 	at     [][]byte
 	ended  bool
-	err    error // of a column that is not what it should be
+	err    error // the error of a column with an unexpected value
 }
 
 // fetch reads the next page at the end of a pipeline.
@@ -164,7 +164,7 @@ func (r *rows) fetch(pipeline *pgconn.Pipeline) (err error) {
 		if !ok {
 			continue
 		}
-		// Of CLOSE and DECLARE there is nothing to read.
+		// CLOSE and DECLARE return nothing to read.
 		read := answer.Read()
 		if read.Err != nil && err == nil {
 			err = read.Err
@@ -212,7 +212,7 @@ func (r *rows) IsNull(column int) bool { return r.at[column] == nil }
 func (r *rows) Text(column int) string { return string(r.at[column]) }
 
 func (r *rows) Bytes(column int) []byte {
-	// The page is the row's own.
+	// The page belongs to the row.
 	return r.at[column][:len(r.at[column]):len(r.at[column])]
 }
 

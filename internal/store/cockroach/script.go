@@ -9,20 +9,22 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store"
 )
 
-// The arrays of one statement are bounded by rows, of which more gain nothing, and
-// by bytes: CockroachDB refuses a message above 16 MiB
+// The arrays of one statement are limited in rows, because more rows gain
+// nothing, and in bytes: CockroachDB refuses a message above 16 MiB
 // (https://www.cockroachlabs.com/docs/v25.2/cluster-settings,
 // sql.conn.max_read_buffer_message_size), and advises against large ones. A row
-// that is larger by itself has a statement of its own.
+// that exceeds the limit alone has its own statement.
 const (
 	rowsPerStatement  = 20_000
 	bytesPerStatement = 4 << 20
-	// bytesPerRow is what a row needs beside its texts and bytes, at most: thirteen
-	// columns, each with its length, and numbers of 8 bytes or an amount as text.
+	// bytesPerRow is an upper bound of what a row needs in addition to its
+	// texts and bytes: thirteen columns, each with its length, and numbers of 8
+	// bytes or an amount as text.
 	bytesPerRow = 13*4 + 12*8 + 4*48
 )
 
-// script is statements that go to the database in one trip, in their order.
+// script is a list of statements that are sent to the database in one round
+// trip, in their order.
 type script struct {
 	batch pgx.Batch
 	lines []scriptLine
@@ -30,25 +32,26 @@ type script struct {
 
 type scriptLine struct {
 	doing string // for an error
-	rows  int64  // that must be affected; negative: any number
-	wrong error  // where they are not
+	rows  int64  // number of rows that must be affected; negative means any number
+	wrong error  // the error if it is another number
 }
 
-// add appends a statement; doing says what it is for.
+// add appends a statement; doing describes its purpose for errors.
 func (s *script) add(doing, text string, args ...any) { s.want(doing, -1, nil, text, args...) }
 
-// move appends the statement that moves a cursor: [store.ErrElsewhere].
+// move appends the statement that moves a cursor. It fails with
+// [store.ErrElsewhere].
 func (s *script) move(to store.Statement) {
 	s.want("moving the cursor", 1, store.ErrElsewhere, dollars(to.Text), to.Args...)
 }
 
-// want appends a statement that must affect so many rows.
+// want appends a statement that must affect this number of rows.
 func (s *script) want(doing string, rows int64, wrong error, text string, args ...any) {
 	s.batch.Queue(text, args...)
 	s.lines = append(s.lines, scriptLine{doing, rows, wrong})
 }
 
-// run runs the statements, up to the first that fails.
+// run runs the statements until one fails.
 func (s *script) run(ctx context.Context, tx pgx.Tx) (err error) {
 	results := tx.SendBatch(ctx, &s.batch)
 	defer func() {
@@ -85,7 +88,7 @@ func chunks[R any](rows []R, size func(*R) int, each func(from, to int)) {
 	}
 }
 
-// small is the size of a row of numbers alone.
+// small is the size of a row that has only numbers.
 func small[R any](*R) int { return 0 }
 
 // column makes an array of one field of rows.

@@ -19,12 +19,12 @@ type settler struct {
 	db        *engine
 	partition int
 
-	// What the last commit left behind; forgotten after one that failed.
+	// What the last commit found out; forgotten after a failed commit.
 	known      bool
 	row        int64 // number of the newest journal row
 	lastSource int64 // the newest source's
 	sources    map[settlement.Source]int64
-	nodes      map[events.Node]int64 // every node's that something was owed for
+	nodes      map[events.Node]int64 // numbers of all nodes for which something was owed
 }
 
 // Settler is [store.Engine].
@@ -70,16 +70,16 @@ func (s *settler) Commit(ctx context.Context, move store.Statement, cuts []*sett
 	return nil
 }
 
-// numbering is the numbers that a commit gives.
+// numbering is the numbers that a commit assigns.
 type numbering struct {
 	row     int64                       // of the journal, before it
 	last    int64                       // of the sources, after it
-	found   map[settlement.Source]int64 // sources that were not remembered
-	made    []settlement.Source         // those of them that are new, ascending by their numbers
-	sources map[settlement.Source]int64 // those that are remembered
+	found   map[settlement.Source]int64 // numbers of sources that were not remembered
+	made    []settlement.Source         // the new ones among them, ascending by their numbers
+	sources map[settlement.Source]int64 // numbers of sources that are remembered
 
-	nodes      map[events.Node]int64 // those that have a number
-	freshNodes []events.Node         // those that get the next ones
+	nodes      map[events.Node]int64 // nodes that have a number
+	freshNodes []events.Node         // nodes that get the next numbers
 	debts      []debts
 }
 
@@ -90,7 +90,7 @@ func (n *numbering) of(s settlement.Source) int64 {
 	return n.found[s]
 }
 
-// number finds where the numbers of rows stand, and those of a commit's sources.
+// number finds the last numbers in use, and the numbers of a commit's sources.
 func (s *settler) number(ctx context.Context, tx pgx.Tx, sum *change) (*numbering, error) {
 	n := &numbering{row: s.row, last: s.lastSource, found: map[settlement.Source]int64{}, sources: s.sources, nodes: s.nodes}
 	base := settlerID(s.partition) << store.NumberBits
@@ -137,7 +137,7 @@ func (s *settler) number(ctx context.Context, tx pgx.Tx, sum *change) (*numberin
 	return n, nil
 }
 
-// find finds the numbers of those sources that have one.
+// find finds the numbers of the sources that have one.
 func (n *numbering) find(ctx context.Context, tx pgx.Tx, partition int, unknown []settlement.Source) error {
 	rows, err := tx.Query(ctx, `SELECT id, provider, source, epoch FROM source
 		WHERE partition = $1 AND (provider, source, epoch) IN (SELECT * FROM unnest($2::text[], $3::text[], $4::int8[]))`,
@@ -155,7 +155,7 @@ func (n *numbering) find(ctx context.Context, tx pgx.Tx, partition int, unknown 
 	return err
 }
 
-// remember keeps what a commit that succeeded has found out.
+// remember keeps what a successful commit has found out.
 func (s *settler) remember(n *numbering, rows int64) {
 	s.known, s.row, s.lastSource, s.nodes = true, n.row+rows, n.last, n.nodes
 	for _, node := range n.freshNodes {

@@ -14,24 +14,27 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/retry"
 )
 
-// restarts is how often a transaction that was in another's way begins anew
-// before its caller is told; the pause between them doubles.
+// restarts is how often a transaction that conflicts with another one is
+// restarted before its caller gets the error; the pause between restarts
+// doubles.
 const (
 	restarts   = 8
 	firstPause = 2 * time.Millisecond
 )
 
-// errSlow says that one attempt took too long.
+// errSlow means that one attempt took too long.
 var errSlow = fmt.Errorf("no answer to an attempt to write: %w", context.DeadlineExceeded)
 
-// transact runs f in one SERIALIZABLE transaction, which is committed when it
-// returns nil. f may run several times, and remembers nothing of a run but the
-// last. An error of interrupted kind leaves the outcome unknown: read back.
+// transact runs f in one SERIALIZABLE transaction, which is committed when f
+// returns nil. f may run several times and must remember only its last run.
+// After an error that counts as interrupted, the outcome is unknown and must be
+// read back.
 func (db *engine) transact(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
 	return classify(ctx, contending(contended).Do(ctx, func() error { return db.once(ctx, f) }))
 }
 
-// contending is how something is done again that was in another transaction's way.
+// contending is the policy for repeating what conflicted with another
+// transaction.
 func contending(again func(error) bool) retry.Policy {
 	return retry.Policy{
 		Pause: firstPause, Longest: firstPause << restarts, Again: again,
@@ -39,8 +42,8 @@ func contending(again func(error) bool) retry.Policy {
 	}
 }
 
-// once runs a transaction until ExecuteInTx gives up. Each of its attempts has its
-// own patience: all of them together may take much longer.
+// once runs a transaction until ExecuteInTx gives up. Each attempt has its own
+// limit of patience; together they may take much longer.
 func (db *engine) once(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
 	ctx, cancel := context.WithCancelCause(crdb.WithMaxRetries(ctx, db.attempts))
 	defer cancel(nil)
@@ -66,8 +69,9 @@ func (db *engine) once(ctx context.Context, f func(context.Context, pgx.Tx) erro
 	return nil
 }
 
-// begin begins a transaction. After the database has been away the pool has
-// connections that are dead, which show when they are used: each is tried once.
+// begin begins a transaction. After the database was unavailable, the pool has
+// dead connections, which are only recognised when they are used; each is tried
+// once.
 func begin(ctx context.Context, pool *pgxpool.Pool, options pgx.TxOptions) (tx pgx.Tx, err error) {
 	for range pool.Config().MaxConns + 1 {
 		var connect *pgconn.ConnectError
@@ -79,10 +83,10 @@ func begin(ctx context.Context, pool *pgxpool.Pool, options pgx.TxOptions) (tx p
 	return tx, err
 }
 
-// watched is a transaction for ExecuteInTx that remembers what COMMIT answered.
-// ExecuteInTx takes a transaction for committed once its savepoint is released, and
-// drops COMMIT's error: so it is in CockroachDB, but in PostgreSQL COMMIT is what
-// commits, and it is COMMIT that says that the transaction cannot be serialized.
+// watched is a transaction for ExecuteInTx that remembers the result of COMMIT.
+// ExecuteInTx considers a transaction committed once its savepoint is released, and
+// drops COMMIT's error. That is right in CockroachDB, but in PostgreSQL it is COMMIT
+// that commits, and that reports that the transaction cannot be serialized.
 type watched struct {
 	tx     pgx.Tx
 	commit error

@@ -1,5 +1,5 @@
-// Package database opens what keeps an installation's ledger: the file of its
-// folder, or the database that a URL names.
+// Package database opens the database of an installation's ledger: the file in
+// its folder, or the database that a URL names.
 package database
 
 import (
@@ -15,9 +15,9 @@ import (
 // File is the name of the ledger's file in a folder.
 const File = "ledger.db"
 
-// Open opens the database of a URL, which is PostgreSQL's or CockroachDB's; where
-// there is none, the file of the folder, which it creates. The logger is told when
-// a loop has to wait for it; nil: slog.Default.
+// Open opens the PostgreSQL or CockroachDB database of a URL or, if url is
+// empty, the file in the folder, which it creates if it is missing. The logger
+// receives that a loop has to wait for the database; nil means slog.Default.
 func Open(ctx context.Context, dir, url string, logger *slog.Logger) (*store.DB, error) {
 	if url != "" {
 		return cockroach.Open(ctx, url, logger)
@@ -25,7 +25,7 @@ func Open(ctx context.Context, dir, url string, logger *slog.Logger) (*store.DB,
 	return sqlite.Open(filepath.Join(dir, File))
 }
 
-// Integrity reads the whole of the ledger's file in a folder, and says what is
-// damaged in it. It finds what contradicts the file's own structure, and no figure
-// that was changed.
+// Integrity reads the whole file of the ledger in a folder and reports damage.
+// It finds contradictions in the structure of the file, but not changed
+// figures.
 func Integrity(dir string) error { return sqlite.Integrity(filepath.Join(dir, File)) }

@@ -14,7 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Dir is where the index of a partition is, below an installation's folder.
+// Dir returns the folder of a partition's index, below an installation's
+// folder.
 func Dir(dir string, partition int) string {
 	if partition == 0 {
 		return filepath.Join(dir, "ids")
@@ -26,14 +27,14 @@ func Dir(dir string, partition int) string {
 var ErrAbsent = errors.New("there is no index of identities")
 
 var (
-	errEntry = errors.New("an entry that is no identity")
+	errEntry = errors.New("an entry is not an identity")
 	errCount = errors.New("identities are missing")
 )
 
-// Examine reads everything in the index of a folder that no process has open, and
-// changes nothing. It returns up to which position of its stream the index is
-// complete; an error names what is damaged, and is [ErrAbsent] where there is no
-// index.
+// Examine reads the whole index in a folder that no process has open, and
+// changes nothing. It returns the position of its stream up to which the index
+// is complete. The error names what is damaged, or is [ErrAbsent] if there is
+// no index.
 func Examine(ctx context.Context, dir string) (watermark uint64, err error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return 0, ErrAbsent
@@ -41,7 +42,7 @@ func Examine(ctx context.Context, dir string) (watermark uint64, err error) {
 		return 0, err
 	}
 	defer func() {
-		// Pebble panics where what it reads contradicts itself.
+		// Pebble panics if what it reads is inconsistent.
 		if p := recover(); p != nil {
 			err = fmt.Errorf("reading the index of identities: %v", p)
 		}

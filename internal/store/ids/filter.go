@@ -3,13 +3,13 @@ package ids
 import "encoding/binary"
 
 // filterBlocks is the number of blocks of 64 bytes: 32 MiB in all, ten bits an
-// identity up to 27 million. With more, more identities that are new are looked
-// up for nothing; no answer is ever wrong.
+// identity up to 27 million. Beyond that number, more new identities are looked
+// up needlessly, but no answer is ever wrong.
 const filterBlocks = 1 << 19
 
-// filter says of most identities that are new that they are: a Bloom filter
-// whose bits for one key are in one cache line. Keys are the ends of hashes
-// already, so their own bits say where. The zero value is empty.
+// filter recognises most new identities as new: it is a Bloom filter whose bits
+// for one key are in one cache line. Keys are parts of hashes, so their own
+// bits select the place. The zero value is empty.
 type filter struct{ blocks [][8]uint64 }
 
 const filterBits = 6 // bits set for a key, each named by 9 bits of its second half

@@ -1,22 +1,27 @@
-// Package ids remembers the identities of events that are not sequenced, with
-// no window: a log-structured index on disk behind a filter in memory.
+// Package ids remembers the identities of events that are not sequenced,
+// without a time window: a log-structured index on disk behind a filter in
+// memory.
 //
-// The method: a key of 128 bits leads to where the event was accepted and to
-// the fingerprint of its content. Most keys asked for are new, and a filter says
-// so without the disk; what was remembered since the last sync is in a map, and
-// is written in the order of its keys, which is several times faster than as it
-// came. The index stands beside the database and is synced before it commits; a
-// watermark says up to which position of the stream it is complete. What it has from later positions comes from a run that did
-// not commit, and the caller compares positions (settlement.Identity.Before).
+// The method: a key of 128 bits leads to the place where the event was accepted
+// and to the fingerprint of its content. Most keys that are looked up are new,
+// and the filter finds that out without reading the disk. Identities remembered
+// since the last sync are in a map, and are written in the order of their keys,
+// which is several times faster than in the order of arrival. The index is
+// separate from the database and is synced before the database commits; a
+// watermark says up to which position of the stream it is complete. Identities
+// from later positions come from a run that did not commit, so the caller
+// compares positions (settlement.Identity.Before).
 //
 // # Invariants
 //
-//   - Complete: every identity accepted at or before the watermark is there. With
-//     the watermark stands how many identities there are; an index that has
-//     another number when it is bound, as one with damaged files may, is emptied.
-//   - Rebuildable: what is lost is read again from the stream, from the watermark.
-//   - Bounded: memory is the filter, the cache, the write buffers and what was
-//     remembered since the last sync, whatever the number of identities.
+//   - Complete: every identity accepted at or before the watermark is there.
+//     The number of identities is stored with the watermark; an index that has
+//     another number when it is bound, for example because files are damaged,
+//     is emptied.
+//   - Rebuildable: lost identities are read again from the stream, from the
+//     watermark on.
+//   - Bounded: memory holds the filter, the cache, the write buffers and the
+//     identities since the last sync, whatever the total number of identities.
 package ids
 
 import (
@@ -41,11 +46,11 @@ import (
 
 const (
 	cacheBytes = 64 << 20
-	// bufferBytes is one write buffer; two may be full at once. It is about a
-	// million identities, which are looked up in it without the disk.
+	// bufferBytes is one write buffer; two may be full at once. It holds about
+	// a million identities, which are looked up without reading the disk.
 	bufferBytes = 32 << 20
-	// bitsPerKey of the bloom filters: one look-up in a hundred of an identity
-	// that is new reads a block for nothing.
+	// bitsPerKey of the bloom filters: one in a hundred look-ups of a new
+	// identity reads a block needlessly.
 	bitsPerKey = 10
 
 	valueBytes = 8 + 4 + 8
@@ -55,21 +60,21 @@ const (
 var meta = []byte("meta")
 
 // Store is an open index. Its methods may be called from any goroutine; those
-// that write, from one at a time each.
+// that write, from one goroutine at a time each.
 type Store struct {
 	db      *pebble.DB
 	scratch bool   // nothing is synced
-	bound   []byte // what the watermark is of
+	bound   []byte // the stream to which the watermark refers
 
 	mu      sync.RWMutex // guards what is below
 	filter  filter
-	count   uint64                           // identities, those not synced yet among them
+	count   uint64                           // number of identities, including those not synced yet
 	recent  map[[16]byte]settlement.Identity // since the last sync began
-	writing map[[16]byte]settlement.Identity // by a sync under way
+	writing map[[16]byte]settlement.Identity // being written by a sync
 }
 
-// Open opens or creates the index in a folder. It fails where another process
-// has the folder.
+// Open opens or creates the index in a folder. It fails if another process uses
+// the folder.
 func Open(dir string) (*Store, error) { return open(dir, false) }
 
 func open(dir string, scratch bool) (*Store, error) {
@@ -82,20 +87,20 @@ func open(dir string, scratch bool) (*Store, error) {
 	}
 	db, err := pebble.Open(dir, options)
 	if err != nil {
-		return nil, fmt.Errorf("opening the index of identities in %s: %w: it is derived from the streams, `aliquot log fsck --restore` makes it anew", dir, err)
+		return nil, fmt.Errorf("opening the index of identities in %s: %w: it is derived from the streams, `aliquot log fsck --restore` makes it again", dir, err)
 	}
 	return &Store{db: db, recent: make(map[[16]byte]settlement.Identity)}, nil
 }
 
-// settings are those of every index.
+// settings returns the options of every index.
 func settings() *pebble.Options {
 	options := &pebble.Options{
 		MemTableSize:       bufferBytes,
 		MaxOpenFiles:       256,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             silent{},
-		// What is damaged comes back as an error of the code that reads it; Pebble's own
-		// answer would end the process.
+		// Damage is returned as an error to the code that reads it; Pebble's
+		// default would end the process.
 		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
 	}
 	for i := range options.Levels {
@@ -105,8 +110,8 @@ func settings() *pebble.Options {
 	return options
 }
 
-// OpenScratch is Open for an index that nobody needs after the process: it has no
-// log, and nothing is synced.
+// OpenScratch is Open for an index that is not needed after the process ends:
+// it has no log, and nothing is synced.
 func OpenScratch(dir string) (*Store, error) {
 	s, err := open(dir, true)
 	if err != nil {
@@ -116,7 +121,7 @@ func OpenScratch(dir string) (*Store, error) {
 	return s, nil
 }
 
-// durably is how what counts is written.
+// durably returns the options for writes that must be durable.
 func (s *Store) durably() *pebble.WriteOptions {
 	if s.scratch {
 		return pebble.NoSync
@@ -124,27 +129,27 @@ func (s *Store) durably() *pebble.WriteOptions {
 	return pebble.Sync
 }
 
-// loud is silent, and panics where Pebble cannot go on; see [Examine].
+// loud is like silent, but panics if Pebble cannot continue; see [Examine].
 type loud struct{ silent }
 
 func (loud) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// silent drops what Pebble says in passing; its errors are returned anyway.
+// silent drops Pebble's log messages; its errors are returned anyway.
 type silent struct{}
 
 func (silent) Infof(string, ...any)  {}
 func (silent) Errorf(string, ...any) {}
 
-// Fatalf is called where Pebble cannot go on and expects the process to end, from
-// goroutines of its own. It ends as by kill -9: nothing that is committed rests
-// on what the index has not synced.
+// Fatalf is called by Pebble's own goroutines if Pebble cannot continue and
+// expects the process to end. Ending it is as safe as kill -9, because nothing
+// that is committed depends on what the index has not synced.
 func (silent) Fatalf(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "aliquot: the index of identities cannot go on: %s; it is derived from the streams: the next start goes on from what is committed, and `aliquot log fsck --restore` makes a damaged index anew\n", fmt.Sprintf(format, args...))
+	fmt.Fprintf(os.Stderr, "aliquot: the index of identities cannot continue: %s; it is derived from the streams: the next start continues from what is committed, and `aliquot log fsck --restore` makes a damaged index again\n", fmt.Sprintf(format, args...))
 	os.Exit(1)
 }
 
-// needBytes is the free space that an index needs to open: Pebble takes 35 MiB at
-// once, and tries without end where the disk does not have them.
+// needBytes is the free space that an index needs to open: Pebble takes 35 MiB
+// at once, and retries without end if the disk does not have them.
 const needBytes = 48 << 20
 
 // ErrNoRoom means that the disk has too little free space for the index.
@@ -161,8 +166,8 @@ func room(dir string) error {
 	return err
 }
 
-// Close closes the index. What was remembered since the last sync is given up:
-// nothing that is committed rests on it.
+// Close closes the index. Identities since the last sync are lost, but nothing
+// that is committed depends on them.
 func (s *Store) Close() error {
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("closing the index of identities: %w", err)
@@ -170,8 +175,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Bind says which stream the index is of and returns its watermark in it. An
-// index of another stream is emptied.
+// Bind says to which stream the index belongs, and returns its watermark in
+// that stream. An index of another stream is emptied.
 func (s *Store) Bind(ctx context.Context, stream string, created int64) (watermark uint64, err error) {
 	s.bound = binary.BigEndian.AppendUint64(nil, uint64(created))
 	s.bound = append(s.bound, stream...)
@@ -203,8 +208,8 @@ func (s *Store) Bind(ctx context.Context, stream string, created int64) (waterma
 	return 0, nil
 }
 
-// fill counts every identity there is, and tells the filter of them: some seconds
-// for ten million of them.
+// fill counts all identities and adds them to the filter, which takes some
+// seconds for ten million of them.
 func (s *Store) fill(ctx context.Context) error {
 	it, err := s.db.NewIterWithContext(ctx, nil)
 	if err != nil {
@@ -222,8 +227,8 @@ func (s *Store) fill(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// metaBytes is what stands before the stream under meta: the watermark and how
-// many identities there are.
+// metaBytes is the length of the value before the stream's name under meta: the
+// watermark and the number of identities.
 const metaBytes = 8 + 8
 
 func (s *Store) watermark(position, count uint64) []byte {
@@ -233,7 +238,8 @@ func (s *Store) watermark(position, count uint64) []byte {
 // Sync makes everything remembered so far durable, as of this position.
 func (s *Store) Sync(position uint64) error {
 	s.mu.Lock()
-	// A sync that failed has left what it was writing: it goes first.
+	// A failed sync has left the identities that it was writing; these are
+	// written first.
 	if s.writing == nil {
 		s.writing, s.recent = s.recent, make(map[[16]byte]settlement.Identity)
 	} else {
@@ -267,7 +273,7 @@ func (s *Store) Sync(position uint64) error {
 	}
 	options := s.durably()
 	if len(keys) == 0 {
-		options = pebble.NoSync // A watermark that is lost is only too low.
+		options = pebble.NoSync // If the watermark is lost, the old one is only too low.
 	}
 	if err := s.db.Apply(batch, options); err != nil {
 		return fmt.Errorf("syncing identities: %w", err)
@@ -278,7 +284,8 @@ func (s *Store) Sync(position uint64) error {
 	return nil
 }
 
-// Seen sets found[i] to what is remembered of keys[i]; others stay as they are.
+// Seen sets found[i] to the identity that is remembered for keys[i]; the other
+// elements stay unchanged.
 func (s *Store) Seen(keys [][16]byte, found []settlement.Identity) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -297,7 +304,7 @@ func (s *Store) Seen(keys [][16]byte, found []settlement.Identity) error {
 	return nil
 }
 
-// Lookup returns what is remembered of one key.
+// Lookup returns the identity that is remembered for one key.
 func (s *Store) Lookup(key [16]byte) (id settlement.Identity, ok bool, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -329,7 +336,7 @@ func (s *Store) lookup(key [16]byte) (id settlement.Identity, ok bool, err error
 	}, true, nil
 }
 
-// Remember keeps an identity for each key, replacing what was there. It can be
+// Remember keeps an identity for each key, replacing an earlier one. It can be
 // looked up at once, and is durable after the next [Store.Sync].
 func (s *Store) Remember(keys [][16]byte, list []settlement.Identity) error {
 	s.mu.Lock()

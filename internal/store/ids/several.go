@@ -2,12 +2,12 @@ package ids
 
 import "github.com/aliquot-engine/aliquot/pkg/settlement"
 
-// Several are the indexes of several partitions, for those who ask and do not
-// know which has an event. What is found may be of any: the caller reads the
-// message there, and compares.
+// Several are the indexes of several partitions, for a caller that does not
+// know which partition has an event. A result may come from any of them, so the
+// caller reads the message and compares.
 type Several []*Store
 
-// Lookup is [Store.Lookup] of the first that has the key.
+// Lookup is [Store.Lookup] of the first index that has the key.
 func (list Several) Lookup(key [16]byte) (id settlement.Identity, ok bool, err error) {
 	for _, s := range list {
 		if id, ok, err = s.Lookup(key); ok || err != nil {
@@ -17,7 +17,7 @@ func (list Several) Lookup(key [16]byte) (id settlement.Identity, ok bool, err e
 	return id, false, nil
 }
 
-// Seen is [Store.Seen] of all.
+// Seen is [Store.Seen] of all indexes.
 func (list Several) Seen(keys [][16]byte, found []settlement.Identity) error {
 	for _, s := range list {
 		if err := s.Seen(keys, found); err != nil {

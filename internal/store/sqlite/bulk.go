@@ -6,13 +6,14 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// perStatement is how many rows an INSERT without an upsert takes, as long as there
-// are that many: a sixth less time than a statement each. More gains nothing.
+// perStatement is how many rows an INSERT without an upsert has, if there are that
+// many. It takes a sixth less time than one statement for each row; more rows gain
+// nothing.
 const perStatement = 32
 
-// insertRows puts n rows of so many columns into a table; upsert is what follows the
-// values in the statement, or nothing. bind gives row i its values: the first column
-// is parameter at+1.
+// insertRows inserts n rows into a table; upsert follows the values in the statement,
+// and may be empty. bind sets the values of row i, whose first column is parameter
+// at+1.
 //
 // SQLite copies every page that a statement changes if the statement may change
 // several rows and then fail alone: this was 40 % of the time of a distribution over

@@ -97,7 +97,7 @@ func (d *distributor) write(conn *sqlite.Conn, step *distribution.Step) error {
 	return nil
 }
 
-// messages writes what PAYOUT is to say; first is the journal number of the
+// messages writes the messages for PAYOUT; first is the journal number of the
 // step's first record. OR FAIL: see insertRows.
 func messages(conn *sqlite.Conn, list []distribution.Message, first uint64) error {
 	put, err := conn.Prepare(`INSERT OR FAIL INTO payout_message (number, token, journal, data)

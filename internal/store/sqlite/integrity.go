@@ -8,7 +8,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// Integrity reads every page of a file and says where it contradicts its own
+// Integrity reads every page of a file and reports contradictions in its
 // structure. The file may be open.
 func Integrity(path string) (err error) {
 	defer func() {

@@ -18,15 +18,15 @@ const cached = 1 << 17
 
 // entry is one journal row to append.
 type entry struct {
-	Cut    uint64 // position that it was cut at
+	Cut    uint64 // position of the cut
 	Book   events.Book
 	Part   int
 	Record []byte         // the encoded record
 	Posts  []ledger.Entry // the same record's entries, for the balances
 }
 
-// writer appends journal rows under one name. Its accounts' balances in the
-// store are the fold of its own rows only.
+// writer appends journal rows under one name. The balances that the store keeps
+// for it are the fold of its own rows only.
 type writer struct {
 	db *engine
 	id int64
@@ -51,8 +51,8 @@ type accounts struct {
 
 func newAccounts() accounts { return accounts{id: make(map[ledger.Account]int64)} }
 
-// writer returns the writer of that name, registering it the first time. Call it
-// within write only.
+// writer returns the writer with that name, and registers it the first time. It
+// must be called within write.
 func (db *engine) writer(conn *sqlite.Conn, name string) (*writer, error) {
 	w := &writer{db: db, balances: make(map[balanceKey]sides)}
 	err := query(conn, "INSERT INTO writer (name) VALUES (?) ON CONFLICT DO NOTHING", nil, name)
@@ -74,9 +74,9 @@ func (w *writer) forget() {
 	clear(w.balances)
 }
 
-// append writes the rows in their order and adds their postings to the
-// balances. Call it within write only. It returns the number of the last
-// row of this writer. A balance that overflows is an error: nothing is wrapped.
+// append writes the rows in their order, adds their postings to the balances,
+// and returns the number of this writer's last row. It must be called within
+// write. A balance that overflows is an error; nothing wraps.
 func (w *writer) append(conn *sqlite.Conn, rows []entry) (last uint64, err error) {
 	if !w.known {
 		if w.last, err = w.newest(conn); err != nil {
@@ -131,8 +131,8 @@ func fold(into map[postedKey]sides, p *ledger.Posting) error {
 	return nil
 }
 
-// add adds to the balances, in the order of the primary key, which is several
-// times faster than at random.
+// add adds to the balances in the order of the primary key, which is several
+// times faster than in random order.
 func (w *writer) add(conn *sqlite.Conn, deltas map[postedKey]sides) error {
 	type change struct {
 		key   balanceKey
@@ -238,7 +238,7 @@ func (w *writer) newest(conn *sqlite.Conn) (number uint64, err error) {
 	return number, err
 }
 
-// account returns an account's id, giving it one the first time.
+// account returns an account's id, and assigns one the first time.
 func (db *engine) account(conn *sqlite.Conn, name ledger.Account) (int64, error) {
 	if id, ok := db.accounts.id[name]; ok {
 		return id, nil

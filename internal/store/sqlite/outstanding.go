@@ -14,7 +14,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// owing is a line to be written, by the numbers of its accounts.
+// owing is a row to be written, with the numbers of its accounts.
 type owing struct {
 	row  int64
 	debt store.Debt
@@ -36,7 +36,7 @@ func (s *settler) outstanding(conn *sqlite.Conn, list []settlement.Outstanding) 
 			return err
 		}
 		if owes >= 1<<31 || node >= 1<<(32+store.NodeBits) {
-			return fmt.Errorf("writing what is owed: debtor %d and account %d: too many of them", owes, node)
+			return fmt.Errorf("writing what is owed: too many debtors or accounts: debtor %d, account %d", owes, node)
 		}
 		lines[i] = owing{owes<<32 | node>>store.NodeBits, store.Debt{Node: int(node & (1<<store.NodeBits - 1)), Amount: list[i].Amount}, &list[i]}
 	}
@@ -45,7 +45,7 @@ func (s *settler) outstanding(conn *sqlite.Conn, list []settlement.Outstanding) 
 	})
 	var old, merged []byte
 	var debts []store.Debt
-	var paid []*settlement.Outstanding // of the rows that are gone
+	var paid []*settlement.Outstanding // debts whose rows are removed
 	for from := 0; from < len(lines); {
 		to := from
 		for debts = debts[:0]; to < len(lines) && lines[to].row == lines[from].row; to++ {
@@ -67,13 +67,13 @@ func (s *settler) outstanding(conn *sqlite.Conn, list []settlement.Outstanding) 
 	return s.forget(conn, paid)
 }
 
-// debtor is who owes something for a period.
+// debtor is a customer who owes something for a period.
 type debtor struct {
 	customer events.Customer
 	period   events.Period
 }
 
-// debtor returns the number of a debtor, and gives it one where it has none.
+// debtor returns the number of a debtor, and assigns one if it has none.
 func (s *settler) debtor(conn *sqlite.Conn, o *settlement.Outstanding) (int64, error) {
 	key := debtor{o.Customer, o.Period}
 	if id, ok := s.debtors[key]; ok {
@@ -101,7 +101,7 @@ func (s *settler) debtor(conn *sqlite.Conn, o *settlement.Outstanding) (int64, e
 	return id, nil
 }
 
-// forget removes the debtors that owe nothing any more.
+// forget removes the debtors that no longer owe anything.
 func (s *settler) forget(conn *sqlite.Conn, paid []*settlement.Outstanding) error {
 	for _, o := range paid {
 		id, err := s.debtor(conn, o)

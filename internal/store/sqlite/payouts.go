@@ -9,11 +9,11 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
-// A rail answers for thousands of payouts at once, and usually for all of those
-// that lie side by side in the table: these are written as one range. OR FAIL: see
+// A rail answers for thousands of payouts at once, and usually for all payouts
+// that are adjacent in the table, so these are written as one range. OR FAIL: see
 // insertRows.
 
-// changes writes the new states of payouts, which ascend by their ids.
+// changes writes the new states of payouts, which must ascend by id.
 func changes(conn *sqlite.Conn, list []distribution.Change) error {
 	known := map[string]int64{}
 	for len(list) > 0 {
@@ -51,8 +51,8 @@ func changes(conn *sqlite.Conn, list []distribution.Change) error {
 	return nil
 }
 
-// neighbours returns how many changes at the beginning of the list do the same
-// to payouts between which the table has no other; at least 1.
+// neighbours returns how many changes at the beginning of the list make the
+// same change to adjacent payouts of the table; at least 1.
 func neighbours(conn *sqlite.Conn, control int64, list []distribution.Change) (n int, err error) {
 	same := 1
 	for same < len(list) && alike(&list[same-1], &list[same]) {
@@ -91,7 +91,7 @@ func neighbours(conn *sqlite.Conn, control int64, list []distribution.Change) (n
 	return max(n, 1), find.Reset()
 }
 
-// alike reports whether b does to a later payout what a does.
+// alike reports whether b makes the same change to a later payout as a.
 func alike(a, b *distribution.Change) bool {
 	return a.Distribution == b.Distribution && a.State == b.State && a.Reference == b.Reference && a.Payout < b.Payout
 }

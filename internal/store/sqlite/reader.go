@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// reader answers on one connection: a [store.Conn].
+// reader answers queries on one connection: a [store.Conn].
 type reader struct {
 	conn *sqlite.Conn
 }
@@ -32,7 +32,7 @@ func (r *reader) Walk(text string) (store.Rows, error) {
 	return &row{s}, nil
 }
 
-// row is where a statement stands: a [store.Row], and [store.Rows].
+// row is the state of a statement: a [store.Row], and [store.Rows].
 type row struct {
 	s *sqlite.Stmt
 }
@@ -62,8 +62,8 @@ func (r *row) sixteen(column int) (b [16]byte) {
 	return b
 }
 
-// Fields is [store.Rows]. What is not as the schema wants it, as after an edit
-// by hand, comes as it is.
+// Fields is [store.Rows]. Values that do not fit the schema, for example after
+// an edit by hand, are returned as they are.
 func (r *row) Fields() []store.Field {
 	list := make([]store.Field, r.s.ColumnCount())
 	for i := range list {

@@ -44,7 +44,7 @@ func (s *settler) Commit(ctx context.Context, to store.Statement, cuts []*settle
 	})
 	if err != nil {
 		s.db.mu.Lock()
-		clear(s.sources) // Ids given in the transaction are undone.
+		clear(s.sources) // Ids assigned in the transaction are undone.
 		clear(s.debtors)
 		s.db.mu.Unlock()
 	}
@@ -151,7 +151,7 @@ func (s *settler) source(conn *sqlite.Conn, source settlement.Source, add bool) 
 	return id, nil
 }
 
-// sourceOf returns 0 for a source that is not known.
+// sourceOf returns the id of a source, or 0 if it is not known.
 func sourceOf(conn *sqlite.Conn, partition int, source settlement.Source) (id int64, err error) {
 	err = query(conn, "SELECT id FROM source WHERE partition = ? AND provider = ? AND source = ? AND epoch = ?", func(s *sqlite.Stmt) error {
 		id = s.ColumnInt64(0)

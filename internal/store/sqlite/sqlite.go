@@ -1,14 +1,14 @@
 // Package sqlite is the embedded store: one SQLite file in WAL mode, synced at
 // every commit, without a C compiler.
 //
-// There is one connection that writes, behind a mutex, and a few that read
-// without waiting for it. Each service has a file of its own here; the ledger
-// is shared.
+// One connection writes, behind a mutex, and a few others read without waiting
+// for it. Each service has its own Go file in this package; ledger.go is
+// shared.
 //
 // # Invariants
 //
-//   - A function given to write takes effect whole and on disk, or not at all.
-//   - Balances are the fold of the journal rows in the same file, always.
+//   - A function passed to write takes effect whole and on disk, or not at all.
+//   - Balances are always the fold of the journal rows in the same file.
 //   - A file written by a newer schema is refused, never guessed at.
 package sqlite
 
@@ -31,8 +31,8 @@ import (
 //go:embed schema/*.sql
 var schema embed.FS
 
-// readers is how many connections read side by side. More than the machine has
-// cores gains nothing; fewer than two lets one long export block a page.
+// readers is how many connections read at the same time. More connections than
+// cores gain nothing; with fewer than two, one long export blocks a page.
 const readers = 4
 
 // engine is an open file: a [store.Engine].
@@ -57,8 +57,8 @@ func Open(path string) (*store.DB, error) {
 	return store.New(db, nil), nil
 }
 
-// OpenScratch is Open for a store that nobody needs after the process: nothing is
-// synced, and a power cut leaves a file that is good for nothing.
+// OpenScratch is Open for a store that is not needed after the process ends:
+// nothing is synced, and a power failure leaves an unusable file.
 func OpenScratch(path string) (*store.DB, error) {
 	db, err := open(path)
 	if err != nil {
@@ -128,7 +128,7 @@ func (db *engine) prepare() error {
 		if err != nil {
 			return err
 		}
-		// One step is one transaction, its version included.
+		// One step is one transaction, including its version.
 		script := fmt.Sprintf("%s\nPRAGMA user_version=%d;", text, i+1)
 		if err := sqlitex.ExecuteScript(db.conn, script, nil); err != nil {
 			return fmt.Errorf("migrating with %s: %w", names[i], err)
@@ -137,8 +137,8 @@ func (db *engine) prepare() error {
 	return nil
 }
 
-// Close waits for readers and closes the file. A second call returns what the
-// first did.
+// Close waits for readers and closes the file. A second call returns the result
+// of the first.
 func (db *engine) Close() error {
 	db.closing.Do(func() { db.closed = db.close() })
 	return db.closed
@@ -179,7 +179,7 @@ func (db *engine) Installation() store.Installation {
 	}
 }
 
-// interrupted marks the errors that trying again may mend.
+// interrupted marks the errors after which a repetition may succeed.
 func interrupted(err error) error {
 	switch sqlite.ErrCode(err).ToPrimary() {
 	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultInterrupt, sqlite.ResultCantOpen:
@@ -188,7 +188,8 @@ func interrupted(err error) error {
 	return err
 }
 
-// move runs the statement that moves a cursor: [store.ErrElsewhere].
+// move runs the statement that moves a cursor. It fails with
+// [store.ErrElsewhere].
 func move(conn *sqlite.Conn, s store.Statement) error {
 	err := query(conn, s.Text, nil, s.Args...)
 	if err == nil && conn.Changes() == 0 {
@@ -198,16 +199,18 @@ func move(conn *sqlite.Conn, s store.Statement) error {
 }
 
 // write runs f in one transaction that begins at once and is on disk when write
-// returns nil. When f or the commit fails, nothing of it remains. f uses
-// conn.Prepare, whose statements are kept for the next call, and no connection
-// of its own. An error of the commit itself leaves its outcome unknown: read back.
+// returns nil. If f or the commit fails, nothing of it remains. f uses
+// conn.Prepare, whose statements are kept for the next call, and no other
+// connection. After an error of the commit itself the outcome is unknown and
+// must be read back.
 func (db *engine) write(ctx context.Context, f func(*sqlite.Conn) error) (err error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// No interrupt by ctx: a transaction is short, and half of one helps nobody.
+	// ctx does not interrupt it, because a transaction is short and half of one
+	// is useless.
 	end, err := sqlitex.ImmediateTransaction(db.conn)
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
@@ -221,7 +224,7 @@ func (db *engine) write(ctx context.Context, f func(*sqlite.Conn) error) (err er
 	return f(db.conn)
 }
 
-// forget drops what the caches learned in a transaction that was undone.
+// forget drops cache entries from a transaction that was undone.
 func (db *engine) forget() {
 	db.accounts = newAccounts()
 	for _, w := range db.writers {
@@ -229,8 +232,8 @@ func (db *engine) forget() {
 	}
 }
 
-// Read calls f with a reading connection: it sees the last commit, and one
-// snapshot throughout.
+// Read calls f with a reading connection, which sees one snapshot of the last
+// commit.
 func (db *engine) Read(ctx context.Context, f func(store.Conn) error) (err error) {
 	conn, err := db.pool.Take(ctx)
 	if err != nil {
@@ -238,7 +241,7 @@ func (db *engine) Read(ctx context.Context, f func(store.Conn) error) (err error
 	}
 	defer db.pool.Put(conn)
 	defer func() {
-		// A statement that f left half read would make Put panic.
+		// Put would panic if f left a statement half read.
 		if query := conn.CheckReset(); query != "" {
 			if s, e := conn.Prepare(query); e == nil {
 				_ = s.Reset()
@@ -247,7 +250,7 @@ func (db *engine) Read(ctx context.Context, f func(store.Conn) error) (err error
 	}()
 	defer func() {
 		if err != nil && ctx.Err() != nil {
-			err = fmt.Errorf("reading the store: %w", ctx.Err()) // Rather than that it was interrupted.
+			err = fmt.Errorf("reading the store: %w", ctx.Err()) // Reported instead of the interruption that ctx caused.
 		}
 	}()
 	end := sqlitex.Transaction(conn)

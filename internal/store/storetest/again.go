@@ -12,9 +12,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// Again is an engine whose every write is repeated while it is interrupted, as the
-// loops of the services do: the suite then passes on a database that interrupts.
-// What it does not repeat are questions: those the store repeats itself.
+// Again returns an engine that repeats every interrupted write, as the loops of
+// the services do, so that the suite passes on a database that interrupts. It
+// does not repeat queries, because the store repeats these itself.
 func Again(engine store.Engine) store.Engine { return again{engine} }
 
 type again struct{ store.Engine }

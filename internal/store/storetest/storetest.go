@@ -1,6 +1,7 @@
-// Package storetest is what every store must do: one suite, which passes on each
-// engine. Its cases commit through the interfaces of settle and distribute and
-// read through those of everybody else, so that an engine has nowhere to differ.
+// Package storetest is the conformance suite of stores, which every engine must
+// pass. Its cases commit through the interfaces of settle and distribute and
+// read through those of the other services, so that no difference between
+// engines goes unnoticed.
 package storetest
 
 import (
@@ -16,8 +17,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// Run runs the suite, its tests side by side; open returns an empty store, closed
-// when its test ends.
+// Run runs the suite with its tests in parallel; open returns an empty store
+// that is closed when its test ends.
 func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 	for _, c := range []struct {
 		name string
@@ -62,7 +63,7 @@ func must(t *testing.T, err error) {
 // stream is the usage stream of every settler here.
 const stream = "USAGE-0-0"
 
-// settler takes a partition over.
+// settler takes over a partition.
 func settler(t *testing.T, db *store.DB, partition int, nonce string) (*store.Settle, settlement.Cursor) {
 	t.Helper()
 	s, cursor, err := db.Settle(t.Context(), partition, stream, 5, nonce)
@@ -85,7 +86,7 @@ func commit(ctx context.Context, s *store.Settle, from uint64, cuts ...*settleme
 	return s.Commit(ctx, from, cuts, encoded)
 }
 
-// cut is a cut at a position that posts.
+// cut returns a cut at a position with these postings.
 func cut(position uint64, postings ...ledger.Posting) *settlement.Cut {
 	c := &settlement.Cut{Position: position, Hash: [32]byte{byte(position)}, Control: position, Batches: 1}
 	if len(postings) > 0 {
@@ -106,7 +107,7 @@ func post(debit, credit ledger.Account, amount money.Amount) ledger.Posting {
 
 func atto(n int64) money.Amount { return money.Atto(n) }
 
-// same fails where two lists differ.
+// same fails the test if two lists differ.
 func same[T comparable](t *testing.T, what string, got, want []T) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -121,7 +122,7 @@ func same[T comparable](t *testing.T, what string, got, want []T) {
 	}
 }
 
-// contents is everything that a store has, relation by relation, as text.
+// contents returns the whole content of a store as text, relation by relation.
 func contents(t *testing.T, db *store.DB) string {
 	t.Helper()
 	var text strings.Builder

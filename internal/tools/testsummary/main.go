@@ -1,23 +1,23 @@
 // Command testsummary reads the output of "go test -json" from standard input
-// and ends it with a count that cannot be misread.
+// and ends with an unambiguous count.
 //
-// It prints one line a package as packages end, the whole output of every
-// failing test, the name and reason of every skipped one, the steps reported
-// with -step, and then, alone on the last line,
+// It prints one line for each package when the package ends, the whole output
+// of every failing test, the name and reason of every skipped one, the steps
+// reported with -step, and then, alone on the last line,
 //
 //	N passed, N failed, N skipped
 //
 // Several runs may be read one after the other (plain, then -race). The exit
-// status is 1 when anything failed or when no test ran at all.
+// status is 1 if anything failed or if no test ran at all.
 //
 // # Invariants
 //
-//   - What is counted is leaves: a test with subtests counts only when it
-//     fails or skips by itself, so that no result is counted twice in a run.
+//   - Only leaves are counted: a test with subtests counts only if it fails or
+//     skips by itself, so that no result is counted twice in a run.
 //   - A package that fails without a failing test (it does not build, it timed
 //     out, its process died) counts as one failure.
-//   - A test skipped in one run and passed in another is not missing, and is
-//     not listed as skipped.
+//   - A test that is skipped in one run but passes in another one is not listed
+//     as skipped.
 package main
 
 import (
@@ -50,7 +50,7 @@ type flusher interface {
 	Flush() error
 }
 
-// run reads events until the end of in and reports whether all is well.
+// run reads events until the end of in and reports whether everything passed.
 func run(in io.Reader, out flusher, steps []step) (bool, error) {
 	t := newTally(out)
 	lines := bufio.NewReader(in)
@@ -75,7 +75,7 @@ func run(in io.Reader, out flusher, steps []step) (bool, error) {
 	}
 }
 
-// A step is something that ran beside the tests, such as vet or lint.
+// A step is a check that ran in addition to the tests, such as vet or lint.
 type step struct {
 	name   string
 	status string // the exit status, "0" for success

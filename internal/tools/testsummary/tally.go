@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// An event is one line of test2json (go doc test2json), as far as it is used.
+// An event is one line of test2json (go doc test2json), with the fields that
+// are used.
 type event struct {
 	Action     string
 	Package    string
@@ -19,7 +20,7 @@ type event struct {
 	FailedBuild string // the ImportPath whose build output explains a failure
 }
 
-// A result is what became of one test in one run of its package.
+// A result is the result of one test in one run of its package.
 type result struct {
 	output  []string
 	ended   string // "pass", "fail" or "skip"; empty while it runs
@@ -57,8 +58,8 @@ func newTally(out io.Writer) *tally {
 	}
 }
 
-// line takes one line of input. What is not an event is passed through: the go
-// command prints its own troubles that way.
+// line takes one line of input. Other lines are passed through, because the go
+// command prints its own errors that way.
 func (t *tally) line(line string) {
 	var e event
 	if err := json.Unmarshal([]byte(line), &e); err != nil || e.Action == "" {
@@ -163,7 +164,8 @@ func (t *tally) end(e event, p *running) {
 	fmt.Fprintf(t.out, "%s %s: %d passed, %d failed, %d skipped, %.1fs\n", word, e.Package, passed, failed, p.skipped, e.Elapsed)
 }
 
-// failedBelow says whether a subtest of the named test failed or never ended.
+// failedBelow reports whether a subtest of the named test failed or never
+// ended.
 func (p *running) failedBelow(name string) bool {
 	for _, other := range p.order {
 		if strings.HasPrefix(other, name+"/") && (p.tests[other].ended == "fail" || p.tests[other].ended == "") {
@@ -173,7 +175,7 @@ func (p *running) failedBelow(name string) bool {
 	return false
 }
 
-// reason is the last line that a skipped test logged, without its file name's
+// reason returns the last line that a skipped test logged, without its
 // indentation.
 func reason(output []string) string {
 	for i := len(output) - 1; i >= 0; i-- {
@@ -186,7 +188,7 @@ func reason(output []string) string {
 	return "no reason given"
 }
 
-// finish prints the end of the report and says whether all is well.
+// finish prints the end of the report and reports whether everything passed.
 func (t *tally) finish(steps []step) bool {
 	for name, p := range t.packages {
 		// The input ended in the middle of a package. Order does not matter
@@ -209,7 +211,7 @@ func (t *tally) finish(steps []step) bool {
 			continue
 		}
 		t.failed++
-		fmt.Fprintf(t.out, "step %s: failed with status %s; its output stands above\n", s.name, s.status)
+		fmt.Fprintf(t.out, "step %s: failed with status %s; its output is above\n", s.name, s.status)
 	}
 	if ran == 0 {
 		fmt.Fprintln(t.out, "no test ran")

@@ -1,7 +1,7 @@
 // Package admissiontest is the conformance suite of admission: every reason for
-// which an event is not admitted, and every pair of them, each with the reason
-// that counts. All code that admits events passes it: the collector and the
-// verifier of ingest, and settlement.
+// which an event is not admitted, and every pair of such reasons, each with the
+// reason that must be reported. All code that admits events must pass it: the
+// collector and the verifier of ingest, and settlement.
 //
 // The method is to spoil one good event in one or two ways.
 package admissiontest
@@ -14,7 +14,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Provider and Book are of all events; Received is when they are received.
+// Provider and Book belong to all events; Received is when they are received.
 const (
 	Provider = events.Provider("acme")
 	Book     = events.Book("acme-eu")
@@ -38,15 +38,16 @@ func Declared() []events.Body {
 	}
 }
 
-// Case is one event and the reason that counts; "" where it is admitted.
+// Case is one event and the reason that must be reported; "" if the event is
+// admitted.
 type Case struct {
 	Name  string
 	Usage events.Usage
 	Want  events.Reason
 }
 
-// spoiling are the ways to spoil an event that can be in the stream, in the order
-// in which their reasons count.
+// spoiling are the ways to spoil an event that can be in the stream, in the
+// order of precedence of their reasons.
 var spoiling = []struct {
 	reason events.Reason
 	spoil  func(*events.Usage)
@@ -70,7 +71,7 @@ func Cases() []Case {
 		first.spoil(&u)
 		list = append(list, Case{string(first.reason), u, first.reason})
 		for _, second := range spoiling[i+1:] {
-			if first.reason == events.FromFuture { // Then it is not beyond the horizon.
+			if first.reason == events.FromFuture { // An event from the future cannot be beyond the horizon too.
 				continue
 			}
 			both := u

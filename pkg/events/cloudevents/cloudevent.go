@@ -7,9 +7,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Append appends u as a CloudEvents 1.0 object in JSON that a [Parser]
-// reads back as the same event. Equal events give equal bytes. A sequenced event
-// without an id gets epoch and sequence as its id, because CloudEvents wants one.
+// Append appends u as a CloudEvents 1.0 object in JSON that a [Parser] reads
+// back as the same event. Equal events give equal bytes. A sequenced event
+// without an id gets epoch and sequence as its id, because CloudEvents requires
+// one.
 func Append(dst []byte, u *events.Usage) []byte {
 	dst = append(dst, `{"specversion":"1.0","type":"aliquot.usage","source":`...)
 	dst = appendJSONText(dst, u.Source)
@@ -59,7 +60,7 @@ func Append(dst []byte, u *events.Usage) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// appendJSONText appends s in quotes. What is not UTF-8 becomes U+FFFD.
+// appendJSONText appends s in quotes. Bytes that are not UTF-8 become U+FFFD.
 func appendJSONText(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	for i := 0; i < len(s); {

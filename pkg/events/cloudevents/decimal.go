@@ -8,9 +8,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// parseDecimal reads digits with at most one point between them, 19 digits and
-// 18 places at most: the quantities that are common. ok is false for everything
-// else, which setQuantity reads with package money.
+// parseDecimal reads the common form of quantities: digits with at most one
+// point between them, at most 19 digits and 18 places. ok is false for any
+// other form, which setQuantity reads with package money.
 func parseDecimal(b []byte) (mantissa uint64, scale uint8, ok bool) {
 	if len(b) == 0 || len(b) > 20 {
 		return 0, 0, false
@@ -42,8 +42,9 @@ func parseFraction(b []byte, whole int, mantissa uint64) (uint64, uint8, bool) {
 	return mantissa, uint8(len(b)), true
 }
 
-// setQuantity reads the quantity of r from a decimal, exactly as [money.ParseQuantity] does, and refuses
-// what is below zero. It returns no reason where it succeeds.
+// setQuantity reads the quantity of r from a decimal, exactly as
+// [money.ParseQuantity] does, and refuses values below zero. If it succeeds,
+// the reason is empty.
 func setQuantity(r *packed.RawUsage, b []byte) (reason events.Reason, detail string) {
 	if mantissa, scale, ok := parseDecimal(b); ok {
 		r.QuantityHigh, r.QuantityLow, r.Scale = 0, mantissa, scale

@@ -8,14 +8,14 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events/internal/chars"
 )
 
-// Binary reads an event in CloudEvents' binary mode: attributes in headers named
-// "ce-…" (matched without case), data alone in the body. It serves HTTP and NATS
-// headers alike. Values are decoded as section 3.1.3.2 of the HTTP protocol
-// binding 1.0 says: quotes taken off, then one round of percent-decoding. The
-// caller has checked that Content-Type is JSON.
+// Binary reads an event in CloudEvents' binary mode: attributes in headers
+// named "ce-…" (matched without case), data alone in the body. It serves HTTP
+// and NATS headers alike. Values are decoded as section 3.1.3.2 of the HTTP
+// protocol binding 1.0 says: quotes are removed, and then percent encoding is
+// decoded once. The caller has checked that Content-Type is JSON.
 //
-// It differs from the other modes in speed alone: the headers and body are
-// written as one structured event and read as that.
+// It is slower than the other modes but otherwise equivalent: the headers and
+// body are combined into one structured event, which is then read.
 func (p *Parser) Binary(header map[string][]string, body []byte, sink Sink) (Parsed, *events.Refusal) {
 	structured := []byte{'{'}
 	for _, name := range [...]string{"specversion", "type", "id", "source", "sequence", "epoch", "subject", "time", "dataschema"} {
@@ -69,7 +69,7 @@ func ceHeader(header map[string][]string, name string) (value string, found bool
 	return value, found, problem
 }
 
-// decodeHeader takes quotes and percent encoding off a header's value.
+// decodeHeader removes quotes and percent encoding from a header's value.
 func decodeHeader(s string) (value, problem string) {
 	s = strings.Trim(s, " \t")
 	if strings.HasPrefix(s, `"`) {

@@ -8,8 +8,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
-// place says what a value of a learned layout is. Values of any other place are
-// part of the layout itself and must be the same.
+// place says which field a value of a learned layout belongs to. Values of any
+// other place are part of the layout itself and must be the same.
 type place uint8
 
 const (
@@ -29,35 +29,36 @@ const (
 	placeAttribute
 	placeIgnored
 	placeTrace
-	placeNumber place = 0x80 // with one of the above: a number rather than a text
+	placeNumber place = 0x80 // combined with one of the above: a number rather than a text
 )
 
 const (
 	maxLayouts = 4
 	maxLearned = 4 << 10 // bytes of an event that is worth learning
-	maxVain    = 64      // events learned from without a match, after which a submission is not learned from
+	maxVain    = 64      // number of events learned without a match, after which learning stops for this submission
 )
 
 // layouts are what a [Parser] has learned: the bytes between the values of some
-// events that were accepted. An event that has the same bytes between its values,
-// and plain values, needs no parsing. Whatever does not match exactly is left to
-// the general way, which alone refuses: so both ways agree by construction.
+// accepted events. An event that has the same bytes between its values, and
+// plain values, needs no parsing. Everything that does not match exactly is
+// left to the general parser, and only the general parser refuses, so both
+// agree by construction.
 type layouts struct {
-	places []spot // values of the event being read in general
-	order  []int  // where each attribute, as written, stands in ascending order
+	places []spot // values of the event that the general parser reads
+	order  []int  // index of each attribute, as written, in ascending order
 	known  [maxLayouts]layout
 	used   int // of known
-	last   int // the one that matched last
-	next   int // the one to replace
-	vain   int // learned since the last match
+	last   int // index of the layout that matched last
+	next   int // index of the next layout to replace
+	vain   int // number learned since the last match
 }
 
-// spot is a value: where it begins and ends, quotes excluded.
+// spot is where a value begins and ends, without its quotes.
 type spot struct {
 	place    place
 	from, to int
 
-	// Of a layout only.
+	// Used only in a layout.
 	low      byte // the smallest byte of a plain value
 	number   bool // a number rather than a text
 	constant bool // every event so far had this value
@@ -93,7 +94,8 @@ func (l *layouts) insertAttribute(order int) {
 	l.order = append(l.order, order)
 }
 
-// learn remembers the event that p has just read in general from start on.
+// learn remembers the event that the general parser has just read from start
+// on.
 func (l *layouts) learn(p *Parser, start int) {
 	if p.at-start > maxLearned || l.vain >= maxVain || len(p.event.Replaces)+len(p.event.Retracts) > 0 || p.seen&(1<<memberEncoded) != 0 {
 		return
@@ -107,7 +109,7 @@ func (l *layouts) learn(p *Parser, start int) {
 	k.event = append(k.event[:0], p.data[start:p.at]...)
 	k.spots = k.spots[:0]
 	for _, s := range l.places {
-		// A value with escapes is not the text that its bytes are.
+		// The bytes of a value with escapes are not its text.
 		value := p.data[s.from:s.to]
 		constant := s.place == placeSource || s.place == placeEpoch || s.place == placeMeter || s.place == placeAttribute
 		constant = constant && chars.IsPlain(value, '!') && bytes.IndexByte(value, '\\') < 0
@@ -128,8 +130,8 @@ func (l *layouts) learn(p *Parser, start int) {
 	k.bySubject = p.seenData&(1<<dataCustomer) == 0
 }
 
-// match reads the event here by a learned layout, or reports false, having read
-// nothing of consequence.
+// match reads the event at this place by a learned layout. If none matches it
+// returns false, and the event must be read by the general parser.
 func (l *layouts) match(p *Parser) bool {
 	start := p.at
 	if l.used == 0 {
@@ -161,7 +163,7 @@ func (k *layout) match(p *Parser) bool {
 		u.Sequenced = true
 	}
 	data, at := p.data, p.at
-	from, attribute := 0, 0 // What is before from in the layout has matched.
+	from, attribute := 0, 0 // Everything before from in the layout has matched.
 	for i := range k.spots {
 		s := &k.spots[i]
 		n := s.from - from
@@ -204,11 +206,12 @@ func (k *layout) match(p *Parser) bool {
 	return u.Start <= u.End
 }
 
-// length returns how many bytes at the start of rest are this spot's value, or -1
-// where it is not as plain as a layout wants it.
+// length returns how many bytes at the start of rest are this spot's value, or
+// -1 if the value is not plain enough for a layout.
 func (s *spot) length(k *layout, rest []byte) int {
 	if s.constant {
-		// What was constant so far is compared together with the quote behind it.
+		// A value that was constant so far is compared together with the quote
+		// after it.
 		if n := s.to - s.from; len(rest) > n && string(rest[:n+1]) == string(k.event[s.from:s.to+1]) {
 			return n
 		}
@@ -228,7 +231,7 @@ func (s *spot) length(k *layout, rest []byte) int {
 	return n
 }
 
-// take puts one value where it belongs.
+// take stores one value in its field.
 func (k *layout) take(p *Parser, where place, value []byte) (ok bool) {
 	u := &p.event
 	switch where {

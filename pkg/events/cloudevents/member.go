@@ -109,8 +109,8 @@ func (p *Parser) clearEvent() {
 }
 
 // read reads an event in general: any order of members, any white space, any
-// escapes. It reports false where that is not JSON, and notes the first fault
-// otherwise.
+// escapes. It returns false if the text is not JSON; otherwise it records the
+// first fault.
 func (p *Parser) read() bool {
 	p.clearEvent()
 	start := p.at
@@ -204,8 +204,8 @@ func (p *Parser) member() bool {
 // again.
 func (p *Parser) absent(seen *uint32, member int) { *seen |= 1 << (member + 16) }
 
-// extension reads a member that is not ours: it must be a CloudEvents
-// extension, and is ignored.
+// extension reads an unknown member, which must be a CloudEvents extension and
+// is ignored.
 func (p *Parser) extension(name []byte, at int) bool {
 	value := p.at
 	switch {
@@ -259,8 +259,8 @@ func (p *Parser) usage() bool {
 	return p.each('{', '}', p.dataMember)
 }
 
-// encoded reads the data from base64. What is wrong in it is of the line where it
-// begins, since what it says has lines of its own.
+// encoded reads the data from base64. Faults in it are reported for the line on
+// which it begins, because the decoded text has its own lines.
 func (p *Parser) encoded() bool {
 	at := p.at
 	if p.kind() != jsonText {
@@ -380,7 +380,7 @@ func (p *Parser) attribute() bool {
 	return true
 }
 
-// text reads a text into dst, or blames the field.
+// text reads a text into dst, or records a fault of the field.
 func (p *Parser) text(field string, dst *[]byte, limit int, place place) bool {
 	return p.textNamed(func() string { return field }, dst, limit, place)
 }
@@ -472,7 +472,7 @@ func (p *Parser) instant(field string, dst *int64, place place) bool {
 
 func (p *Parser) isBroken() bool { return p.scanner.fault != "" }
 
-// complete checks what concerns an event as a whole.
+// complete checks an event as a whole.
 func (p *Parser) complete(at int) {
 	u := &p.event
 	if p.seen&(1<<memberSpec) == 0 {

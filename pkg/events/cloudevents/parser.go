@@ -1,15 +1,15 @@
 // Package cloudevents reads usage events from CloudEvents 1.0 in JSON, and
 // writes them.
 //
-// The method: a scanner walks over the bytes without building anything, and hands
-// each event, as it lies in the submission, to a [Sink]. A parser remembers the
-// layout of events that it accepted; further events of that layout are only
-// compared with it, which costs a fraction of parsing them.
+// The method: a scanner walks over the bytes without building anything, and
+// passes each event, as slices of the submission, to a [Sink]. A parser
+// remembers the layout of accepted events; further events of that layout are
+// only compared with it, which costs a fraction of parsing them.
 //
 // # Invariants
 //
-//   - Both ways, by a learned layout and in general, accept and refuse the same
-//     events, with the same values.
+//   - Learned layouts and the general parser accept and refuse the same events,
+//     with the same values.
 //   - A number is read from its text, exactly; no float is involved.
 //   - Events that are accepted allocate nothing.
 package cloudevents
@@ -24,19 +24,19 @@ import (
 
 // Sink takes events from a [Parser].
 type Sink interface {
-	// Add takes an event or says why not. u and what it points to are the
-	// parser's and are overwritten by the next event; the fault is the sink's
-	// and may be overwritten by its next.
+	// Add takes an event or returns why it is refused. u and everything it
+	// points to belong to the parser and are overwritten by the next event; the
+	// fault belongs to the sink and may be overwritten by its next fault.
 	Add(u *packed.RawUsage) *packed.Fault
 }
 
-// Parsed is what became of a submission that could be read.
+// Parsed is the result for a submission that could be read.
 type Parsed struct {
-	Events   int              // how many there were, refused ones included
-	Refusals []events.Refusal // ascending by Index; the parser's, overwritten by its next submission
+	Events   int              // number of events, including refused ones
+	Refusals []events.Refusal // ascending by Index; overwritten by the parser's next submission
 }
 
-// Parser reads CloudEvents 1.0 whose data are usage. An event is a JSON object:
+// Parser reads CloudEvents 1.0 whose data is usage. An event is a JSON object:
 //
 //	specversion  "1.0"
 //	type         "aliquot.usage" or "aliquot.usage.v1"
@@ -51,19 +51,19 @@ type Parsed struct {
 //	data_base64  instead of data: its JSON in base64 (CloudEvents JSON format
 //	             1.0.2, section 3.1)
 //
-// A byte order mark before the first event is no part of it (RFC 8259, section
-// 8.1).
+// A byte order mark before the first event is ignored (RFC 8259, section 8.1).
 //
-// A quantity is a decimal as text or as number, read exactly from its text.
-// start is end where it is absent. null counts as absent. Any other member must
-// be an extension: lower-case letters and digits, and a scalar; it is ignored.
-// Inside data an unknown member is refused, because a misspelt quantity must not
-// cost money, and so is a member that occurs twice, anywhere.
+// A quantity is a decimal as text or as number, read exactly from its text. An
+// absent start equals end. null counts as absent. Any other member must be an
+// extension, whose name has lower-case letters and digits and whose value is a
+// scalar; it is ignored. Inside data an unknown member is refused, because a
+// misspelt quantity must not cost money, and so is a member that occurs twice,
+// at any level.
 //
-// A parser learns the layout of the events it sees and then reads further ones of
-// that layout at several times the speed; both ways accept and refuse the same.
-// It is reused from submission to submission and allocates nothing for events
-// that are not refused. It is not safe for concurrent use.
+// A parser learns the layouts of events and then reads further events of these
+// layouts at several times the speed, with the same results. It is reused from
+// submission to submission and allocates nothing for events that are not
+// refused. It is not safe for concurrent use.
 type Parser struct {
 	scanner
 	event    packed.RawUsage
@@ -78,10 +78,10 @@ type Parser struct {
 	faultAt    int
 	isFaulty   bool
 	unescaped  []byte   // texts of this event that had escapes
-	members    [][]byte // names of members seen in this event's unknown ones
+	members    [][]byte // names of the unknown members seen in this event
 	seen       uint32   // known members seen
 	seenData   uint32
-	start, end int64 // of data, where seen
+	start, end int64 // of data, if seen
 	time       int64
 	subject    []byte
 	spec       []byte
@@ -96,8 +96,8 @@ type Parser struct {
 }
 
 // Batch reads application/cloudevents-batch+json: an array of events. A
-// submission that is not JSON, or has more than [MaxEvents], is refused as a
-// whole: forget what the sink has taken.
+// submission that is not JSON, or has more than [MaxEvents] events, is refused
+// as a whole, and everything that the sink has taken must be dropped.
 func (p *Parser) Batch(body []byte, sink Sink) (Parsed, *events.Refusal) {
 	p.begin(body, sink)
 	p.space()
@@ -154,8 +154,8 @@ func (p *Parser) Single(body []byte, sink Sink) (Parsed, *events.Refusal) {
 	return p.finish()
 }
 
-// Lines reads JSON Lines: one event a line, empty lines ignored. A line that is
-// not JSON is refused alone.
+// Lines reads JSON Lines: one event on each line; empty lines are ignored. A
+// line that is not JSON is refused alone.
 func (p *Parser) Lines(body []byte, sink Sink) (Parsed, *events.Refusal) {
 	p.begin(body, sink)
 	for from := p.at; from < len(body); p.line++ {
@@ -179,7 +179,7 @@ func (p *Parser) Lines(body []byte, sink Sink) (Parsed, *events.Refusal) {
 	return Parsed{p.index, p.refusals}, nil
 }
 
-// readLine reads the event of one line, which must hold nothing else.
+// readLine reads the event of one line, which must contain nothing else.
 func (p *Parser) readLine(to int) {
 	start := p.at
 	if p.matches() {
@@ -215,10 +215,10 @@ func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\uF
 // Context, section 3.2.2).
 const traceparentBytes = 55
 
-// Traceparent returns what the first event of the last submission that has the
-// extension "traceparent" says there (CloudEvents' distributed tracing
-// extension); empty where none does. It is for tracing requests, and
-// has no part in the event.
+// Traceparent returns the extension "traceparent" (CloudEvents' distributed
+// tracing extension) of the first event of the last submission that has it; it
+// is empty if none does. It is for tracing requests and is not part of the
+// event.
 func (p *Parser) Traceparent() string {
 	if !p.traced {
 		return ""
@@ -246,7 +246,8 @@ func (p *Parser) refuseAll(reason events.Reason, detail string) (Parsed, *events
 	return Parsed{}, &events.Refusal{Index: -1, Line: p.lineOf(p.at), Reason: reason, Detail: detail}
 }
 
-// lineOf returns the line of a byte that is not before the last one asked for.
+// lineOf returns the line of a byte, which must not be before the byte of the
+// previous call.
 func (p *Parser) lineOf(at int) int {
 	at = min(max(at, p.lineAt), len(p.data))
 	p.line += bytes.Count(p.data[p.lineAt:at], []byte{'\n'})
@@ -254,8 +255,8 @@ func (p *Parser) lineOf(at int) int {
 	return p.line
 }
 
-// one reads one event, by a learned layout or in general, and hands it on. It
-// reports false only for what is not JSON.
+// one reads one event, by a learned layout or with the general parser, and
+// delivers it. It returns false only for text that is not JSON.
 func (p *Parser) one() bool {
 	start := p.at
 	if p.matches() {
@@ -272,7 +273,8 @@ func (p *Parser) one() bool {
 
 func (p *Parser) matches() bool { return !p.general && p.layouts.match(p) }
 
-// deliver refuses or hands on an event that was read in general from start on.
+// deliver refuses, or passes to the sink, an event that the general parser has
+// read from start on.
 func (p *Parser) deliver(start int) {
 	if p.isFaulty {
 		p.refuse(&p.fault)
@@ -285,7 +287,7 @@ func (p *Parser) deliver(start int) {
 	p.hand(start)
 }
 
-// hand gives the event that begins at start to the sink.
+// hand passes the event that begins at start to the sink.
 func (p *Parser) hand(start int) {
 	if fault := p.sink.Add(&p.event); fault != nil {
 		p.faultAt = start
@@ -305,8 +307,8 @@ func (p *Parser) refuse(f *packed.Fault) {
 	})
 }
 
-// blame notes the first fault of an event; the rest of it is still read, to
-// find its end.
+// blame records the first fault of an event; the rest of the event is still
+// read, to find its end.
 func (p *Parser) blame(at int, field string, reason events.Reason, format string, args ...any) {
 	if p.isFaulty {
 		return

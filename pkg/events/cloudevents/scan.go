@@ -27,7 +27,8 @@ const (
 )
 
 // scanner walks over JSON (RFC 8259) without building anything. A step that
-// finds something else returns false or broken, and fault then says what.
+// finds something unexpected returns false or broken, and fault then describes
+// it.
 type scanner struct {
 	data  []byte
 	at    int
@@ -71,8 +72,8 @@ func (s *scanner) expect(c byte) bool {
 	return true
 }
 
-// raw skips a string and returns what stands between its quotes, and whether
-// that holds escapes. The bytes need not be UTF-8.
+// raw skips a string and returns the text between its quotes, and whether that
+// contains escapes. The bytes need not be UTF-8.
 func (s *scanner) raw() (between []byte, escaped, ok bool) {
 	if !s.expect('"') {
 		return nil, false, false
@@ -135,8 +136,8 @@ func hexRune(b []byte) (rune, bool) {
 	return r, true
 }
 
-// unescape appends what a raw string with valid escapes stands for, with one
-// byte that is no UTF-8 for each surrogate without its other half.
+// unescape appends the text of a raw string with valid escapes. For each
+// unpaired surrogate it appends one byte that is not UTF-8.
 func unescape(dst, raw []byte) []byte {
 	for i := 0; i < len(raw); {
 		c := raw[i]
@@ -167,7 +168,7 @@ func unescape(dst, raw []byte) []byte {
 
 var plainEscapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// kind returns the kind of the value here by its first byte.
+// kind returns the kind of the next value by its first byte.
 func (s *scanner) kind() kind {
 	switch c := s.peek(); {
 	case c == '"':
@@ -301,14 +302,14 @@ func (s *scanner) digits() bool {
 }
 
 // plainEnd returns how many bytes of b come before the quote that ends a string
-// of printable ASCII without escapes, or -1 where there is no such string. low
-// is the smallest byte allowed: ' ' or, in names, '!'.
+// of printable ASCII without escapes, or -1 if there is no such string. low is
+// the smallest byte allowed: ' ' or, in names, '!'.
 func plainEnd(b []byte, low byte) int {
 	at := 0
 	for len(b)-at >= 8 {
 		w := binary.LittleEndian.Uint64(b[at:])
 		quote, slash := w^chars.Ones*'"', w^chars.Ones*'\\'
-		// The lowest bit set is exact: borrows only travel upwards.
+		// The lowest set bit is exact, because borrows only propagate upwards.
 		if stop := ((quote-chars.Ones)&^quote | (slash-chars.Ones)&^slash | chars.Outside(w, low)) & varint.HighBits; stop != 0 {
 			at += bits.TrailingZeros64(stop) >> 3
 			if b[at] != '"' {

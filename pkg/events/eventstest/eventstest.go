@@ -1,4 +1,5 @@
-// Package eventstest has usage events for the tests of what reads and writes them.
+// Package eventstest has usage events for the tests of the code that reads and
+// writes them.
 package eventstest
 
 import (
@@ -19,7 +20,7 @@ func Quantity(s string) money.Quantity {
 	return q
 }
 
-// Samples are events that between them use everything the format has.
+// Samples returns events that together use everything in the format.
 func Samples(sequenced bool, n int) []events.Usage {
 	quantities := []string{"1", "3600", "0.5", "12345.678901234567890123"[:23], "0", "99999999999999999999.999999999999999999"}
 	all := make([]events.Usage, n)
@@ -52,8 +53,9 @@ func Samples(sequenced bool, n int) []events.Usage {
 	return all
 }
 
-// Typical is what the load generator sends: 1,000 events of 300 nodes in two
-// books, 50 customers, two meters, two attributes, sequenced or with UUIDs.
+// Typical returns events like those of the load generator: 1,000 events of 300
+// nodes in two books, 50 customers, two meters, two attributes, sequenced or
+// with UUIDs.
 func Typical(sequenced bool) []events.Usage {
 	all := make([]events.Usage, 1000)
 	for i := range all {
@@ -75,8 +77,9 @@ func Typical(sequenced bool) []events.Usage {
 	return all
 }
 
-// PerEvent begins to measure; what it returns reports process CPU time an event,
-// which other work on the machine disturbs less than the wall clock does.
+// PerEvent starts a measurement; the returned function reports the process's
+// CPU time per event, which other work on the machine disturbs less than
+// wall-clock time.
 func PerEvent(b *testing.B) func(bytes int) {
 	cpu := func() int64 {
 		var r syscall.Rusage

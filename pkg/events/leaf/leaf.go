@@ -1,10 +1,10 @@
-// Package leaf has the bytes of one usage event in the signed logs: what a
-// receipt shows of it, and what a verifier hashes.
+// Package leaf defines the bytes of one usage event in the signed logs, which a
+// receipt shows and a verifier hashes.
 //
 // # Invariants
 //
-//   - One event has one form, whatever its segment looked like.
-//   - Decoding accepts that form alone: other bytes never give the same event.
+//   - One event has one form, whatever its segment was like.
+//   - Decoding accepts only that form: other bytes never give the same event.
 package leaf
 
 import (
@@ -17,16 +17,16 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events/internal/varint"
 )
 
-// Bytes of the leaves of a batch's tree, version 1: what a receipt shows and a
-// verifier hashes. Integers are unsigned varints of encoding/binary in their
-// shortest form, a text is its length and its bytes.
+// Bytes of the leaves of a batch's tree, version 1. Integers are unsigned
+// varints of encoding/binary in their shortest form, a text is its length and
+// its bytes.
 //
 // A context is what events of a segment have in common:
 //
 //	'C' 0x01 text(provider) text(book) text(source) epoch text(meter)
 //	number of attributes, each text(name) text(value)
 //
-// An event has a context, by its number in the batch, and what is its own:
+// An event has the number of its context in the batch, and its own values:
 //
 //	'E' flags widths widths scale context
 //	sequence, or text(id) where it is named
@@ -40,20 +40,20 @@ import (
 //	widths: of sequence (0 where it is named) and end, of length and mantissa:
 //	       bytes, the first number in the four higher bits
 //
-// Sequence, end, length and mantissa are little endian in as few bytes as hold
-// them, 0 to 8; a mantissa of more than 8 takes 16, for which its width says 15.
-// End is from 1970 UTC to the event's end, length from its start to its end. The
-// quantity is mantissa × 10^-scale, of the smallest scale that holds it, 0 to 18;
-// the unit is the largest that divides both end and length. So an event has one
-// form, whatever the segment looked like that it came in.
+// Sequence, end, length and mantissa are little endian in as few bytes as
+// possible, 0 to 8; a mantissa of more than 8 bytes takes 16, and its width is
+// then 15. End is the time from 1970 UTC to the event's end, length the time
+// from its start to its end. The quantity is mantissa × 10^-scale, with the
+// smallest possible scale, 0 to 18; the unit is the largest that divides both
+// end and length. So an event has one form, whatever its segment was like.
 //
-// A usual leaf takes 54 bytes or fewer: with its prefix and padding it is one
-// block of SHA-256. That is why what repeats stands in the context, and why
-// numbers are as short as they can be.
+// A typical leaf has 54 bytes or fewer: with its prefix and padding it is one
+// block of SHA-256. Therefore repeated values are in the context, and numbers
+// are as short as possible.
 const (
 	ContextKind = 'C'
 	Kind        = 'E'
-	Version     = 1 // of a context; flags with a higher bit would be another
+	Version     = 1 // of a context; flags with a higher bit would mean another version
 
 	LeafUnit  = 3
 	Named     = 1 << 2
@@ -66,7 +66,7 @@ const (
 	CoarsestUnit = 3
 )
 
-// Context is what events of a segment have in common.
+// Context is what several events of a segment have in common.
 type Context struct {
 	Provider   events.Provider
 	Book       events.Book
@@ -93,9 +93,9 @@ func (c *Context) Append(dst []byte) []byte {
 
 var errLeafRange = errors.New("its interval is not within 1970 to 2262, or ends before it starts")
 
-// Append appends the bytes of the leaf of an event with the context of that
-// number. Source, epoch, meter and attributes are the context's. It fails where
-// the quantity is below zero or the interval out of range.
+// Append appends the bytes of the leaf of an event whose context has this
+// number. Source, epoch, meter and attributes are in the context. It fails if
+// the quantity is below zero or the interval is out of range.
 func Append(dst []byte, context uint64, u *events.Usage) ([]byte, error) {
 	high, low, scale, err := u.Quantity.Mantissa()
 	if err != nil {
@@ -152,7 +152,7 @@ func Coarsest(end, length uint64, unit int) (e, l uint64, u int) {
 	return end, length, unit
 }
 
-// Width returns how many bytes a number takes, from 0.
+// Width returns how many bytes a number needs; 0 for zero.
 func Width(v uint64) int { return (bits.Len64(v) + 7) / 8 }
 
 func appendNumber(dst []byte, v uint64) []byte {

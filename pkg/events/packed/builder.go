@@ -8,9 +8,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events/internal/varint"
 )
 
-// RawUsage is one usage event as a parser finds it: texts as bytes that it does
-// not own, the quantity as a mantissa and a scale. Sources of events fill one
-// again and again; see [RawUsage.Check] for what must hold of it.
+// RawUsage is one usage event as a parser finds it: texts are bytes that it
+// does not own, and the quantity is a mantissa and a scale. Parsers reuse one
+// for many events; see [RawUsage.Check] for its constraints.
 type RawUsage struct {
 	Source, ID      []byte
 	Epoch, Sequence uint64
@@ -30,7 +30,7 @@ type RawAttribute struct{ Name, Value []byte }
 
 // Builder packs events of one book into the columns of packed.proto: equal
 // events in equal order give equal bytes. The zero value is ready for Reset.
-// Once it has held as many, adding events and packing them allocates nothing.
+// Once it has had as many events, adding and packing events allocates nothing.
 type Builder struct {
 	provider  events.Provider
 	sequenced bool
@@ -40,18 +40,18 @@ type Builder struct {
 	strings table
 	sources table // of source name and epoch, 12 bytes
 	sets    table // of pairs of string numbers, 8 bytes an attribute
-	texts   table // of the same sets, as texts
+	texts   table // the same sets, by their texts
 
 	source, node, customer, meter, set, length []uint32
 	sequence, low, high, end, duration         []uint64
 	scale                                      []uint32
 	ids                                        []byte
 	anyHigh                                    bool
-	unit                                       uint64 // the coarsest that all times are multiples of
+	unit                                       uint64 // the coarsest unit of which all times are multiples
 	lastSequence, lastEnd                      uint64
 	amends                                     []Amendment
 
-	// What the last event had, which the next one mostly has too.
+	// Values of the last event, which the next one usually has too.
 	lastSource uint32
 	lastMeter  uint32
 
@@ -59,10 +59,11 @@ type Builder struct {
 	column []byte // one column, encoded
 }
 
-// Reset empties the builder for events of a provider, all sequenced or none.
+// Reset empties the builder for events of a provider. Either all of them are
+// sequenced or none is.
 func (b *Builder) Reset(provider events.Provider, sequenced bool) {
 	b.provider, b.sequenced = provider, sequenced
-	b.n, b.bound = 0, 256+len(provider) // What the tags and lengths of all fields take.
+	b.n, b.bound = 0, 256+len(provider) // The size of the tags and lengths of all fields.
 	b.strings.reset()
 	b.sources.reset()
 	b.sets.reset()
@@ -77,9 +78,10 @@ func (b *Builder) Reset(provider events.Provider, sequenced bool) {
 // Len returns the number of events added since Reset.
 func (b *Builder) Len() int { return b.n }
 
-// Add adds an event for which [RawUsage.Check] finds nothing and whose Sequenced
-// is the builder's. It reports false, and adds nothing, where the segment would
-// exceed [MaxEvents] or [MaxPacked]: pack it and begin another.
+// Add adds an event that passes [RawUsage.Check] and whose Sequenced equals the
+// builder's. It returns false and adds nothing if the segment would exceed
+// [MaxEvents] or [MaxPacked]; the caller must then pack it and begin another
+// one.
 func (b *Builder) Add(u *RawUsage) bool {
 	if b.full(u) {
 		return false
@@ -110,7 +112,7 @@ func (b *Builder) text(s []byte) uint32 {
 	return number
 }
 
-// add is Add for names that are interned and an event that fits.
+// add is Add for an event that fits and whose names are interned.
 func (b *Builder) add(u *RawUsage, node, customer, meter uint32) {
 	b.source = append(b.source, b.sourceOf(u))
 	b.lastMeter = meter
@@ -164,7 +166,8 @@ func (b *Builder) add(u *RawUsage, node, customer, meter uint32) {
 
 // coarsest lowers the unit until both times are multiples of it.
 func (b *Builder) coarsest(end, duration uint64) {
-	// Constant divisors, because a division by a variable costs ten times as much.
+	// The divisors are constants, because a division by a variable costs ten
+	// times as much.
 	if b.unit == 1e9 && (end%1e9 != 0 || duration%1e9 != 0) {
 		b.unit = 1e6
 	}
@@ -199,15 +202,16 @@ func (b *Builder) sourceOf(u *RawUsage) uint32 {
 	return number
 }
 
-// setOf numbers an attribute set. Sets are looked up by their texts as a whole,
-// which costs one look-up where most events repeat one of a few sets.
+// setOf numbers an attribute set. A set is looked up by all its texts at once,
+// which costs one look-up, because most events repeat one of a few sets.
 func (b *Builder) setOf(attributes []RawAttribute) uint32 {
 	if len(attributes) == 0 {
 		return 0
 	}
 	key := b.pairs[:0]
 	for _, a := range attributes {
-		// Lengths make the key unambiguous: a name has at most 64 bytes, a value 256.
+		// The lengths make the key unambiguous: a name has at most 64 bytes, a
+		// value 256.
 		key = append(key, byte(len(a.Name)), byte(len(a.Value)), byte(len(a.Value)>>8))
 		key = append(append(key, a.Name...), a.Value...)
 	}
@@ -289,7 +293,8 @@ func (b *Builder) appendTables(dst []byte) []byte {
 		column = binary.AppendUvarint(column, uint64(len(b.sets.at(uint32(i)))/8))
 	}
 	dst = appendField(dst, fieldSetSize, column)
-	// Sets are of pairs of four-byte numbers, so all their text is one run of pairs.
+	// Sets consist of pairs of four-byte numbers, so the bytes of all sets are
+	// one run of pairs.
 	for half, field := range [2]int{fieldSetName, fieldSetValue} {
 		column = column[:0]
 		for at := 4 * half; at < len(b.sets.text); at += 8 {

@@ -8,31 +8,32 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Gate says what a provider may submit usage for. A [Collector] asks once for
-// each distinct name of a submission, not once an event. The byte slices are
-// the collector's: look them up, do not keep them.
+// Gate says for what a provider may submit usage. A [Collector] calls it once
+// for each distinct name of a submission, not for each event. The byte slices
+// belong to the collector and must not be kept.
 type Gate interface {
-	// Node returns where usage of a node goes; false where the provider has no
+	// Node returns where usage of a node goes, or false if the provider has no
 	// such node.
 	Node(node []byte) (Route, bool)
 	// Customer reports whether the book has the customer.
 	Customer(book events.Book, customer []byte) bool
-	// Meter returns the largest quantity of one event; false where the book has
+	// Meter returns the largest quantity of one event, or false if the book has
 	// no such meter.
 	Meter(book events.Book, meter []byte) (largest money.Quantity, ok bool)
 }
 
-// Route is the book that a node belongs to, and when the last instant of its
-// events may be.
+// Route is the book to which a node belongs, and the bounds of the last
+// instants of its events.
 type Route struct {
 	Book events.Book
 	events.Window
 }
 
-// Collector is the [Sink] of ingest: it checks events against a [Gate] and packs
-// them by book, sequenced ones apart from others. It keeps events of a book in
-// the order in which they came. It is reused, and allocates nothing for events
-// once it has seen submissions of their size. The zero value is ready for Reset.
+// Collector is the [Sink] of ingest: it checks events against a [Gate] and
+// packs them by book, with sequenced events in separate segments. It keeps the
+// events of a book in their order of arrival. It is reused, and allocates
+// nothing for events once it has seen submissions of the same size. The zero
+// value is ready for Reset.
 type Collector struct {
 	provider events.Provider
 	gate     Gate
@@ -40,26 +41,27 @@ type Collector struct {
 	nodes  table
 	routes []nodeState // by number in nodes
 	books  []bookState
-	count  int // of books in use
+	count  int // number of books in use
 	byName map[events.Book]int
 
 	parts    []Part
 	builders []*Builder // of earlier submissions as well
 	inUse    int
-	epoch    uint32 // counts builders begun, so that remembered numbers can go stale
+	epoch    uint32 // counts the builders begun, so that outdated numbers are recognised
 	fault    Fault
 }
 
-// Part is one segment to be: the events of one book, sequenced or not.
+// Part is one future segment: the events of one book, sequenced or not.
 type Part struct {
 	Book    events.Book
 	Builder *Builder
 }
 
-// nodeState and nameState remember a name's verdict and its number in the
-// builder of either lane, valid while the lane's epoch is the one noted.
+// nodeState and nameState remember the verdict on a name, and its number in the
+// builder of each lane, which is valid while the lane's epoch is the recorded
+// one.
 type nodeState struct {
-	book int32 // into books; -1: no such node
+	book int32 // index into books; -1 if there is no such node
 	name nameState
 }
 
@@ -103,9 +105,10 @@ func (c *Collector) Reset(provider events.Provider, gate Gate) {
 	c.parts = c.parts[:0]
 }
 
-// Parts returns the segments in the order in which they were begun, which is
-// more than one a book only where sequenced events and others come together, or
-// more than fit a segment. The builders are the collector's until its next Reset.
+// Parts returns the segments in the order in which they were begun. A book has
+// more than one only if the submission has both sequenced and other events for
+// it, or more events than fit into a segment. The builders belong to the
+// collector and are valid until its next Reset.
 func (c *Collector) Parts() iter.Seq[Part] {
 	return func(yield func(Part) bool) {
 		for _, p := range c.parts {
@@ -125,7 +128,7 @@ func (c *Collector) Len() int {
 	return n
 }
 
-// Add implements [Sink]. The event must be one that [RawUsage.Check] passes.
+// Add implements [Sink]. The event must pass [RawUsage.Check].
 func (c *Collector) Add(u *RawUsage) *Fault {
 	var objections events.Objections
 	if len(u.Retracts)+len(u.Replaces) > 0 {
@@ -136,7 +139,7 @@ func (c *Collector) Add(u *RawUsage) *Fault {
 		c.routes = append(c.routes, c.ask(u.Node))
 	}
 	node := &c.routes[number]
-	if node.book < 0 { // Without a book nothing else of it can be known.
+	if node.book < 0 { // Without a book nothing else can be checked.
 		return c.object(events.Window{}.Admit(objections|events.AgainstNode, money.Quantity{}, money.Quantity{}, u.Start, u.End), u, nil, nil)
 	}
 	book := &c.books[node.book]
@@ -156,7 +159,7 @@ func (c *Collector) Add(u *RawUsage) *Fault {
 	}
 	q, err := money.QuantityFromMantissa(u.QuantityHigh, u.QuantityLow, u.Scale)
 	if err != nil {
-		objections |= events.AgainstQuantity // It does not fit 128 bits.
+		objections |= events.AgainstQuantity // The quantity does not fit 128 bits.
 	}
 	if objections = book.route.Admit(objections, q, meter.largest, u.Start, u.End); objections != 0 {
 		return c.object(objections, u, book, meter)
@@ -170,7 +173,7 @@ func (c *Collector) Add(u *RawUsage) *Fault {
 	if l.builder == nil || l.builder.full(u) {
 		c.begin(book, at)
 		if l.builder.full(u) {
-			return c.refuse("", events.TooLarge, "an event that fits no segment", nil)
+			return c.refuse("", events.TooLarge, "the event does not fit into a segment", nil)
 		}
 	}
 	l.builder.add(u,
@@ -223,7 +226,7 @@ func (c *Collector) findMeter(book *bookState, meter []byte) {
 	book.meter = int(number)
 }
 
-// begin gives a lane an empty builder.
+// begin starts an empty builder in a lane.
 func (c *Collector) begin(book *bookState, at int) {
 	if c.inUse == len(c.builders) {
 		c.builders = append(c.builders, new(Builder))
@@ -236,8 +239,8 @@ func (c *Collector) begin(book *bookState, at int) {
 	c.parts = append(c.parts, Part{book.route.Book, b})
 }
 
-// object refuses an event for the first of its objections. Book and meter are nil
-// where its node has none.
+// object refuses an event for the first of its objections. book and meter are
+// nil if they are unknown.
 func (c *Collector) object(o events.Objections, u *RawUsage, book *bookState, meter *meterState) *Fault {
 	reason := o.First()
 	switch reason {

@@ -1,17 +1,19 @@
-// Package packed has the bytes of usage: segments of events in columns, as
+// Package packed defines the bytes of usage: segments of events in columns, as
 // packed.proto describes them, and the leaves of their events.
 //
-// A [Builder] packs events of one book; [Columns.Decode] reads a segment into one
-// slice a field, without a step per event. A [Collector] checks what a provider
-// submits against a [Gate] and packs it by book. [Leaves] writes what is hashed of
-// each event from the columns.
+// A [Builder] packs events of one book; [Columns.Decode] reads a segment into
+// one slice for each field, without work for each event. A [Collector] checks
+// what a provider submits against a [Gate] and packs it by book. [Leaves]
+// writes the bytes of each event that are hashed, directly from the columns.
 //
 // # Invariants
 //
 //   - Equal events in equal order give equal bytes; golden bytes are in testdata.
-//   - Decoding checks every limit, never panics, and never allocates more than its
-//     input justifies. What decodes can be used without a further look.
-//   - Nothing is allocated per event, once a builder or columns have held as many.
+//   - Decoding checks every limit, never panics, and never allocates more than
+//     its input justifies. A decoded segment can be used without further
+//     checks.
+//   - Nothing is allocated per event, once a builder or columns have had as
+//     many events.
 package packed
 
 import (
@@ -20,8 +22,8 @@ import (
 )
 
 // Columns is one decoded segment: the events of one book from one submission,
-// one slice a field, one index an event. It is reused from segment to segment
-// and its byte slices alias the message.
+// with one slice for each field and one index for each event. It is reused from
+// segment to segment, and its byte slices alias the message.
 //
 // All events of a segment are sequenced, or none is.
 type Columns struct {
@@ -34,8 +36,8 @@ type Columns struct {
 	Sets    [][]SetAttr // distinct attribute sets, each ascending by name; set 0 is empty
 
 	Source   []uint32 // into Sources
-	Sequence []uint64 // where Sequenced
-	IDEnd    []uint32 // where not: IDBytes[IDEnd[i-1]:IDEnd[i]] is the id of event i
+	Sequence []uint64 // if Sequenced
+	IDEnd    []uint32 // if not Sequenced: IDBytes[IDEnd[i-1]:IDEnd[i]] is the id of event i
 	IDBytes  []byte
 	Node     []uint32 // into Strings
 	Customer []uint32 // into Strings
@@ -47,7 +49,7 @@ type Columns struct {
 
 	Amends []Amendment // ascending by Ordinal; almost always empty
 
-	work scratch // what Decode reuses
+	work scratch // memory that Decode reuses
 }
 
 // SourceRef is a source and its epoch.
@@ -66,5 +68,5 @@ type Amendment struct {
 	ID       uint32 // into Strings: the other event's id
 }
 
-// LastInstant returns the instant that event i is dated by, see [LastInstant].
+// LastInstant returns the last instant of event i, see [events.LastInstant].
 func (c *Columns) LastInstant(i int) int64 { return events.LastInstant(c.Start[i], c.End[i]) }

@@ -14,7 +14,7 @@ type Fault struct {
 	Detail string
 }
 
-// Shown makes a hostile member's name fit to be shown.
+// Shown returns the name of an unknown member in a form that is safe to show.
 func Shown(prefix string, name []byte) string {
 	s := events.Clip(string(name))
 	if chars.Problem(name) != "" || len(name) == 0 {

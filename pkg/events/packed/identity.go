@@ -10,8 +10,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events/internal/varint"
 )
 
-// hashes are what fingerprints are made of, found once a segment when the first
-// is asked for.
+// hashes are the parts of fingerprints, computed once for each segment when the
+// first fingerprint is needed.
 type hashes struct {
 	done    bool
 	strings []uint64
@@ -20,20 +20,21 @@ type hashes struct {
 }
 
 // Fingerprint returns 64 bits of the content of event i: node, customer, meter,
-// quantity, interval, attributes, and what it amends; not its identity, and
-// nothing of how its segment is laid out. Equal contents have equal
-// fingerprints on any machine, forever; the same identity with another
-// fingerprint is a conflict.
+// quantity, interval, attributes, and the event that it amends, but not its
+// identity or the layout of its segment. Equal contents have equal fingerprints
+// on any machine, forever; the same identity with another fingerprint is a
+// conflict.
 //
 // It is the xxHash64 (seed 0) of little-endian 64-bit words: xxHash64 of the
-// node, of the customer, of the meter; of the attributes, that is of the pair of
-// words (xxHash64 of name, xxHash64 of value) of each in ascending order; the
-// quantity's high and low limb; start; end; and only where the event amends
-// another, 1 for replaces or 2 for retracts, and xxHash64 of the other's id.
+// node, of the customer, of the meter; of the attributes, that is of the pair
+// of words (xxHash64 of name, xxHash64 of value) of each in ascending order;
+// the quantity's high and low limb; start; end; and, only if the event amends
+// another one, 1 for replaces or 2 for retracts, and xxHash64 of the other
+// event's id.
 //
 // Two different contents collide by chance once in 2⁶⁴ comparisons, and can be
-// made to collide by who seeks to. Then the second counts as a duplicate of the
-// first instead of a conflict with it: either way it changes no figure.
+// made to collide on purpose. The second event then counts as a duplicate of
+// the first one instead of a conflict; neither changes any figure.
 func (c *Columns) Fingerprint(i int) uint64 {
 	h := &c.work.lazy
 	if !h.done {
@@ -84,9 +85,9 @@ func (c *Columns) hash() {
 // sequenced: the first 128 bits of the SHA-256 of provider, source and id, each
 // after its length as a big-endian 16-bit number. The provider is part of it,
 // because two providers may use one source name. Two identities collide by
-// chance only after some 2⁶⁴ events, and nobody knows how to make them. The
-// receiver's names are used alone, so a key found in one segment finds the same
-// event in any other.
+// chance only after some 2⁶⁴ events, and no way is known to make them collide.
+// Only names are hashed and no numbers of the segment, so the key of an event
+// is the same in every segment.
 func (c *Columns) IdentityKey(i int) [16]byte {
 	b := c.work.lazy.buffer[:0]
 	b = append16(b, string(c.Provider))
@@ -97,8 +98,8 @@ func (c *Columns) IdentityKey(i int) [16]byte {
 	return [16]byte(sum[:16])
 }
 
-// IdentityKey is what [Columns.IdentityKey] gives for an event with this
-// provider, source and id, for those who look one up.
+// IdentityKey returns what [Columns.IdentityKey] returns for an event with this
+// provider, source and id, for looking it up.
 func IdentityKey(provider events.Provider, source, id string) [16]byte {
 	b := append16(append16(append16(nil, string(provider)), source), id)
 	sum := sha256.Sum256(b)
@@ -110,7 +111,8 @@ func append16[T string | []byte](b []byte, s T) []byte {
 	return append(b, s...)
 }
 
-// amendment returns what event i amends. Amends is nearly always empty.
+// amendment returns the amendment of event i, if it has one. Amends is nearly
+// always empty.
 func (c *Columns) amendment(i int) (Amendment, bool) {
 	if len(c.Amends) == 0 {
 		return Amendment{}, false
@@ -130,7 +132,8 @@ func (c *Columns) amendment(i int) (Amendment, bool) {
 	return Amendment{}, false
 }
 
-// Event spells event i out. It copies, so the result outlives the message.
+// Event returns event i as a [events.Usage]. The result is a copy and stays
+// valid after the message.
 func (c *Columns) Event(i int) events.Usage {
 	source := c.Sources[c.Source[i]]
 	u := events.Usage{

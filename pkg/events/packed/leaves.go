@@ -8,19 +8,20 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events/leaf"
 )
 
-// LeafRoom is how many bytes [Leaves.Put] may write over: no event leaf takes as
-// many.
+// LeafRoom is how many bytes [Leaves.Put] may overwrite; every event leaf is
+// shorter.
 const LeafRoom = 2048
 
-// Leaves writes the leaves of a segment's events, as [AppendLeaf] does, from the
-// columns and a few nanoseconds each. The zero value is ready; once it has seen
-// a segment of a size, further ones allocate nothing.
+// Leaves writes the leaves of a segment's events directly from the columns, in
+// a few nanoseconds each, with the same bytes as package leaf. The zero value
+// is ready; once it has seen a segment of some size, further ones of that size
+// allocate nothing.
 type Leaves struct {
 	columns  *Columns
 	book     events.Book
 	words    []leafWord // of the string table
 	unit     int        // of the segment's times
-	multiply uint64     // a segment's time is so many units
+	multiply uint64     // number of units in the segment's unit of time
 
 	first    uint64       // the number of the segment's first context
 	contexts []contextKey // of the segment, in the order of their first events
@@ -28,23 +29,23 @@ type Leaves struct {
 	recent   [256]recentContext
 }
 
-// leafWord is a string as leaves have it, with its length; n is 0 where it does
-// not fit, and it is copied from the table.
+// leafWord is a string in the form that leaves have, with its length. If the
+// string does not fit, n is 0 and it is copied from the table.
 type leafWord struct {
 	text [32]byte
 	n    int
 }
 
-// contextKey is where in the columns a context is from.
+// contextKey identifies a context by its numbers in the columns.
 type contextKey struct{ source, meter, set uint32 }
 
 type recentContext struct {
 	key    contextKey
-	number uint32 // in the segment, from 1; 0: none
+	number uint32 // number in the segment, from 1; 0 if there is none
 }
 
-// Begin takes the next segment, decoded, until the next Begin; first is the
-// number of its first context.
+// Begin starts the next segment, which must stay decoded until the next Begin;
+// first is the number of its first context.
 func (l *Leaves) Begin(c *Columns, book events.Book, first uint64) {
 	l.columns, l.book, l.first = c, book, first
 	l.contexts = l.contexts[:0]
@@ -68,9 +69,9 @@ func (l *Leaves) Begin(c *Columns, book events.Book, first uint64) {
 }
 
 // Put writes the leaf of event i, from 0, to the start of room and returns its
-// length. Of what follows in room it may overwrite anything. A caller that calls it
-// for every event of a segment, ascending, gives each context its number in the
-// order of first use.
+// length. It may overwrite the rest of room. It must be called for every event
+// of a segment in ascending order, so that contexts are numbered in the order
+// of their first use.
 func (l *Leaves) Put(room *[LeafRoom]byte, i int) int {
 	c, work := l.columns, &l.columns.work
 	end, length, unit := work.high[i]*l.multiply, work.low[i]*l.multiply, l.unit
@@ -79,7 +80,7 @@ func (l *Leaves) Put(room *[LeafRoom]byte, i int) int {
 	}
 	low, high, scale := work.mantissa[i], uint64(0), byte(work.places[i])
 	if len(work.mantissaHigh) > 0 && work.mantissaHigh[i] > 0 {
-		high, low, scale, _ = c.Quantity[i].Mantissa() // Not below zero.
+		high, low, scale, _ = c.Quantity[i].Mantissa() // A decoded quantity is never below zero.
 	}
 	for scale > 0 && high == 0 && low%10 == 0 {
 		low, scale = low/10, scale-1
@@ -131,11 +132,10 @@ func (l *Leaves) Put(room *[LeafRoom]byte, i int) int {
 	return at
 }
 
-// Contexts returns how many contexts the events have that were put.
+// Contexts returns how many contexts the events have for which Put was called.
 func (l *Leaves) Contexts() int { return len(l.contexts) }
 
-// AppendContext appends the leaf of the segment's context k, from 0, as
-// [Context.Append] does.
+// AppendContext appends the leaf of the segment's context k, from 0.
 func (l *Leaves) AppendContext(dst []byte, k int) []byte {
 	c, key := l.columns, l.contexts[k]
 	source, set := c.Sources[key.source], c.Sets[key.set]
@@ -153,7 +153,8 @@ func (l *Leaves) AppendContext(dst []byte, k int) []byte {
 	return dst
 }
 
-// Number returns the number of the context of an event that was put.
+// Number returns the number of the context of an event for which Put was
+// called.
 func (l *Leaves) Number(i int) uint64 { return l.first + uint64(l.context(i)) }
 
 // context returns the context of event i, from 0 in the segment.

@@ -8,8 +8,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events/internal/chars"
 )
 
-// Set fills r with what u says. The byte slices are copies, r's own where they
-// are large enough: so use an r that only Set has filled. It fails where the quantity is negative.
+// Set fills r with the values of u. The byte slices are copies, in r's own
+// memory if it is large enough, so r must have been filled only by Set. It
+// fails if the quantity is negative.
 func (r *RawUsage) Set(u *events.Usage) error {
 	hi, lo, scale, err := u.Quantity.Mantissa()
 	if err != nil {
@@ -31,9 +32,9 @@ func (r *RawUsage) Set(u *events.Usage) error {
 	return nil
 }
 
-// Check says what keeps r from being packed, or nil: id and source are there and
-// within their limits, the names are names, attributes ascend, the interval is
-// one, and the event does not both replace and retract.
+// Check returns why r cannot be packed, or nil. Id and source must be present
+// and within their limits, names must be valid, attributes must ascend, the
+// interval must be valid, and the event must not both replace and retract.
 func (r *RawUsage) Check() *Fault {
 	if f := checkLength("id", r.ID, MaxID); f != nil && !(r.Sequenced && len(r.ID) == 0) {
 		return f

@@ -25,7 +25,7 @@ const (
 	maxString     = MaxSource // the longest string of any use
 )
 
-// Field numbers of packed.proto, which are also what a column is called in errors.
+// Field numbers of packed.proto, with the names of the columns in errors.
 const (
 	fieldVersion = 1 + iota
 	fieldProvider
@@ -64,8 +64,8 @@ var fieldNames = [fieldCount]string{
 	"quantity_scale", "time_unit", "end", "duration", "amend_event", "amend_retracts", "amend_id",
 }
 
-// ColumnError says which column of a packed segment is not what packed.proto
-// says, and how.
+// ColumnError says which column of a packed segment violates packed.proto, and
+// how.
 type ColumnError struct {
 	Column  string // a field's name in packed.proto, or "segment"
 	Problem string
@@ -79,31 +79,31 @@ func columnError(field int, format string, args ...any) error {
 	return &ColumnError{fieldNames[field], fmt.Sprintf(format, args...)}
 }
 
-// scratch is what a [Columns] keeps from segment to segment.
+// scratch is the memory that a [Columns] reuses from segment to segment.
 type scratch struct {
-	pairs   []SetAttr // what Sets slices
+	pairs   []SetAttr // memory of Sets
 	sizes   []uint32
-	named   []bool   // per string: can it be a name
-	allName bool     // every string can
+	named   []bool   // for each string: whether it can be a name
+	allName bool     // every string can be a name
 	low     []uint64 // durations, after Decode
 	high    []uint64 // ends, after Decode
 	scale   []uint32
 	length  []uint32
 
-	// What leaves are made of, as the segment has it.
+	// Values for leaves, in the form of the segment.
 	mantissa     []uint64
-	mantissaHigh []uint64 // empty where all are 0
+	mantissaHigh []uint64 // empty if all are 0
 	places       []uint32
 	unit         uint64 // of durations and ends, nanoseconds
 
 	lazy hashes // see identity.go
 }
 
-// Decode reads a packed segment: the bytes that packed.proto defines, checked
-// as it says. Every failure is a [*ColumnError], after which c holds nothing of
-// use. Slices of c alias packed and are overwritten by the next Decode. Once c
-// has seen a segment of a size, further ones of that size allocate nothing but
-// the provider's name where it changes.
+// Decode reads a packed segment: the bytes that packed.proto defines, with all
+// its checks. Every error is a [*ColumnError], after which c must not be used.
+// Slices of c alias packed and are overwritten by the next Decode. Once c has
+// seen a segment of some size, further ones of that size allocate nothing
+// except the provider's name if it changes.
 func (c *Columns) Decode(packed []byte) error {
 	c.N = 0
 	c.work.lazy.done = false
@@ -135,8 +135,8 @@ func (c *Columns) Decode(packed []byte) error {
 	return c.decodeAmends(&fields)
 }
 
-// segmentFields is a segment taken apart: bytes of the length-delimited
-// fields, values of the scalar ones.
+// segmentFields is the fields of a segment: the bytes of length-delimited
+// fields, and the values of scalar ones.
 type segmentFields struct {
 	bytes  [fieldCount][]byte
 	scalar [fieldCount]uint64
@@ -203,7 +203,7 @@ func (c *Columns) decodeHead(fields *segmentFields) error {
 		return columnError(fieldProvider, "%v", err)
 	}
 	if fields.scalar[fieldSequenced] > 1 {
-		return columnError(fieldSequenced, "%d is no bool", fields.scalar[fieldSequenced])
+		return columnError(fieldSequenced, "%d is not a bool", fields.scalar[fieldSequenced])
 	}
 	c.Sequenced = fields.scalar[fieldSequenced] == 1
 	n := fields.scalar[fieldEvents]
@@ -475,7 +475,7 @@ func (c *Columns) decodeIndex(dst *[]uint32, field int, fields *segmentFields, l
 	return nil
 }
 
-// ID returns the id of event i, which is empty where the segment is sequenced.
+// ID returns the id of event i, which is empty if the segment is sequenced.
 func (c *Columns) ID(i int) []byte {
 	if c.Sequenced {
 		return nil

@@ -5,19 +5,19 @@ import (
 	"hash/maphash"
 )
 
-// table numbers distinct byte strings in the order in which they first come.
-// Open addressing over one buffer: no allocation once it is as large as it
-// gets. Its hash is seeded by the process, so that nobody can prepare strings
-// that collide; the numbers do not depend on the seed.
+// table numbers distinct byte strings in the order of their first occurrence.
+// It uses open addressing over one buffer, and does not allocate once it has
+// its final size. The hash has a random seed for each process, so that nobody
+// can prepare strings that collide; the numbers do not depend on the seed.
 type table struct {
-	slots []slot // a power of two of them, at most half full
+	slots []slot // their number is a power of two; at most half of them are in use
 	ends  []uint32
 	text  []byte
 }
 
 type slot struct {
 	hash   uint32
-	number uint32 // plus one; zero is an empty slot
+	number uint32 // number plus one; zero means an empty slot
 }
 
 var tableSeed = maphash.MakeSeed()
@@ -39,7 +39,7 @@ func (t *table) at(i uint32) []byte {
 	return t.text[from:t.ends[i]]
 }
 
-// intern returns the number of b, which is len(t.ends)-1 where fresh is true.
+// intern returns the number of b, which is len(t.ends)-1 if fresh is true.
 func (t *table) intern(b []byte) (number uint32, fresh bool) {
 	h := maphash.Bytes(tableSeed, b)
 	mask := uint64(len(t.slots) - 1)

@@ -1,5 +1,5 @@
-// Package offline verifies a receipt's file against a key's file: what the
-// commands that verify have in common. It reads these files and nothing else.
+// Package offline verifies the file of a receipt with the file of a key, for
+// all commands that verify receipts. It reads no other files.
 package offline
 
 import (
@@ -16,25 +16,25 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/tlog"
 )
 
-// ErrNotVerified means that the receipt proves nothing; the verdict says why.
+// ErrNotVerified means that the receipt is not verified; the verdict says why.
 var ErrNotVerified = errors.New("the receipt is not verified")
 
 var errLong = fmt.Errorf("longer than %d bytes", receipt.MaxReceipt)
 
 var errNobody = errors.New("nobody is trusted: give the key of the logs, or a policy with a log line")
 
-// Request is what to verify, and by what.
+// Request says what to verify and with which keys.
 type Request struct {
 	File   string // the receipt; "-" is standard input
-	Key    string // a public log key, or the name of a file with one; empty: those of the policy
-	Policy string // the name of a file in the format of C2SP tlog-policy; empty: no witness is wanted
+	Key    string // a public log key, or the name of a file with one; empty uses the keys of the policy
+	Policy string // the name of a file in the format of C2SP tlog-policy; empty requires no witness
 	JSON   bool   // the verdict as JSON, not as text
-	Words  bool   // text without symbols, for what is no terminal
+	Words  bool   // text without symbols, if the output is not a terminal
 }
 
 // Run verifies a receipt and writes the verdict to out. The error is
-// [ErrNotVerified] where a verdict was written that is no, and otherwise says
-// what could not be read.
+// [ErrNotVerified] if the verdict is negative; any other error says what could
+// not be read.
 func Run(q Request, in io.Reader, out io.Writer) error {
 	trust, err := q.trust()
 	if err != nil {
@@ -52,7 +52,7 @@ func Run(q Request, in io.Reader, out io.Writer) error {
 		}
 	} else {
 		text := verdict.String()
-		if q.Words { // What is proved and what is stated stand below words that say so.
+		if q.Words { // Headings distinguish what is proved from what is only stated.
 			text = strings.NewReplacer("\n  ✓ ", "\n  ", "\n  · ", "\n  ").Replace(text)
 		}
 		_, err = io.WriteString(out, text)
@@ -66,8 +66,8 @@ func Run(q Request, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// trust is what the request says to believe. A key that is given stands for the
-// log lines of the policy.
+// trust returns what the request says to believe. A given key replaces the log
+// lines of the policy.
 func (q *Request) trust() (trust receipt.Trust, err error) {
 	if q.Policy != "" {
 		if trust.Policy, err = Policy(q.Policy); err != nil {
@@ -108,7 +108,7 @@ func Policy(file string) (*tlog.Policy, error) {
 	return policy, nil
 }
 
-// Key reads a public log key, or the file that holds it.
+// Key reads a public log key, or the file that contains it.
 func Key(key string) (*tlog.PublicKey, error) {
 	text, err := os.ReadFile(key)
 	switch {

@@ -300,9 +300,9 @@ func (b *books) oneWriter() (string, error) {
 	return "", nil
 }
 
-// noNegativeBalances: no account owes what it should have, and nothing stays in a
-// pool. What is payable to a holder may be below zero: a payment that was given
-// up and paid again has arrived after all, and the next shares cover it (decision
+// noNegativeBalances: no account is overdrawn, and nothing stays in a pool.
+// What is payable to a holder may be below zero: a payment that was given up
+// and paid again has arrived after all, and the next shares cover it (decision
 // 0021). The checks payouts_equal_accounts and
 // shares_equal_payouts_payable_and_held verify that amount against the payouts.
 func (b *books) noNegativeBalances() (string, error) {

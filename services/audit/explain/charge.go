@@ -18,10 +18,10 @@ type priced struct {
 	pricing.Price
 	pricing.Charge
 	quantity money.Quantity
-	fits     bool // a rule matched, and there is a charge or a quantity that waits
+	fits     bool // a rule matched, and the event has a charge or a quantity that waits
 }
 
-// price prices an event as settle priced it.
+// price prices an event in the same way as settle did.
 func (w *world) price(book events.Book, u *events.Usage) priced {
 	b, _ := w.directory.Book(book)
 	node, _ := w.directory.Node(u.Node)
@@ -34,8 +34,8 @@ func (w *world) price(book events.Book, u *events.Usage) priced {
 	return c
 }
 
-// charge explains how one event is priced, down to who declared the card and who
-// recorded the quote.
+// charge explains how one event is priced, including who declared the card and
+// who recorded the quote.
 func (e *explainer) charge(book events.Book, meter events.Meter, c *priced, control uint64) (Node, error) {
 	n := c.node()
 	if c.State == pricing.NoRate {
@@ -95,9 +95,9 @@ func (c *priced) node() Node {
 	return n
 }
 
-// summed finds the posting that an event's charge is part of, and computes all
-// of it again from its cut. Under is the position of CONTROL that was in effect
-// where it was posted, 0 where it was not.
+// summed finds the posting that contains an event's charge, and computes the
+// whole posting again from its cut. It returns the position of CONTROL that was
+// in effect when it was posted, or 0 if it was not posted.
 func (e *explainer) summed(writer store.WriterState, w *world, c priced, u *events.Usage, book events.Book, p directory.Posting, before, last uint64) (n Node, under uint64, err error) {
 	n = Node{Kind: "entry"}
 	if c.Amount.IsZero() {
@@ -143,12 +143,12 @@ func (e *explainer) summed(writer store.WriterState, w *world, c priced, u *even
 			}
 		}
 	}
-	n.Summary = "No posting of its cut has it: the journal is not what the streams give. Run replay"
+	n.Summary = "No posting of its cut contains it: the journal does not match the streams. Run replay"
 	return n, 0, nil
 }
 
-// released finds what became of a quantity that had no price: it waits, or a
-// decision released it, together with what waited beside it.
+// released finds what happened to a quantity that had no price: it still waits,
+// or a decision released its whole line of suspense.
 func (e *explainer) released(writer store.WriterState, c priced, u *events.Usage, book events.Book, p directory.Posting, position uint64) (n Node, under uint64, err error) {
 	n = Node{Kind: "release"}
 	from, err := e.snapshot.FirstAt(writer, position)
@@ -192,16 +192,16 @@ func (e *explainer) released(writer store.WriterState, c priced, u *events.Usage
 	lines, err := e.snapshot.Suspense(book)
 	for _, l := range lines {
 		if l.Node == u.Node && l.Customer == u.Customer && l.Meter == u.Meter && l.Card == c.Line.Card && l.Rule == c.Line.Rule && l.Period == p.Origin {
-			n.Summary = fmt.Sprintf("It waits, with %d events of %v %s in all, until somebody releases it at a round of %s", l.Events, l.Quantity, l.Meter, l.Pair)
+			n.Summary = fmt.Sprintf("It waits with a total of %d events of %v %s until a person releases it at a round of %s", l.Events, l.Quantity, l.Meter, l.Pair)
 			return n, 0, err
 		}
 	}
-	n.Summary = "It neither waits nor was it charged: its line was released at a charge of zero, or the journal is not what the streams give. Run replay"
+	n.Summary = "It does not wait and was not charged: it was released at a charge of zero, or the journal does not match the streams. Run replay"
 	return n, 0, err
 }
 
-// again sums a posting from the events of its cut, and calls each for them, where
-// it is not nil.
+// again sums a posting from the events of its cut, and calls each for them
+// unless it is nil.
 func (e *explainer) again(n *Node, w *world, c priced, u *events.Usage, book events.Book, p directory.Posting, q *ledger.Posting, before, cut uint64, each func(handle, *events.Usage, *priced)) error {
 	var amount money.Amount
 	var quantity money.Quantity
@@ -210,13 +210,14 @@ func (e *explainer) again(n *Node, w *world, c priced, u *events.Usage, book eve
 	for position := before + 1; position <= cut; position++ {
 		raw, err := e.usage.Get(e.ctx, position)
 		if err != nil {
-			// Whether the posting is right is not known: nothing is said against it.
-			n.fact("computed again", fmt.Sprintf("it could not be: position %d of %s could not be read: %v", position, e.usage.Name(), err))
+			// It is unknown whether the posting is right, so it is not called
+			// wrong.
+			n.fact("computed again", fmt.Sprintf("not possible: position %d of %s could not be read: %v", position, e.usage.Name(), err))
 			return nil
 		}
 		m, err := decode(position, raw.Data)
 		if err != nil || m.Kind != events.Batch {
-			continue // What cannot be decoded has no events, and other kinds have none.
+			continue // A message that cannot be decoded has no events, and neither has any other kind.
 		}
 		ordinal := 0
 		for _, s := range m.segments {
@@ -270,14 +271,14 @@ func same(c *packed.Columns, i int, u *events.Usage) bool {
 	return string(c.Strings[c.Node[i]]) == string(u.Node) && string(c.Strings[c.Customer[i]]) == string(u.Customer) && string(c.Strings[c.Meter[i]]) == string(u.Meter)
 }
 
-// after says what became of the money since it was posted under a position of
-// CONTROL.
+// after explains where the money went after it was posted; under is the
+// position of CONTROL that was in effect then.
 func (e *explainer) after(n *Node, book events.Book, u *events.Usage, under uint64) error {
 	owed, err := e.snapshot.Outstanding(book, u.Customer)
 	if err != nil {
 		return err
 	}
-	left := "nothing: everything charged to it there is collected"
+	left := "nothing: all of these charges are collected"
 	for _, o := range owed {
 		if o.Node == u.Node {
 			left = fmt.Sprintf("%v %s", o.Amount, o.Asset)
@@ -294,7 +295,7 @@ func (e *explainer) after(n *Node, book events.Book, u *events.Usage, under uint
 	}
 	token, ok := now.directory.TokenOf(u.Node)
 	if !ok {
-		n.fact("revenue goes to", "the provider: no token stands for the node")
+		n.fact("revenue goes to", "the provider, because the node has no token")
 		return nil
 	}
 	n.fact("revenue goes to", "token "+string(token))

@@ -13,8 +13,8 @@ import (
 // mostShown is how many bytes of one member of a decision are shown.
 const mostShown = 240
 
-// decisionOf explains the decisions that share an id: the first that had an
-// effect, or else the last, and the others beneath it.
+// decisionOf explains the decisions that share an id: the first one that had an
+// effect, or otherwise the last one, with the others below it.
 func (e *explainer) decisionOf(positions []uint64) (Node, error) {
 	shown := positions[len(positions)-1]
 	for _, position := range positions {
@@ -38,8 +38,8 @@ func (e *explainer) decisionOf(positions []uint64) (Node, error) {
 	return n, err
 }
 
-// decision explains a decision by its position in CONTROL: who decided what, when
-// and why, and whether it has an effect.
+// decision explains the decision at a position of CONTROL: who decided what,
+// when and why, and whether it has an effect.
 func (e *explainer) decision(position uint64) (Node, error) {
 	n := Node{Kind: "decision", ID: fmt.Sprintf("control:%d", position)}
 	last, err := e.Control.Last(e.ctx)
@@ -107,15 +107,15 @@ func (n *Node) members(object []byte) error {
 	return nil
 }
 
-// voidReason returns why a decision has no effect, and where that was found; the
-// reason is empty where it has one.
+// voidReason returns why a decision has no effect, and where that was found;
+// the reason is empty if it has one.
 func (e *explainer) voidReason(position uint64) (reason, where string, err error) {
 	w, err := e.fold(position)
 	if err != nil {
 		return "", "", err
 	}
 	if voids := w.directory.Voids(); len(voids) > 0 && voids[len(voids)-1].Position == position {
-		return voids[len(voids)-1].Reason, "where it stands in CONTROL", nil
+		return voids[len(voids)-1].Reason, "at its position in CONTROL", nil
 	}
 	for partition := range e.Usage {
 		if reason, ok, err := e.snapshot.VoidReason(partition, position); err != nil || ok {

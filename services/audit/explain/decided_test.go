@@ -49,8 +49,8 @@ func TestDecisionsAreExplained(t *testing.T) {
 		{"a reversal and why", "control:7", []string{"deposit_reversed", "it was bob's", "decision-6", "in effect"}},
 		{"a reopening and why", "decision-9", []string{"period_reopened", "usage is missing", "in effect"}},
 		{"one that is void in settlement", "control:10", []string{"round_withdrawn", `void in settlement, partition 0: pair USDC/USD has no round "9"`}},
-		{"one that is void where it stands", "control:11", []string{"period_closed", "void where it stands in CONTROL: period: 2026-11-25 has not ended"}},
-		{"a quote from the future", "control:12", []string{"quotes_observed", "void where it stands in CONTROL: rounds[0].time"}},
+		{"one that is void where it stands", "control:11", []string{"period_closed", "void at its position in CONTROL: period: 2026-11-25 has not ended"}},
+		{"a quote from the future", "control:12", []string{"quotes_observed", "void at its position in CONTROL: rounds[0].time"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n, err := explain.Explain(t.Context(), sources(w), c.id)

@@ -13,7 +13,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
-// decided is who decided something, and when.
+// decided says who decided something, and when.
 type decided struct {
 	position uint64
 	kind     string
@@ -30,8 +30,8 @@ func (d *decided) String() string {
 	return s
 }
 
-// decisions are what figures name: card versions, rounds, fees, and whatever
-// entries came of.
+// decisions are the decisions to which figures refer: card versions, rounds,
+// fees, and the causes of entries.
 type decisions struct {
 	list       []decided           // by position, from 1
 	ids        map[string][]uint64 // positions of the decisions with an id
@@ -44,15 +44,16 @@ type decisions struct {
 	corrected  map[string][]correction // by payout
 }
 
-// batch is a file of payouts: who handed it to the rail, and who recorded what the
-// rail answered, each time that somebody did.
+// batch is a file of payouts: who handed it to the rail, and who recorded each
+// of the rail's answers.
 type batch struct {
 	decided
 	name    string
 	answers []decided
 }
 
-// correction is what a person decided about a payout, against what a rail said.
+// correction is a person's decision about a payout that overrides the rail's
+// answer.
 type correction struct {
 	decided
 	events.PayoutCorrected
@@ -86,7 +87,7 @@ func cardKey(book events.Book, card string) string { return string(book) + "\n" 
 
 func roundKey(pair events.Pair, round string) string { return string(pair) + "\n" + round }
 
-// decisions reads CONTROL, once for a question.
+// decisions reads CONTROL, once for each question.
 func (e *explainer) decisions() (*decisions, error) {
 	if e.known != nil {
 		return e.known, nil
@@ -141,8 +142,9 @@ func (e *explainer) undistributed() (map[uint64]bool, error) {
 	return void, nil
 }
 
-// add takes the first that says something: cards and rounds never change, so a
-// later one is a repeat or void. A decision without effect is only listed.
+// add keeps the first decision about each thing: cards and rounds never change,
+// so a later one is a repetition or void. A decision without effect is only
+// listed.
 func (k *decisions) add(position uint64, decision events.Decision, readable, effect bool) {
 	if !readable {
 		k.list = append(k.list, decided{position: position, kind: "unreadable"})
@@ -173,7 +175,7 @@ func (k *decisions) add(position uint64, decision events.Decision, readable, eff
 	case events.PayoutsSubmitted:
 		k.submitted[b.Distribution] = append(k.submitted[b.Distribution], batch{decided: d, name: b.Batch})
 	case events.PayoutsConfirmed:
-		if b.Part == 0 { // A large answer comes in many parts, of which the first is enough.
+		if b.Part == 0 { // A large answer consists of many parts, and the first one is enough.
 			k.answered(b.Batch, d)
 		}
 	case events.PayoutCorrected:
@@ -183,7 +185,7 @@ func (k *decisions) add(position uint64, decision events.Decision, readable, eff
 	}
 }
 
-// answered notes an answer with its batch.
+// answered adds an answer to its batch.
 func (k *decisions) answered(name string, d decided) {
 	for _, list := range k.submitted {
 		for i := range list {
@@ -203,7 +205,7 @@ func (k *decisions) at(position uint64) (decided, bool) {
 	return k.list[position-1], true
 }
 
-// cause is the decision that an entry names.
+// cause explains the decision that an entry names.
 func (e *explainer) cause(ref string) (Node, bool, error) {
 	var position uint64
 	if _, err := fmt.Sscanf(ref, "control:%d", &position); err != nil {
@@ -220,7 +222,8 @@ func (e *explainer) cause(ref string) (Node, bool, error) {
 	return Node{Kind: "decision", ID: ref, Summary: summary(&d)}, true, nil
 }
 
-// summary says what was decided, by whom, where and when.
+// summary says in one line what was decided, by whom, at which position and
+// when.
 func summary(d *decided) string {
 	words := "Decision that cannot be read"
 	if k, ok := events.KindOf(d.kind); ok {
@@ -229,7 +232,8 @@ func summary(d *decided) string {
 	return fmt.Sprintf("%s by %v", words, d)
 }
 
-// card is a card's version: who declared it, and its rules for a meter.
+// card explains a version of a card: who declared it, and its rules for a
+// meter.
 func (e *explainer) card(book events.Book, card string, meter events.Meter) (Node, error) {
 	n := Node{Kind: "card", ID: card}
 	known, err := e.decisions()
@@ -238,7 +242,7 @@ func (e *explainer) card(book events.Book, card string, meter events.Meter) (Nod
 	}
 	c, ok := known.cards[cardKey(book, card)]
 	if !ok {
-		n.Summary = fmt.Sprintf("Card %s of book %s was never declared: the journal is not what the streams give. Run replay", card, book)
+		n.Summary = fmt.Sprintf("Card %s of book %s was never declared: the journal does not match the streams. Run replay", card, book)
 		return n, nil
 	}
 	n.Summary = fmt.Sprintf("Card %s of book %s, in force from %s", card, book, stamp(c.Effective.UnixNano()))
@@ -249,7 +253,8 @@ func (e *explainer) card(book events.Book, card string, meter events.Meter) (Nod
 	return n, nil
 }
 
-// quote is what a posting's quote rests on; false where none was needed.
+// quote explains where a posting's quote comes from; ok is false if no quote
+// was needed.
 func (e *explainer) quote(pair events.Pair, id string, control uint64) (n Node, ok bool, err error) {
 	if id == "" {
 		return n, false, nil
@@ -272,7 +277,7 @@ func (e *explainer) quote(pair events.Pair, id string, control uint64) (n Node, 
 	if len(rounds) == 1 {
 		return known.round(pair, rounds[0]), true, nil
 	}
-	n.Summary = "Quote of " + string(pair) + ", the median of what several sources said"
+	n.Summary = "Quote of " + string(pair) + ", the median of several sources"
 	for _, one := range rounds {
 		n.From = append(n.From, known.round(pair, one))
 	}
@@ -288,7 +293,7 @@ func (k *decisions) round(pair events.Pair, id string) Node {
 	n := Node{Kind: "quote", ID: id}
 	r, ok := k.rounds[roundKey(pair, id)]
 	if !ok {
-		n.Summary = fmt.Sprintf("Quote round %s of %s was never observed: the journal is not what the streams give. Run replay", id, pair)
+		n.Summary = fmt.Sprintf("Quote round %s of %s was never observed: the journal does not match the streams. Run replay", id, pair)
 		return n
 	}
 	n.Summary = fmt.Sprintf("Quote round %s of %s: %v at %s", id, pair, r.Rate, stamp(r.Time.UnixNano()))

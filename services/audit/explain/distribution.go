@@ -14,7 +14,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// payout explains a payment down to the charges that it came from.
+// payout explains a payment, down to the charges from which it came.
 func (e *explainer) payout(d *distribution.Distribution, p distribution.Payout) (Node, error) {
 	n := Node{Kind: "payout", ID: p.ID}
 	n.Summary = fmt.Sprintf("Payout of %v %s to %s is %s", p.Amount, p.Asset, p.Holder, p.State)
@@ -82,7 +82,8 @@ func (e *explainer) payout(d *distribution.Distribution, p distribution.Payout) 
 	return n, err
 }
 
-// carried is what a holder's payable balance of one token did at a declaration.
+// carried is how one declaration changed a holder's payable balance of one
+// token.
 type carried struct{ before, shared, moved, paid, after money.Amount }
 
 // carry follows a holder's payable account through the distributions of the
@@ -176,7 +177,7 @@ func shareNode(d *distribution.Distribution, pool distribution.Pool, s distribut
 	return n
 }
 
-// distribution explains one down to the charges of its period.
+// distribution explains a distribution, down to the charges of its period.
 func (e *explainer) distribution(d *distribution.Distribution) (Node, error) {
 	if d.Run() {
 		return e.payoutRun(d)
@@ -222,7 +223,7 @@ func (s source) compare(t source) int {
 	return cmp.Or(strings.Compare(s.node, t.node), strings.Compare(string(s.period), string(t.period)), strings.Compare(string(s.asset), string(t.asset)))
 }
 
-// usage is what one node was charged for on one meter.
+// usage is the charges for one node's usage on one meter.
 type usage struct {
 	source
 	meter, card string
@@ -287,7 +288,8 @@ func (e *explainer) handed(d *distribution.Distribution) (map[source]money.Amoun
 	return handed, nil
 }
 
-// revenue is [explainer.handed] with what the nodes were charged for in its periods.
+// revenue is [explainer.handed] with the charges for the nodes' usage in those
+// periods.
 func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Node, error) {
 	handed, err := e.handed(d)
 	if err != nil {
@@ -310,9 +312,10 @@ func (e *explainer) revenue(d *distribution.Distribution) (map[money.Asset][]Nod
 	return list, nil
 }
 
-// charges sums what nodes were charged for, for the periods that a distribution took
-// revenue of: what was posted in the distribution's own period, and only where
-// nothing was, so that older charges were paid late, what was posted before.
+// charges sums the charges for nodes' usage in the periods whose revenue a
+// distribution took. It sums the charges that were posted in the distribution's
+// own period. If there are none, older charges were paid late, and it sums
+// those that were posted before.
 func (e *explainer) charges(d *distribution.Distribution, of map[source]money.Amount) (map[source][]Node, error) {
 	sums := map[usage]*charged{}
 	posted := map[source]bool{}

@@ -16,7 +16,8 @@ import (
 	"github.com/aliquot-engine/aliquot/services/settle/posting"
 )
 
-// byIdentity looks for an accepted event by what its source calls it.
+// byIdentity looks for an accepted event by the identity that its source gave
+// it.
 func (e *explainer) byIdentity(id string) (Node, error) {
 	h, err := e.identified(id)
 	if err != nil {
@@ -25,8 +26,8 @@ func (e *explainer) byIdentity(id string) (Node, error) {
 	return e.event(h)
 }
 
-// placed finds the partition that has an event at a place of an index: the
-// index does not say which.
+// placed finds the partition that has an event at a place in an index, because
+// the index does not contain the partition.
 func (e *explainer) placed(at settlement.Identity, source, name string) (h handle, found bool, err error) {
 	for _, stream := range e.Usage {
 		partition, _ := eventlog.PartitionOf(stream.Name())
@@ -35,7 +36,7 @@ func (e *explainer) placed(at settlement.Identity, source, name string) (h handl
 		}
 		m, err := e.message(at.Position)
 		if err != nil {
-			continue // it ends before, or that position has no batch
+			continue // the stream ends earlier, or the position has no batch
 		}
 		s, i, ok := m.at(int(at.Ordinal))
 		if !ok {
@@ -48,7 +49,7 @@ func (e *explainer) placed(at settlement.Identity, source, name string) (h handl
 	return h, false, nil
 }
 
-// choose makes a partition the one that messages are read of.
+// choose selects the partition from which messages are read.
 func (e *explainer) choose(partition int) error {
 	if e.usage = eventlog.OfPartition(partition, e.Usage...); e.usage == nil {
 		return fmt.Errorf("%w: partition %d is not here", ErrUnknown, partition)
@@ -65,7 +66,7 @@ type message struct {
 
 type segment struct {
 	*events.Segment
-	columns *packed.Columns // nil where it cannot be read
+	columns *packed.Columns // nil if it cannot be read
 }
 
 func (e *explainer) message(position uint64) (*message, error) {
@@ -91,14 +92,14 @@ func decode(position uint64, data []byte) (*message, error) {
 	return m, nil
 }
 
-// world is what is declared as of a position of CONTROL.
+// world is what is declared at a position of CONTROL.
 type world struct {
 	control   uint64
 	directory *directory.Directory
 	tariff    pricing.Tariff
 }
 
-// fold gives decisions the effect that settle gives them, and posts nothing.
+// fold applies decisions in the same way as settle does, and posts nothing.
 func (e *explainer) fold(through uint64) (*world, error) {
 	if e.folded != nil && e.folded.control == through {
 		return e.folded, nil
@@ -139,8 +140,8 @@ func (m *message) cutting() bool {
 }
 
 // around returns the CONTROL position in force at a position of USAGE, the
-// position of the cut before it, and the end of its own cut, which is one of
-// the positions up to last: one with many events may end earlier.
+// position of the cut before it, and the last position at which its own cut can
+// end: a cut with many events may end earlier.
 func (e *explainer) around(w store.WriterState, position uint64) (control, before, last uint64, err error) {
 	var partition int
 	if _, err := fmt.Sscanf(w.Name, "settle-%d", &partition); err != nil {
@@ -306,7 +307,7 @@ func (e *explainer) writer(name string) (store.WriterState, error) {
 	return store.WriterState{}, err
 }
 
-// at finds the event of an ordinal through all segments.
+// at finds an event by its ordinal, which counts through all segments.
 func (m *message) at(ordinal int) (s segment, index int, ok bool) {
 	for _, s := range m.segments {
 		if s.columns == nil {

@@ -1,19 +1,19 @@
-// Package explain says why a figure is what it is, down to what it came from:
-// a payout to its share, the share to the pool and its tiers, the pool to the
-// charges of the period, these to their postings, cards, quotes and events; and an
-// event to its card, its quote, the entry that it is summed in, and on to who was
-// paid.
+// Package explain traces a figure back to its causes: a payout to its share,
+// the share to the pool and its tiers, the pool to the charges of the period,
+// and these to their postings, cards, quotes and events. It also follows an
+// event forward, to its card, its quote, the entry that contains its charge,
+// and the holders who were paid.
 //
 // Nothing is stored per event, so an event is computed again: CONTROL is folded
-// up to the barrier that was in force at the event's position, and pricing and
-// quotes are asked as settle asked them.
+// up to the barrier that was in force at the event's position, and the packages
+// pricing and quotes are called in the same way as by settle.
 //
 // # Invariants
 //
-//   - Read only: an explanation writes nothing, anywhere.
-//   - Recomputed: a charge, a share and a posting's sum are computed anew and
-//     compared with what is stored; where they differ, the explanation says so.
-//   - One moment: what is read of the store is of one commit.
+//   - Read only: an explanation writes nothing anywhere.
+//   - Recomputed: a charge, a share and a posting's sum are computed again and
+//     compared with what is stored; if they differ, the explanation says so.
+//   - One moment: everything that is read from the store belongs to one commit.
 package explain
 
 import (
@@ -45,7 +45,7 @@ type Sources struct {
 	IDs Identities
 }
 
-// Node is one thing and what it follows from.
+// Node is one explained thing, with its causes.
 type Node struct {
 	Kind    string `json:"kind" doc:"event, charge, entry, payout, share, distribution, pool, revenue, …"`
 	ID      string `json:"id,omitempty" doc:"To ask about it by."`
@@ -81,9 +81,10 @@ var ErrUnknown = errors.New("nothing has this id")
 //	control:<position>   a decision
 //	<decision>           a decision, by its id
 //
-// It fails with [ErrUnknown] where nothing has the id, and with [ErrAmbiguous]
-// where it names more than one event: [Find] takes an identity in its parts. An
-// event that was repeated or refused took no identity: ask for it by its handle.
+// It fails with [ErrUnknown] if nothing has the id, and with [ErrAmbiguous] if
+// the id names more than one event: [Find] accepts the parts of an identity
+// separately. A duplicate or refused event has no identity of its own and can
+// only be found by its handle.
 func Explain(ctx context.Context, from Sources, id string) (node Node, err error) {
 	err = from.Store.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		e := &explainer{Sources: from, ctx: ctx, snapshot: snapshot}
@@ -99,12 +100,12 @@ func Explain(ctx context.Context, from Sources, id string) (node Node, err error
 // explainer answers one question.
 type explainer struct {
 	Sources
-	ctx      context.Context // of the question: one call, never kept
+	ctx      context.Context // of this call; never kept longer
 	snapshot *store.Snapshot
-	known    *decisions       // of CONTROL, once they were asked for
-	folded   *world           // the last one
+	known    *decisions       // of CONTROL, once they were needed
+	folded   *world           // the last world that was made
 	followed int              // postings that were followed down to their events
-	usage    *eventlog.Stream // of the partition that is asked about
+	usage    *eventlog.Stream // of the partition in question
 }
 
 func (e *explainer) find(id string) (Node, error) {
@@ -148,7 +149,7 @@ func (e *explainer) find(id string) (Node, error) {
 	if digits, ok := strings.CutPrefix(id, "control:"); ok {
 		position, err := strconv.ParseUint(digits, 10, 63)
 		if err != nil {
-			return Node{}, fmt.Errorf("%w: a decision is asked for as control: and its position", ErrUnknown)
+			return Node{}, fmt.Errorf("%w: write a decision as control: and its position", ErrUnknown)
 		}
 		return e.decision(position)
 	}
@@ -183,8 +184,8 @@ func parseHandle(id string) (h handle, ok bool) {
 	return handle{int(p), at, int(n)}, errors.Join(errP, errAt, errN) == nil
 }
 
-// Write writes a node, what it follows from and, behind arrows, what became of it,
-// as an indented text.
+// Write writes a node as indented text: its causes and, after arrows, what
+// happened to it later.
 func Write(w io.Writer, n *Node) error { return write(w, n, "", 0) }
 
 func write(w io.Writer, n *Node, mark string, depth int) error {

@@ -17,18 +17,18 @@ import (
 // ErrAmbiguous means that a text names more than one event.
 var ErrAmbiguous = errors.New("this names more than one event")
 
-// Identity is what the source of an event calls it: by an id, or by a sequence.
+// Identity is the identity that a source gave its event: an id, or a sequence.
 type Identity struct {
 	Source    string
-	ID        string // where it is not sequenced
+	ID        string // if it is not sequenced
 	Sequenced bool
 	Sequence  uint64
 	Epoch     uint64
-	AnyEpoch  bool // no epoch was said
+	AnyEpoch  bool // no epoch was given
 }
 
-// String is the identity as flags of the command line, which say it without
-// doubt.
+// String returns the identity as flags of the command line, which are
+// unambiguous.
 func (i Identity) String() string {
 	switch {
 	case !i.Sequenced:
@@ -62,8 +62,8 @@ func canonical(digits string) (uint64, bool) {
 
 // Readings are all identities that a text SOURCE#ID, SOURCE#SEQUENCE or
 // SOURCE#EPOCH/SEQUENCE may mean. There may be several, because sources and ids
-// may have a # in them, and an id may be digits. It is empty for a text without
-// a source and a name.
+// may have a # in them, and an id may be digits. The list is empty for a text
+// without a source and a name.
 func Readings(text string) []Identity {
 	var list []Identity
 	for at, c := range []byte(text) {
@@ -88,7 +88,8 @@ type match struct {
 
 // Find returns the handle of the accepted event with an identity, as [Explain]
 // and [Locate] take it. It fails with [ErrUnknown] and [ErrAmbiguous]: two
-// providers may give the same one, and a sequence may be of several epochs.
+// providers may use the same identity, and a sequence may exist in several
+// epochs.
 func Find(ctx context.Context, from Sources, identity Identity) (id string, err error) {
 	err = from.Store.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		e := &explainer{Sources: from, ctx: ctx, snapshot: snapshot}
@@ -111,7 +112,7 @@ func (e *explainer) identified(text string) (handle, error) {
 	return e.one(text, readings)
 }
 
-// one is the only event that one of the identities names.
+// one returns the only event that has one of the identities.
 func (e *explainer) one(text string, identities []Identity) (handle, error) {
 	var all []match
 	for _, identity := range identities {
@@ -177,7 +178,7 @@ func (e *explainer) sequenced(identity Identity) (list []match, err error) {
 	return list, nil
 }
 
-// within finds a sequence in the message that it was accepted from.
+// within finds a sequence in the message from which it was accepted.
 func (e *explainer) within(s store.SourceID, original settlement.Original, sequence uint64) (h handle, err error) {
 	if err := e.choose(s.Partition); err != nil {
 		return h, err

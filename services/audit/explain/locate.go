@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
-// Place is where what an id names is: one of the members is there.
+// Place is the place of the thing that an id names: exactly one member is set.
 type Place struct {
 	Event  *Handle
 	Row    *Row
@@ -33,12 +33,13 @@ type Row struct {
 type Payout struct {
 	distribution.Payout
 	Of    distribution.Distribution
-	Share distribution.Share // zero where the holder had none, and was paid what was carried
+	Share distribution.Share // zero if the holder had no share and was paid an amount carried over
 }
 
-// Locate finds what an id names, as [Explain] does: an event, a journal row (of a
-// posting, the row that has it) or a payout. It fails with [ErrUnknown] where nothing has
-// the id, and with [ErrAmbiguous] where it names more than one event.
+// Locate finds what an id names, as [Explain] does: an event, a journal row (of
+// a posting, the row that has it) or a payout. It fails with [ErrUnknown] if
+// nothing has the id, and with [ErrAmbiguous] if the id names more than one
+// event.
 func Locate(ctx context.Context, from Sources, id string) (place Place, err error) {
 	err = from.Store.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		e := &explainer{Sources: from, ctx: ctx, snapshot: snapshot}

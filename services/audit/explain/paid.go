@@ -11,10 +11,11 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// followUp says where the money of a charge went since: to the token of its node,
-// through the distributions that took the node's revenue, to the holders. Money of
-// one node is one pot, so it is the pot that is followed: what was collected for
-// the node and handed over after the charge was posted.
+// followUp explains where the money of a charge went: to the token of its node
+// and, through the distributions that took the node's revenue, to the holders.
+// The money of one node is not kept apart by charge, so followUp follows
+// everything that was collected for the node and handed over after the charge
+// was posted.
 func (e *explainer) followUp(n *Node, token events.Token, node events.Node, under uint64) error {
 	made, err := e.snapshot.Distributions(token)
 	if err != nil {
@@ -53,7 +54,7 @@ func (e *explainer) followUp(n *Node, token events.Token, node events.Node, unde
 		}
 	}
 	if len(n.To) == 0 {
-		n.To = append(n.To, Node{Kind: "waiting", Summary: fmt.Sprintf("Nothing collected for node %s since has been distributed yet", node)})
+		n.To = append(n.To, Node{Kind: "waiting", Summary: fmt.Sprintf("Nothing that was collected for node %s since then has been distributed yet", node)})
 	}
 	return nil
 }
@@ -126,7 +127,7 @@ func (e *explainer) paymentOf(d *distribution.Distribution, p distribution.Payou
 }
 
 // carriedIn finds the token's last distribution before that gave the holder a
-// share: what was payable before came from it, and from those before it.
+// share: what was payable before came from that distribution and earlier ones.
 func (e *explainer) carriedIn(d *distribution.Distribution, p distribution.Payout) (list []Node, err error) {
 	made, err := e.snapshot.Distributions(d.Token)
 	if err != nil {
@@ -142,13 +143,13 @@ func (e *explainer) carriedIn(d *distribution.Distribution, p distribution.Payou
 		}
 		if ok {
 			list = append(list, Node{Kind: "carried", ID: made[i].ID,
-				Summary: fmt.Sprintf("What was carried in came from distribution %s, whose share was %v %s, and those before", made[i].ID, share.Amount, p.Asset)})
+				Summary: fmt.Sprintf("The amount carried in came from distribution %s, whose share was %v %s, and from earlier ones", made[i].ID, share.Amount, p.Asset)})
 		}
 	}
 	return list, nil
 }
 
-// tiers are the steps of the waterfall that a pool went through.
+// tiers explains the steps of the waterfall that gave a pool.
 func (e *explainer) tiers(d *distribution.Distribution, p *distribution.Pool) ([]Node, error) {
 	known, err := e.decisions()
 	if err != nil {

@@ -12,9 +12,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// How much of what is many is shown: the rest is counted, and has ids to ask by.
+// How many items of a long list are shown. The others are counted, and can be
+// explained by their ids.
 const (
-	shownEvents   = 50 // of a posting that is asked for
+	shownEvents   = 50 // of the posting in question
 	pathEvents    = 3  // of a posting on the way down from a payout
 	shownPostings = 3  // of a line of charges
 	pathPostings  = 3  // of an explanation that are followed down to their events
@@ -32,7 +33,7 @@ func (l line) String() string {
 	return fmt.Sprintf("%s-%d/%d/%d", l.writer.Name, l.number, l.entry, l.posting)
 }
 
-// parseRow reads <number> or <number>/<entry>/<posting> behind a writer's name.
+// parseRow reads <number> or <number>/<entry>/<posting> after a writer's name.
 func parseRow(w store.WriterState, text string) (l line, whole, ok bool) {
 	l.writer = w
 	parts := strings.Split(text, "/")
@@ -112,7 +113,7 @@ func (l line) text(entry *ledger.Entry, p *ledger.Posting) string {
 	return text
 }
 
-// charged adds what a charge was priced by, and its events.
+// charged adds how a charge was priced, and its events.
 func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry *ledger.Entry, p *ledger.Posting, writer store.WriterState, most int) error {
 	card, err := e.card(entry.Book, p.Card, p.Meter)
 	if err != nil {
@@ -131,7 +132,7 @@ func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry 
 		n.From = append(n.From, quote)
 	}
 	if entry.Kind != ledger.Usage {
-		n.fact("events", fmt.Sprintf("%d, which had waited for a price: ask for each by its source", p.Events))
+		n.fact("events", fmt.Sprintf("%d, which had waited for a price: explain each of them by its source and id", p.Events))
 		return nil
 	}
 	u := &events.Usage{Meter: p.Meter}
@@ -172,7 +173,7 @@ func (e *explainer) charged(n *Node, row store.Written, r *ledger.Record, entry 
 	return err
 }
 
-// nameOf is what a source calls an event.
+// nameOf returns the name that a source gave an event.
 func nameOf(u *events.Usage) string {
 	if u.Sequenced {
 		return fmt.Sprintf("%s#%d/%d", u.Source, u.Epoch, u.Sequence)
@@ -184,7 +185,7 @@ func nameOf(u *events.Usage) string {
 type postings struct {
 	first []shownPosting
 	count int
-	sum   money.Amount // of those that are not in first
+	sum   money.Amount // of the postings that are not in first
 }
 
 type shownPosting struct {
@@ -201,8 +202,8 @@ func (s *postings) add(l line, entry *ledger.Entry, p *ledger.Posting) (err erro
 	return err
 }
 
-// listed lists the postings of a line: some as far down as their events, as long
-// as the question has not followed enough, and the others by id.
+// listed lists the postings of a line: some down to their events, until the
+// limit of the explanation is reached, and the others by id.
 func (e *explainer) listed(s *postings, asset money.Asset) (list []Node, err error) {
 	for _, l := range s.first {
 		n := Node{Kind: "posting", ID: l.String(), Summary: l.text}
@@ -220,7 +221,7 @@ func (e *explainer) listed(s *postings, asset money.Asset) (list []Node, err err
 	return list, nil
 }
 
-// because is what a release came of: its decision and the round that it names.
+// because explains a release: its decision, and the round that it names.
 func (e *explainer) because(entry *ledger.Entry, p *ledger.Posting, control uint64) (list []Node, err error) {
 	cause, ok, err := e.cause(entry.Ref)
 	if err != nil {

@@ -6,8 +6,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
-// payoutRun explains a run: it divides nothing, so it has no shares and no
-// revenue of its own. What a payout of it was owed for is in what was carried in.
+// payoutRun explains a payout run, which divides nothing and so has no shares
+// and no revenue of its own. The reasons for its payouts are in the amounts
+// carried in from earlier distributions.
 func (e *explainer) payoutRun(d *distribution.Distribution) (Node, error) {
 	n := Node{Kind: "payout run", ID: d.ID}
 	n.Summary = fmt.Sprintf("Payout run %s of token %s: what was owed, without new revenue", d.ID, d.Token)

@@ -8,10 +8,11 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
-// Summarize writes a node as [Write] does, but in at most so many lines (at
-// least 3), and reports whether it left something out. What is nearest to the
-// node is kept: all of one distance from it, before anything that is further off;
-// of the first distance that does not fit, what comes first.
+// Summarize writes a node as [Write] does, but with at most this number of
+// lines (at least 3), and reports whether it left something out. It prefers
+// what is nearest to the node: everything at one distance comes before anything
+// farther away, and of the first distance that does not fit as a whole it keeps
+// the beginning.
 func Summarize(w io.Writer, n *Node, lines int) (cut bool, err error) {
 	lines = max(lines, 3)
 	depth := 0
@@ -31,7 +32,7 @@ func Summarize(w io.Writer, n *Node, lines int) (cut bool, err error) {
 		return cut, err
 	}
 	text := strings.SplitAfter(strings.TrimSuffix(b.String(), "\n"), "\n")
-	if len(text) > lines { // The node alone has more facts than that.
+	if len(text) > lines { // The node alone has more facts than fit.
 		text, cut = text[:lines], true
 	}
 	if cut && len(text) < lines && depth > 0 {
@@ -41,8 +42,8 @@ func Summarize(w io.Writer, n *Node, lines int) (cut bool, err error) {
 	return cut, err
 }
 
-// nearest is a node with all that is nearer than the depth, and of what is at the
-// depth one line each, while there is room.
+// nearest returns the lines of a node with everything that is nearer than the
+// depth and, as long as there is room, one line for each node at the depth.
 func nearest(n *Node, depth, lines int) []string {
 	room, _ := size(n, depth)
 	room = lines - room
@@ -59,7 +60,7 @@ func nearest(n *Node, depth, lines int) []string {
 		own := *n
 		own.From, own.To = nil, nil
 		var head strings.Builder
-		_ = write(&head, &own, mark, at) // A builder takes everything.
+		_ = write(&head, &own, mark, at) // Writing to a builder never fails.
 		b.WriteString(head.String())
 		for i := range n.From {
 			walk(&n.From[i], "", at+1)
@@ -72,8 +73,8 @@ func nearest(n *Node, depth, lines int) []string {
 	return strings.SplitAfter(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
-// size is how many lines a node takes down to a depth (1: it alone), and whether
-// there is more below.
+// size returns how many lines a node needs down to a depth (1 is the node
+// alone), and whether there is more below.
 func size(n *Node, depth int) (lines int, more bool) {
 	if depth == 0 {
 		return 0, true
@@ -89,7 +90,7 @@ func size(n *Node, depth int) (lines int, more bool) {
 	return lines, more
 }
 
-// pruned is a node without what is further off than the depth.
+// pruned returns a node without everything deeper than the depth.
 func pruned(n *Node, depth int) *Node {
 	own := *n
 	own.From, own.To = nil, nil

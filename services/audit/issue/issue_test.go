@@ -139,7 +139,7 @@ func TestWhatAReceiptProves(t *testing.T) {
 		{"so is a repetition", beside + "2", []string{"a duplicate"}, "✓ it cost", 8 << 10},
 		{"a journal row of settle is in LEDGER", "settle-0-1", []string{"position 1 of ledger is a journal record", "settle-0-1"}, "", 0},
 		{"one of distribute is in PAYOUT", "distribute-1", []string{"of payout is a journal record", "entry 1: distribution"}, "", 0},
-		{"a payout is proved down to the holding", k.payoutOf(t, "d1", "carol"), []string{"payout po-", "held 1 of ", "by largest remainder among all holders", "carries the root of register up to", "carries the root of ledger up to", "which are shown whole, hand ", "exactly what the distribution found", "charges (", "card_declared", "quotes_observed"}, "register is not whole", 0},
+		{"a payout is proved down to the holding", k.payoutOf(t, "d1", "carol"), []string{"payout po-", "held 1 of ", "by largest remainder among all holders", "carries the root of register up to", "carries the root of ledger up to", "which are shown whole, hand ", "exactly what the distribution found", "charges (", "card_declared", "quotes_observed"}, "does not have the whole register", 0},
 		{"a payout of a second distribution too", k.payoutOf(t, "d2", "dave"), []string{"payout po-", "by largest remainder"}, "", 0},
 	}
 	for _, test := range tests {

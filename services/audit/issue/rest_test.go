@@ -55,7 +55,7 @@ func TestALogThatIsExchangedIsNotTheOneThatWasRestedOn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if verdict, err := receipt.Verify(data, old.key); err == nil || !strings.Contains(err.Error(), "has not the root that was in the streams") {
+			if verdict, err := receipt.Verify(data, old.key); err == nil || !strings.Contains(err.Error(), "does not have the root that was in the streams") {
 				t.Errorf("%v\n%s", err, verdict.String())
 			}
 		})

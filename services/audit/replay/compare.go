@@ -259,7 +259,7 @@ type published struct {
 }
 
 // next returns the writer's next message and its id; ok is false if there is
-// none. A message that none of our writers can have written is a difference.
+// none. A message that no writer can have written is a difference.
 func (w *published) next(ctx context.Context) (m eventlog.Message, id string, ok bool, err error) {
 	for w.at < w.last {
 		if m, err = w.reader.Next(ctx); err != nil {

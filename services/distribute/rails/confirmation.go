@@ -19,7 +19,7 @@ const (
 	maxDecision = events.MaxDecision * 3 / 4 // leaves room for the envelope
 )
 
-// Answers says how the file of a rail is written, for what the file does not say
+// Answers describes the file of a rail, as far as the file does not describe
 // itself.
 type Answers struct {
 	rowfile.Options

@@ -1,5 +1,4 @@
-// Package rails writes the instructions for those who pay, and reads what they
-// answer.
+// Package rails writes payment instructions for rails, and reads their answers.
 //
 // A rail is one implementation of [Rail] in one file, and one entry in [All]. The
 // states of a payout, and what each means for the ledger, are in package payout: a
@@ -7,7 +6,8 @@
 //
 // # Invariants
 //
-//   - Deterministic: equal batches give equal bytes, however often they are asked for.
+//   - Deterministic: equal batches give equal bytes, however often they are
+//     written.
 //   - Whole: a batch with one payout that cannot be paid gives an error; what was
 //     written before the error must be dropped.
 package rails
@@ -38,10 +38,10 @@ type Batch struct {
 
 // Rail is a way to pay: the format in which a batch is handed over.
 //
-// Write writes the instruction to pay a batch. Equal batches give equal bytes, so
-// that an instruction can be asked for again, and a rail that has it already can
-// see that it is the same. The order of the batch's payouts means nothing to the
-// rail. An error says why the batch cannot be written.
+// Write writes the instruction to pay a batch. Equal batches give equal bytes,
+// so that an instruction can be written again, and a rail that already has it
+// can see that it is the same. The order of the batch's payouts means nothing
+// to the rail. An error says why the batch cannot be written.
 //
 // The caller writes only batches that CONTROL says were submitted, so every batch
 // that a rail has is known to the ledger. What became of the payouts reaches the
@@ -65,7 +65,7 @@ func Of(name events.Rail) (Rail, error) {
 	return nil, fmt.Errorf("no rail is called %q", name)
 }
 
-// check is what every rail asks of a batch.
+// check verifies what every rail requires of a batch.
 func (b Batch) check() error {
 	if err := events.CheckName(b.Name); err != nil {
 		return fmt.Errorf("batch %q: %w", b.Name, err)

@@ -132,8 +132,9 @@ func (f *Folder) neverKept(e *Examination) bool {
 	return e.stream != nil && e.Messages == 0 && e.Archived == 0
 }
 
-// install puts a new log in the place of the damaged one. If it crashes, at least
-// the second copy of the checkpoint is left, from which the log is made again.
+// install puts a new log in the place of the damaged one. After a crash, at
+// least the second copy of the checkpoint is left, from which the log is made
+// again.
 func (f *Folder) install(e *Examination, made string, last signedTree, aside string) error {
 	target, old := LogDir(f.dir, e.Stream), filepath.Join(aside, "tlog", LogName(e.Stream))
 	for _, by := range []string{tiles.CosignedByAll, tiles.CosignedBySome} {

@@ -17,12 +17,12 @@ const maxSets = 1 << 16
 // unknown is the number of a name that is not declared in the book.
 const unknown = math.MaxUint32
 
-// admission decides which new events can be charged for, by what is declared, and
-// gives each of them its combination. It numbers declared names and sets of
+// admission decides from the declarations which new events can be charged for,
+// and gives each of them its combination. It numbers declared names and sets of
 // attributes, so that an event costs array look-ups.
 //
-// Invariants: a name has a number only in the book that it is declared in; a
-// number stands for one name until [admission.reset].
+// Invariants: a name has a number only in the book in which it is declared; a
+// number means one name until [admission.reset].
 type admission struct {
 	books
 
@@ -36,7 +36,7 @@ type admission struct {
 	meter    []meter
 	set      [][]events.Attribute
 
-	rankedNodes, rankedCustomers int // how many of them have their rank
+	rankedNodes, rankedCustomers int // how many of them have a rank
 
 	// Of the segment being read. The lists are by index into its string table or
 	// its sets: 0 is not looked up yet, otherwise the number plus one, or unknown.
@@ -154,8 +154,8 @@ func (a *admission) admit(c *packed.Columns, i int, b *book) (combination, event
 	return combination{n - 1, who - 1, m - 1, set - 1}, ""
 }
 
-// nodeName returns the name of event i's node, or nothing where the book does not
-// have it: otherwise anybody could fill the tallies with names.
+// nodeName returns the name of event i's node, or an empty name if the book
+// does not have the node: otherwise anybody could fill the tallies with names.
 func (a *admission) nodeName(c *packed.Columns, i int, b *book) events.Node {
 	n := a.nodeOf[c.Node[i]]
 	if n == 0 {
@@ -167,7 +167,8 @@ func (a *admission) nodeName(c *packed.Columns, i int, b *book) events.Node {
 	return a.node[n-1].name
 }
 
-// Each of the following looks a name up the first time that its segment has it.
+// Each of the following functions looks a name up when it first occurs in a
+// segment.
 
 func (a *admission) resolveNode(c *packed.Columns, at uint32, in *book) uint32 {
 	text := c.Strings[at]

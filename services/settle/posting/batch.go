@@ -9,7 +9,8 @@ import (
 )
 
 // Batch settles a batch message. It returns a cut if the position cuts, and nil
-// otherwise. An error is not the fault of the events: the state is then of no use.
+// otherwise. An error is not the fault of the events: the state must then be
+// discarded.
 func (s *State) Batch(position uint64, segments []settlement.Decoded) (*settlement.Cut, error) {
 	if err := s.next(position); err != nil {
 		return nil, err
@@ -27,8 +28,8 @@ func (s *State) Batch(position uint64, segments []settlement.Decoded) (*settleme
 	return nil, nil
 }
 
-// Unreadable settles a message that cannot be decoded: it has no events, but its
-// position has an outcome, and it cuts where a batch would.
+// Unreadable settles a message that cannot be decoded: it has no events, but
+// its position has an outcome, and it cuts if a batch at this position would.
 func (s *State) Unreadable(position uint64) (*settlement.Cut, error) {
 	return s.Batch(position, nil)
 }
@@ -36,7 +37,8 @@ func (s *State) Unreadable(position uint64) (*settlement.Cut, error) {
 func (s *State) segment(d *settlement.Decoded, ordinal int) error {
 	c := d.Columns
 	if d.Err != nil || c == nil {
-		// How many events it had is not known: ingest would have refused it.
+		// The number of its events is not known: ingest would have refused such
+		// a message.
 		s.open.runs.add(0, events.Refused, events.Malformed)
 		return nil
 	}

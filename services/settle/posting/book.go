@@ -11,19 +11,19 @@ import (
 type books struct {
 	directory *directory.Directory
 	known     map[events.Book]*book
-	charged   map[events.Book]*money.Amount // by each in all; kept by a reset
+	charged   map[events.Book]*money.Amount // total of each book; a reset keeps it
 }
 
 // book is a book as it is declared now.
 type book struct {
 	directory.Book
-	charged *money.Amount     // in all, at most [ledger.Limit]
-	bounds  directory.Posting // the last one asked for
+	charged *money.Amount     // total of the book, at most [ledger.Limit]
+	bounds  directory.Posting // the result of the last look-up
 }
 
 func (s *books) reset() { s.known = make(map[events.Book]*book) }
 
-// book returns a book, nil where it is not declared.
+// book returns a book, or nil if it is not declared.
 func (s *books) book(name events.Book) *book {
 	if b, ok := s.known[name]; ok {
 		return b
@@ -33,12 +33,12 @@ func (s *books) book(name events.Book) *book {
 		return nil
 	}
 	b := &book{Book: declared, charged: s.chargedBy(name)}
-	b.bounds.From, b.bounds.Until = 1, 0 // Holds for no instant.
+	b.bounds.From, b.bounds.Until = 1, 0 // An empty window, so that the first look-up fills it.
 	s.known[name] = b
 	return b
 }
 
-// chargedBy returns what a book has charged in all.
+// chargedBy returns the total that a book has charged.
 func (s *books) chargedBy(name events.Book) *money.Amount {
 	total := s.charged[name]
 	if total == nil {
@@ -48,14 +48,14 @@ func (s *books) chargedBy(name events.Book) *money.Amount {
 	return total
 }
 
-// with returns what the book will have charged in all with one more charge. It is
-// false where that is above [ledger.Limit].
+// with returns the book's total after one more charge. It is false if that
+// total is above [ledger.Limit].
 func (b *book) with(charge money.Amount) (money.Amount, bool) {
 	total, err := b.charged.Add(charge)
 	return total, err == nil && total.Cmp(ledger.Limit()) <= 0
 }
 
-// posting returns where an event of the book is posted, by its last instant.
+// posting returns the periods of an event of the book, by its last instant.
 func (b *book) posting(at int64) *directory.Posting {
 	if at < b.bounds.From || at >= b.bounds.Until {
 		b.bounds = b.Book.Posting(at)

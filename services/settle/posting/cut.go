@@ -11,8 +11,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// sums is what a cut adds up of messages and decisions: outcomes, tallies, entries
-// and voids since the last cut.
+// sums is the effect of messages and decisions since the last cut: outcomes,
+// tallies, entries and voids.
 //
 // Invariant: the events of the tallies are those of the outcomes, except for events
 // that could not be counted because their segment could not be read.
@@ -62,7 +62,7 @@ func (s *sums) void(position uint64, reason error) {
 	s.voids = append(s.voids, settlement.Void{Control: position, Reason: reason.Error()})
 }
 
-// in returns what is posted in a book.
+// in returns what this cut posts in a book.
 func (s *sums) in(book events.Book) *posted {
 	p := s.entries[book]
 	if p == nil {
@@ -96,8 +96,8 @@ func (r *runs) add(n int, outcome events.Outcome, reason events.Reason) {
 	r.list = append(r.list, settlement.Run{Events: n, Outcome: outcome, Reason: reason})
 }
 
-// cut returns what was added up as a part of a cut of a partition, and begins
-// again.
+// cut returns the sums as the first part of a partition's cut, and starts new
+// ones.
 func (s *sums) cut(partition int, position, control uint64) *settlement.Cut {
 	out := &settlement.Cut{
 		Position: position, Control: control, Batches: s.batches, Events: s.events, Outcomes: s.outcomes, Voids: s.voids,

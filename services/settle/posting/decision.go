@@ -20,7 +20,7 @@ type Decided struct {
 
 // Barrier cuts at a barrier for the CONTROL position control, and then gives
 // the decisions up to it their effect, in order. The decisions begin after
-// [State.Control]; a barrier for a position that is in effect already has none.
+// [State.Control]; a barrier for a position that is already in effect has none.
 func (s *State) Barrier(position, control uint64, decisions []Decided) (*settlement.Cut, error) {
 	if err := s.next(position); err != nil {
 		return nil, err
@@ -35,19 +35,21 @@ func (s *State) Barrier(position, control uint64, decisions []Decided) (*settlem
 // being restored, up to the control position of the commit.
 func (s *State) Redo(d Decided) error {
 	_, err := s.decide(&d, false)
-	s.open.reset() // Voids are in the store already.
+	s.open.reset() // Voids are already in the store.
 	return err
 }
 
-// decide gives one decision its effect; post is false while restoring. It reports
-// whether names or prices may have changed. An error is broken order or arithmetic
-// and stops the settler; a decision that is void is noted as such.
+// decide gives one decision its effect; post is false while restoring. It
+// reports whether names or prices may have changed. An error means that the
+// order of decisions or the arithmetic is broken, and stops the settler; a void
+// decision is recorded as void.
 func (s *State) decide(d *Decided, post bool) (effect bool, err error) {
 	if d.Position != s.control+1 {
 		return false, fmt.Errorf("it comes after %d", s.control)
 	}
 	s.control = d.Position
-	// Declared before, in the very same words: cards are not added twice.
+	// An identical declaration is already in effect: its cards are not added
+	// twice.
 	same := d.Err == nil && d.Decision.Body != nil && s.directory.Same(d.Decision.Body)
 	reason := s.directory.Apply(d.Position, d.Decision)
 	if d.Err != nil {
@@ -71,7 +73,7 @@ func (s *State) decide(d *Decided, post bool) (effect bool, err error) {
 	return true, s.act(d.Position, d.Decision.Body)
 }
 
-// act posts what a decision moves. Nothing moves for a book that is settled in
+// act posts the money that a decision moves. It posts nothing for a book of
 // another partition, whose settler reads the same decisions.
 func (s *State) act(position uint64, body events.Body) error {
 	ref := "control:" + strconv.FormatUint(position, 10)
@@ -163,10 +165,10 @@ func (s *State) reverse(position uint64, ref string, d events.DepositReversed) e
 	return nil
 }
 
-// collect collects from a customer of a book, or from all of them where it is
-// empty. A closing posts in its own name what belongs to the period that it closes
-// or to an older one; everything else is posted where a charge of its period would
-// be posted now.
+// collect collects from a customer of a book, or from all customers if customer
+// is empty. A closing posts in its own name what belongs to the period that it
+// closes or to an older one; everything else is posted where a charge of its
+// period would be posted now.
 func (s *State) collect(ref string, book events.Book, customer events.Customer, closing events.Period) error {
 	customers := []events.Customer{customer}
 	if customer == "" {
@@ -189,7 +191,7 @@ func (s *State) collect(ref string, book events.Book, customer events.Customer, 
 
 // closePeriod collects from all customers, and hands over what is collected of
 // charges up to the period that closes: to the node's token, or to the provider
-// where no token stands for the node.
+// if the node has no token.
 func (s *State) closePeriod(ref string, d events.PeriodClosed) error {
 	if err := s.collect(ref, d.Book, "", d.Period); err != nil {
 		return err
@@ -209,8 +211,8 @@ func (s *State) closePeriod(ref string, d events.PeriodClosed) error {
 	return nil
 }
 
-// release prices what waits for a pair at one round, one rounding a line. A line
-// whose charge does not fit goes on waiting.
+// release prices the usage that waits for a pair at one round, and rounds once
+// per line. A line whose charge does not fit continues to wait.
 func (s *State) release(position uint64, ref string, d events.SuspenseReleased) error {
 	round, err := s.tariff.Release(d.Pair, d.Source, d.Round)
 	if err != nil {

@@ -18,11 +18,11 @@ type foreigners struct {
 	taken  [][16]byte
 	places []settlement.Identity
 
-	place settlement.Identity // of the event that was asked for last
+	place settlement.Identity // place of the event whose identity was looked up last
 	base  int                 // ordinal of the segment's first event in its message
 }
 
-// begin looks the identities of a whole segment up at once.
+// begin looks up all identities of a segment at once.
 func (f *foreigners) begin(c *packed.Columns, position uint64, base int) error {
 	f.place.Position, f.base = position, base
 	f.keys, f.taken, f.places = f.keys[:0], f.taken[:0], f.places[:0]
@@ -43,7 +43,8 @@ func (f *foreigners) begin(c *packed.Columns, position uint64, base int) error {
 
 func (f *foreigners) repeats(c *packed.Columns, i int) (repeats, same bool) {
 	f.place.Ordinal, f.place.Fingerprint = uint32(f.base+i), c.Fingerprint(i)
-	// What was remembered of this very place was remembered by a run that did not commit.
+	// An identity at this place or later was remembered by a run that did not
+	// commit.
 	if was := f.found[i]; was.Before(f.place.Position, f.place.Ordinal) {
 		return true, was.Fingerprint == f.place.Fingerprint
 	}

@@ -14,8 +14,8 @@ type identity struct {
 	foreigners
 }
 
-// begin begins a segment: the one with this ordinal in the message at position,
-// in which first events precede it.
+// begin begins the segment with this ordinal in the message at position; first
+// is the number of events before it in the message.
 func (d *identity) begin(c *packed.Columns, position uint64, segment, first int) error {
 	if c.Sequenced {
 		d.sequences.begin(c, position, segment)
@@ -34,7 +34,7 @@ func (d *identity) repeats(c *packed.Columns, i int) (repeats, same bool, err er
 	return repeats, same, nil
 }
 
-// accept remembers event i, which was asked for last and is new.
+// accept remembers event i, for which repeats was called last and which is new.
 func (d *identity) accept(c *packed.Columns, i int) {
 	if c.Sequenced {
 		d.sequences.accept(c, i)

@@ -42,7 +42,7 @@ type debt struct {
 	node   events.Node
 }
 
-// place is where collected money lies until it is handed over.
+// place identifies collected money until it is handed over.
 type place struct {
 	book   events.Book
 	period events.Period // of the charges
@@ -57,7 +57,7 @@ func newAccounts() accounts {
 	}
 }
 
-// account returns a customer's account, made where there is none.
+// account returns a customer's account, and creates it if there is none.
 func (s *accounts) account(book events.Book, customer events.Customer, asset money.Asset) *account {
 	a := s.of[customer]
 	if a == nil {
@@ -117,8 +117,8 @@ func (s *accounts) deposit(d events.DepositRecorded) error {
 	return nil
 }
 
-// reverse takes a deposit back if all of it is still prepaid. Otherwise taken is
-// false, and left is what is prepaid.
+// reverse takes a deposit back if all of it is still prepaid. Otherwise taken
+// is false, and left is the prepaid amount.
 func (s *accounts) reverse(d events.DepositReversed) (left money.Amount, taken bool, err error) {
 	a := s.of[d.Customer]
 	if a == nil {
@@ -133,11 +133,12 @@ func (s *accounts) reverse(d events.DepositReversed) (left money.Amount, taken b
 	return a.prepaid, true, nil
 }
 
-// collect lets what a customer has prepaid cover what it owes: all of it, or the
-// oldest period first, and within the last period that the money reaches each
-// node's part in proportion, exact to the atto, ties to the node whose name comes
-// first. Each period is an entry of its own, under its own name; posted says in
-// which period that entry is posted.
+// collect pays what a customer owes from what it has prepaid. If the money does
+// not cover everything, it pays the oldest period first. The last period that
+// it reaches is paid in proportion to each node's part, exact to the atto; the
+// atto left over go to the nodes with the largest fractions, ties to the node
+// whose name comes first. Each period is an entry of its own, under its own
+// name; posted returns the period in which the entry is posted.
 func (s *accounts) collect(customer events.Customer, ref string, posted func(origin events.Period) (events.Period, error)) (list []ledger.Entry, err error) {
 	a := s.of[customer]
 	if a == nil || a.prepaid.Sign() <= 0 || len(a.owed) == 0 {
@@ -216,10 +217,10 @@ func (s *accounts) cover(a *account, debts []debt, entry *ledger.Entry) error {
 	return nil
 }
 
-// handOver hands over what the nodes of a book have collected of charges up to the
-// period that closes; to says which account a node's money goes to. Each period of
-// charges is an entry of its own, under its own name; what belongs to a later one
-// stays collected until that closes.
+// handOver hands over what the nodes of a book have collected of charges up to
+// the period that closes; to returns the account that a node's money goes to.
+// Each period of charges is an entry of its own, under its own name; charges of
+// a later period stay collected until that period closes.
 func (s *accounts) handOver(book events.Book, ref string, closing events.Period, to func(events.Node) ledger.Account) (list []ledger.Entry) {
 	var due []place
 	for at := range s.collected { // map order: sorted below

@@ -10,9 +10,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// maxLines bounds the lines that are kept, in entries. Once a bound is exceeded,
-// everything is forgotten at the next cut: it is looked up again, and no figure
-// changes.
+// maxLines bounds the lines that are kept, in entries. Once a bound is
+// exceeded, everything is forgotten at the next cut and looked up again; no
+// figure changes.
 const maxLines = 1 << 18
 
 // prices keeps how each combination is priced, and adds up what was charged at
@@ -42,9 +42,10 @@ type slot struct {
 	first int32
 }
 
-// line is how one combination is priced for last instants from lo to hi, both
-// included, and what was charged so since the last cut. Every event touches one
-// line, at random among many, so a line has two cache lines and no more.
+// line says how one combination is priced for last instants from lo to hi, both
+// included, and sums what was charged at that price since the last cut. Every
+// event touches one line, at random among many, so a line fits in two cache
+// lines.
 type line struct {
 	lo, hi   int64
 	price    *pricing.Line
@@ -53,14 +54,14 @@ type line struct {
 	amount   money.Amount
 	quantity money.Quantity
 	at       int32 // its own index
-	next     int32 // of the same combination, for other instants; -1: none
+	next     int32 // next line of the same combination, for other instants; -1: none
 	state    pricing.State
 	late     bool
 	open     bool // in prices.charged
 	*about
 }
 
-// about is what a line is asked for once a cut.
+// about holds what is read of a line only once per cut.
 type about struct {
 	held     *held
 	node     uint32
@@ -79,8 +80,8 @@ type priceKey struct {
 	from, until int64
 }
 
-// reset forgets all lines: prices, or what numbers stand for, may have changed.
-// There are no sums.
+// reset forgets all lines, because prices or the meaning of numbers may have
+// changed. No line may have sums.
 func (p *prices) reset() {
 	p.shared = make(map[priceKey]*pricing.Line)
 	clear(p.lines)
@@ -188,9 +189,10 @@ func (p *prices) waiting(l *line, b *book) *held {
 	})
 }
 
-// add charges an event by its line, or lets its quantity wait; a reason says why
-// neither can be. Where the event waits alone, because only its own charge does
-// not fit at the quote, it is not among the events of the line.
+// add charges an event by its line, or lets its quantity wait; if neither is
+// possible, it returns the reason. If only this event's charge does not fit at
+// the quote, the event waits alone and is not counted among the events of the
+// line.
 func (p *prices) add(l *line, b *book, quantity money.Quantity) (alone bool, refused events.Reason) {
 	switch l.state {
 	case pricing.NoRate:
@@ -208,7 +210,7 @@ func (p *prices) add(l *line, b *book, quantity money.Quantity) (alone bool, ref
 	}
 	if !l.open {
 		l.open = true
-		p.charged = append(p.charged, l.at) // By index: lines move when there are more of them.
+		p.charged = append(p.charged, l.at) // An index, not a pointer: lines move when the slice grows.
 	}
 	l.events++
 	return false, ""
@@ -244,8 +246,8 @@ func (p *prices) wait(h *held, price *pricing.Line, quantity money.Quantity) boo
 	return err == nil && p.suspense.add(h, billed)
 }
 
-// waitAlone lets an event wait whose charge does not fit at the quote and would
-// fit at par: it is the quote that cannot be. Otherwise the event is refused.
+// waitAlone lets an event wait whose charge does not fit at the quote but would
+// fit at par: then the quote is at fault. Otherwise the event is refused.
 func (p *prices) waitAlone(l *line, b *book, quantity money.Quantity) (alone bool, refused events.Reason) {
 	charge, err := l.price.AtPar(quantity)
 	if err != nil {
@@ -257,7 +259,7 @@ func (p *prices) waitAlone(l *line, b *book, quantity money.Quantity) (alone boo
 	return true, ""
 }
 
-// outcome is that of the events that the line accepts.
+// outcome returns the outcome of the events that the line accepts.
 func (l *line) outcome() events.Outcome {
 	if l.late {
 		return events.Late

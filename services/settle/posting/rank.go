@@ -6,7 +6,7 @@ import (
 )
 
 // rank numbers nodes and customers in the order of their names, so that sorting
-// lines compares numbers. It does so again only when there are new names.
+// lines compares numbers. It does nothing if there are no new names.
 func (a *admission) rank() {
 	if a.rankedNodes != len(a.node) {
 		a.rankedNodes = len(a.node)

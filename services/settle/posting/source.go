@@ -12,8 +12,8 @@ import (
 	"github.com/aliquot-engine/aliquot/services/settle/dedup"
 )
 
-// maxSources is how many sources are kept in memory. Beyond it, those without
-// uncommitted events are dropped, and read again when their next event comes.
+// maxSources is how many sources are kept in memory. Beyond it, sources without
+// uncommitted events are dropped, and read again with their next event.
 const maxSources = 1 << 16
 
 // sequences are the identities of events of sequenced sources.
@@ -27,14 +27,14 @@ type sequences struct {
 	// Of the segment being read.
 	position uint64 // of its message
 	segment  int    // its ordinal in the message
-	segments uint64 // read so far: names the one being read
+	segments uint64 // number of segments read so far; identifies the one being read
 	byIndex  []*source
-	speaking []*source // that have a range in it
+	speaking []*source // sources that have a range in it
 	refused  map[numbered]struct{}
 
 	accepted []settlement.Original          // since the last cut
-	changed  map[settlement.Source]*source  // whose sets changed since the last cut
-	recent   map[settlement.Source]struct{} // with events since the last commit
+	changed  map[settlement.Source]*source  // sources whose sets changed since the last cut
+	recent   map[settlement.Source]struct{} // sources with events since the last commit
 }
 
 // source is a sequenced source in memory.
@@ -47,14 +47,14 @@ type source struct {
 	segment uint64 // number of that segment, see sequences.segments
 	from    uint64
 	to      uint64
-	at      int // which event of the segment has from
+	at      int // index of the event that has the sequence from
 
-	// Where the last original was found; the next one is likely beside it.
+	// Where the last original was found; the next one is likely to be near it.
 	hint settlement.Original
 	near near
 }
 
-// near is where in a segment a sequence of a span was found.
+// near records where in a segment a sequence of a span was found.
 type near struct {
 	position uint64
 	segment  int
@@ -100,8 +100,8 @@ func (s *sequences) begin(c *packed.Columns, position uint64, segment int) {
 	}
 }
 
-// resolve looks a source up the first time that its segment has it: from what is
-// committed where it is not in memory.
+// resolve looks a source up when it first occurs in a segment. A source that is
+// not in memory is read from the committed state.
 func (s *sequences) resolve(c *packed.Columns, at uint32) (*source, error) {
 	ref := c.Sources[at]
 	key := settlement.Source{Provider: c.Provider, Source: string(c.Strings[ref.Name]), Epoch: ref.Epoch}
@@ -256,11 +256,11 @@ func (s *sequences) locate(src *source, sequence uint64) (settlement.Original, e
 // find returns the index of the event of a segment from which a sequence was
 // accepted, or -1.
 //
-// The events of a span ascend with their sequences, and only before the first of
-// them can the segment have another event of the same sequence. So the event that
-// is k sequences after a known one is the k-th event after it or a later one, and
-// the first that is found from there on is the right one. What was found last only
-// shortens the search.
+// The events of a span ascend with their sequences, and only before the first
+// of them can the segment have another event of the same sequence. So the event
+// that is k sequences after a known one is the k-th event after it or a later
+// one, and the first that is found from there on is the right one. The last
+// result only shortens the search.
 func (src *source) find(c *packed.Columns, in settlement.Original, sequence uint64) int {
 	n := &src.near
 	if n.position != in.Position || n.segment != in.Segment || n.first != in.Span.First || n.sequence > sequence {

@@ -50,20 +50,20 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// CutEvery is how many positions there are between cuts at most: a batch whose
+// CutEvery is the largest number of positions between cuts: a batch whose
 // position is a multiple of it cuts. It is part of the rules.
 const CutEvery = 100
 
-// CutEvents is how many events there are between cuts at most, apart from those of
-// one batch: it bounds the size of a cut whose events cannot be added up. It is
+// CutEvents is the largest number of events between cuts, not counting the last
+// batch: it bounds the size of a cut whose events cannot be added up. It is
 // part of the rules.
 const CutEvents = 1 << 19
 
 // Rules is the version of the rules in this package, which barriers carry.
 const Rules = 1
 
-// Originals answers what was accepted from sequenced sources in committed cuts. An
-// error is not the fault of an event: it stops the settler.
+// Originals finds the events of sequenced sources that committed cuts accepted.
+// An error is not the fault of an event: it stops the settler.
 type Originals interface {
 	// Spans returns the accepted sequences of a source, ascending. The caller keeps them.
 	Spans(source settlement.Source) ([]settlement.Span, error)
@@ -82,7 +82,8 @@ type Identities interface {
 	Remember(keys [][16]byte, ids []settlement.Identity) error
 }
 
-// State is everything that the next message is decided by. Make it with [New].
+// State is everything that decides what the next message does. Make it with
+// [New].
 type State struct {
 	partition int
 	position  uint64 // of the last message
@@ -115,7 +116,7 @@ func New(partition int, originals Originals, identities Identities) *State {
 	return s
 }
 
-// forget forgets everything that is only kept because it is looked up often.
+// forget empties the caches.
 func (s *State) forget() {
 	s.admission.reset()
 	s.prices.reset()
@@ -166,8 +167,8 @@ func (s *State) restore(at ledger.Place, b ledger.Balance) error {
 	return nil
 }
 
-// Waiting returns what waits for a price as of the last cut, ascending by pair. A
-// pair for which nothing waits any more is in the list.
+// Waiting returns what waits for a price as of the last cut, ascending by pair.
+// A pair for which nothing waits any more is also in the list.
 func (s *State) Waiting() []Waiting {
 	list := make([]Waiting, 0, len(s.suspense.waiting))
 	for _, pair := range slices.Sorted(maps.Keys(s.suspense.waiting)) {
@@ -209,11 +210,12 @@ func (s *State) next(position uint64) error {
 	return nil
 }
 
-// Committed says that every cut up to and including this position is committed:
-// what was kept to answer for them is dropped.
+// Committed says that every cut up to and including this position is committed,
+// so that what was kept in memory for uncommitted cuts can be dropped.
 func (s *State) Committed(position uint64) { s.identity.committed(position) }
 
-// cut ends what is open and returns it, with what the decisions do after it.
+// cut ends the open sums, applies the decisions after them, and returns both as
+// one cut.
 func (s *State) cut(decisions []Decided) (*settlement.Cut, error) {
 	if err := s.postUsage(); err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// suspense is what waits for a price.
+// suspense holds the usage that waits for a price.
 //
 // Invariants: a line has one key (see [heldKey]); waiting has the sums of the lines
 // as of the last cut.
@@ -32,7 +32,7 @@ type held struct {
 type Waiting struct {
 	Pair   events.Pair
 	Lines  int    // of suspense
-	Events uint64 // in them
+	Events uint64 // events in those lines
 }
 
 // heldKey returns a line of suspense without what changes.
@@ -48,7 +48,7 @@ func (s *suspense) restore(l settlement.Suspense) {
 	s.count(h)
 }
 
-// line returns the line of a key, which it makes if there is none.
+// line returns the line of a key, and creates it if there is none.
 func (s *suspense) line(key settlement.Suspense) *held {
 	h := s.held[key]
 	if h == nil {
@@ -58,7 +58,7 @@ func (s *suspense) line(key settlement.Suspense) *held {
 	return h
 }
 
-// add adds one event. It is false, and changes nothing, where the quantity does
+// add adds one event. It returns false and changes nothing if the quantity does
 // not fit.
 func (s *suspense) add(h *held, billed money.Quantity) bool {
 	sum, err := h.line.Quantity.Add(billed)
@@ -71,7 +71,7 @@ func (s *suspense) add(h *held, billed money.Quantity) bool {
 	return true
 }
 
-// release empties a line, which is charged now.
+// release empties a line that is being charged.
 func (s *suspense) release(h *held) {
 	h.line.Quantity, h.line.Events = money.Quantity{}, 0
 	s.touch(h)
@@ -84,8 +84,8 @@ func (s *suspense) touch(h *held) {
 	}
 }
 
-// of returns the lines that a release names, ascending by book and origin first,
-// since these make the entry, and then by the rest.
+// of returns the lines that a release names. They ascend by book and origin
+// first, because these identify the entry, and then by the rest of the key.
 func (s *suspense) of(d events.SuspenseReleased) []*held {
 	var list []*held
 	for _, k := range slices.SortedFunc(maps.Keys(s.held), func(a, b settlement.Suspense) int {
@@ -127,7 +127,7 @@ func (s *suspense) count(h *held) {
 	if h.counted > 0 && h.line.Events == 0 {
 		w.Lines--
 	}
-	w.Events += h.line.Events - h.counted // May wrap in between; the sum is right.
+	w.Events += h.line.Events - h.counted // The difference may wrap around; the sum is still right.
 	h.counted = h.line.Events
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// postUsage turns what was charged since the last cut into entries, tallies and
-// what is owed.
+// postUsage turns the charges since the last cut into entries, tallies and
+// debts.
 func (s *State) postUsage() error {
 	lines := s.prices.taken()
 	s.admission.rank()
@@ -50,7 +50,7 @@ func (s *State) postUsage() error {
 
 func (s *State) bookOf(l *line) *book { return s.admission.node[l.node].book }
 
-// alike returns how many lines precede one of another entry.
+// alike returns how many of the first lines belong to the same entry.
 func (s *State) alike(lines []*line) int {
 	first := lines[0]
 	for n, l := range lines {
@@ -68,14 +68,14 @@ type sum struct {
 	events   uint64
 }
 
-// merge adds up the lines from i on that differ in nothing that a posting names,
-// such as two sets of attributes with one price. It returns the index after them.
+// merge adds up the lines from i on that belong to the same posting, such as
+// two sets of attributes with one price. It returns the index after them.
 func (s *State) merge(lines []*line, i int) (total sum, next int) {
 	total = sum{lines[i].amount, lines[i].quantity, lines[i].events}
 	for next = i + 1; next < len(lines) && s.compareLines(lines[i], lines[next]) == 0; next++ {
 		amount, err := total.amount.Add(lines[next].amount)
 		if err != nil {
-			break // Then they are two postings.
+			break // The sum does not fit into one posting, so the rest becomes a second one.
 		}
 		quantity, err := total.quantity.Add(lines[next].quantity)
 		if err != nil {
@@ -90,9 +90,9 @@ func (s *State) tallyLine(l *line, b *book) {
 	s.open.tally(tallyKey{b.BookDeclared.Book, s.admission.node[l.node].name, l.origin, l.outcome(), ""}, l.events)
 }
 
-// compareLines orders by everything that a posting names: book, period and origin
-// first, since these make the entry. Nodes and customers have ranks: no two have
-// the same name.
+// compareLines orders by everything that a posting names: book, period and
+// origin first, because these identify the entry. Nodes and customers have
+// ranks: no two have the same name.
 func (s *State) compareLines(a, b *line) int {
 	if a.node != b.node {
 		if x, y := s.bookOf(a), s.bookOf(b); x != y {
@@ -114,7 +114,7 @@ func (s *State) compareLines(a, b *line) int {
 	if a.meter != b.meter {
 		return strings.Compare(string(s.admission.meter[a.meter].name), string(s.admission.meter[b.meter].name))
 	}
-	if a.price != b.price { // Both have one: a line without a price has no sums.
+	if a.price != b.price { // Both have a price: a line without one has no sums.
 		if c := strings.Compare(a.price.Card, b.price.Card); c != 0 {
 			return c
 		}

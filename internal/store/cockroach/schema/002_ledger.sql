@@ -1,12 +1,12 @@
 -- The ledger: what settle and distribute both write.
 --
--- Every key leads with the writer, the partition or the book, so that partitions
--- write to different places, and no row is written by two writers: an account
--- that two of them post to has a row for each. Nothing on the way of a commit
--- takes a number from a sequence or has a secondary index.
+-- Every key begins with the writer, the partition or the book, so that partitions
+-- write to different places, and no row is written by two writers: an account to
+-- which two writers post has a row for each of them. No table that a commit
+-- writes takes numbers from a sequence or has a secondary index.
 --
--- An amount is NUMERIC(39, 18): every money.Amount fits, of which the largest is
--- 2^127 - 1 attos; what is beyond it is refused by a check rather than kept.
+-- An amount is NUMERIC(39, 18), which every money.Amount fits. The largest is
+-- 2^127 - 1 attos; a check refuses larger values.
 
 CREATE TABLE IF NOT EXISTS writer (
   id        BIGINT PRIMARY KEY,                     -- partition + 1 of a settler, 4097 of the distributor
@@ -15,8 +15,8 @@ CREATE TABLE IF NOT EXISTS writer (
   published BIGINT NOT NULL                         -- position in that stream of the last of them
 );
 
--- One row a ledger.Record; record holds the bytes that go to the stream as they
--- are. id = writer × 2^40 + number: each writer's rows are one ascending run of
+-- One row for each ledger.Record; record has the bytes that are published to the
+-- stream. id = writer × 2^40 + number: each writer's rows are one ascending run of
 -- the primary key, numbered 1, 2, … without gaps.
 CREATE TABLE IF NOT EXISTS journal (
   id     BIGINT PRIMARY KEY,
@@ -26,10 +26,10 @@ CREATE TABLE IF NOT EXISTS journal (
   record BYTEA  NOT NULL
 );
 
--- PostgreSQL would compress each record, for a quarter of all that a commit costs.
+-- Otherwise PostgreSQL would compress each record, which costs a quarter of a commit.
 --postgresql ALTER TABLE journal ALTER COLUMN record SET STORAGE EXTERNAL;
 
--- The fold of the journal, writer by writer.
+-- The fold of the journal, for each writer.
 CREATE TABLE IF NOT EXISTS balance (
   writer  BIGINT NOT NULL,
   account TEXT   COLLATE "C" NOT NULL,

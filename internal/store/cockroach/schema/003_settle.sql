@@ -1,4 +1,4 @@
--- What settlers keep, beside the ledger. Everything here is a function of USAGE
+-- What settlers keep in addition to the ledger. Everything here is a function of USAGE
 -- and CONTROL up to the cursors, and is committed together with them.
 
 CREATE TABLE IF NOT EXISTS cursor (
@@ -42,8 +42,8 @@ CREATE TABLE IF NOT EXISTS source (
 );
 
 -- The sequences of a source that were accepted, as disjoint intervals that do
--- not touch. Sequences are stored with the sign bit inverted, so that signed
--- order is theirs.
+-- not touch. Sequences are stored with the sign bit inverted, so that the signed
+-- order of the database is their unsigned order.
 CREATE TABLE IF NOT EXISTS span (
   source BIGINT NOT NULL,
   first  BIGINT NOT NULL,
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS suspense (
   PRIMARY KEY (partition, book, node, customer, meter, card, rule, pair, period)
 );
 
--- The numbers of nodes that something was owed for: 0, 1, … in each partition.
+-- The numbers of nodes for which something was owed: 0, 1, … in each partition.
 CREATE TABLE IF NOT EXISTS node (
   partition BIGINT NOT NULL,
   number    BIGINT NOT NULL,
@@ -86,11 +86,11 @@ CREATE TABLE IF NOT EXISTS node (
   PRIMARY KEY (partition, number)
 );
 
--- Charges of a period not yet collected, 64 nodes a row: nodes is their number / 64; lines
--- is, for each of them that something is owed for, the rest of that division plus
--- one as a byte, and the 16 bytes of the amount (money.Amount.Bytes), ascending. A
--- row a node would be forty times as many rows in a commit. A customer has one
--- book, and that one asset.
+-- Charges of a period that are not collected yet, for 64 nodes in each row: nodes
+-- is their number / 64. For each node with a debt, lines has the remainder of that
+-- division plus one, as a byte, and the 16 bytes of the amount
+-- (money.Amount.Bytes), ascending. With one row for each node a commit would write
+-- forty times as many rows. A customer has one book, and a book has one asset.
 CREATE TABLE IF NOT EXISTS outstanding (
   partition BIGINT NOT NULL,
   customer  TEXT   COLLATE "C" NOT NULL,
@@ -102,9 +102,10 @@ CREATE TABLE IF NOT EXISTS outstanding (
   PRIMARY KEY (partition, customer, period, nodes)
 );
 
--- The same, a row a node, by names and as numbers: the amount's first eight bytes
--- are a signed number with its sign bit inverted, the others two unsigned ones.
--- Nothing is divided: an integer by an integer is a DECIMAL in CockroachDB.
+-- The same with one row for each node, with names, and amounts as numbers: the
+-- first eight bytes of an amount are a signed number with its sign bit inverted,
+-- the others are unsigned. The view does not divide, because in CockroachDB
+-- dividing two integers gives a DECIMAL.
 CREATE OR REPLACE VIEW owed AS
 SELECT o.book AS book, o.customer AS customer, o.asset AS asset, o.period AS period, node.name AS node, ((
     ((get_byte(o.lines, i.place + 1)::INT8 - 128) * 72057594037927936
@@ -120,7 +121,7 @@ SELECT o.book AS book, o.customer AS customer, o.asset AS asset, o.period AS per
 FROM outstanding AS o CROSS JOIN LATERAL generate_series(0, length(o.lines) - 1, 17) AS i (place)
 JOIN node ON node.partition = o.partition AND node.number = o.nodes * 64 + get_byte(o.lines, i.place) - 1;
 
--- What was collected and not handed over yet; gone when it is.
+-- What was collected and not handed over yet; the row is removed when it is.
 CREATE TABLE IF NOT EXISTS collected (
   partition BIGINT NOT NULL,
   book      TEXT   COLLATE "C" NOT NULL,

@@ -1,6 +1,6 @@
--- What the distributor keeps, beside the ledger. Everything here is a function of
+-- What the distributor keeps in addition to the ledger. Everything here is a function of
 -- CONTROL, LEDGER and REGISTER up to the cursor, and is committed together with
--- it. A distribution is known by the CONTROL position of its declaration.
+-- it. The key of a distribution is the CONTROL position of its declaration.
 
 CREATE TABLE IF NOT EXISTS distribute_cursor (
   one             BIGINT PRIMARY KEY CHECK (one = 1),
@@ -102,11 +102,11 @@ CREATE TABLE IF NOT EXISTS distribute_void (
   reason  TEXT   COLLATE "C" NOT NULL
 );
 
--- What goes to PAYOUT, in its order: rows of the journal by their number, and
--- messages that are nowhere else.
+-- The messages for PAYOUT, in order: rows of the journal by their number, and
+-- messages that are stored only here.
 CREATE TABLE IF NOT EXISTS payout_message (
   number  BIGINT PRIMARY KEY,  -- 1, 2, … without gaps
   token   TEXT   COLLATE "C" NOT NULL,
   journal BIGINT,              -- journal row of the writer, or null
-  data    BYTEA                -- null where journal is not
+  data    BYTEA                -- null unless journal is null
 );

@@ -1,8 +1,8 @@
 -- The ledger: what settle and distribute both write.
 --
 -- Amounts are blobs of 16 bytes (money.Amount.Bytes), whose byte order is the
--- order of the values. No table here has a secondary index but account's name:
--- an index in the hot transaction is three quarters of its cost.
+-- order of the values. No table here has a secondary index except for account's
+-- name: an index would be three quarters of the cost of the hot transaction.
 
 CREATE TABLE writer (
   id        INTEGER PRIMARY KEY,          -- 1, 2, …
@@ -11,8 +11,8 @@ CREATE TABLE writer (
   published INTEGER NOT NULL DEFAULT 0    -- position in that stream of the last of them
 ) STRICT;
 
--- One row a ledger.Record; record holds the bytes that go to the stream as they
--- are. id = writer × 2^40 + number, so that each writer's rows are one ascending
+-- One row for each ledger.Record; record has the bytes that are published to the
+-- stream. id = writer × 2^40 + number, so that each writer's rows are one ascending
 -- run of the primary key, numbered 1, 2, … without gaps.
 CREATE TABLE journal (
   id     INTEGER PRIMARY KEY,
@@ -27,8 +27,8 @@ CREATE TABLE account (
   name TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- The fold of the journal. An account that two writers post to has a row for
--- each; its balance is their sum.
+-- The fold of the journal. An account to which two writers post has a row for
+-- each of them; its balance is their sum.
 CREATE TABLE balance (
   writer  INTEGER NOT NULL,
   account INTEGER NOT NULL,

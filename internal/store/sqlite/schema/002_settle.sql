@@ -1,4 +1,4 @@
--- What a settler keeps, beside the ledger. Everything here is a function of
+-- What a settler keeps in addition to the ledger. Everything here is a function of
 -- USAGE and CONTROL up to the cursor, and is committed together with it.
 
 CREATE TABLE cursor (
@@ -13,8 +13,8 @@ CREATE TABLE cursor (
   nonce     TEXT    NOT NULL   -- of that settler
 ) STRICT;
 
--- Outcomes by handle: one row a batch message, run-length encoded over its
--- events in order (posting.Runs has the bytes).
+-- Outcomes by handle: one row for each batch message, run-length encoded over its
+-- events in order (settlement.AppendRuns defines the bytes).
 CREATE TABLE outcome (
   partition INTEGER NOT NULL,
   position  INTEGER NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE source (
 
 -- The sequences of a source that were accepted, as disjoint intervals that do
 -- not touch. Sequences are stored with the sign bit inverted, so that SQLite's
--- signed order is theirs.
+-- signed order is their unsigned order.
 CREATE TABLE span (
   source INTEGER NOT NULL,
   first  INTEGER NOT NULL,
@@ -51,8 +51,8 @@ CREATE TABLE span (
   PRIMARY KEY (source, first)
 ) STRICT, WITHOUT ROWID;
 
--- Where the original of an accepted sequence is: the message, the segment in it,
--- and in that the event that is first.
+-- Where the original of an accepted sequence is: the message, its segment, and
+-- the first event in the segment.
 CREATE TABLE original (
   source   INTEGER NOT NULL,
   first    INTEGER NOT NULL,
@@ -78,7 +78,7 @@ CREATE TABLE suspense (
   PRIMARY KEY (book, node, customer, meter, card, rule, pair, period)
 ) STRICT, WITHOUT ROWID;
 
--- Who owes something for which period, by number; gone when nothing is owed.
+-- Who owes something for which period, by number; the row is removed when nothing is owed.
 CREATE TABLE debtor (
   id       INTEGER PRIMARY KEY,
   customer INTEGER NOT NULL,  -- the account of its receivable
@@ -86,10 +86,11 @@ CREATE TABLE debtor (
   UNIQUE (customer, period)
 ) STRICT;
 
--- Charges not yet collected, 64 nodes a row: id is the debtor × 2^32 + the account
--- of the node's earnings / 64, as numbered in account; lines is, for each node that
--- something is owed for, the rest of that division plus one as a byte, and the
--- amount, ascending. A row a node would be forty times as many rows in a commit.
+-- Charges that are not collected yet, for 64 nodes in each row: id is the debtor ×
+-- 2^32 + the account of the node's earnings / 64, as numbered in account. For each
+-- node with a debt, lines has the remainder of that division plus one, as a byte,
+-- and the amount, ascending. With one row for each node a commit would write forty
+-- times as many rows.
 CREATE TABLE outstanding (
   id    INTEGER PRIMARY KEY,
   book  TEXT NOT NULL,
@@ -97,7 +98,7 @@ CREATE TABLE outstanding (
   lines BLOB NOT NULL
 ) STRICT;
 
--- The same, a row a node, by names.
+-- The same with one row for each node, with names.
 CREATE VIEW owed AS
 WITH RECURSIVE line(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM line WHERE i < 63)
 SELECT o.book AS book,
@@ -110,7 +111,7 @@ FROM outstanding AS o CROSS JOIN debtor AS d CROSS JOIN account AS c CROSS JOIN 
 WHERE d.id = (o.id >> 32) AND c.id = d.customer AND line.i * 17 < length(o.lines)
 AND n.id = (((o.id & 4294967295) << 6) | (unicode(CAST(substr(o.lines, line.i * 17 + 1, 1) AS TEXT)) - 1));
 
--- What was collected and not handed over yet; gone when it is.
+-- What was collected and not handed over yet; the row is removed when it is.
 CREATE TABLE collected (
   partition INTEGER NOT NULL,
   book      TEXT    NOT NULL,

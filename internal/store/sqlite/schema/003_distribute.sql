@@ -1,7 +1,7 @@
--- What a distributor keeps, beside the ledger. Everything here is a function of
+-- What a distributor keeps in addition to the ledger. Everything here is a function of
 -- CONTROL, LEDGER and REGISTER up to the cursor, and is committed together with
--- it. A distribution is known by the CONTROL position of its declaration, so
--- that the rows of one lie together and are written in the order of their key.
+-- it. The key of a distribution is the CONTROL position of its declaration, so
+-- that its rows are adjacent and are written in the order of their key.
 
 CREATE TABLE distribute_cursor (
   one             INTEGER PRIMARY KEY CHECK (one = 1),
@@ -15,8 +15,8 @@ CREATE TABLE distribute_cursor (
   nonce           TEXT    NOT NULL   -- of that distributor
 ) STRICT;
 
--- Revenue that reached a token's inbox, by the LEDGER position that says so and
--- the period of the charges.
+-- Revenue that reached a token's inbox, by its LEDGER position and the period of
+-- the charges.
 CREATE TABLE handover (
   token    TEXT    NOT NULL,
   asset    TEXT    NOT NULL,
@@ -26,7 +26,7 @@ CREATE TABLE handover (
   PRIMARY KEY (token, asset, position, period)
 ) STRICT, WITHOUT ROWID;
 
--- Where LEDGER first says that a period is settled.
+-- The first LEDGER position that says that a period is settled.
 CREATE TABLE settled_period (
   book     TEXT    NOT NULL,
   period   TEXT    NOT NULL,
@@ -61,7 +61,7 @@ CREATE TABLE pool (
   PRIMARY KEY (distribution, asset)
 ) STRICT, WITHOUT ROWID;
 
--- Also the register as it was at the record date.
+-- Together also the register at the record date.
 CREATE TABLE share (
   distribution INTEGER NOT NULL,
   asset        TEXT    NOT NULL,
@@ -73,7 +73,7 @@ CREATE TABLE share (
   PRIMARY KEY (distribution, asset, holder)
 ) STRICT, WITHOUT ROWID;
 
--- What is owed and was not sent. A holder who is owed nothing has no row.
+-- What is owed and was not paid out. A holder who is owed nothing has no row.
 CREATE TABLE entitlement (
   token   TEXT NOT NULL,
   asset   TEXT NOT NULL,
@@ -101,18 +101,18 @@ CREATE TABLE batch (
   control      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Decisions without effect, and what of others had none.
+-- Decisions without effect, and the parts of others that had none.
 CREATE TABLE distribute_void (
   control INTEGER PRIMARY KEY,
   partly  INTEGER NOT NULL,
   reason  TEXT    NOT NULL
 ) STRICT;
 
--- What goes to PAYOUT, in its order: rows of the journal by their number, and
--- messages that are nowhere else.
+-- The messages for PAYOUT, in order: rows of the journal by their number, and
+-- messages that are stored only here.
 CREATE TABLE payout_message (
   number  INTEGER PRIMARY KEY,  -- 1, 2, … without gaps; writer.relayed counts these
   token   TEXT    NOT NULL,
   journal INTEGER,              -- journal row of the writer, or null
-  data    BLOB                  -- null where journal is not
+  data    BLOB                  -- null unless journal is null
 ) STRICT;

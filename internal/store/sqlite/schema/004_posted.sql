@@ -1,5 +1,5 @@
--- Balances by names: a row for each writer that posted to an account. The order
--- of the joins is that of the questions: by account, or all.
+-- Balances with names: a row for each writer that posted to an account. The order
+-- of the joins suits the queries: by account, or all.
 CREATE VIEW posted AS
 SELECT writer.id AS writer, writer.name AS name, account.name AS account, balance.asset AS asset, balance.debit AS debit, balance.credit AS credit
 FROM account CROSS JOIN writer CROSS JOIN balance

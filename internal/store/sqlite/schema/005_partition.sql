@@ -1,5 +1,5 @@
--- Several partitions in one store: each has sources, suspense and debts of its
--- own. Until now there was one, 0.
+-- Several partitions in one store: each has its own sources, suspense and debts.
+-- Before this step there was only partition 0.
 
 CREATE TABLE numbered (
   id        INTEGER PRIMARY KEY,
@@ -16,7 +16,7 @@ ALTER TABLE numbered RENAME TO source;
 ALTER TABLE suspense ADD COLUMN partition INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE outstanding ADD COLUMN partition INTEGER NOT NULL DEFAULT 0;
 
--- Whose the store is; no row until it is told.
+-- The installation to which the store belongs; no row until it is recorded.
 CREATE TABLE installation (
   one  INTEGER PRIMARY KEY CHECK (one = 1),
   name TEXT NOT NULL

@@ -2,8 +2,8 @@
 //
 // # Invariants
 //
-//   - Printable ASCII is found eight bytes at a time; everything else is decided by
-//     the same rules, rune by rune.
+//   - Printable ASCII is recognised eight bytes at a time; all other text is
+//     checked rune by rune, by the same rules.
 package chars
 
 import (
@@ -18,18 +18,18 @@ import (
 const Ones = 0x0101010101010101
 
 // Outside reports, in the high bit of each byte, bytes of w that are below low,
-// 0x7f or above. low is at most 0x7f. Only "is it zero" is exact: a byte may be
-// blamed for the borrow of a guilty one below it.
+// 0x7f or above. low is at most 0x7f. Only whether the result is zero is exact:
+// a byte may be reported because of a borrow from the byte below it.
 func Outside(w uint64, low byte) uint64 {
 	return ((w - Ones*uint64(low)) | w | ((w ^ Ones*0x7f) - Ones)) & varint.HighBits
 }
 
-// IsPlainText reports whether b is printable ASCII, spaces included: the text
-// that needs no further look.
+// IsPlainText reports whether b is printable ASCII, including spaces, which
+// needs no further check.
 func IsPlainText(b []byte) bool { return IsPlain(b, ' ') }
 
-// IsPlainName reports whether b is a name of printable ASCII: the name that
-// needs no further look.
+// IsPlainName reports whether b is a name of printable ASCII, which needs no
+// further check.
 func IsPlainName(b []byte) bool {
 	return len(b) >= 1 && len(b) <= events.MaxName && IsPlain(b, '!')
 }
@@ -50,8 +50,9 @@ func IsPlain(b []byte, low byte) bool {
 	return true
 }
 
-// Problem says why b is no text for a stream, or "": invalid UTF-8, control
-// characters, and the noncharacters that CloudEvents 1.0 section 2.1 excludes.
+// Problem returns why b cannot be a text in a stream, or "": invalid UTF-8,
+// control characters, or the noncharacters that CloudEvents 1.0 section 2.1
+// excludes.
 func Problem(b []byte) string {
 	if IsPlainText(b) {
 		return ""
@@ -71,8 +72,8 @@ func Problem(b []byte) string {
 	return ""
 }
 
-// NameProblem is [CheckName] as a text, with no allocation for good names of
-// printable ASCII.
+// NameProblem returns the problem that [CheckName] reports, or "". It does not
+// allocate for valid names of printable ASCII.
 func NameProblem(b []byte) string {
 	if IsPlainName(b) {
 		return ""

@@ -10,7 +10,7 @@ import (
 )
 
 // Update is the flag -update: write the files instead of comparing with them.
-var Update = flag.Bool("update", false, "rewrite the golden bytes; review the difference: what was written once must stay readable")
+var Update = flag.Bool("update", false, "rewrite the golden bytes; review the difference: bytes that were ever written must stay readable")
 
 // Compare compares got with testdata/name, byte for byte.
 func Compare(t *testing.T, name string, got []byte) {

@@ -3,8 +3,8 @@
 //
 // # Invariants
 //
-//   - Reading never looks beyond its input, and says so when a number is cut short
-//     or does not fit.
+//   - Reading never goes beyond its input, and reports a number that is
+//     truncated or does not fit.
 package varint
 
 import (
@@ -14,8 +14,8 @@ import (
 
 const HighBits = 0x8080808080808080
 
-// Read returns the number at the start of data and its width in bytes,
-// which is 0 where there is none or it does not fit 64 bits.
+// Read returns the number at the start of data and its width in bytes, which is
+// 0 if there is no number or it does not fit 64 bits.
 func Read(data []byte) (uint64, int) {
 	if len(data) >= 8 {
 		// The eight bytes at once: find the one that ends the number, then join
@@ -35,8 +35,9 @@ func Read(data []byte) (uint64, int) {
 	return v, max(width, 0)
 }
 
-// Column32 reads a column of n numbers below limit into dst: n numbers, or
-// one for all, or none for zero. It says what is wrong, or nothing.
+// Column32 reads a column of n numbers below limit into dst. The column has n
+// numbers, one number for all, or none, which means zeros. problem says what is
+// wrong; it is empty if nothing is.
 func Column32(dst []uint32, data []byte, n, limit int) (column []uint32, problem string) {
 	dst = Resize(dst, n)
 	if len(data) == 0 {
@@ -113,8 +114,8 @@ func Column64(dst []uint64, data []byte, n int) (column []uint64, problem string
 	return dst, ""
 }
 
-// Deltas fills dst with running sums, modulo 2⁶⁴, of the zigzag numbers
-// in data, and reports whether there were exactly as many.
+// Deltas fills dst with running sums, modulo 2⁶⁴, of the zigzag numbers in
+// data, and reports whether data has exactly len(dst) numbers.
 func Deltas(dst []uint64, data []byte) bool {
 	sum, at := uint64(0), 0
 	for i := range dst {
@@ -129,8 +130,8 @@ func Deltas(dst []uint64, data []byte) bool {
 	return at == len(data)
 }
 
-// Append32 appends the numbers of data, which are as many as it holds but
-// at most limit, and reports whether all were read and fit 32 bits.
+// Append32 appends all numbers of data, at most limit, and reports whether all
+// were read and fit 32 bits.
 func Append32(dst []uint32, data []byte, limit int) ([]uint32, bool) {
 	for at := 0; at < len(data); {
 		v, width := Read(data[at:])
@@ -143,7 +144,7 @@ func Append32(dst []uint32, data []byte, limit int) ([]uint32, bool) {
 	return dst, true
 }
 
-// Len returns how many bytes a number takes.
+// Len returns how many bytes a number needs.
 func Len(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
 // Zigzag maps small differences of either sign to small numbers.
@@ -151,7 +152,8 @@ func Zigzag(difference uint64) uint64 {
 	return difference<<1 ^ uint64(int64(difference)>>63)
 }
 
-// Resize returns a slice of n elements of whatever content, s where it is large enough.
+// Resize returns a slice of n elements with any content; it is s if that is
+// large enough.
 func Resize[T any](s []T, n int) []T {
 	if cap(s) >= n {
 		return s[:n]
@@ -159,7 +161,7 @@ func Resize[T any](s []T, n int) []T {
 	return make([]T, n, n+n/4)
 }
 
-// Append is binary.AppendUvarint without its call for small numbers.
+// Append is binary.AppendUvarint, but without a call for small numbers.
 func Append(dst []byte, v uint64) []byte {
 	switch {
 	case v < 0x80:
