@@ -37,8 +37,8 @@ func withKeys(t *testing.T) *Server {
 	return New(Config{Engine: known{directory: d}, OperatorSHA256: sha256.Sum256([]byte("own"))})
 }
 
-// Fails when the header is ignored with a named key, when HEAD is taken for a
-// write, and when an answer may be kept or guessed at.
+// Fails when the header is ignored with a named key, when HEAD is treated as a
+// write, and when an answer may be cached or its type guessed.
 func TestWhoAsksAndWhatTheyMay(t *testing.T) {
 	s := withKeys(t)
 	tests := []struct {
@@ -55,7 +55,7 @@ func TestWhoAsksAndWhatTheyMay(t *testing.T) {
 		{"and an auditor's", "GET", "/v1/status", "auditor", "alice", 400, "key-auditor"},
 		{"an auditor reads", "GET", "/v1/status", "auditor", "", 200, ""},
 		{"HEAD is a read", "HEAD", "/v1/status", "auditor", "", 200, ""},
-		{"an auditor decides nothing", "POST", "/v1/deposits", "auditor", "", 403, "does not reach"},
+		{"an auditor decides nothing", "POST", "/v1/deposits", "auditor", "", 403, "does not allow this request"},
 		{"nobody is told", "GET", "/v1/status", "x", "alice", 401, "a bearer token is needed"},
 		{"anybody may ask whether it lives", "HEAD", "/livez", "", "", 200, ""},
 		{"what is not there is not kept either", "GET", "/v1/nothing", "", "", 404, ""},
@@ -79,15 +79,15 @@ func TestWhoAsksAndWhatTheyMay(t *testing.T) {
 	}
 }
 
-// An nkey is admitted for what it can be used for.
+// An nkey is only for publishing usage, so only a provider may have one.
 func TestAnNKeyThatCannotBeUsedIsRefused(t *testing.T) {
 	s := withKeys(t)
 	const nkey = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
 	tests := []struct{ name, body, want string }{
 		{"an operator's", `{"key":"k","scope":"operator","nkey":"` + nkey + `"}`, "its scope is provider"},
 		{"an auditor's", `{"key":"k","scope":"auditor","nkey":"` + nkey + `"}`, "its scope is provider"},
-		{"a letter that is another one", `{"key":"k","scope":"provider","provider":"p","nkey":"` + strings.Replace(nkey, "XORD", "XORE", 1) + `"}`, "a letter of it may be wrong"},
-		{"a seed", `{"key":"k","scope":"provider","provider":"p","nkey":"SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZY"}`, "a seed, which belongs to nobody else"},
+		{"a letter that is another one", `{"key":"k","scope":"provider","provider":"p","nkey":"` + strings.Replace(nkey, "XORD", "XORE", 1) + `"}`, "one of its letters may be wrong"},
+		{"a seed", `{"key":"k","scope":"provider","provider":"p","nkey":"SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZY"}`, "it is a seed, which is secret"},
 		{"in small letters", `{"key":"k","scope":"provider","provider":"p","nkey":"` + strings.ToLower(nkey) + `"}`, "not the public nkey of a user"},
 	}
 	for _, test := range tests {
