@@ -22,8 +22,8 @@ func TestTheTableOfEffectsHasEveryCommand(t *testing.T) {
 	}
 }
 
-// Every example, and with it every command, refuses each common flag that the
-// table does not give it, and takes those that it does.
+// Every command accepts the common flags that the table gives to it, and
+// refuses the others; the examples cover every command.
 func TestEveryCommandRefusesTheCommonFlagsWithoutEffect(t *testing.T) {
 	t.Chdir(t.TempDir())
 	values := map[string]string{"data": "other", "url": "http://127.0.0.1:1", "bearer": "alq_1", "database-url": "postgres://x/y", "as": "ann"}
@@ -134,7 +134,7 @@ func TestWhatHasNoEffectIsRefused(t *testing.T) {
 	}
 }
 
-// A folder that is not there, or holds nothing, is refused and left as it is.
+// A folder that does not exist, or is empty, is refused and stays as it is.
 func TestOnlyWhatBeginsALedgerMakesAFolder(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

@@ -11,7 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// ran is what a command line gave, run inside the test.
+// ran is the output of a command line that ran inside the test.
 type ran struct {
 	code     int
 	out, err string
@@ -44,7 +44,7 @@ func capture(t *testing.T, arguments ...string) ran {
 	return ran{code, texts[0], texts[1]}
 }
 
-// parsing is a parser that cannot end the test.
+// parsing returns a parser that cannot end the test process.
 func parsing(t *testing.T) *kong.Kong {
 	t.Helper()
 	parser, err := newParser(&root{}, kong.Exit(func(int) { t.Error("the parser ended the process") }))
@@ -54,7 +54,8 @@ func parsing(t *testing.T) *kong.Kong {
 	return parser
 }
 
-// shellWords splits an example as a shell does, which they ask little of.
+// shellWords splits an example as a shell does, for the simple syntax that the
+// examples use.
 func shellWords(line string) []string {
 	var words []string
 	for i, part := range strings.Split(line, "'") {
@@ -102,8 +103,9 @@ func TestEveryCommandHasExamplesThatTheParserTakes(t *testing.T) {
 	}
 }
 
-// What is wrong of a command line: one line on standard error that names it, a
-// second that says where to read more, nothing on standard output, exit 2.
+// A wrong command line gives one line on standard error that names the mistake,
+// a second line that says where to read more, nothing on standard output, and
+// exit code 2.
 func TestAWrongCommandLineIsOneLineAndAHint(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.MkdirAll(filepath.Join("aliquot-data", "streams"), 0o700); err != nil {
@@ -233,7 +235,7 @@ func TestACommandLineIsCompleted(t *testing.T) {
 	}
 }
 
-// The script for bash is run by bash, with an aliquot that says what it was asked.
+// bash runs the script for bash, with an aliquot that prints its arguments.
 func TestTheScriptForBashAsksAsItShould(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
@@ -252,7 +254,8 @@ complete -p aliquot
 	}
 }
 
-// Standard output of a test is a file: words, not symbols, and no line that moves.
+// Standard output of a test is a file, so it gets words instead of symbols, and
+// no moving line.
 func TestSymbolsAreForTerminalsAlone(t *testing.T) {
 	if _, err := stdout(t, func() error {
 		if mark(true) != "ok" || mark(false) != "FAILED" || lively(os.Stdout) {

@@ -12,9 +12,9 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 )
 
-// What somebody else wrote cannot make another line, another column or another
-// colour of what a command prints. Fails when one of the printers writes a value
-// as it is.
+// Input from others cannot make another line, another column or another colour
+// in what a command prints. Fails when one of the printers writes a value
+// unchanged.
 func TestWhatIsPrintedStaysOnItsLine(t *testing.T) {
 	const hostile = "eve\n✓ forged\x1b[2J\r\tx\u202e\u009b"
 	printed := func(text func(w io.Writer)) string {
