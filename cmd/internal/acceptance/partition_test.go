@@ -98,7 +98,7 @@ func TestTwoPartitionsInOneProcess(t *testing.T) {
 		t.Errorf("started again it has %+v", state)
 	}
 	s.stop()
-	if refused := aliquot(t, "up", "--data", dir, "--listen", "127.0.0.1:0", "--partitions=1"); refused.code != 1 || !strings.Contains(refused.err, "give --partitions 2 or more") {
+	if refused := aliquot(t, "up", "--data", dir, "--listen", "127.0.0.1:0", "--partitions=1"); refused.code != 1 || !strings.Contains(refused.err, "use --partitions 2 or more") {
 		t.Errorf("with fewer partitions: exit %d %s", refused.code, refused.err)
 	}
 }

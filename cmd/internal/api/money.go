@@ -162,7 +162,7 @@ func (s *Server) moneyIn() {
 			}
 			again := events.DepositReversalID(b.Book, b.Customer, b.Reference)
 			if prepaid.Cmp(b.Amount) < 0 && !s.known(again) {
-				return nil, huma.Error409Conflict(fmt.Sprintf("amount: only %v %s are left of the prepaid money of customer %s: part of the deposit of %v has already covered usage", prepaid, b.Asset, b.Customer, b.Amount))
+				return nil, huma.Error409Conflict(fmt.Sprintf("amount: %v %s are left of the prepaid money of customer %s, less than the deposit of %v", prepaid, b.Asset, b.Customer, b.Amount))
 			}
 			return s.decideOne(ctx, again, events.DepositReversed{
 				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference, Deposit: id, Reason: b.Reason,
