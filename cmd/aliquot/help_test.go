@@ -98,7 +98,7 @@ func TestEveryCommandHasExamplesThatTheParserTakes(t *testing.T) {
 	}
 	for name := range examples {
 		if !known[name] {
-			t.Errorf("examples of %q, which is no command", name)
+			t.Errorf("examples of %q, which is not a command", name)
 		}
 	}
 }
@@ -115,18 +115,18 @@ func TestAWrongCommandLineIsOneLineAndAHint(t *testing.T) {
 		name, line, says, hint string
 	}{
 		{"no command at all", "", "expected one of", "aliquot help lists the commands"},
-		{"a command that there is not", "fly", "unexpected argument fly", "aliquot help lists the commands"},
-		{"a flag that there is not", "balances --colour", "unknown flag --colour", "aliquot help balances shows"},
+		{"a command that does not exist", "fly", "unexpected argument fly", "aliquot help lists the commands"},
+		{"a flag that does not exist", "balances --colour", "unknown flag --colour", "aliquot help balances shows"},
 		{"a flag that is missing", "collect", "missing flags: --book", "aliquot help collect shows"},
 		{"an argument that is missing", "period close acme-eu", "<period>", "aliquot help period close shows"},
-		{"a file that is not there", "usage send nowhere.csv --map map.yaml", "nowhere.csv", "aliquot help usage send shows"},
-		{"a value that is not one of those", "key create k --scope king", "--scope must be one of", "aliquot help key create shows"},
+		{"a file that does not exist", "usage send nowhere.csv --map map.yaml", "nowhere.csv", "aliquot help usage send shows"},
+		{"a value that is not allowed", "key create k --scope king", "--scope must be one of", "aliquot help key create shows"},
 		{"a number in words", "usage outcome 0/1/2 --wait soon", "--wait", "aliquot help usage outcome shows"},
 		{"flags that do not go together", "replay --since 3", "--since needs --card", "aliquot help replay shows"},
 		{"a server without a token", "status --url http://127.0.0.1:1", "--bearer", "aliquot help status shows"},
 		{"a decision of nobody", "suspense release --round 1 --reason x", "--as NAME", "aliquot help suspense release shows"},
 		{"nothing to verify", "verify", "--key", "aliquot help verify shows"},
-		{"help for what there is not", "help fly", "unexpected argument fly", "aliquot help help shows"},
+		{"help for a command that does not exist", "help fly", "unexpected argument fly", "aliquot help help shows"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := capture(t, strings.Fields(test.line)...)
@@ -214,12 +214,12 @@ func TestACommandLineIsCompleted(t *testing.T) {
 		{"a flag that every command has", []string{"balances", "--database"}, []string{"--database-url"}},
 		{"a flag of the usual command of a group", []string{"deposit", "--outs"}, []string{"--outstanding"}},
 		{"a value of a flag", []string{"key", "create", "k", "--scope", ""}, []string{"auditor", "operator", "provider"}},
-		{"what follows a value that is a command's name", []string{"--data", "key", "per"}, []string{"period"}},
-		{"an argument that is one of some", []string{"completion", "f"}, []string{"fish"}},
+		{"a command after a value that is also a command's name", []string{"--data", "key", "per"}, []string{"period"}},
+		{"an argument from a fixed set", []string{"completion", "f"}, []string{"fish"}},
 		{"a command to read about", []string{"help", "usage", "s"}, []string{"send"}},
 		{"a file, which the shell knows", []string{"usage", "send", ""}, nil},
-		{"what is hidden", []string{"comple"}, []string{"completion"}},
-		{"what is behind a switch", []string{"check", "--deep", "--js"}, []string{"--json"}},
+		{"a hidden command is not listed", []string{"comple"}, []string{"completion"}},
+		{"a flag after a switch", []string{"check", "--deep", "--js"}, []string{"--json"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := completions(parsing(t).Model.Node, test.words); !slices.Equal(got, test.want) {
@@ -239,7 +239,7 @@ func TestACommandLineIsCompleted(t *testing.T) {
 func TestTheScriptForBashAsksAsItShould(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("there is no bash here")
+		t.Skip("bash is absent")
 	}
 	script := shells["bash"] + `
 aliquot() { printf '%s|' "$@" >&3; printf 'close\nreopen\n'; }
@@ -271,6 +271,6 @@ func TestSymbolsAreForTerminalsAlone(t *testing.T) {
 	}
 	defer func() { _ = null.Close() }()
 	if lively(null) {
-		t.Error("the null device is no terminal")
+		t.Error("the null device counts as a terminal")
 	}
 }

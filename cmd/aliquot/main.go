@@ -28,7 +28,7 @@ type root struct {
 	Data        string `help:"Folder with the streams and the ledger." default:"aliquot-data" env:"ALIQUOT_DIR" type:"path"`
 	URL         string `help:"Address of a running aliquot, instead of the folder." env:"ALIQUOT_URL" placeholder:"http://HOST:PORT"`
 	Token       string `help:"Bearer token; the folder's own operator token by default." name:"bearer" env:"ALIQUOT_BEARER" placeholder:"SECRET"`
-	DatabaseURL string `help:"PostgreSQL or CockroachDB that has the ledger, instead of ledger.db in the folder; see migrate." name:"database-url" env:"DATABASE_URL" placeholder:"postgres://HOST/NAME"`
+	DatabaseURL string `help:"PostgreSQL or CockroachDB that has the ledger, instead of ledger.db in the folder; see aliquot migrate." name:"database-url" env:"DATABASE_URL" placeholder:"postgres://HOST/NAME"`
 	As          string `help:"Name of the person who decides, recorded with each decision." env:"ALIQUOT_AS" placeholder:"NAME"`
 	JSON        bool   `help:"Print one JSON value instead of text." name:"json"`
 	Quiet       bool   `help:"Show no progress." short:"q"`
@@ -59,7 +59,7 @@ type root struct {
 	Balances     balancesCommand     `cmd:"" help:"List the balances of accounts."`
 	Statement    statementCommand    `cmd:"" help:"Print the statement of a provider, a customer or a holder."`
 	Check        checkCommand        `cmd:"" help:"Verify every invariant; if one is false, print the first difference and exit 1."`
-	Replay       replayCommand       `cmd:"" help:"Derive everything again from the streams, or only from archives, and compare; print the first difference and exit 1."`
+	Replay       replayCommand       `cmd:"" help:"Derive everything again from the streams, or only from archives, and compare; if anything differs, print the first difference and exit 1."`
 	State        stateCommand        `cmd:"" help:"Print the state root, the hash of everything that is derived from the streams."`
 	Explain      explainCommand      `cmd:"" help:"Show where a usage event, an entry, a distribution or a payout comes from and where it goes."`
 	Log          logCommand          `cmd:"" help:"Inspect, export and repair the verifiable logs of the streams and their second copies."`
@@ -130,7 +130,7 @@ func run(arguments []string) int {
 func newParser(line *root, options ...kong.Option) (*kong.Kong, error) {
 	return kong.New(line, append([]kong.Option{
 		kong.Name("aliquot"),
-		kong.Description("Compute usage into money, and money into payouts, exactly."),
+		kong.Description("Turn compute usage into money, and money into payouts, exactly."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Help(printHelp),
 		kong.Bind(line),

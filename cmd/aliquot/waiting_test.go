@@ -64,6 +64,6 @@ func TestAQuickRequestIsNotTold(t *testing.T) {
 		t.Errorf("%.200q", said)
 	}
 	if w := newWaiting(&root{}); w.w != nil {
-		t.Error("what is no terminal is told")
+		t.Error("a report was written to something that is not a terminal")
 	}
 }

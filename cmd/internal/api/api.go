@@ -103,7 +103,7 @@ func New(config Config) *Server {
 	}
 	s := &Server{Config: config, mux: http.NewServeMux(), decisions: issue.NewDecisions()}
 	settings := huma.DefaultConfig("aliquot", Version)
-	settings.Info.Description = "Compute usage into money, and money into payouts, exactly."
+	settings.Info.Description = "Turn compute usage into money, and money into payouts, exactly."
 	settings.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	settings.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer"},

@@ -78,7 +78,7 @@ func TestTheDescriptionOfUsageIsWhatIntakeReads(t *testing.T) {
 			t.Errorf("%s is not described", media)
 		}
 		if _, _, refusal := ingest.FormOf(media, false, []byte("{}")); refusal != nil {
-			t.Errorf("%s is described and not read: %v", media, refusal)
+			t.Errorf("%s is described, but cannot be read: %v", media, refusal)
 		}
 	}
 	event := description.Components.Schemas["UsageEvent"]

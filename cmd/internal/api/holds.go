@@ -34,7 +34,7 @@ func (s *Server) screening() {
 		}) (*answer[Screened], error) {
 			holders, err := registerfile.ReadList(bytes.NewReader(in.RawBody), in.Column)
 			if err == nil && len(holders) == 0 && !in.Empty {
-				err = fmt.Errorf("the file lists no holders: set empty if every holder shall be removed from the list")
+				err = fmt.Errorf("the file lists no holders: set empty if every holder is meant to be removed from the list")
 			}
 			if err != nil {
 				return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", orName(in.File, "list"), err))
