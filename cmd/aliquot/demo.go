@@ -31,7 +31,7 @@ type demoCommand struct {
 	Quotes   string   `help:"CSV file of quote rounds, such as a Chainlink export." type:"existingfile" placeholder:"FILE"`
 	Holds    string   `help:"Screening list with one holder per line." type:"existingfile" placeholder:"FILE"`
 	Shift    string   `help:"Move all times so that the first event starts here (RFC 3339)." placeholder:"TIME"`
-	Received string   `help:"With event, the time of receipt of each event is its own end; by default the map decides." enum:",event,now" default:"" placeholder:"event"`
+	Received string   `help:"With event, the time of receipt of each event is its own last instant; by default the map decides." enum:",event,now" default:"" placeholder:"event"`
 	Release  []string `help:"Price waiting usage at this round before closing; needs --as, the person responsible for it." placeholder:"SOURCE#ROUND"`
 
 	Batch    int `help:"Events per request." default:"1000"`

@@ -25,7 +25,7 @@ type usageSend struct {
 	Book     string `help:"Book of the usage; by default the map's book." placeholder:"NAME"`
 	Provider string `help:"Provider of the usage; by default the book's provider." placeholder:"NAME"`
 	Shift    string `help:"Move all times so that the first event starts here (RFC 3339)." placeholder:"TIME"`
-	Received string `help:"With event, the time of receipt of each event is its own end, in books that allow this; by default the map decides." enum:",event,now" default:"" placeholder:"event"`
+	Received string `help:"With event, the time of receipt of each event is its own last instant, in books that allow this; by default the map decides." enum:",event,now" default:"" placeholder:"event"`
 	Batch    int    `help:"Events per request." default:"5000"`
 	Resume   bool   `help:"Resume an interrupted sending of the same file." default:"true" negatable:""`
 	Wait     bool   `help:"Wait until everything is settled, and print the outcomes."`
@@ -222,7 +222,7 @@ type source struct {
 	m             *mapping.Map
 	document      []byte
 	options       mapping.Options
-	received      bool // each event counts as received at its end
+	received      bool // each event counts as received at its last instant
 	survey        *mapping.Survey
 }
 

@@ -288,7 +288,7 @@ func (s *Server) payouts() {
 			Format    string   `query:"format" doc:"csv or json; detected by default."`
 			Separator string   `query:"separator" doc:"Separator of the fields of CSV."`
 			Comment   string   `query:"comment" doc:"Lines that begin with this character are comments."`
-			Skip      int      `query:"skip" minimum:"0" doc:"Lines to leave out before the header line."`
+			Skip      int      `query:"skip" minimum:"0" doc:"Number of lines to skip before the header line."`
 			Columns   []string `query:"columns" doc:"Names of the columns, if the file has no header line."`
 			Decimal   string   `query:"decimal" doc:"Decimal mark of numbers."`
 			Thousands string   `query:"thousands" doc:"Thousands separator of numbers."`

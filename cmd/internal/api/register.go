@@ -62,7 +62,7 @@ func (s *Server) registers() {
 type RowQuery struct {
 	Separator string `query:"separator" doc:"Separator of the fields of CSV; detected by default."`
 	Comment   string `query:"comment" doc:"Lines that begin with this character are comments."`
-	Skip      int    `query:"skip" minimum:"0" doc:"Lines to leave out before the header line."`
+	Skip      int    `query:"skip" minimum:"0" doc:"Number of lines to skip before the header line."`
 	Decimal   string `query:"decimal" doc:"Decimal mark of numbers; a point by default."`
 	Thousands string `query:"thousands" doc:"Thousands separator of numbers; none by default."`
 	Format    string `query:"format" doc:"csv or json; detected by default."`

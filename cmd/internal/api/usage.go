@@ -73,7 +73,7 @@ func (s *Server) usage() {
 		Parameters: []*huma.Param{wait,
 			{Name: "Aliquot-Provider", In: "header", Schema: &huma.Schema{Type: "string"}, Description: "Provider for which an operator submits."},
 			{Name: "Aliquot-Received", In: "header", Schema: &huma.Schema{Type: "string", Enum: []any{"now", "event"}},
-				Description: "With event, the time of receipt of each event is its own end, in books that allow this."},
+				Description: "With event, the time of receipt of each event is its own last instant, in books that allow this."},
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: bodies},
 		Responses: map[string]*huma.Response{
