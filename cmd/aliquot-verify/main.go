@@ -1,6 +1,6 @@
-// Command aliquot-verify verifies receipts of aliquot offline. It needs the file
-// and the public key of the logs, and contains no code that could contact
-// anybody.
+// Command aliquot-verify verifies receipts of aliquot offline. It needs only
+// the receipt and the public key of the logs, and contains no code that could
+// contact anybody.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 func main() {
 	key := flag.String("key", "", "public key of the logs, or a file with it: DIR/keys/log.pub")
-	policy := flag.String("policy", "", "file that says whose cosignatures are required, in the format of C2SP tlog-policy; its log lines replace -key")
+	policy := flag.String("policy", "", "C2SP tlog-policy file that names the witnesses whose cosignatures are required; its log lines replace -key")
 	asJSON := flag.Bool("json", false, "print the verdict as JSON")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: aliquot-verify [-key KEY] [-policy POLICY] [-json] FILE\n\nExit 0: verified. Exit 1: not verified. Exit 2: the file, the key or the policy cannot be read.")

@@ -10,11 +10,12 @@ import (
 
 const module = "github.com/aliquot-engine/aliquot/"
 
-// foreign lists the foreign modules that an auditor has to read besides ours.
+// foreign lists the third-party modules that an auditor has to read in addition
+// to ours.
 var foreign = []string{
 	"github.com/cespare/xxhash/v2",       // a hash function
 	"github.com/klauspost/compress",      // s2, of packed batches
-	"github.com/klauspost/cpuid/v2",      // whether the processor has SHA instructions
+	"github.com/klauspost/cpuid/v2",      // finds out whether the processor has SHA instructions
 	"github.com/shopspring/decimal",      // decimal text
 	"github.com/transparency-dev/merkle", // proofs
 	"golang.org/x/crypto",                // Keccak, for the checksum of an address
@@ -29,11 +30,12 @@ var derive = []string{
 	"pkg/quotes", "pkg/pricing",
 }
 
-// reach lists the standard packages that could contact somebody.
+// reach lists the standard packages that could contact a network or another
+// program.
 var reach = []string{"net", "net/http", "os/exec", "plugin", "runtime/cgo"}
 
 // The command is small enough to be read by the people who rely on it, and has
-// nothing to contact anybody with, on this machine and in a browser.
+// no code to contact anybody, on this machine or in a browser.
 func TestTheCommandHasWhatItVerifiesWithAndNothingElse(t *testing.T) {
 	for _, target := range [][]string{nil, {"GOOS=js", "GOARCH=wasm"}} {
 		list := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}", ".")

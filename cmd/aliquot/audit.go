@@ -35,7 +35,7 @@ func (c *checkCommand) Run(ctx context.Context, r *root) error {
 	return nil
 }
 
-// printChecks shows each invariant and, where it is false, the first difference.
+// printChecks prints each invariant and, for a false one, the first difference.
 func printChecks(w io.Writer, list []check.Check) {
 	for _, c := range list {
 		plain.Fprintf(w, "%s %s", mark(c.OK), c.Name)
@@ -48,12 +48,12 @@ func printChecks(w io.Writer, list []check.Check) {
 
 type explainCommand struct {
 	ID   string `arg:"" optional:"" help:"A payout, a distribution, a journal row, or a usage event: source#id, source#sequence, source#epoch/sequence or partition/position/ordinal."`
-	Full bool   `help:"Everything, down to single events; by default what fits one screen. With --json it is always everything."`
+	Full bool   `help:"Show everything, down to single events; by default as much as fits one screen. With --json it is always everything."`
 
 	eventFlags `embed:""`
 }
 
-// screen is how many lines a summary has at most.
+// screen is the largest number of lines of a summary.
 const screen = 22
 
 func (c *explainCommand) Run(ctx context.Context, r *root) error {
@@ -90,8 +90,8 @@ type statementOf[T any, P interface {
 	*T
 	Write(w io.Writer)
 }] struct {
-	ID     string `arg:"" help:"Whose."`
-	Period string `placeholder:"PERIOD" help:"Only usage, deposits and distributions of this period, as 2026-10; all of them where it is not said."`
+	ID     string `arg:"" help:"Id of the provider, customer or holder."`
+	Period string `placeholder:"PERIOD" help:"Only usage, deposits and distributions of this period, such as 2026-10; all periods by default."`
 }
 
 func (c *statementOf[T, P]) Run(ctx context.Context, r *root, parsed *kong.Context) error {

@@ -17,19 +17,19 @@ import (
 
 // benchCommand measures the real path on this machine.
 type benchCommand struct {
-	Events     int      `help:"Usage events of the quickest variants; those that cost more take a part of them." default:"5000000"`
+	Events     int      `help:"Usage events of the fastest variants; slower variants use fewer." default:"5000000"`
 	Variant    []string `help:"Only these variants: json, packed, json-ids, packed-ids, json-single, packed-single, json-unkept, packed-unkept, json-lazy, packed-lazy, json-metrics, json-traced, packed-metrics, packed-traced." placeholder:"NAME"`
-	Senders    int      `help:"Requests under way at once." default:"16"`
+	Senders    int      `help:"Concurrent requests." default:"16"`
 	Partitions int      `help:"Partitions of usage, with a book and a settler each." default:"1"`
-	Rounds     int      `help:"Measure every variant so often, in turn, and report the medians." default:"1"`
-	Lazy       bool     `help:"Also measure without syncing: what durability costs." name:"lazy-sync"`
-	Telemetry  bool     `help:"Also measure with metrics and traces: what showing them costs."`
+	Rounds     int      `help:"How often every variant is measured, in turn; the medians are reported." default:"1"`
+	Lazy       bool     `help:"Also measure without syncing, to see what durability costs." name:"lazy-sync"`
+	Telemetry  bool     `help:"Also measure with metrics and traces, to see what they cost."`
 	Proofs     bool     `help:"Also measure receipts of single events, and a replay of all of them."`
 	Latency    bool     `help:"Measure latencies." default:"true" negatable:""`
-	Folder     string   `help:"Where the temporary folders are made; the system's place by default." type:"path" placeholder:"DIR"`
+	Folder     string   `help:"Folder for temporary folders; the system's by default." type:"path" placeholder:"DIR"`
 	Markdown   bool     `help:"Print the tables as Markdown."`
-	CPUProfile string   `help:"Write CPU profiles of what is measured to FILE.VARIANT." name:"cpuprofile" type:"path" placeholder:"FILE"`
-	MemProfile string   `help:"Write a profile of what was allocated." name:"memprofile" type:"path" placeholder:"FILE"`
+	CPUProfile string   `help:"Write a CPU profile of each variant to FILE.VARIANT." name:"cpuprofile" type:"path" placeholder:"FILE"`
+	MemProfile string   `help:"Write a profile of memory allocations." name:"memprofile" type:"path" placeholder:"FILE"`
 }
 
 // Run measures every variant and prints the figures.
@@ -84,7 +84,8 @@ func (b *benchCommand) Run(ctx context.Context, r *root) error {
 	return failure
 }
 
-// proofs verifies receipts as an auditor does; nil where none is wanted.
+// proofs returns a function that verifies receipts as an auditor does, or nil
+// if none is wanted.
 func (b *benchCommand) proofs() func(dir string) (func([]byte) (string, error), error) {
 	if !b.Proofs {
 		return nil
@@ -97,7 +98,7 @@ func (b *benchCommand) proofs() func(dir string) (func([]byte) (string, error), 
 		return func(data []byte) (string, error) {
 			verdict, err := receipt.Verify(data, key)
 			if err == nil && verdict.Kind != receipt.OfEvent {
-				err = fmt.Errorf("a receipt of a %s", verdict.Kind)
+				err = fmt.Errorf("the receipt is for a %s", verdict.Kind)
 			}
 			return verdict.ID, err
 		}, nil

@@ -10,8 +10,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// shells has a script for each shell. All ask the hidden command complete, which
-// knows what the parser knows, and leave to the shell what only it does: files.
+// shells has a script for each shell. All scripts call the hidden command
+// complete, which asks the parser, and leave file names to the shell.
 var shells = map[string]string{
 	"bash": `_aliquot() {
   local IFS=$'\n'
@@ -51,7 +51,7 @@ func (c *completionCommand) Run() error {
 }
 
 type completeCommand struct {
-	Words []string `arg:"" optional:"" passthrough:"" help:"The words so far, the one under way last."`
+	Words []string `arg:"" optional:"" passthrough:"" help:"The words so far; the last one is being typed."`
 }
 
 func (c *completeCommand) Run(parsed *kong.Context) error {
@@ -65,8 +65,8 @@ func (c *completeCommand) Run(parsed *kong.Context) error {
 	return nil
 }
 
-// completions are what the last of the words may be, ascending; none where it is
-// a value that only the user knows, such as a file.
+// completions returns what the last word may become, in ascending order. There
+// are none for a value that only the user knows, such as a file name.
 func completions(node *kong.Node, words []string) []string {
 	last := ""
 	if len(words) > 0 {
@@ -76,7 +76,7 @@ func completions(node *kong.Node, words []string) []string {
 	if len(words) > 0 && node.Parent == nil && words[0] == "help" {
 		words = words[1:]
 	}
-	var waits *kong.Flag // for its value
+	var waits *kong.Flag // the flag whose value comes next
 	arguments := 0
 	for _, word := range words {
 		if waits != nil {
@@ -139,7 +139,8 @@ func childOf(node *kong.Node, name string) *kong.Node {
 	return nil
 }
 
-// flagOf is the flag that a word names and that takes the next word as its value.
+// flagOf returns the flag that a word names, if it takes the next word as its
+// value.
 func flagOf(node *kong.Node, word string) *kong.Flag {
 	groups := node.AllFlags(false)
 	if node.DefaultCmd != nil {

@@ -18,13 +18,13 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
-// server is the API that a command asks, wherever it runs.
+// server is the API that a command talks to.
 type server struct {
 	url   string
 	token string
 	as    string
 	close func() error
-	watch waiting // tells of what takes long
+	watch waiting // reports requests that take long
 }
 
 // connect finds the API: by URL, by the folder's running process, or by
@@ -41,7 +41,7 @@ func (r *root) connect(ctx context.Context) (*server, error) {
 	if !ok {
 		var err error
 		config := host.Config{Dir: r.Data, DatabaseURL: r.DatabaseURL, Listen: "127.0.0.1:0", Logger: quietLogger()}
-		d, err = openFolder(ctx, config, func() bool { // who holds the folder may be about to answer
+		d, err = openFolder(ctx, config, func() bool { // the holder of the folder may be about to answer
 			url, token, ok = host.Running(ctx, r.Data)
 			return ok
 		})
@@ -51,7 +51,7 @@ func (r *root) connect(ctx context.Context) (*server, error) {
 	}
 	if d == nil {
 		if r.onLine["database-url"] {
-			return nil, misused("--database-url has no effect: a server holds %s, and has its own", r.Data)
+			return nil, misused("--database-url has no effect: a server holds %s and uses its own database", r.Data)
 		}
 		if r.Token != "" {
 			token = r.Token
@@ -65,7 +65,7 @@ func (r *root) connect(ctx context.Context) (*server, error) {
 	return &server{url: d.URL(), token: token, as: r.As, watch: newWaiting(r), close: d.Close}, nil
 }
 
-// quietLogger tells only what stops a command.
+// quietLogger logs only errors.
 func quietLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 }
@@ -81,7 +81,8 @@ type problem struct {
 	} `json:"errors"`
 }
 
-// text is a member that is of use where it is a text; anything else is empty.
+// text is a JSON member that is used only if it is a string; any other value is
+// read as empty.
 type text string
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -119,7 +120,7 @@ func (s *server) send(ctx context.Context, method, path, kind string, body io.Re
 		request.Header.Set("Content-Type", kind)
 	}
 	sent, received := &counter{from: request.Body}, &counter{}
-	if request.Body != nil && request.Body != http.NoBody { // Its length stays known.
+	if request.Body != nil && request.Body != http.NoBody { // Content-Length stays set.
 		request.Body = struct {
 			io.Reader
 			io.Closer
@@ -134,7 +135,7 @@ func (s *server) send(ctx context.Context, method, path, kind string, body io.Re
 	defer func() { _ = response.Body.Close() }()
 	received.from = response.Body
 	if response.StatusCode >= 400 || out == io.Writer(os.Stdout) {
-		end() // The terminal is wanted for something else.
+		end() // Others will write to the terminal.
 	}
 	if response.StatusCode >= 400 {
 		return answered(response)
@@ -156,13 +157,13 @@ func (s *server) send(ctx context.Context, method, path, kind string, body io.Re
 	return nil
 }
 
-// about names what a request is about, by its path.
+// about returns the part of a path that says what a request is about.
 func about(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	return strings.TrimPrefix(path, "/v1/")
 }
 
-// answered turns an answer that refuses into an error with all it says.
+// answered turns an error answer into an error that has all of its text.
 func answered(response *http.Response) error {
 	data, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	var p problem
@@ -172,9 +173,9 @@ func answered(response *http.Response) error {
 	return &refusedError{response.StatusCode, p}
 }
 
-// refusedError is an answer of the API that says no.
+// refusedError is an error answer of the API.
 type refusedError struct {
-	status  int // of HTTP
+	status  int // the HTTP status code
 	problem problem
 }
 
@@ -186,7 +187,7 @@ func (e *refusedError) Error() string {
 	return said
 }
 
-// print shows a value as JSON, or as text by the given function.
+// print writes a value as JSON, or as text with the given function.
 func (r *root) print(value any, text func(w io.Writer)) error {
 	if r.JSON {
 		var b bytes.Buffer
@@ -199,8 +200,8 @@ func (r *root) print(value any, text func(w io.Writer)) error {
 		_, err := os.Stdout.Write(plain.JSON(b.Bytes()))
 		return err
 	}
-	// What the text quotes was made safe where it was written; this is for what
-	// was forgotten.
+	// The text functions make quoted input safe themselves; this catches what
+	// one of them has missed.
 	var b strings.Builder
 	text(&b)
 	_, err := io.WriteString(os.Stdout, plain.Lines(b.String()))

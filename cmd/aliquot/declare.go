@@ -41,8 +41,8 @@ func (c *applyCommand) Run(ctx context.Context, r *root) (err error) {
 	return r.applied(total)
 }
 
-// applyFile declares what a file says, and the files that it names: it is read
-// here, because the server opens no files of its clients.
+// applyFile declares the content of a file and of the files that it names. They
+// are read here, because the server does not open files of its clients.
 func (s *server) applyFile(ctx context.Context, name string) (api.Applied, error) {
 	if name == "-" {
 		data, err := io.ReadAll(os.Stdin)
@@ -69,8 +69,8 @@ func (s *server) applyFile(ctx context.Context, name string) (api.Applied, error
 	return done, placed(err, places)
 }
 
-// placed gives what is refused the place that it has in the files of this
-// machine: the server read them put together into one.
+// placed gives each mistake its place in the files on this machine. The server
+// received these files as one text.
 func placed(err error, places map[string]string) error {
 	var no *refusedError
 	if !errors.As(err, &no) {
@@ -84,14 +84,14 @@ func placed(err error, places map[string]string) error {
 	return err
 }
 
-// apply declares what one YAML text says.
+// apply declares the content of one YAML text.
 func (s *server) apply(ctx context.Context, name string, data []byte) (api.Applied, error) {
 	var done api.Applied
 	err := s.send(ctx, http.MethodPost, "/v1/apply?file="+url.QueryEscape(filepath.Base(name)), "application/yaml", bytes.NewReader(data), &done)
 	return done, err
 }
 
-// applied prints what became of declarations; a void one makes the command fail.
+// applied prints the result of declarations; a void one makes the command fail.
 func (r *root) applied(done api.Applied) error {
 	err := r.print(done, func(w io.Writer) { writeApplied(w, done) })
 	if err == nil && len(done.Void) > 0 {
@@ -103,28 +103,24 @@ func (r *root) applied(done api.Applied) error {
 func writeApplied(w io.Writer, done api.Applied) {
 	plain.Fprintf(w, "%d applied, %d unchanged, %d void\n", done.Applied, done.Unchanged, len(done.Void))
 	for _, v := range done.Void {
-		if v.Position == 0 {
-			plain.Fprintf(w, "  %s, not recorded: %s\n", v.Kind, v.Reason)
-			continue
-		}
-		plain.Fprintf(w, "  CONTROL %d %s: %s\n", v.Position, v.Kind, v.Reason)
+		plain.Fprintf(w, "  %s\n", v.WhyVoid())
 	}
 	for _, warning := range done.Warnings {
 		plain.Fprintf(w, "warning: %s\n", warning)
 	}
 }
 
-// decided prints what became of one decision.
+// decided prints the result of one decision.
 func (r *root) decided(done api.Decided) error {
 	return r.print(done, func(w io.Writer) { writeDecided(w, done) })
 }
 
 func writeDecided(w io.Writer, done api.Decided) {
 	if done.Effect == "unchanged" {
-		plain.Fprintf(w, "%s: nothing new\n", done.Kind)
+		plain.Fprintf(w, "%s was recorded before and changes nothing\n", events.PhraseOf(done.Kind))
 		return
 	}
-	plain.Fprintf(w, "%s: in effect, CONTROL position %d\n", done.Kind, done.Position)
+	plain.Fprintf(w, "%s is in effect (control record %d)\n", events.PhraseOf(done.Kind), done.Position)
 }
 
 type depositCommand struct {
@@ -134,11 +130,11 @@ type depositCommand struct {
 
 type depositReverse struct {
 	Book      string `required:"" help:"Book of the customer."`
-	Customer  string `required:"" help:"Whose deposit it was."`
-	Asset     string `help:"Such as USDC." default:"USDC"`
+	Customer  string `required:"" help:"Customer who made the deposit."`
+	Asset     string `help:"Asset, such as USDC." default:"USDC"`
 	Amount    string `required:"" help:"Amount of the deposit."`
 	Reference string `required:"" help:"Reference of the deposit."`
-	Reason    string `required:"" help:"Why it is taken back."`
+	Reason    string `required:"" help:"Reason for taking it back."`
 }
 
 func (c *depositReverse) Run(ctx context.Context, r *root) error {
@@ -152,11 +148,11 @@ func (c *depositReverse) Run(ctx context.Context, r *root) error {
 
 type depositRecord struct {
 	Book        string `required:"" help:"Book of the customer."`
-	Customer    string `help:"Who paid." xor:"who" required:""`
-	Outstanding bool   `help:"Every customer paid what it owes, up to the next minor unit." xor:"who" required:""`
-	Asset       string `help:"Such as USDC." default:"USDC"`
+	Customer    string `help:"Customer who paid." xor:"who" required:""`
+	Outstanding bool   `help:"Record that every customer paid what it owes, rounded up to the next minor unit." xor:"who" required:""`
+	Asset       string `help:"Asset, such as USDC." default:"USDC"`
 	Amount      string `help:"Amount in whole minor units, such as 250.00."`
-	Reference   string `required:"" help:"The payer's or the bank's reference; the same one again is the same deposit."`
+	Reference   string `required:"" help:"The payer's or the bank's reference; a second deposit with the same reference is the same deposit."`
 }
 
 func (c *depositRecord) Run(ctx context.Context, r *root) error {
@@ -176,7 +172,8 @@ func (c *depositRecord) Run(ctx context.Context, r *root) error {
 	return r.covered(done)
 }
 
-// outstanding prints what became of the deposits of those who owed something.
+// outstanding prints the result of the deposits of all customers who owed
+// something.
 func (r *root) outstanding(done api.Outstanding) error {
 	err := r.print(done, func(w io.Writer) {
 		writeApplied(w, done.Applied)
@@ -191,7 +188,7 @@ func (r *root) outstanding(done api.Outstanding) error {
 	return err
 }
 
-// covered prints what became of one decision about money that covers usage.
+// covered prints the result of one decision about money that covers usage.
 func (r *root) covered(done api.Covered) error {
 	return r.print(done, func(w io.Writer) {
 		writeDecided(w, done.Decided)
@@ -199,7 +196,8 @@ func (r *root) covered(done api.Covered) error {
 	})
 }
 
-// writeIncluded says which usage is included in what was done, and what waits.
+// writeIncluded says which usage a decision includes, and which usage waits for
+// a price.
 func writeIncluded(w io.Writer, u api.UsageIncluded) {
 	for _, t := range u.Through {
 		plain.Fprintf(w, "  included: all usage accepted before, in partition %d up to position %d\n", t.Partition, t.Position)
@@ -210,7 +208,7 @@ func writeIncluded(w io.Writer, u api.UsageIncluded) {
 }
 
 type collectCommand struct {
-	Book     string `required:"" help:"Book to collect in."`
+	Book     string `required:"" help:"Book whose customers' prepaid money is collected."`
 	Customer string `help:"Only this customer."`
 }
 
@@ -224,14 +222,14 @@ func (c *collectCommand) Run(ctx context.Context, r *root) error {
 }
 
 type periodCommand struct {
-	Close  periodClose  `cmd:"" help:"Close a book's periods up to and including one, collect, and hand collected revenue over."`
-	Reopen periodReopen `cmd:"" help:"Open a closed period and every later one again, while no distribution rests on them."`
+	Close  periodClose  `cmd:"" help:"Close a book's periods up to and including one, collect, and hand over the collected revenue."`
+	Reopen periodReopen `cmd:"" help:"Reopen a closed period and every later one, if no distribution rests on them."`
 }
 
 type periodReopen struct {
 	Book   string `arg:"" help:"Book."`
-	Period string `arg:"" help:"First period to open again, such as 2026-11 or 2026-11-22."`
-	Reason string `required:"" help:"Why it is opened again."`
+	Period string `arg:"" help:"First period to reopen, such as 2026-11 or 2026-11-22."`
+	Reason string `required:"" help:"Reason for reopening it."`
 }
 
 func (c *periodReopen) Run(ctx context.Context, r *root) error {
@@ -246,8 +244,8 @@ func (c *periodReopen) Run(ctx context.Context, r *root) error {
 type periodClose struct {
 	Book   string `arg:"" help:"Book."`
 	Period string `arg:"" help:"Last period to close, such as 2026-11 or 2026-11-22."`
-	Early  bool   `help:"Close it although it has not ended; needs a reason."`
-	Reason string `help:"Why it is closed early."`
+	Early  bool   `help:"Close the period before it has ended; needs a reason."`
+	Reason string `help:"Reason for closing it early."`
 }
 
 func (c *periodClose) Run(ctx context.Context, r *root) error {
@@ -264,7 +262,7 @@ func (c *periodClose) Run(ctx context.Context, r *root) error {
 			for _, l := range done.Waiting {
 				total += l.Events
 			}
-			plain.Fprintf(w, "warning: %d events of closed periods wait for a price of %s and are in no charge yet: aliquot suspense list\n", total, done.Waiting[0].Pair)
+			plain.Fprintf(w, "warning: %d events of closed periods wait for a price of %s and are not charged yet: see aliquot suspense list\n", total, done.Waiting[0].Pair)
 		}
 	})
 }

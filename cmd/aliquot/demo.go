@@ -26,16 +26,16 @@ type demoCommand struct {
 
 	Book     string   `help:"Your own input: declarations (docs/book-format.md)." type:"existingfile" placeholder:"BOOK.yaml"`
 	Trace    string   `help:"CSV or JSON Lines file of usage." type:"existingfile" placeholder:"FILE"`
-	Map      string   `help:"What its columns are (docs/map-format.md)." type:"existingfile" placeholder:"MAP.yaml"`
+	Map      string   `help:"Map file that says what the columns of the trace are (docs/map-format.md)." type:"existingfile" placeholder:"MAP.yaml"`
 	Register string   `help:"CSV file of the token's holders; ten made-up ones by default." type:"existingfile" placeholder:"FILE"`
 	Quotes   string   `help:"CSV file of quote rounds, such as a Chainlink export." type:"existingfile" placeholder:"FILE"`
-	Holds    string   `help:"Screening list: one holder a line." type:"existingfile" placeholder:"FILE"`
+	Holds    string   `help:"Screening list with one holder per line." type:"existingfile" placeholder:"FILE"`
 	Shift    string   `help:"Move all times so that the first event starts here (RFC 3339)." placeholder:"TIME"`
-	Received string   `help:"event: take each event as received at its own last instant; the map's choice by default." enum:",event,now" default:"" placeholder:"event"`
-	Release  []string `help:"Price what waits at this round before closing; needs --as, the person who answers for it." placeholder:"SOURCE#ROUND"`
+	Received string   `help:"With event, the time of receipt of each event is its own last instant; by default the map decides." enum:",event,now" default:"" placeholder:"event"`
+	Release  []string `help:"Price waiting usage at this round before closing; needs --as, the person responsible for it." placeholder:"SOURCE#ROUND"`
 
-	Batch    int `help:"Events of a request." default:"1000"`
-	Restarts int `help:"Stop and start the services so many times in mid-stream." default:"0"`
+	Batch    int `help:"Events per request." default:"1000"`
+	Restarts int `help:"How often the services are restarted while usage is sent." default:"0"`
 
 	CPUProfile string `help:"Write a CPU profile." name:"cpuprofile" type:"path" placeholder:"FILE"`
 }
@@ -49,17 +49,17 @@ func (c *demoCommand) Validate() error {
 		}
 	}
 	if given != 0 && given != 3 {
-		return errors.New("--book, --trace and --map go together")
+		return errors.New("--book, --trace and --map must be given together")
 	}
 	for flag, value := range map[string]string{
 		"--register": c.Register, "--quotes": c.Quotes, "--holds": c.Holds, "--shift": c.Shift, "--received": c.Received,
 	} {
 		if value != "" && given == 0 {
-			return fmt.Errorf("%s goes with --book, --trace and --map", flag)
+			return fmt.Errorf("%s needs --book, --trace and --map", flag)
 		}
 	}
 	if len(c.Release) > 0 && given == 0 {
-		return errors.New("--release goes with --book, --trace and --map")
+		return errors.New("--release needs --book, --trace and --map")
 	}
 	if c.Batch < 1 || c.Batch > packed.MaxEvents {
 		return fmt.Errorf("--batch: %d is not between 1 and %d", c.Batch, packed.MaxEvents)
@@ -70,7 +70,7 @@ func (c *demoCommand) Validate() error {
 	return nil
 }
 
-// Run plays the demo and prints what came of it.
+// Run plays the demo and prints the result.
 func (c *demoCommand) Run(ctx context.Context, r *root) error {
 	return profiled(c.CPUProfile, func() error { return c.run(ctx, r) })
 }
@@ -112,11 +112,11 @@ func (c *demoCommand) run(ctx context.Context, r *root) (err error) {
 	return nil
 }
 
-// stage is the running services that a demo plays on.
+// stage is the running services on which a demo plays.
 type stage struct {
 	dir      string
 	database string // of --database-url; empty: in the folder
-	kept     bool   // the folder stays
+	kept     bool   // the folder is not deleted
 	daemon   *host.Process
 	server   *server
 	as       string
@@ -124,8 +124,9 @@ type stage struct {
 	began    time.Time
 }
 
-// openStage starts the services on --data, which must be without a ledger, or
-// on a temporary folder. That stays for a look around, unless only JSON is wanted.
+// openStage starts the services on the folder of --data, which must have no
+// ledger, or on a temporary folder. The temporary folder is not deleted, so
+// that the user can look around, unless the output is JSON.
 func openStage(ctx context.Context, r *root) (*stage, error) {
 	st := &stage{dir: r.Data, database: r.DatabaseURL, kept: true, as: r.As, progress: newProgress(r), began: time.Now()}
 	usual, err := filepath.Abs("aliquot-data")
@@ -133,7 +134,7 @@ func openStage(ctx context.Context, r *root) (*stage, error) {
 		return nil, err
 	}
 	if r.URL != "" {
-		return nil, misused("the demo runs services of its own: without --url")
+		return nil, misused("the demo runs its own services: omit --url")
 	}
 	if r.Data == usual {
 		if st.dir, err = os.MkdirTemp("", "aliquot-demo-"); err != nil {
@@ -141,7 +142,7 @@ func openStage(ctx context.Context, r *root) (*stage, error) {
 		}
 		st.kept = !r.JSON
 	} else if _, err := os.Stat(filepath.Join(r.Data, "ledger.db")); err == nil {
-		return nil, fmt.Errorf("%s holds a ledger already: the demo begins with an empty folder", r.Data)
+		return nil, fmt.Errorf("%s already holds a ledger: the demo needs an empty folder", r.Data)
 	}
 	if err := st.open(ctx); err != nil {
 		return nil, errors.Join(err, st.close())
@@ -178,7 +179,7 @@ func (st *stage) close() error {
 	return err
 }
 
-// by returns the API as asked by a named person.
+// by returns the API for requests in the name of a person.
 func (st *stage) by(name string) *server {
 	s := *st.server
 	s.as = name

@@ -22,8 +22,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// demoDay plays the generated day, in the order in which a provider lives
-// through it.
+// demoDay plays the generated day in the order in which a provider would
+// experience it.
 type demoDay struct {
 	*stage
 	world   *demo.World
@@ -35,7 +35,7 @@ type demoDay struct {
 	began time.Time  // of streaming
 }
 
-// agents is how many send at once.
+// agents is how many agents send at the same time.
 const agents = 4
 
 func (d *demoDay) run(ctx context.Context) (*demoResult, error) {
@@ -74,7 +74,8 @@ func (d *demoDay) declare(ctx context.Context) error {
 	return d.importHolds(ctx, demo.List, []byte(list.String()))
 }
 
-// prepaying customers, and what they pay ahead.
+// prepaying is how many customers pay in advance, and ahead is how much each of
+// them pays.
 const (
 	prepaying = 3
 	ahead     = "1500.00"
@@ -86,7 +87,7 @@ func (d *demoDay) prepay(ctx context.Context) error {
 			return err
 		}
 	}
-	d.progress.step("%d customers paid %s %s each ahead", prepaying, ahead, demo.Asset)
+	d.progress.step("%d customers paid %s %s each in advance", prepaying, ahead, demo.Asset)
 	return nil
 }
 
@@ -98,7 +99,7 @@ func (d *demoDay) deposit(ctx context.Context, customer events.Customer, amount,
 	return nil
 }
 
-// live streams the day, hour by hour: quotes first, then usage.
+// live streams the day hour by hour: first the quotes, then the usage.
 func (d *demoDay) live(ctx context.Context) error {
 	d.began = time.Now()
 	if err := d.connect(); err != nil {
@@ -120,7 +121,7 @@ func (d *demoDay) live(ctx context.Context) error {
 			return fmt.Sprintf("%s  USDC/USD %s  %d events sent, %d/s, %d refused, %s", h.Start.Add(time.Hour).Format("15:04"), quote,
 				d.result.Sent, rate(d.result.Sent, d.began), d.result.refusedAtOnce, d.lag(ctx))
 		})
-		// Restarts come at equal distances within the day.
+		// Restarts are spread evenly over the day.
 		if n := d.command.Restarts; n > 0 && (hour+1)*(n+1)/24 > hour*(n+1)/24 && hour < 23 {
 			if err := d.restart(ctx); err != nil {
 				return fmt.Errorf("restarting: %w", err)
@@ -135,7 +136,8 @@ func (d *demoDay) live(ctx context.Context) error {
 	return nil
 }
 
-// observe records what each source has seen, before the usage that it prices.
+// observe records the rounds that each source has seen, before the usage that
+// they price.
 func (d *demoDay) observe(ctx context.Context, quotes []events.QuotesObserved) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, q := range quotes {
@@ -149,7 +151,8 @@ func (d *demoDay) connect() (err error) {
 	return err
 }
 
-// stream sends batches, several at once; one whose answer was lost, twice.
+// stream sends batches, several at once. It sends those that are marked as resent
+// twice, as if their first answers had been lost.
 func (d *demoDay) stream(ctx context.Context, batches []demo.Batch) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(agents)
@@ -194,7 +197,7 @@ func (d *demoDay) refuse(answer events.Answer) {
 	}
 }
 
-// goWrong submits everything that is wrong with submissions.
+// goWrong submits one example of every fault.
 func (d *demoDay) goWrong(ctx context.Context) error {
 	for _, f := range d.world.Faults() {
 		answer, err := d.submit(ctx, &f)
@@ -213,11 +216,11 @@ func (d *demoDay) goWrong(ctx context.Context) error {
 		}
 		d.result.faults = append(d.result.faults, fmt.Sprintf("%s: %s", f.Says, strings.Join(names, ", ")))
 	}
-	d.progress.step("%d faulty submissions sent: their good events are accepted, the others refused", len(d.result.faults))
+	d.progress.step("%d faulty submissions sent: their valid events are accepted, the others are refused", len(d.result.faults))
 	return d.waitSettled(ctx)
 }
 
-// submit posts a body as it is.
+// submit posts a body unchanged.
 func (d *demoDay) submit(ctx context.Context, f *demo.Fault) (answer events.Answer, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.server.url+"/v1/events", bytes.NewReader(f.Body))
 	if err != nil {
@@ -242,7 +245,8 @@ func (d *demoDay) submit(ctx context.Context, f *demo.Fault) (answer events.Answ
 	if err != nil {
 		return answer, err
 	}
-	// A problem of the submission as a whole lists its refusal under the same name.
+	// A problem that refuses the whole submission has its reason under the same
+	// name.
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return answer, fmt.Errorf("%s: %w", response.Status, err)
 	}
@@ -252,24 +256,26 @@ func (d *demoDay) submit(ctx context.Context, f *demo.Fault) (answer events.Answ
 	return answer, nil
 }
 
-// release prices what waited through the hours off the peg.
+// release prices the usage that waited during the hours off the peg.
 func (d *demoDay) release(ctx context.Context) (err error) {
 	lines, err := d.waiting(ctx)
 	if err != nil || len(lines) == 0 {
 		return err
 	}
-	d.progress.step("%d lines wait: the quote was more than 2 %% off its peg", len(lines))
+	d.progress.step("%d lines wait for a price: the quote was more than 2 %% off its peg", len(lines))
 	d.result.Released, err = d.releaseAt(ctx, demo.Releaser, demo.Pair, demo.ReleaseSource, demo.ReleaseRound, "first round back on the peg")
 	return err
 }
 
-// settleUp lets customers pay, all but two of them in full, and closes the day.
+// settleUp lets the customers pay, all but three of them in full, and closes
+// the day.
 func (d *demoDay) settleUp(ctx context.Context) error {
 	owed, err := d.owed(ctx)
 	if err != nil {
 		return err
 	}
-	// The eighth largest pays three fifths, the eleventh and the one after nothing.
+	// The eighth largest pays three fifths; the eleventh and the twelfth pay
+	// nothing.
 	paid := 0
 	group, within := errgroup.WithContext(ctx)
 	group.SetLimit(agents)
@@ -295,11 +301,12 @@ func (d *demoDay) settleUp(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	d.progress.step("%d customers paid, one of them a part, and two nothing", paid)
+	d.progress.step("%d customers paid, one of them only in part; two paid nothing", paid)
 	return d.closePeriod(ctx, demo.Book, demo.Period, "", d.result)
 }
 
-// owed lists what customers owe after their prepaid money, the largest first.
+// owed lists what customers owe after their prepaid money was collected, the
+// largest amounts first.
 func (d *demoDay) owed(ctx context.Context) ([]api.Balance, error) {
 	// Prepaid money covers first.
 	if err := d.server.call(ctx, http.MethodPost, "/v1/collections", events.CollectionRequested{Book: demo.Book}, nil); err != nil {
@@ -317,7 +324,7 @@ func (d *demoDay) owed(ctx context.Context) ([]api.Balance, error) {
 	}), nil
 }
 
-// late sends what agents that were cut off had kept.
+// late sends usage that agents kept while they were cut off.
 func (d *demoDay) late(ctx context.Context) error {
 	if err := d.stream(ctx, d.world.Late()); err != nil {
 		return fmt.Errorf("streaming late usage: %w", err)
@@ -326,7 +333,7 @@ func (d *demoDay) late(ctx context.Context) error {
 	return d.waitSettled(ctx)
 }
 
-// payOut distributes both pools. The bank returns three payouts.
+// payOut distributes both pools. The bank returns three of the payouts.
 func (d *demoDay) payOut(ctx context.Context) error {
 	returned := 0
 	answer := func(i int) (state, reference string) {
@@ -348,7 +355,7 @@ func (d *demoDay) payOut(ctx context.Context) error {
 		d.result.distributed(made, paid)
 	}
 	if returned > 0 {
-		d.result.returned = []string{fmt.Sprintf("%d payouts came back from the bank: the amounts are the holders' still, and go with the next", returned)}
+		d.result.returned = []string{fmt.Sprintf("%d payouts came back from the bank: the holders are still owed these amounts, and receive them with the next payout", returned)}
 	}
 	return nil
 }

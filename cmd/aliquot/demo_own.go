@@ -17,7 +17,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
-// demoOwn plays real input: a book, a trace, a map.
+// demoOwn plays the user's own input: a book, a trace and a map.
 type demoOwn struct {
 	*stage
 	command *demoCommand
@@ -26,7 +26,7 @@ type demoOwn struct {
 	result  *demoResult
 }
 
-// smallRegister is who holds the token where no register is given.
+// smallRegister has the holders of the token if no register is given.
 const smallRegister = `holder,units
 holder-01,350000
 holder-02,210000
@@ -40,7 +40,8 @@ holder-09,20000
 holder-10,5000
 `
 
-// demoToken is declared where a book has none: all its nodes, and no fee.
+// demoToken is declared if a book has no token: it stands for all nodes and
+// charges no fee.
 const demoToken = `kind: Token
 token: DEMO
 book: %[1]q
@@ -55,7 +56,7 @@ func (o *demoOwn) run(ctx context.Context) (*demoResult, error) {
 	c := o.command
 	o.result = &demoResult{Notes: []string{}}
 	if len(c.Release) > 0 && o.as == "" {
-		return nil, errors.New("--release needs --as NAME: a release names the person who answers for it")
+		return nil, errors.New("--release needs --as NAME: a release names the person who is responsible for it")
 	}
 	var err error
 	if o.source, err = openSource(c.Trace, c.Map, c.Shift, c.Received); err != nil {
@@ -69,7 +70,7 @@ func (o *demoOwn) run(ctx context.Context) (*demoResult, error) {
 	return o.result, nil
 }
 
-// declare applies the book, and adds what the demo needs and it lacks.
+// declare applies the book, and adds what the demo needs and the book lacks.
 func (o *demoOwn) declare(ctx context.Context) error {
 	document, err := os.ReadFile(o.command.Book)
 	if err != nil {
@@ -94,7 +95,7 @@ func (o *demoOwn) declare(ctx context.Context) error {
 	if len(o.book.Tokens) > 0 {
 		return nil
 	}
-	o.result.note("the book declares no token: one over all its nodes, DEMO, without a fee, was declared for it")
+	o.result.note("the book declares no token: the token DEMO, over all its nodes and without a fee, was declared for it")
 	if err := o.apply(ctx, "token.yaml", fmt.Appendf(nil, demoToken, o.book.Book)); err != nil {
 		return err
 	}
@@ -102,14 +103,14 @@ func (o *demoOwn) declare(ctx context.Context) error {
 	return nil
 }
 
-// apply declares a file and takes nothing void.
+// apply declares a file and fails if a declaration is void.
 func (st *stage) apply(ctx context.Context, name string, document []byte) error {
 	done, err := st.server.apply(ctx, name, document)
 	if err != nil {
 		return err
 	}
 	for _, v := range done.Void {
-		return fmt.Errorf("%s: %s at CONTROL position %d is void: %s", name, v.Kind, v.Position, v.Reason)
+		return fmt.Errorf("%s: %s", name, v.WhyVoid())
 	}
 	st.progress.step("applied %d declarations of %s", done.Applied, name)
 	return nil
@@ -191,7 +192,7 @@ func (st *stage) importRegister(ctx context.Context, token events.Token, name st
 	}
 	st.progress.step("register of %s: %d holders, %s units", token, done.Holders, done.Units)
 	if done.LeftOut != "" {
-		st.progress.step("  left out: %s units of the zero address, which owns nothing", done.LeftOut)
+		st.progress.step("  not imported: %s units of the zero address, which cannot own units", done.LeftOut)
 	}
 	return nil
 }
@@ -205,7 +206,7 @@ func (st *stage) importHolds(ctx context.Context, name string, list []byte) erro
 	return nil
 }
 
-// stream sends the trace, with restarts in between where they are wanted.
+// stream sends the trace, with the restarts that were asked for.
 func (o *demoOwn) stream(ctx context.Context) error {
 	c := o.command
 	survey, err := o.source.surveyed()
@@ -245,7 +246,7 @@ func (o *demoOwn) stream(ctx context.Context) error {
 	return o.waitSettled(ctx)
 }
 
-// lag tells how far settlement has come.
+// lag says how far settlement has come.
 func (st *stage) lag(ctx context.Context) string {
 	var status api.Status
 	if st.server.call(ctx, http.MethodGet, "/v1/status", nil, &status) != nil || len(status.Partition) == 0 {
@@ -262,7 +263,7 @@ func (st *stage) waitSettled(ctx context.Context) error {
 	return nil
 }
 
-// release prices what waits at the rounds that were named.
+// release prices waiting usage at the rounds that were named.
 func (o *demoOwn) release(ctx context.Context) error {
 	before, err := o.waiting(ctx)
 	if err != nil {
@@ -300,7 +301,8 @@ func (st *stage) waiting(ctx context.Context) (list []api.Waiting, err error) {
 	return list, err
 }
 
-// releaseAt prices what waits for a pair at a round, and counts the events.
+// releaseAt prices the usage that waits for a pair at a round, and counts its
+// events.
 func (st *stage) releaseAt(ctx context.Context, who string, pair events.Pair, source, round, reason string) (released uint64, err error) {
 	count := func() (n uint64, err error) {
 		list, err := st.waiting(ctx)
@@ -315,7 +317,7 @@ func (st *stage) releaseAt(ctx context.Context, who string, pair events.Pair, so
 	}
 	body := events.SuspenseReleased{Pair: pair, Source: source, Round: round, Reason: reason}
 	if err := st.by(who).call(ctx, http.MethodPost, "/v1/suspense/release", body, nil); err != nil {
-		return 0, fmt.Errorf("releasing what waits for %s: %w", pair, err)
+		return 0, fmt.Errorf("releasing usage that waits for %s: %w", pair, err)
 	}
 	after, err := count()
 	if err != nil {
@@ -333,7 +335,7 @@ func (o *demoOwn) settleUp(ctx context.Context) error {
 	if err := o.server.call(ctx, http.MethodPost, "/v1/deposits/outstanding", in, &done); err != nil {
 		return fmt.Errorf("recording the customers' payments: %w", err)
 	}
-	o.progress.step("%d customers paid what they owe, up to the next minor unit", done.Applied)
+	o.progress.step("%d customers paid what they owe, rounded up to the next minor unit", done.Applied)
 	survey, err := o.source.surveyed()
 	if err != nil {
 		return err
@@ -346,7 +348,7 @@ func (o *demoOwn) settleUp(ctx context.Context) error {
 		at += begin.UnixNano() - survey.Start
 	}
 	last, _, _ := o.book.Calendar.Bounds(at)
-	// The last period may be the one that runs now.
+	// The last period may not have ended yet.
 	return o.closePeriod(ctx, o.book.Book, last, "a demo closes everything that it has sent", o.result)
 }
 
@@ -357,7 +359,8 @@ func (o *demoOwn) begin() time.Time {
 	return o.source.m.Begin
 }
 
-// closePeriod closes a period; early says why it may be closed before its end.
+// closePeriod closes a period. If the period has not ended, early is the reason
+// for closing it.
 func (st *stage) closePeriod(ctx context.Context, book events.Book, period events.Period, early string, result *demoResult) error {
 	var closed api.Closed
 	in := events.PeriodClosed{Book: book, Period: period, Early: early != "", Reason: early}

@@ -17,7 +17,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// payee is one payout as the exported file has it.
+// payee is one payout in the exported file.
 type payee struct {
 	Holder events.Holder
 	Token  events.Token
@@ -27,8 +27,8 @@ type payee struct {
 
 // distribute declares a token's distribution of a closed period, exports its
 // payouts and confirms them as a bank would. answer gives each payout's state
-// and reference. Where there is nothing to distribute it returns nothing, and
-// has the reason noted.
+// and reference. If there is nothing to distribute it returns nothing and adds
+// the reason to the result's notes.
 func (st *stage) distribute(ctx context.Context, token events.Token, period events.Period, answer func(i int) (state, reference string), result *demoResult) (made *api.Distribution, paid []payee, err error) {
 	var d api.Distribution
 	err = st.server.call(ctx, http.MethodPost, "/v1/distributions", api.Declare{Token: string(token), Period: string(period)}, &d)
@@ -65,7 +65,8 @@ func (st *stage) distribute(ctx context.Context, token events.Token, period even
 	return &d, paid, nil
 }
 
-// confirm writes the rail's answer to a file of payouts, and returns who was paid.
+// confirm writes the rail's answer to a file of payouts, and returns the payees
+// who were paid.
 func confirm(file io.Reader, to io.Writer, token events.Token, answer func(i int) (state, reference string)) ([]payee, error) {
 	rows, err := rowfile.New(file, rowfile.Options{Name: "payouts", Format: rowfile.CSV})
 	if err != nil {
@@ -111,5 +112,5 @@ func confirm(file io.Reader, to io.Writer, token events.Token, answer func(i int
 	return paid, out.Error()
 }
 
-// confirmed is the answer of a rail that pays everybody.
+// confirmed is the answer of a rail that makes every payout.
 func confirmed(int) (state, reference string) { return "confirmed", "demo" }

@@ -24,7 +24,8 @@ func suffixed(list []api.Balance, suffix string) []api.Balance {
 	return out
 }
 
-// largest returns the first few, descending by a side, then by name.
+// largest returns the first few balances, in descending order of a side, then
+// by name.
 func largest(list []api.Balance, side func(api.Balance) money.Amount) []api.Balance {
 	sorted := slices.SortedFunc(slices.Values(list), func(a, b api.Balance) int {
 		return cmp.Or(side(b).Cmp(side(a)), strings.Compare(string(a.Account), string(b.Account)))
@@ -32,9 +33,9 @@ func largest(list []api.Balance, side func(api.Balance) money.Amount) []api.Bala
 	return sorted[:min(shownTop, len(sorted))]
 }
 
-// others adds up a side of the balances that [largest] leaves out, by which its
-// lines and this one are the whole. It is ok where there are some, in one asset,
-// and the sum fits.
+// others adds up a side of the balances that [largest] omits, so that its lines
+// and this sum make up the total. It is ok if there are such balances, all are
+// in one asset, and the sum fits.
 func others(list []api.Balance, side func(api.Balance) money.Amount) (sum money.Amount, n int, ok bool) {
 	listed := map[api.Balance]bool{}
 	for _, b := range largest(list, side) {
@@ -57,7 +58,7 @@ func others(list []api.Balance, side func(api.Balance) money.Amount) (sum money.
 
 func unpaid(b api.Balance) money.Amount { return b.Net }
 
-// middle is the id in the name of an account: node:<id>:earned.
+// middle returns the id in the name of an account, such as node:<id>:earned.
 func middle(b api.Balance) string {
 	name := string(b.Account)
 	return name[strings.Index(name, ":")+1 : strings.LastIndex(name, ":")]
@@ -70,15 +71,15 @@ func topPayees(list []payee) []payee {
 	return sorted[:min(shownTop, len(sorted))]
 }
 
-// regionSum is what a region's nodes earned.
+// regionSum is the sum of what a region's nodes earned.
 type regionSum struct {
 	name  string
 	nodes int
 	sum   money.Amount
 }
 
-// byRegion adds up what nodes earned; a sum that does not fit stays as it was,
-// because no ledger would hold it.
+// byRegion adds up what nodes earned. A balance that would make the sum
+// overflow is omitted, because no ledger can hold such a sum.
 func byRegion(earned []api.Balance, regions map[events.Node]string) []regionSum {
 	sums := map[string]regionSum{}
 	for _, b := range earned {

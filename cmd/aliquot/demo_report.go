@@ -17,8 +17,9 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/summary"
 )
 
-// demoResult is what a demo came to. Amounts are decimal strings in Asset.
-// Every event that was sent is in one of accepted, duplicate, late and refused.
+// demoResult is the result of a demo. Amounts are decimal strings in Asset.
+// Every event that was sent is counted in one of accepted, duplicate, late and
+// refused.
 type demoResult struct {
 	Seed   *uint64       `json:"seed,omitempty"` // of a generated day
 	Book   events.Book   `json:"book"`
@@ -29,11 +30,11 @@ type demoResult struct {
 	Duplicate      uint64 `json:"duplicate"`
 	Late           uint64 `json:"late"`
 	Refused        uint64 `json:"refused"`
-	RefusedBodies  int    `json:"refused_submissions"` // bodies in which no event could be read
+	RefusedBodies  int    `json:"refused_submissions"` // bodies from which no event could be read
 	Suspended      uint64 `json:"suspended"`           // events that wait for a price now
 	SuspendedLines int    `json:"suspended_lines"`
 	Released       uint64 `json:"released"` // events that waited and were released
-	Skipped        int    `json:"skipped"`  // rows that the map's filters left out
+	Skipped        int    `json:"skipped"`  // rows that the map's filters removed
 
 	Asset         money.Asset  `json:"asset"`
 	Charged       money.Amount `json:"charged"`
@@ -53,7 +54,7 @@ type demoResult struct {
 
 	Billed        map[events.Meter]money.Quantity `json:"billed"`
 	Waiting       []summary.Wait                  `json:"waiting"` // quantities without a price
-	Reasons       map[events.Reason]uint64        `json:"reasons"` // of what was refused
+	Reasons       map[events.Reason]uint64        `json:"reasons"` // why usage was refused
 	Refusals      []refusedRow                    `json:"refusals"`
 	Distributions []api.Distribution              `json:"distributions"`
 	Holders       int                             `json:"holders"`
@@ -73,12 +74,12 @@ type demoResult struct {
 	nodes         []api.Balance
 	faults        []string
 	returned      []string
-	example       string          // an event to have explained
-	expected      []events.Reason // for which something must have been refused
+	example       string          // an event to explain
+	expected      []events.Reason // each must be the reason of some refusal
 }
 
-// merge adds the next part of a sending; its counts of rows go on from the
-// file's beginning.
+// merge adds the next part of a sending; its row counts continue from the
+// beginning of the file.
 func (s *Sent) merge(next Sent) {
 	s.Sent, s.Rows, s.Skipped = next.Sent, next.Rows, next.Skipped
 	s.Accepted += next.Accepted
@@ -94,7 +95,7 @@ func (s *Sent) merge(next Sent) {
 	}
 }
 
-// reasons is how often each was met before settlement.
+// reasons counts how often each reason occurred before settlement.
 func (s *Sent) reasons() map[events.Reason]uint64 {
 	all := make(map[events.Reason]uint64, len(s.Reasons))
 	for reason, n := range s.Reasons {
@@ -114,7 +115,7 @@ func (d *demoResult) distributed(made *api.Distribution, paid []payee) {
 	d.payees = append(d.payees, paid...)
 }
 
-// sumUp asks for every figure and every check.
+// sumUp reads every figure and runs every check.
 func (d *demoResult) sumUp(ctx context.Context, st *stage) error {
 	if err := st.waitSettled(ctx); err != nil {
 		return err
@@ -158,7 +159,7 @@ func (d *demoResult) sumUp(ctx context.Context, st *stage) error {
 	return nil
 }
 
-// figures takes over the summary's. A book charges in one asset.
+// figures copies the figures of a summary. A book charges in one asset.
 func (d *demoResult) figures(sum *summary.Summary) {
 	d.Accepted, d.Duplicate, d.Late = sum.Accepted, sum.Duplicate, sum.Late
 	d.Refused = sum.Refused + uint64(d.refusedAtOnce)
@@ -189,10 +190,11 @@ func (d *demoResult) figures(sum *summary.Summary) {
 	d.InFlight, d.Planned, d.Held, d.Carried, d.Providers = a.InFlight, a.Planned, a.Held, a.Carried, a.Providers
 }
 
-// shownTop is how many of each are listed.
+// shownTop is how many customers, nodes and payees are listed.
 const shownTop = 5
 
-// write is the report for people: all digits of every amount, so that parts add up.
+// write prints the report for people, with all digits of every amount, so that
+// the parts add up.
 func (d *demoResult) write(w io.Writer, st *stage) {
 	plain.Fprintf(w, "\n%s, closed up to %s, in %s s\n", d.Book, d.Closed, d.Seconds)
 	for _, note := range d.Notes {
@@ -217,7 +219,7 @@ func (d *demoResult) writeEvents(w io.Writer) {
 	fmt.Fprintln(w, "\nEVENTS")
 	plain.Fprintf(w, "  %d sent = %d accepted + %d late + %d duplicate + %d refused\n", d.Sent, d.Accepted, d.Late, d.Duplicate, d.Refused)
 	if d.RefusedBodies > 0 {
-		plain.Fprintf(w, "  %d submissions beside them were refused as a whole\n", d.RefusedBodies)
+		plain.Fprintf(w, "  %d more submissions were refused as a whole\n", d.RefusedBodies)
 	}
 	if d.Skipped > 0 {
 		plain.Fprintf(w, "  %d rows skipped by the map's filters\n", d.Skipped)
@@ -304,17 +306,17 @@ func (d *demoResult) writeMoney(w io.Writer) {
 		is     string
 	}{
 		{"charged", d.Charged, "usage, each event rounded once to 10^-18"},
-		{"collected", d.Collected, "of it paid by customers"},
-		{"owed", d.Owed, "of it not paid yet"},
-		{"providers", d.Providers, "of it for nodes that no token stands for"},
-		{"fees", d.Fees, "of it to the platform"},
-		{"undistributed", d.Undistributed, "of it not distributed yet: of a later period, or collected after the closing"},
+		{"collected", d.Collected, "part of it that customers paid"},
+		{"owed", d.Owed, "part of it that is not paid yet"},
+		{"providers", d.Providers, "part of it for nodes that no token stands for"},
+		{"fees", d.Fees, "part of it for the platform"},
+		{"undistributed", d.Undistributed, "part of it not distributed yet: it is of a later period, or was collected after the closing"},
 		{"pool", d.Pool, "the rest of it, divided among the holders, exactly"},
-		{"paid", d.Paid, "of the pool, confirmed by the rail"},
-		{"in flight", d.InFlight, "of the pool, planned or submitted, and not answered"},
-		{"held", d.Held, "of the pool, of holders on a screening list"},
-		{"carried", d.Carried, "of the pool, below the minimum or the minor unit, or returned: paid with the next"},
-		{"prepaid", d.Prepaid, "customers' money that covers nothing yet"},
+		{"paid", d.Paid, "part of the pool: confirmed by the rail"},
+		{"in flight", d.InFlight, "part of the pool: planned or submitted, not answered yet"},
+		{"held", d.Held, "part of the pool: for holders on a screening list"},
+		{"carried", d.Carried, "part of the pool: below the minimum or the minor unit, or returned; paid with the next payout"},
+		{"prepaid", d.Prepaid, "customers' money that covers no usage yet"},
 	} {
 		t.Row("  "+line.name, line.amount, line.is)
 	}
@@ -322,7 +324,7 @@ func (d *demoResult) writeMoney(w io.Writer) {
 }
 
 func (d *demoResult) writeNext(w io.Writer, st *stage) {
-	plain.Fprintf(w, "\nWHERE TO LOOK NEXT (the folder stays until you delete it)\n")
+	plain.Fprintf(w, "\nWHERE TO LOOK NEXT (the folder is kept until you delete it)\n")
 	on := "  aliquot --data " + st.dir
 	plain.Fprintf(w, "%s check --deep\n%s replay\n", on, on)
 	if len(d.customers) > 0 {

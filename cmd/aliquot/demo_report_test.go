@@ -11,9 +11,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// What the report of a demo prints adds up, as it is printed. Fails when an amount
-// is cut (403.205036 beside 403.205037), when a part is not printed, or when what
-// is beyond the first few is left out.
+// The amounts that the report of a demo prints add up as printed. Fails when an
+// amount is cut (403.205036 beside 403.205037), when a part is not printed, or
+// when the sum of the lines beyond the first few is missing.
 func TestThePrintedPartsAddUp(t *testing.T) {
 	amount := func(text string) money.Amount {
 		a, err := money.ParseAmount(text)

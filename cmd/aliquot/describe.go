@@ -13,7 +13,7 @@ import (
 
 type describeCommand struct{}
 
-// described is what the binary says of itself, for people who write manifests,
+// described is the description of the binary, for people who write manifests,
 // units and scripts, and for the tests of those.
 type described struct {
 	Version  string             `json:"version"`
@@ -24,12 +24,12 @@ type describedCommand struct {
 	Name      string           `json:"name"`
 	Help      string           `json:"help"`
 	Arguments []describedValue `json:"arguments,omitempty"`
-	Flags     []describedValue `json:"flags"` // the common ones among them
+	Flags     []describedValue `json:"flags"` // including the common ones
 }
 
 type describedValue struct {
 	Name      string   `json:"name"`
-	Variables []string `json:"variables,omitempty"` // of the environment
+	Variables []string `json:"variables,omitempty"` // environment variables
 	Type      string   `json:"type"`                // string, bool, int…
 	Required  bool     `json:"required,omitempty"`
 	Default   string   `json:"default,omitempty"`
@@ -67,7 +67,7 @@ func describeValue(v *kong.Value) describedValue {
 	return describedValue{Name: v.Name, Type: v.Target.Type().String(), Required: v.Required, Default: v.Default, Help: v.Help}
 }
 
-// nameOf is a command as it is typed.
+// nameOf returns a command as it is typed.
 func nameOf(node *kong.Node) string {
 	var words []string
 	for ; node != nil && node.Type == kong.CommandNode; node = node.Parent {

@@ -7,7 +7,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// What describe says is what the parser has, since manifests are compared with it.
+// The output of describe equals what the parser has, because manifests are
+// compared with it.
 func TestDescribeSaysWhatTheParserHas(t *testing.T) {
 	var line root
 	parser, err := kong.New(&line)

@@ -17,14 +17,14 @@ import (
 )
 
 type distributionCommand struct {
-	Declare distributionDeclare `cmd:"" help:"Distribute what a token's inbox holds to its holders."`
+	Declare distributionDeclare `cmd:"" help:"Distribute the revenue in a token's inbox to its holders."`
 	List    distributionList    `cmd:"" help:"List distributions."`
 }
 
 type distributionDeclare struct {
 	Token      string `required:"" help:"Token."`
-	Period     string `required:"" help:"Settled period that it is for."`
-	RecordDate string `help:"Holdings at this instant (RFC 3339); now by default." placeholder:"TIME"`
+	Period     string `required:"" help:"Settled period that is distributed."`
+	RecordDate string `help:"Instant whose holdings count (RFC 3339); now by default." placeholder:"TIME"`
 }
 
 func (c *distributionDeclare) Run(ctx context.Context, r *root) error {
@@ -55,10 +55,10 @@ func printDistributions(w io.Writer, all []api.Distribution) {
 }
 
 type payoutCommand struct {
-	Run     payoutRun     `cmd:"" help:"Plan payouts of what a token owes, without new revenue: after a return, a lifted hold, a lower minimum."`
+	Run     payoutRun     `cmd:"" help:"Plan payouts of amounts that a token already owes, without new revenue: after a return, a lifted hold or a lower minimum."`
 	Export  payoutExport  `cmd:"" help:"Submit the planned payouts of a distribution, or of a payout run, to a rail as one file."`
 	Confirm payoutConfirm `cmd:"" help:"Record the rail's answer to a file of payouts."`
-	Correct payoutCorrect `cmd:"" help:"Decide what became of a payout, against what its rail has answered."`
+	Correct payoutCorrect `cmd:"" help:"Decide what became of a payout, against the answer of its rail."`
 }
 
 type payoutExport struct {
@@ -101,12 +101,12 @@ func (c *payoutExport) Run(ctx context.Context, r *root) (err error) {
 type payoutConfirm struct {
 	rowfile.Flags `embed:""`
 
-	Column map[string]string `help:"What the file calls a column: payout_id, state, reference, holder, asset or amount." placeholder:"COLUMN=NAME"`
-	File   string            `arg:"" help:"CSV or JSON file with payout_id, state (confirmed, failed, returned), and reference, holder, asset and amount where the rail gives them." type:"existingfile"`
-	Batch  string            `required:"" help:"Batch that the answer is for."`
+	Column map[string]string `help:"Name of a column in the file; COLUMN is payout_id, state, reference, holder, asset or amount." placeholder:"COLUMN=NAME"`
+	File   string            `arg:"" help:"CSV or JSON file with payout_id, state (confirmed, failed, returned), and reference, holder, asset and amount if the rail gives them." type:"existingfile"`
+	Batch  string            `required:"" help:"Batch that the rail has answered."`
 }
 
-// query says how the file is written, as the server wants it.
+// query describes the layout of the file to the server.
 func (c *payoutConfirm) query() url.Values {
 	q := url.Values{"file": {filepath.Base(c.File)}}
 	for name, value := range map[string]string{

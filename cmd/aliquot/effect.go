@@ -7,8 +7,9 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// effect is what has an effect on a command, of the flags that the parser takes
-// everywhere. --quiet is not among them: less progress than none is no error.
+// effect is a set of the flags that the parser accepts for every command: those
+// that have an effect on a command. --quiet is not among them, because a
+// command without progress can ignore it.
 type effect uint8
 
 const (
@@ -18,7 +19,7 @@ const (
 	onDatabase
 	onAs
 	onJSON
-	begins // not a flag: the command may begin a ledger in a folder that has none
+	begins // not a flag: the command may create a ledger in a folder that has none
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 	decides = asks | onAs                                     // a decision through it
 )
 
-// effects has every command.
+// effects has an entry for every command.
 var effects = map[string]effect{
 	"up":         onData | onDatabase | begins,
 	"ingest":     onDatabase,
@@ -90,10 +91,10 @@ var effects = map[string]effect{
 	"complete":         0,
 }
 
-// narrowed is a command on which less has an effect, with the flags of its own
-// that it was given.
+// narrowed is a command whose own flags, as given, take away some of its
+// effects.
 type narrowed interface {
-	// without is what has none, and why.
+	// without returns the flags that have no effect, and why.
 	without() (effect, string)
 }
 
@@ -106,7 +107,7 @@ func (c *replayCommand) without() (effect, string) {
 
 func (c *logExportCommand) without() (effect, string) {
 	if c.Bare {
-		return onBearer | onDatabase, "with --bare, which asks nobody"
+		return onBearer | onDatabase, "with --bare, which asks no server"
 	}
 	return 0, ""
 }
@@ -132,8 +133,8 @@ func (c *witnessRunCommand) without() (effect, string) {
 	return 0, ""
 }
 
-// common are the flags that the parser takes everywhere, with their effects and
-// the variables that say which ledger is meant.
+// common has the flags that the parser accepts for every command, with their
+// effects and the variables that select a ledger.
 var common = []struct {
 	flag, variable string
 	effect         effect
@@ -146,13 +147,14 @@ var common = []struct {
 	{"json", "", onJSON},
 }
 
-// prepare refuses what would have no effect on the command that was parsed, and
-// a folder without a ledger where the command begins none.
+// prepare refuses flags and variables that would have no effect on the command,
+// and a folder without a ledger unless the command creates one.
 //
-// A flag on the line must have an effect. A variable must have one where it says
-// which ledger is meant and the command deals with a ledger: it would be another
-// than the one that was asked. Folder and database together are one ledger, so
-// that each may stand in the environment where a command needs only the other.
+// A flag on the command line must have an effect. An environment variable must
+// have one if it selects a ledger and the command uses a ledger; otherwise the
+// command would use another ledger than the variable says. Folder and database
+// together are one ledger, so either may be set in the environment although a
+// command needs only the other.
 func (r *root) prepare(parsed *kong.Context) error {
 	node := parsed.Selected()
 	name := nameOf(node)
@@ -181,9 +183,9 @@ func (r *root) prepare(parsed *kong.Context) error {
 	for _, c := range common {
 		if effective&c.effect == 0 && r.onLine[c.flag] {
 			if because != "" && effects[name]&c.effect != 0 {
-				return misused("--%s has no effect %s: leave it out", c.flag, because)
+				return misused("--%s has no effect %s: omit it", c.flag, because)
 			}
-			return misused("--%s has no effect on aliquot %s: leave it out", c.flag, name)
+			return misused("--%s has no effect on aliquot %s: omit it", c.flag, name)
 		}
 	}
 	deals := effective&(onData|onURL|onDatabase) != 0 && name != "bench"
@@ -193,7 +195,7 @@ func (r *root) prepare(parsed *kong.Context) error {
 	if effective&onURL != 0 && r.URL != "" {
 		for _, c := range common {
 			if by := said(c.flag, c.variable); c.effect&(onData|onDatabase) != 0 && by != "" {
-				return misused("%s has no effect with %s, whose server has the ledger: leave one of them out", by, said("url", "ALIQUOT_URL"))
+				return misused("%s has no effect with %s, whose server has the ledger: omit one of them", by, said("url", "ALIQUOT_URL"))
 			}
 		}
 		return nil
@@ -204,9 +206,9 @@ func (r *root) prepare(parsed *kong.Context) error {
 	return nil
 }
 
-// present refuses a folder without a ledger, which a command would otherwise
-// begin there by asking. A folder that is asked through the API must have its
-// streams; one whose files are read may have its second copies or its key alone.
+// present refuses a folder without a ledger, because opening it would create
+// one. A folder that is used through the API must have its streams; if only its
+// files are read, its second copies or its key are enough.
 func (r *root) present(api bool) error {
 	if r.begins {
 		return nil
@@ -220,5 +222,5 @@ func (r *root) present(api bool) error {
 			return nil
 		}
 	}
-	return misused("%s has no ledger: name its folder with --data or ALIQUOT_DIR, or its server with --url; aliquot up, aliquot apply and aliquot demo begin one", r.Data)
+	return misused("%s has no ledger: name its folder with --data or ALIQUOT_DIR, or its server with --url; aliquot up, aliquot apply and aliquot demo create one", r.Data)
 }

@@ -17,13 +17,13 @@ func TestTheTableOfEffectsHasEveryCommand(t *testing.T) {
 	}
 	for name := range effects {
 		if !known[name] {
-			t.Errorf("%q is in the table and is no command", name)
+			t.Errorf("%q is in the table, but is not a command", name)
 		}
 	}
 }
 
-// Every example, and with it every command, refuses each common flag that the
-// table does not give it, and takes those that it does.
+// Every command accepts the common flags that the table gives to it, and
+// refuses the others; the examples cover every command.
 func TestEveryCommandRefusesTheCommonFlagsWithoutEffect(t *testing.T) {
 	t.Chdir(t.TempDir())
 	values := map[string]string{"data": "other", "url": "http://127.0.0.1:1", "bearer": "alq_1", "database-url": "postgres://x/y", "as": "ann"}
@@ -68,7 +68,7 @@ func TestEveryCommandRefusesTheCommonFlagsWithoutEffect(t *testing.T) {
 			err = r.prepare(parsed)
 			switch refused := err != nil && strings.Contains(err.Error(), "--"+c.flag+" has no effect"); {
 			case allowed&c.effect == 0 && !refused:
-				t.Errorf("%v: taken without effect: %v", line, err)
+				t.Errorf("%v: accepted although it has no effect: %v", line, err)
 			case allowed&c.effect != 0 && err != nil:
 				t.Errorf("%v: %v", line, err)
 			}
@@ -88,20 +88,20 @@ func TestWhatHasNoEffectIsRefused(t *testing.T) {
 		{"a server on the line, a database in the environment", map[string]string{"DATABASE_URL": "postgres://x/y"}, "check --url http://h --bearer t", "DATABASE_URL has no effect with --url"},
 		{"both in the environment", map[string]string{"DATABASE_URL": "postgres://x/y", "ALIQUOT_URL": "http://h"}, "state", "DATABASE_URL has no effect with ALIQUOT_URL"},
 		{"a folder in the environment", map[string]string{"ALIQUOT_DIR": "d", "ALIQUOT_URL": "http://h"}, "state", "ALIQUOT_DIR has no effect with ALIQUOT_URL"},
-		{"a server for what runs one", map[string]string{"ALIQUOT_URL": "http://h"}, "up", "ALIQUOT_URL has no effect on aliquot up"},
+		{"a server for a command that runs one", map[string]string{"ALIQUOT_URL": "http://h"}, "up", "ALIQUOT_URL has no effect on aliquot up"},
 		{"a server for the demo", map[string]string{"ALIQUOT_URL": "http://h"}, "demo", "ALIQUOT_URL has no effect on aliquot demo"},
 		{"a server for the files of a folder", map[string]string{"ALIQUOT_URL": "http://h"}, "log fsck", "ALIQUOT_URL has no effect on aliquot log fsck"},
-		{"a server where no ledger is dealt with", map[string]string{"ALIQUOT_URL": "http://h", "DATABASE_URL": "postgres://x/y"}, "version", ""},
-		{"a variable that is empty is none", map[string]string{"DATABASE_URL": "", "ALIQUOT_URL": "http://h"}, "state", ""},
+		{"a server for a command without a ledger", map[string]string{"ALIQUOT_URL": "http://h", "DATABASE_URL": "postgres://x/y"}, "version", ""},
+		{"an empty variable counts as unset", map[string]string{"DATABASE_URL": "", "ALIQUOT_URL": "http://h"}, "state", ""},
 		{"the demo's database", nil, "demo --database-url postgres://x/y", ""},
 		{"a folder and its database", map[string]string{"DATABASE_URL": "postgres://x/y", "ALIQUOT_DIR": "aliquot-data"}, "log list", ""},
 		{"the database of migrate", map[string]string{"DATABASE_URL": "postgres://x/y", "ALIQUOT_DIR": "aliquot-data"}, "migrate", ""},
 		{"the name of a person who only asks", nil, "check --as ann", "--as has no effect on aliquot check"},
-		{"and in the environment, of a person who also decides", map[string]string{"ALIQUOT_AS": "ann"}, "check", ""},
+		{"the same in the environment, where other commands need it", map[string]string{"ALIQUOT_AS": "ann"}, "check", ""},
 		{"a ledger for archives", nil, "replay --archives p.tar --data aliquot-data", "--data has no effect with --archives"},
-		{"a database for what asks nobody", nil, "log export p.tar --bare --database-url postgres://x/y", "--database-url has no effect with --bare"},
-		{"who decides to look", nil, "log fsck --as ann", "--as has no effect without --restore"},
-		{"JSON of what does not end", nil, "up --json", "--json has no effect on aliquot up"},
+		{"a database for a command that asks no server", nil, "log export p.tar --bare --database-url postgres://x/y", "--database-url has no effect with --bare"},
+		{"the name of a person who only examines", nil, "log fsck --as ann", "--as has no effect without --restore"},
+		{"JSON from a command that does not end", nil, "up --json", "--json has no effect on aliquot up"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
@@ -134,7 +134,7 @@ func TestWhatHasNoEffectIsRefused(t *testing.T) {
 	}
 }
 
-// A folder that is not there, or holds nothing, is refused and left as it is.
+// A folder that does not exist, or is empty, is refused and stays as it is.
 func TestOnlyWhatBeginsALedgerMakesAFolder(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

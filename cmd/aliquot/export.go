@@ -19,12 +19,12 @@ import (
 )
 
 type exportCommand struct {
-	Report string `arg:"" optional:"" help:"What to export; without it, the list of what there is."`
-	Format string `help:"csv, parquet or json; by default what the file's name ends in, or csv." placeholder:"FORMAT"`
+	Report string `arg:"" optional:"" help:"Report to export; without one, the reports are listed."`
+	Format string `help:"csv, parquet or json; by default the ending of the file's name, or csv." placeholder:"FORMAT"`
 	Book   string `help:"Only this book." placeholder:"NAME"`
 	Period string `help:"Only this period." placeholder:"PERIOD"`
 	Token  string `help:"Only this token." placeholder:"NAME"`
-	At     string `help:"The moment that it is of, everything by default: ledger:12, payout:3, control:40, register:7, a journal row such as settle-0-12, or a time (RFC 3339)." placeholder:"WHEN"`
+	At     string `help:"Point up to which the report covers the data; by default everything. ledger:12, payout:3, control:40, register:7, a journal row such as settle-0-12, or a time (RFC 3339)." placeholder:"WHEN"`
 	Output string `short:"o" default:"-" help:"File to write; - is standard output."`
 }
 
@@ -63,15 +63,15 @@ func (c *exportCommand) list(ctx context.Context, r *root) error {
 	})
 }
 
-// format is what was asked for, or what the name of the file says. An ending
-// that is the name of another kind of file is refused: what were in it would not
-// be what it says.
+// format returns the format that was asked for, or the one that the file's name
+// ends in. A name that ends like another kind of file is refused, because it
+// would not match the content.
 func (c *exportCommand) format(json bool) (export.Format, error) {
 	ending := strings.ToLower(strings.TrimPrefix(filepath.Ext(c.Output), "."))
 	asked := export.Format(c.Format)
 	if json {
 		if asked != "" && asked != export.JSON {
-			return "", misused("--json and --format %s: leave one of them out", asked)
+			return "", misused("--json and --format %s: omit one of them", asked)
 		}
 		asked = export.JSON
 	}
@@ -84,29 +84,30 @@ func (c *exportCommand) format(json bool) (export.Format, error) {
 	case c.Output == "-" || ending == "" || ending == "txt":
 		return cmp.Or(asked, export.CSV), nil
 	case !known && asked == "":
-		return "", misused("-o %s: reports are written as %s, not as .%s; end the name so, or say --format", filepath.Base(c.Output), strings.Join(names, ", "), ending)
+		return "", misused("-o %s: reports are written as %s, not as .%s; use such an ending, or add --format", filepath.Base(c.Output), strings.Join(names, ", "), ending)
 	case !known && slices.Contains(workbooks, ending):
-		return "", misused("-o %s: a %s file would not open as what its name says; end the name with .%s", filepath.Base(c.Output), asked, asked)
+		return "", misused("-o %s: a %s file under this name would not open; end the name with .%s", filepath.Base(c.Output), asked, asked)
 	case known && asked != "" && asked != export.Format(ending):
-		return "", misused("-o %s is not %s: leave out --format or end the name with .%s", filepath.Base(c.Output), asked, asked)
+		return "", misused("-o %s is not %s: omit --format or end the name with .%s", filepath.Base(c.Output), asked, asked)
 	case known:
 		return export.Format(ending), nil
 	}
 	return asked, nil
 }
 
-// workbooks are endings of spreadsheets, which are opened by their names.
+// workbooks are the endings of spreadsheets, which programs open by their
+// names.
 var workbooks = []string{"xlsx", "xls", "xlsm", "xlsb", "ods", "numbers"}
 
-// early says what an answer that ended early means.
+// early explains an answer that ended early.
 func early(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the report ended early and is none; the server's log says why: %w", err)
+		return fmt.Errorf("the report ended early and is incomplete; the server's log says why: %w", err)
 	}
 	return err
 }
 
-// whole writes a file that is there as a whole or not at all.
+// whole writes a file completely or not at all.
 func whole(name string, write func(io.Writer) error) error {
 	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {

@@ -12,16 +12,17 @@ import (
 )
 
 const (
-	// heldFor is how long a folder is waited for that another command holds: those
-	// take a moment. What takes longer has a server, which answers for it.
+	// heldFor is how long a command waits for a folder that another command
+	// holds. Commands hold it for a moment; a longer holder is a server, which
+	// answers requests itself.
 	heldFor = 30 * time.Second
-	// heldPoll is how often it is looked at.
+	// heldPoll is how often the folder is tried.
 	heldPoll = 50 * time.Millisecond
 )
 
-// openFolder opens a folder. Where another process holds it, it waits for a moment
-// that it is released, and stops as soon as instead says that it is not needed any
-// more; then it returns neither a process nor an error.
+// openFolder opens a folder. If another process holds it, openFolder waits
+// until it is released. It stops waiting as soon as instead returns true, and
+// then returns neither a process nor an error.
 func openFolder(ctx context.Context, config host.Config, instead func() bool) (p *host.Process, err error) {
 	first := true
 	err = retry.Policy{

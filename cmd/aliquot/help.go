@@ -12,17 +12,17 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
-// misuseError is a command line that was read and asks for what cannot be done
-// whatever the state of the ledger: nothing was tried.
+// misuseError is a command line that was parsed but asks for something that is
+// impossible in any state of the ledger: nothing was tried.
 type misuseError struct{ text string }
 
 func (e *misuseError) Error() string { return e.text }
 
-// misused says what is wrong of a command line.
+// misused returns the error for a wrong command line.
 func misused(format string, args ...any) error { return &misuseError{fmt.Sprintf(format, args...)} }
 
-// sayMisuse says in one line what is wrong, and in a second where to read more.
-// The context may be nil, and then no command was recognised.
+// sayMisuse says in one line what is wrong, and in a second line where to read
+// more. The context is nil if no command was recognised.
 func sayMisuse(w io.Writer, parsed *kong.Context, err error) {
 	said, _, _ := strings.Cut(err.Error(), "\n")
 	fmt.Fprintln(w, "aliquot:", plain.Text(said))
@@ -48,7 +48,7 @@ func (versionFlag) BeforeReset(k *kong.Kong) error {
 }
 
 type helpCommand struct {
-	Command []string `arg:"" optional:"" help:"Command, such as period close; without one, the list of all."`
+	Command []string `arg:"" optional:"" help:"Command, such as period close; without one, all commands are listed."`
 }
 
 func (c *helpCommand) Run(parsed *kong.Context) error {
@@ -59,13 +59,13 @@ func (c *helpCommand) Run(parsed *kong.Context) error {
 	if asked.Error != nil {
 		return misused("help: %v", asked.Error)
 	}
-	// A group that has a usual command is followed by that in the trace.
+	// The trace of a group continues with the default command of the group.
 	asked.Path = asked.Path[:1+len(c.Command)]
 	return asked.PrintUsage(false)
 }
 
-// printHelp adds to what the parser says of a command: its examples, and of the
-// whole the exit codes.
+// printHelp adds the examples to the parser's help for a command, and the exit
+// codes to its help for the whole program.
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err
@@ -91,14 +91,14 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 const exitCodes = `
 Exit codes:
   0    done
-  1    the answer is no, or it failed: standard error says why
+  1    the answer is no, or the command failed: standard error says why
   2    the command line is wrong: nothing was tried
 
-Symbols and a moving line of progress are for terminals alone; NO_COLOR=1 turns
+Symbols and the moving progress line appear only on terminals; NO_COLOR=1 turns
 them off there too.
 `
 
-// examplesOf are the examples of a command, or of the commands of a group.
+// examplesOf returns the examples of a command, or of all commands of a group.
 func examplesOf(node *kong.Node) []string {
 	var list []string
 	for _, leaf := range leavesOf(node) {
@@ -107,7 +107,8 @@ func examplesOf(node *kong.Node) []string {
 	return list
 }
 
-// leavesOf are the commands of a group that do something, or a command itself.
+// leavesOf returns the commands of a group that do something, or the command
+// itself.
 func leavesOf(node *kong.Node) []*kong.Node {
 	if len(node.Children) == 0 {
 		return []*kong.Node{node}

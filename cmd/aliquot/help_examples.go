@@ -1,7 +1,7 @@
 package main
 
-// examples has for every command, as it is typed, at least one command line that
-// the parser takes.
+// examples has at least one command line for every command, under the name as
+// it is typed. The parser accepts all of them.
 var examples = map[string][]string{
 	"up":         {"aliquot up --data /var/lib/aliquot", "aliquot up --listen 0.0.0.0:8080 --nats-listen 0.0.0.0:4222 --partitions 2"},
 	"ingest":     {"aliquot ingest --partitions 0-3 --operator-token-file operator.token --nats-url tls://nats-0:4222,tls://nats-1:4222 --database-url postgres://db/aliquot"},
@@ -22,7 +22,7 @@ var examples = map[string][]string{
 	"register import":      {"aliquot register import holders.csv --token GPU", "aliquot register import holders.csv --token GPU --decimals 18 --expected-supply 1000000 --leave-out-zero"},
 	"holds import":         {"aliquot holds import listed.txt --list ofac-sdn"},
 	"deposit record":       {"aliquot deposit --book acme-eu --customer lab-0 --amount 250.00 --reference bank-4711", "aliquot deposit --book acme-eu --outstanding --reference 2026-11"},
-	"deposit reverse":      {"aliquot deposit reverse --book acme-eu --customer lab-0 --amount 250.00 --reference bank-4711 --reason 'it was for somebody else'"},
+	"deposit reverse":      {"aliquot deposit reverse --book acme-eu --customer lab-0 --amount 250.00 --reference bank-4711 --reason 'it was meant for another customer'"},
 	"collect":              {"aliquot collect --book acme-eu", "aliquot collect --book acme-eu --customer lab-0"},
 	"period close":         {"aliquot period close acme-eu 2026-11", "aliquot period close acme-eu 2026-11-22 --early --reason 'the contract ends'"},
 	"period reopen":        {"aliquot period reopen acme-eu 2026-11 --reason 'usage of the last day is missing'"},

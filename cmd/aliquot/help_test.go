@@ -11,7 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// ran is what a command line gave, run inside the test.
+// ran is the output of a command line that ran inside the test.
 type ran struct {
 	code     int
 	out, err string
@@ -44,7 +44,7 @@ func capture(t *testing.T, arguments ...string) ran {
 	return ran{code, texts[0], texts[1]}
 }
 
-// parsing is a parser that cannot end the test.
+// parsing returns a parser that cannot end the test process.
 func parsing(t *testing.T) *kong.Kong {
 	t.Helper()
 	parser, err := newParser(&root{}, kong.Exit(func(int) { t.Error("the parser ended the process") }))
@@ -54,7 +54,8 @@ func parsing(t *testing.T) *kong.Kong {
 	return parser
 }
 
-// shellWords splits an example as a shell does, which they ask little of.
+// shellWords splits an example as a shell does, for the simple syntax that the
+// examples use.
 func shellWords(line string) []string {
 	var words []string
 	for i, part := range strings.Split(line, "'") {
@@ -97,13 +98,14 @@ func TestEveryCommandHasExamplesThatTheParserTakes(t *testing.T) {
 	}
 	for name := range examples {
 		if !known[name] {
-			t.Errorf("examples of %q, which is no command", name)
+			t.Errorf("examples of %q, which is not a command", name)
 		}
 	}
 }
 
-// What is wrong of a command line: one line on standard error that names it, a
-// second that says where to read more, nothing on standard output, exit 2.
+// A wrong command line gives one line on standard error that names the mistake,
+// a second line that says where to read more, nothing on standard output, and
+// exit code 2.
 func TestAWrongCommandLineIsOneLineAndAHint(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.MkdirAll(filepath.Join("aliquot-data", "streams"), 0o700); err != nil {
@@ -113,18 +115,18 @@ func TestAWrongCommandLineIsOneLineAndAHint(t *testing.T) {
 		name, line, says, hint string
 	}{
 		{"no command at all", "", "expected one of", "aliquot help lists the commands"},
-		{"a command that there is not", "fly", "unexpected argument fly", "aliquot help lists the commands"},
-		{"a flag that there is not", "balances --colour", "unknown flag --colour", "aliquot help balances shows"},
+		{"a command that does not exist", "fly", "unexpected argument fly", "aliquot help lists the commands"},
+		{"a flag that does not exist", "balances --colour", "unknown flag --colour", "aliquot help balances shows"},
 		{"a flag that is missing", "collect", "missing flags: --book", "aliquot help collect shows"},
 		{"an argument that is missing", "period close acme-eu", "<period>", "aliquot help period close shows"},
-		{"a file that is not there", "usage send nowhere.csv --map map.yaml", "nowhere.csv", "aliquot help usage send shows"},
-		{"a value that is not one of those", "key create k --scope king", "--scope must be one of", "aliquot help key create shows"},
+		{"a file that does not exist", "usage send nowhere.csv --map map.yaml", "nowhere.csv", "aliquot help usage send shows"},
+		{"a value that is not allowed", "key create k --scope king", "--scope must be one of", "aliquot help key create shows"},
 		{"a number in words", "usage outcome 0/1/2 --wait soon", "--wait", "aliquot help usage outcome shows"},
 		{"flags that do not go together", "replay --since 3", "--since needs --card", "aliquot help replay shows"},
 		{"a server without a token", "status --url http://127.0.0.1:1", "--bearer", "aliquot help status shows"},
 		{"a decision of nobody", "suspense release --round 1 --reason x", "--as NAME", "aliquot help suspense release shows"},
 		{"nothing to verify", "verify", "--key", "aliquot help verify shows"},
-		{"help for what there is not", "help fly", "unexpected argument fly", "aliquot help help shows"},
+		{"help for a command that does not exist", "help fly", "unexpected argument fly", "aliquot help help shows"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := capture(t, strings.Fields(test.line)...)
@@ -212,12 +214,12 @@ func TestACommandLineIsCompleted(t *testing.T) {
 		{"a flag that every command has", []string{"balances", "--database"}, []string{"--database-url"}},
 		{"a flag of the usual command of a group", []string{"deposit", "--outs"}, []string{"--outstanding"}},
 		{"a value of a flag", []string{"key", "create", "k", "--scope", ""}, []string{"auditor", "operator", "provider"}},
-		{"what follows a value that is a command's name", []string{"--data", "key", "per"}, []string{"period"}},
-		{"an argument that is one of some", []string{"completion", "f"}, []string{"fish"}},
+		{"a command after a value that is also a command's name", []string{"--data", "key", "per"}, []string{"period"}},
+		{"an argument from a fixed set", []string{"completion", "f"}, []string{"fish"}},
 		{"a command to read about", []string{"help", "usage", "s"}, []string{"send"}},
 		{"a file, which the shell knows", []string{"usage", "send", ""}, nil},
-		{"what is hidden", []string{"comple"}, []string{"completion"}},
-		{"what is behind a switch", []string{"check", "--deep", "--js"}, []string{"--json"}},
+		{"a hidden command is not listed", []string{"comple"}, []string{"completion"}},
+		{"a flag after a switch", []string{"check", "--deep", "--js"}, []string{"--json"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := completions(parsing(t).Model.Node, test.words); !slices.Equal(got, test.want) {
@@ -233,11 +235,11 @@ func TestACommandLineIsCompleted(t *testing.T) {
 	}
 }
 
-// The script for bash is run by bash, with an aliquot that says what it was asked.
+// bash runs the script for bash, with an aliquot that prints its arguments.
 func TestTheScriptForBashAsksAsItShould(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("there is no bash here")
+		t.Skip("bash is absent")
 	}
 	script := shells["bash"] + `
 aliquot() { printf '%s|' "$@" >&3; printf 'close\nreopen\n'; }
@@ -252,7 +254,8 @@ complete -p aliquot
 	}
 }
 
-// Standard output of a test is a file: words, not symbols, and no line that moves.
+// Standard output of a test is a file, so it gets words instead of symbols, and
+// no moving line.
 func TestSymbolsAreForTerminalsAlone(t *testing.T) {
 	if _, err := stdout(t, func() error {
 		if mark(true) != "ok" || mark(false) != "FAILED" || lively(os.Stdout) {
@@ -268,6 +271,6 @@ func TestSymbolsAreForTerminalsAlone(t *testing.T) {
 	}
 	defer func() { _ = null.Close() }()
 	if lively(null) {
-		t.Error("the null device is no terminal")
+		t.Error("the null device counts as a terminal")
 	}
 }

@@ -37,8 +37,8 @@ func TestATextHasAllTheReadingsThatItMayHave(t *testing.T) {
 	}
 }
 
-// Every command that takes an identity reads it in the same way: as the only
-// event that has it, and as an error that names both where two have.
+// All commands that take an identity read it in the same way: if one event has
+// it, they find that event, and if two have it, the error names both.
 func TestAnIdentityNamesOneEventOrIsRefused(t *testing.T) {
 	r, _ := room(t, 1)
 	dir := t.TempDir()
@@ -59,7 +59,8 @@ func TestAnIdentityNamesOneEventOrIsRefused(t *testing.T) {
 			t.Fatalf("%+v", sent)
 		}
 	}
-	// at asks one of the commands where the event is; refused is what it says instead.
+	// at asks one of the commands where the event is. If the command fails,
+	// refused is its error.
 	at := func(command string, line ...string) (handle, refused string) {
 		t.Helper()
 		got := capture(t, append(append(strings.Fields(command), line...), "--data", r.Data, "--json")...)

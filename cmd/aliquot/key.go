@@ -17,9 +17,9 @@ type keyCommand struct {
 }
 
 type keyCreate struct {
-	Key      string `arg:"" help:"Public name of the key: the person's or the program's."`
+	Key      string `arg:"" help:"Public name of the key: the name of a person or a program."`
 	Scope    string `enum:"operator,provider,auditor" required:"" help:"operator, provider or auditor."`
-	Provider string `help:"Whose usage the key may send."`
+	Provider string `help:"Provider whose usage the key may send."`
 	NKey     string `name:"nkey" placeholder:"U…" help:"Public nkey of a provider that publishes usage over NATS. The key then has no secret: the seed stays with the provider."`
 }
 

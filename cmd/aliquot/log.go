@@ -17,18 +17,18 @@ import (
 )
 
 type logCommand struct {
-	Keys   logKeysCommand   `cmd:"" help:"The key that verifies the logs, and its rotation."`
-	List   logListCommand   `cmd:"" help:"List the logs with what they have signed."`
+	Keys   logKeysCommand   `cmd:"" help:"Show or rotate the key that verifies the logs."`
+	List   logListCommand   `cmd:"" help:"List the logs and how far each is signed."`
 	Export logExportCommand `cmd:"" help:"Pack second copies, logs, checkpoints and key into one folder or tar file, for replay --archives on another machine."`
-	Fsck   logFsckCommand   `cmd:"" help:"Compare every message with its second copy, its log and the cursor, while nothing runs; exit 1 where something differs."`
+	Fsck   logFsckCommand   `cmd:"" help:"Compare every message with its second copy, its log and the cursor, while no service runs; exit 1 if anything differs."`
 }
 
 type logKeysCommand struct {
-	Show   logKeysShowCommand   `cmd:"" default:"1" help:"Show the key that verifies the logs, and the ones before."`
-	Rotate logKeysRotateCommand `cmd:"" help:"Hand the logs over to a new key, while nothing runs; needs --as. Receipts made before go on to verify by the old key, and a verifier that knows the old key follows the handover to the new one."`
+	Show   logKeysShowCommand   `cmd:"" default:"1" help:"Show the key that verifies the logs, and its predecessors."`
+	Rotate logKeysRotateCommand `cmd:"" help:"Hand the logs over to a new key, while no service runs; needs --as. Receipts from before still verify with the old key, and a verifier that knows the old key follows the handover to the new one."`
 }
 
-// shownKeys is what log keys says.
+// shownKeys is the output of log keys.
 type shownKeys struct {
 	Installation string          `json:"installation"`
 	Public       string          `json:"public"`
@@ -54,7 +54,7 @@ func showKeys(r *root, keys *tlog.Succession) error {
 }
 
 type logKeysShowCommand struct {
-	Make bool `help:"Make a key where the folder has none yet, to know it before keep or up starts for the first time."`
+	Make bool `help:"Make a key if the folder has none yet, so that it is known before keep or up starts for the first time."`
 }
 
 func (c *logKeysShowCommand) Run(r *root) error {
@@ -77,7 +77,7 @@ type logKeysRotateCommand struct{}
 
 func (logKeysRotateCommand) Run(ctx context.Context, r *root) (err error) {
 	if r.As == "" {
-		return misused("a new key is a decision: name who decides with --as")
+		return misused("a new key is a decision: name the person who decides with --as")
 	}
 	if _, err := os.Stat(filepath.Join(r.Data, "streams")); errors.Is(err, fs.ErrNotExist) { // the folder of keep
 		keys, err := keeper.RotateApart(r.Data, fmt.Sprintf("log keys rotate, process %d", os.Getpid()), r.As, time.Now())
@@ -98,7 +98,7 @@ func (logKeysRotateCommand) Run(ctx context.Context, r *root) (err error) {
 	return showKeys(r, keys)
 }
 
-// listedLog is one line of log list.
+// listedLog is one line of the output of log list.
 type listedLog struct {
 	Log    string    `json:"log"`
 	Origin string    `json:"origin"`
@@ -127,7 +127,8 @@ func (logListCommand) Run(r *root) error {
 		if err != nil {
 			return err
 		}
-		// Checkpoints have no time of their own; the file's is when it was published.
+		// Checkpoints have no time of their own, so the time of the file says
+		// when it was published.
 		info, err := os.Stat(filepath.Join(dir, "checkpoint"))
 		if err != nil {
 			return err

@@ -20,16 +20,17 @@ import (
 )
 
 type logExportCommand struct {
-	Name string `arg:"" help:"Folder to make, or file where it ends in .tar."`
-	Bare bool   `help:"Leave the state root out: what is signed is packed as it is, and no service has to run."`
+	Name string `arg:"" help:"Folder to make, or a file if the name ends in .tar."`
+	Bare bool   `help:"Omit the state root: everything signed is packed as it is, and no service has to run."`
 }
 
-// signedPatience is how long the logs may take to sign what was settled.
+// signedPatience is how long the logs may take to sign everything that was
+// settled.
 const signedPatience = time.Minute
 
 func (c *logExportCommand) Run(ctx context.Context, r *root) (err error) {
 	if r.URL != "" {
-		return misused("log export reads the folder of an installation: leave --url out")
+		return misused("log export reads the folder of an installation: omit --url")
 	}
 	in := pack.Packed{Dir: r.Data, Streams: keeper.Kept(r.Data), Made: time.Now()}
 	var close func() error
@@ -99,7 +100,7 @@ func signed(ctx context.Context, dir string, key keeper.Verifier, s *settlement.
 			}
 			c, _, err := log.Checkpoint()
 			if err == nil && c.Size < last && time.Now().After(deadline) {
-				err = fmt.Errorf("the log of %s has signed up to %d, and %d is settled: does the keeper run?", stream, c.Size, last)
+				err = fmt.Errorf("the log of %s has signed up to %d, but %d is settled: is the keeper running?", stream, c.Size, last)
 			}
 			return c.Size >= last, err
 		})

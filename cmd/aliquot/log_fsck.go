@@ -13,20 +13,20 @@ import (
 )
 
 type logFsckCommand struct {
-	Restore bool `help:"Mend what can be derived: logs, streams and second copies from each other, the ledger and its indexes from the streams; needs --as. What was damaged is kept in the folder damaged."`
+	Restore bool `help:"Repair what can be derived: logs, streams and second copies from each other, the ledger and its indexes from the streams; needs --as. The damaged files are kept in the folder damaged."`
 }
 
-// examined is what log fsck says.
+// examined is the output of log fsck.
 type examined struct {
 	OK       bool                  `json:"ok"`
 	Streams  []*keeper.Examination `json:"streams"`
-	Beside   []*keeper.Beside      `json:"beside,omitempty" doc:"Damage to what is no stream with a log."`
+	Beside   []*keeper.Beside      `json:"beside,omitempty" doc:"Damage to anything except the streams with a log."`
 	Restored []keeper.Restored     `json:"restored,omitempty"`
 }
 
 func (c *logFsckCommand) Run(ctx context.Context, r *root) (err error) {
 	if c.Restore && r.As == "" {
-		return misused("--restore changes the streams: name who decides with --as")
+		return misused("--restore changes the streams: name the person who decides with --as")
 	}
 	f := &fsck{root: r}
 	defer func() { err = errors.Join(err, f.close()) }()
@@ -48,7 +48,7 @@ func (c *logFsckCommand) Run(ctx context.Context, r *root) (err error) {
 	return nil
 }
 
-// fsck is one run.
+// fsck is one run of log fsck.
 type fsck struct {
 	root   *root
 	folder *keeper.Folder
@@ -83,9 +83,9 @@ func (f *fsck) examine(ctx context.Context) (err error) {
 	return nil
 }
 
-// restore mends what was examined. A log of usage may need outcomes that are lost
-// with the ledger: then the ledger is settled again in between, and what it gives
-// is compared with the signed root.
+// restore repairs what was examined. A log of usage may need outcomes that were
+// lost with the ledger. In that case the ledger is settled again in between,
+// and its outcomes are compared with the signed root.
 func (f *fsck) restore(ctx context.Context) (lost, err error) {
 	for settled := false; ; settled = true {
 		if lost, err = f.mend(ctx); err != nil {
@@ -104,7 +104,7 @@ func (f *fsck) restore(ctx context.Context) (lost, err error) {
 	}
 }
 
-// mend restores once and examines what there is then.
+// mend restores once, and examines the result.
 func (f *fsck) mend(ctx context.Context) (lost, err error) {
 	now := time.Now()
 	done, lost := f.folder.Restore(ctx, f.done.Streams, f.root.As, now)
@@ -121,8 +121,8 @@ func (f *fsck) mend(ctx context.Context) (lost, err error) {
 	return lost, f.examine(ctx)
 }
 
-// settle starts every service on the folder until everything is settled, as any
-// start does, and stops them in order.
+// settle starts every service on the folder, as any start does, until
+// everything is settled, and stops them in order.
 func (f *fsck) settle(ctx context.Context, unkept bool) (err error) {
 	if err := f.close(); err != nil {
 		return err

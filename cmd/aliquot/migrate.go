@@ -10,10 +10,10 @@ import (
 
 type migrateCommand struct{}
 
-// Run brings the schema of the database up to date. It may be repeated.
+// Run upgrades the schema of the database. It may be repeated.
 func (migrateCommand) Run(ctx context.Context, r *root) error {
 	if r.DatabaseURL == "" {
-		return misused("which database: name it with --database-url or DATABASE_URL; the ledger.db of a folder is brought up to date by itself")
+		return misused("name the database with --database-url or DATABASE_URL; the ledger.db of a folder is upgraded automatically")
 	}
 	done, err := cockroach.Migrate(ctx, r.DatabaseURL)
 	if err != nil {

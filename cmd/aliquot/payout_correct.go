@@ -12,9 +12,9 @@ import (
 
 type payoutCorrect struct {
 	Payout    string `arg:"" help:"Payout, such as po-ba949796298023edbedc11e4f25ebeda."`
-	State     string `required:"" enum:"submitted,confirmed,failed,returned" help:"What it is (${enum}); the state that it is in says that it stands."`
-	Reference string `help:"The rail's reference that stands from now on."`
-	Reason    string `required:"" help:"Why, for people who ask later."`
+	State     string `required:"" enum:"submitted,confirmed,failed,returned" help:"The payout's state from now on (${enum}); naming the state that it is in confirms it."`
+	Reference string `help:"The rail's reference from now on."`
+	Reason    string `required:"" help:"Reason, for people who ask later."`
 }
 
 func (c *payoutCorrect) Run(ctx context.Context, r *root) error {
@@ -25,9 +25,9 @@ func (c *payoutCorrect) Run(ctx context.Context, r *root) error {
 	}
 	return r.print(done, func(w io.Writer) {
 		if done.Effect == "unchanged" {
-			plain.Fprintf(w, "%s to %s of %s %s: %s, as decided at CONTROL position %d\n", done.Payout, done.Holder, done.Amount, done.Asset, done.State, done.Position)
+			plain.Fprintf(w, "%s to %s of %s %s: %s, as decided before (control record %d)\n", done.Payout, done.Holder, done.Amount, done.Asset, done.State, done.Position)
 			return
 		}
-		plain.Fprintf(w, "%s to %s of %s %s: from %s to %s, CONTROL position %d\n", done.Payout, done.Holder, done.Amount, done.Asset, done.From, done.State, done.Position)
+		plain.Fprintf(w, "%s to %s of %s %s: from %s to %s (control record %d)\n", done.Payout, done.Holder, done.Amount, done.Asset, done.From, done.State, done.Position)
 	})
 }

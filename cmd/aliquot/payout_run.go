@@ -10,8 +10,8 @@ import (
 )
 
 type payoutRun struct {
-	Token string `required:"" help:"Token that owes it."`
-	Name  string `help:"Id of the run; the same one again is the same run." placeholder:"RUN"`
+	Token string `required:"" help:"Token that owes the payouts."`
+	Name  string `help:"Id of the run; a second request with the same id is the same run." placeholder:"RUN"`
 }
 
 func (c *payoutRun) Run(ctx context.Context, r *root) error {
@@ -26,7 +26,7 @@ func (c *payoutRun) Run(ctx context.Context, r *root) error {
 		}
 		t.End()
 		if made.Effect == "unchanged" {
-			plain.Fprintf(w, "nothing new: %s\n", made.Reason)
+			plain.Fprintf(w, "nothing was added: %s\n", made.Reason)
 		}
 	})
 }

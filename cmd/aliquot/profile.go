@@ -6,8 +6,8 @@ import (
 	"runtime/pprof"
 )
 
-// profiled runs f, and writes a CPU profile of it to a file; an empty name
-// writes none.
+// profiled runs f and writes a CPU profile of it to a file; if the name is
+// empty it writes none.
 func profiled(file string, f func() error) error {
 	if file == "" {
 		return f()

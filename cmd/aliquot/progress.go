@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
-// line is the last line of a terminal, which is written over.
+// line is the last line of a terminal, which is overwritten again and again.
 type line struct {
 	w     io.Writer
 	shown bool
@@ -27,8 +27,9 @@ func (l *line) clear() {
 	}
 }
 
-// progress tells what is going on: on a terminal in a line that is written over,
-// elsewhere in a new line every few seconds. The zero value is silent.
+// progress reports what a command does: on a terminal in one line that is
+// overwritten, elsewhere in a new line every few seconds. The zero value is
+// silent.
 type progress struct {
 	line // its writer is nil: silent
 	live bool
@@ -48,7 +49,7 @@ func newProgress(r *root) *progress {
 	return &progress{line: line{w: os.Stderr}, live: lively(os.Stderr), last: time.Now()}
 }
 
-// step tells what begins or has been done.
+// step reports what starts or has been done.
 func (p *progress) step(format string, args ...any) {
 	if p.w == nil {
 		return
@@ -57,7 +58,8 @@ func (p *progress) step(format string, args ...any) {
 	plain.Fprintf(p.w, format+"\n", args...)
 }
 
-// update tells how far it has come; said is asked only where it is time to.
+// update reports how far the work has come. It calls said only when a report is
+// due.
 func (p *progress) update(said func() string) {
 	if p.w == nil {
 		return
@@ -78,7 +80,7 @@ func (p *progress) update(said func() string) {
 	plain.Fprintf(p.w, "  %s\n", said())
 }
 
-// newLiveProgress is [newProgress], silent where there is no terminal.
+// newLiveProgress is [newProgress], but silent without a terminal.
 func newLiveProgress(r *root) *progress {
 	if p := newProgress(r); p.live {
 		return p
@@ -86,8 +88,8 @@ func newLiveProgress(r *root) *progress {
 	return &progress{}
 }
 
-// ofBytes is how much of a file has been done, and how long the rest will take at
-// the same speed.
+// ofBytes says how much of a file has been processed, and how long the rest
+// will take at the same speed.
 func ofBytes(done, all int64, took time.Duration) string {
 	if done <= 0 || done > all {
 		return fmt.Sprintf("%d KiB", done>>10)
@@ -96,7 +98,7 @@ func ofBytes(done, all int64, took time.Duration) string {
 	return fmt.Sprintf("%d of %d KiB, %d %%, %.0f s left", done>>10, all>>10, int64(float64(done)/float64(all)*100), left)
 }
 
-// rate is how many a second; whole, because it is for the eye.
+// rate returns how many per second, as a whole number for display.
 func rate(n int, since time.Time) int {
 	took := time.Since(since)
 	if took <= 0 {

@@ -24,7 +24,7 @@ func TestWhatIsDoneOfAFileIsToldWithTheTimeThatIsLeft(t *testing.T) {
 	}
 }
 
-// Fails when a step is printed behind the line that it should replace.
+// Fails when a step is printed after the line that it should replace.
 func TestAMovingLineIsClearedBeforeAStep(t *testing.T) {
 	var screen strings.Builder
 	p := &progress{line: line{w: &screen}, live: true}

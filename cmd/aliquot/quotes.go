@@ -16,20 +16,20 @@ import (
 
 type quotesCommand struct {
 	Import   quotesImport   `cmd:"" help:"Import observed rates: the exports of Chainlink, Kraken, Coinbase, Binance, CoinGecko, CoinMarketCap and Dune, or any file with a time and a rate."`
-	Withdraw quotesWithdraw `cmd:"" help:"Take back a round that was observed wrongly; --as says who answers for it."`
+	Withdraw quotesWithdraw `cmd:"" help:"Take back a round that was observed wrongly; --as names the person responsible for it."`
 }
 
 type quotesImport struct {
-	File         string `arg:"" help:"CSV or JSON, also compressed." type:"existingfile"`
+	File         string `arg:"" help:"CSV or JSON file, also compressed." type:"existingfile"`
 	Pair         string `default:"USDC/USD" help:"Asset and currency."`
-	Source       string `required:"" help:"Who observed, such as chainlink or kraken."`
-	Round        string `help:"Column with the round; without one a round is named by its time." placeholder:"COLUMN"`
+	Source       string `required:"" help:"Source of the rates, such as chainlink or kraken."`
+	Round        string `help:"Column with the round; without one, the time of a round is its name." placeholder:"COLUMN"`
 	Time         string `help:"Column with the time: RFC 3339, or Unix seconds, milliseconds, microseconds or nanoseconds." placeholder:"COLUMN"`
 	Rate         string `help:"Column with the rate." placeholder:"COLUMN"`
 	Volume       string `help:"Column with the volume." placeholder:"COLUMN"`
 	Decimals     int    `help:"Decimal places that an integer rate leaves out; 8 in a Chainlink export." default:"-1"`
-	SkipNoVolume bool   `help:"Leave out rows whose volume is zero or empty."`
-	UTC          bool   `name:"utc" help:"Times without a zone are UTC."`
+	SkipNoVolume bool   `help:"Skip rows whose volume is zero or empty."`
+	UTC          bool   `name:"utc" help:"Read times without a zone as UTC."`
 
 	rowfile.Flags `embed:""`
 }
@@ -45,16 +45,16 @@ func (c *quotesImport) Run(ctx context.Context, r *root) error {
 		return err
 	}
 	err = r.print(done, func(w io.Writer) {
-		plain.Fprintf(w, "%d rounds recorded, %d known already, %d refused", done.Rounds, done.Known, len(done.Refused))
+		plain.Fprintf(w, "%d rounds recorded, %d already known, %d refused", done.Rounds, done.Known, len(done.Refused))
 		if file.LeftOut > 0 {
-			plain.Fprintf(w, ", %d rows without volume left out", file.LeftOut)
+			plain.Fprintf(w, ", %d rows without volume skipped", file.LeftOut)
 		}
 		fmt.Fprintln(w)
 		for _, refused := range done.Refused {
 			plain.Fprintf(w, "  %s: line %d: %s\n", filepath.Base(c.File), file.Lines[refused.Index], refused.Reason)
 		}
 		for _, v := range done.Void {
-			plain.Fprintf(w, "  CONTROL %d %s: %s\n", v.Position, v.Kind, v.Reason)
+			plain.Fprintf(w, "  %s\n", v.WhyVoid())
 		}
 	})
 	if err == nil && len(done.Refused)+len(done.Void) > 0 {
@@ -63,7 +63,7 @@ func (c *quotesImport) Run(ctx context.Context, r *root) error {
 	return err
 }
 
-// read parses the file; every error names it, the line and the column.
+// read parses the file; every error names the file, the line and the column.
 func (c *quotesImport) read() (quotefile.File, error) {
 	rows, err := c.Flags.Options(filepath.Base(c.File))
 	if err != nil {

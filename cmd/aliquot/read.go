@@ -13,7 +13,7 @@ import (
 )
 
 type balancesCommand struct {
-	Prefix string `arg:"" optional:"" help:"Only accounts whose name begins so, such as customer: or node:gpu-7."`
+	Prefix string `arg:"" optional:"" help:"Only accounts whose names begin with this, such as customer: or node:gpu-7."`
 }
 
 func (c *balancesCommand) Run(ctx context.Context, r *root) error {

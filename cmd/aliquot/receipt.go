@@ -47,20 +47,20 @@ func (c *receiptCommand) Run(ctx context.Context, r *root) error {
 
 type verifyCommand struct {
 	File   string `arg:"" optional:"" help:"The receipt; - is standard input."`
-	Key    string `help:"Public key of the logs, or a file with it, such as keys/log.pub in the folder. A key that was handed over since leads to the one that signed." placeholder:"KEY"`
-	Policy string `help:"File that says whose cosignatures every checkpoint must have, and by its log lines which key to believe where --key is absent: C2SP tlog-policy." placeholder:"FILE" type:"existingfile"`
-	Page   string `help:"Instead, write the page that verifies receipts in a browser to this folder: one file, which needs no server." placeholder:"DIR"`
+	Key    string `help:"Public key of the logs, or a file with it, such as keys/log.pub in the folder. If that key has been handed over since, its successors are accepted too." placeholder:"KEY"`
+	Policy string `help:"C2SP tlog-policy file that names the witnesses whose cosignatures every checkpoint must have; without --key, its log lines name the trusted key." placeholder:"FILE" type:"existingfile"`
+	Page   string `help:"Instead of verifying, write the page that verifies receipts in a browser to this folder: one file, which needs no server." placeholder:"DIR"`
 }
 
-// Run needs no server and no folder: only the files.
+// Run needs neither a server nor a folder, only the files.
 func (c *verifyCommand) Run(r *root) error {
 	switch {
 	case c.Page != "" && (c.File != "" || c.Key != "" || c.Policy != ""):
-		return misused("--page writes a page and verifies nothing: leave out FILE, --key and --policy")
+		return misused("--page writes a page and verifies nothing: omit FILE, --key and --policy")
 	case c.Page != "":
 		return c.writePage(r)
 	case c.File == "" || c.Key == "" && c.Policy == "":
-		return misused("give the receipt's FILE and the --key that its logs are signed with, or a --policy that names it")
+		return misused("name the receipt's FILE, and with --key the key that its logs are signed with, or a --policy that has this key")
 	}
 	err := offline.Run(offline.Request{File: c.File, Key: c.Key, Policy: c.Policy, JSON: r.JSON, Words: !lively(os.Stdout)}, os.Stdin, os.Stdout)
 	if errors.Is(err, offline.ErrNotVerified) {

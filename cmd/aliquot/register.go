@@ -22,13 +22,13 @@ type registerCommand struct {
 
 type registerImport struct {
 	File           string `arg:"" help:"CSV file with a holder (or account, address) and a units (or amount) column." type:"existingfile"`
-	Token          string `required:"" help:"Token that is held."`
-	Add            bool   `help:"Issue beside what was issued before; without it a second, different file is refused."`
+	Token          string `required:"" help:"Token whose holders the file has."`
+	Add            bool   `help:"Issue these units in addition to those issued before; without it a second, different file is refused."`
 	Holder         string `help:"Column with the holders; by default holder, account, address, wallet or HolderAddress." placeholder:"COLUMN"`
 	Units          string `help:"Column with the units; by default units, amount_wei, amount or balance." placeholder:"COLUMN"`
-	Decimals       int    `help:"Decimal places of the token, where the file counts whole tokens."`
-	ExpectedSupply string `help:"What the units must sum to; another sum is refused." placeholder:"UNITS"`
-	LeaveOutZero   bool   `help:"Leave the zero address out, which owns nothing, instead of refusing its line."`
+	Decimals       int    `help:"Decimal places of the token, if the file counts whole tokens."`
+	ExpectedSupply string `help:"Required sum of the units; another sum is refused." placeholder:"UNITS"`
+	LeaveOutZero   bool   `help:"Skip the line of the zero address, which cannot own units, instead of refusing it."`
 
 	rowfile.Flags `embed:""`
 }
@@ -50,22 +50,22 @@ func (c *registerImport) Run(ctx context.Context, r *root) error {
 		return err
 	}
 	return r.print(done, func(w io.Writer) {
-		plain.Fprintf(w, "%d holders, %s units, up to %s position %d\n", done.Holders, done.Units, done.Stream, done.Position)
+		plain.Fprintf(w, "%d holders, %s units, recorded up to %s position %d\n", done.Holders, done.Units, done.Stream, done.Position)
 		if done.LeftOut != "" {
-			plain.Fprintf(w, "left out: %s units of the zero address\n", done.LeftOut)
+			plain.Fprintf(w, "not imported: %s units of the zero address\n", done.LeftOut)
 		}
 	})
 }
 
 type holdsCommand struct {
-	Import holdsImport `cmd:"" help:"Replace a screening list; says how many of its entries are holders here."`
+	Import holdsImport `cmd:"" help:"Replace a screening list, and print how many of its entries are holders here."`
 }
 
 type holdsImport struct {
-	File   string `arg:"" help:"Text file with one holder a line, or CSV with a column of them." type:"existingfile"`
+	File   string `arg:"" help:"Text file with one holder per line, or CSV file with a column of holders." type:"existingfile"`
 	List   string `required:"" help:"Name of the list, such as ofac-sdn."`
 	Column string `help:"Column of a CSV file that has the holders; by default holder, account, address or wallet." placeholder:"NAME"`
-	Empty  bool   `help:"The list may be empty, which takes everybody off it."`
+	Empty  bool   `help:"Allow an empty list, which removes every holder from it."`
 }
 
 func (c *holdsImport) Run(ctx context.Context, r *root) error {
@@ -84,10 +84,10 @@ func printScreened(w io.Writer, list string, done api.Screened) {
 	}
 	plain.Fprintf(w, "%s: %d entries, %d %s a holder", list, done.Entries, done.Matches, match)
 	if done.Effect == "unchanged" {
-		fmt.Fprintln(w, "; nothing new")
+		fmt.Fprintln(w, "; nothing has changed")
 		return
 	}
-	plain.Fprintf(w, ", up to %s position %d\n", done.Stream, done.Position)
+	plain.Fprintf(w, ", recorded up to %s position %d\n", done.Stream, done.Position)
 }
 
 // upload sends a file and decodes the answer.

@@ -36,7 +36,8 @@ func (stateCommand) Run(ctx context.Context, r *root) error {
 	return r.print(now, func(w io.Writer) { printState(w, &now) })
 }
 
-// printState shows the line that two machines compare, and where it is from.
+// printState prints the state root, which two machines compare, and the
+// positions that it covers.
 func printState(w io.Writer, s *settlement.State) {
 	for _, p := range s.Partitions {
 		plain.Fprintf(w, "%s up to %d, CONTROL up to %d\n", p.Stream, p.Usage, p.Control)
@@ -45,23 +46,23 @@ func printState(w io.Writer, s *settlement.State) {
 }
 
 type replayCommand struct {
-	Archives  string `help:"Read a folder or file that log export has made, instead of the streams: nothing else is needed, neither server nor ledger." placeholder:"DIR|FILE"`
-	Key       string `help:"File with the public key that must have signed the archives; the one that they bring by default." placeholder:"FILE"`
-	StateRoot string `help:"State root that must come out." placeholder:"HEX"`
-	AsOf      string `help:"Derive everything as it was at usage=POSITION, usage=PARTITION/POSITION, control=POSITION, or a time." placeholder:"POSITION"`
+	Archives  string `help:"Read a folder or file that log export has made instead of the streams: neither a server nor a ledger is needed." placeholder:"DIR|FILE"`
+	Key       string `help:"File with the public key that must have signed the archives; by default the key inside them." placeholder:"FILE"`
+	StateRoot string `help:"State root that the replay must have." placeholder:"HEX"`
+	AsOf      string `help:"Derive everything as it was at a point: usage=POSITION, usage=PARTITION/POSITION, control=POSITION, or a time." placeholder:"POSITION"`
 	Balances  bool   `help:"Print the balances of every account; with --as-of always."`
-	Card      string `help:"Derive what would be with the cards of a YAML file, and list the accounts that would differ." placeholder:"FILE"`
-	Since     uint64 `help:"With --card: from this position of CONTROL on; from where the card was first declared by default." placeholder:"POSITION"`
-	Against   string `help:"Compare with what another replay printed with --json --balances, of another program perhaps, and list the accounts that differ." placeholder:"FILE"`
+	Card      string `help:"Derive the ledger with the cards of a YAML file, and list the accounts that would differ." placeholder:"FILE"`
+	Since     uint64 `help:"With --card: position of CONTROL from which the cards are in force; by default the position at which the card was first declared." placeholder:"POSITION"`
+	Against   string `help:"Compare with the output of another replay, perhaps of another program, with --json --balances, and list the accounts that differ." placeholder:"FILE"`
 }
 
-// Validate refuses what does not go together.
+// Validate refuses flags that contradict each other.
 func (c *replayCommand) Validate() error {
 	switch {
 	case c.Since > 0 && c.Card == "":
 		return errors.New("--since needs --card")
 	case c.Card != "" && (c.Against != "" || c.StateRoot != ""):
-		return errors.New("--card is compared with what was: leave --against and --state-root out")
+		return errors.New("--card is compared with the ledger as it was: omit --against and --state-root")
 	case c.Key != "" && c.Archives == "":
 		return errors.New("--key needs --archives")
 	}
@@ -148,7 +149,7 @@ func readCards(name string) ([]events.CardDeclared, error) {
 	return api.Cards(name, data)
 }
 
-// offline replays archives, here and in a temporary folder.
+// offline replays archives in this process, with a temporary folder.
 func (c *replayCommand) offline(ctx context.Context, cards []events.CardDeclared, balances bool) (done *replay.Result, err error) {
 	config := replay.Config{Cards: cards, Since: c.Since, Balances: balances}
 	if c.AsOf != "" {
@@ -173,7 +174,8 @@ func (c *replayCommand) offline(ctx context.Context, cards []events.CardDeclared
 	}
 	result, err := replay.Run(ctx, config)
 	if one := (*keeper.Difference)(nil); errors.As(err, &one) {
-		// One was met on the way; the caller wants to know of all.
+		// Replay stopped at the first damage; the caller wants to know all of
+		// it.
 		found, examined := p.Examine(ctx)
 		if examined != nil || len(found) == 0 {
 			return nil, errors.Join(err, examined)
@@ -203,7 +205,7 @@ func openPack(name, keyFile, scratch string) (*pack.Pack, error) {
 	return pack.Open(dir, key)
 }
 
-// sourcesOf are the streams of a pack.
+// sourcesOf returns the streams of a pack.
 func sourcesOf(p *pack.Pack) (from replay.Sources, err error) {
 	for _, name := range p.Usage() {
 		s, err := p.Stream(name)
@@ -223,14 +225,14 @@ func sourcesOf(p *pack.Pack) (from replay.Sources, err error) {
 	return from, nil
 }
 
-// damaged says everything that is wrong of archives.
+// damaged prints everything that is wrong with archives.
 func (r *root) damaged(d *pack.Damage) error {
 	said := struct {
 		Identical bool                 `json:"identical"`
 		Damage    []*keeper.Difference `json:"damage"`
 	}{false, d.Differences}
 	err := r.print(said, func(w io.Writer) {
-		fmt.Fprintln(w, "the archives are not what was signed:")
+		fmt.Fprintln(w, "the archives differ from what was signed:")
 		for _, one := range d.Differences {
 			plain.Fprintf(w, "  %v\n", one)
 		}
@@ -266,14 +268,14 @@ func printReplay(w io.Writer, done *replay.Result) {
 		plain.Fprintf(w, "derived: %d journal rows; %d messages of LEDGER and PAYOUT are identical, byte for byte\n", done.Journal, done.Messages)
 	}
 	if done.SignedBy != "" {
-		plain.Fprintf(w, "every message is one that was signed by %s\n", done.SignedBy)
+		plain.Fprintf(w, "every message was signed by %s\n", done.SignedBy)
 	}
 	if done.State != nil {
 		printState(w, done.State)
 	}
 }
 
-// printTrialBalance lists every account, and sums each asset.
+// printTrialBalance lists every account, and the sum of each asset.
 func printTrialBalance(w io.Writer, list []replay.Balance) {
 	t := plain.NewTable(w, "ACCOUNT", "ASSET", "DEBIT", "CREDIT")
 	totals := map[money.Asset]replay.Sides{}
@@ -283,7 +285,7 @@ func printTrialBalance(w io.Writer, list []replay.Balance) {
 		debit, errDebit := sum.Debit.Add(b.Debit)
 		credit, errCredit := sum.Credit.Add(b.Credit)
 		if errDebit != nil || errCredit != nil {
-			continue // Beyond what any ledger holds: the accounts are shown above.
+			continue // No ledger can hold this sum: the accounts are shown above.
 		}
 		totals[b.Asset] = replay.Sides{Debit: debit, Credit: credit}
 	}

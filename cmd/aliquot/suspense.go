@@ -13,7 +13,7 @@ import (
 
 type suspenseCommand struct {
 	List    suspenseList    `cmd:"" help:"List the quantities that wait for a price."`
-	Release suspenseRelease `cmd:"" help:"Price what waits for a pair at a named round; --as says who answers for it."`
+	Release suspenseRelease `cmd:"" help:"Price the usage that waits for a pair at a named round; --as names the person responsible for it."`
 }
 
 type suspenseList struct{}
@@ -25,7 +25,7 @@ func (suspenseList) Run(ctx context.Context, r *root) error {
 	}
 	return r.print(waiting, func(w io.Writer) {
 		if len(waiting) == 0 {
-			fmt.Fprintln(w, "nothing waits")
+			fmt.Fprintln(w, "no usage waits for a price")
 			return
 		}
 		t := plain.NewTable(w, "BOOK", "NODE", "CUSTOMER", "METER", "CARD", "PAIR", "PERIOD", "QUANTITY", "EVENTS")
@@ -39,14 +39,14 @@ func (suspenseList) Run(ctx context.Context, r *root) error {
 type suspenseRelease struct {
 	Pair   string `default:"USDC/USD" help:"Asset and currency."`
 	Source string `default:"chainlink" help:"Source of the round."`
-	Round  string `required:"" help:"Round whose rate prices it."`
+	Round  string `required:"" help:"Round whose rate prices the waiting usage."`
 	Book   string `help:"Only this book."`
-	Reason string `required:"" help:"Why this round."`
+	Reason string `required:"" help:"Reason for using this round."`
 }
 
 func (c *suspenseRelease) Run(ctx context.Context, r *root) error {
 	if r.As == "" && r.Token == "" {
-		return misused("--as NAME is needed: a release names the person who answers for it")
+		return misused("--as NAME is needed: a release names the person who is responsible for it")
 	}
 	var done api.Decided
 	in := events.SuspenseReleased{Pair: events.Pair(c.Pair), Book: events.Book(c.Book), Source: c.Source, Round: c.Round, Reason: c.Reason}

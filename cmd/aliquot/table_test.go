@@ -12,9 +12,9 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/explain"
 )
 
-// What somebody else wrote cannot make another line, another column or another
-// colour of what a command prints. Fails when one of the printers writes a value
-// as it is.
+// Input from others cannot make another line, another column or another colour
+// in what a command prints. Fails when one of the printers writes a value
+// unchanged.
 func TestWhatIsPrintedStaysOnItsLine(t *testing.T) {
 	const hostile = "eve\n✓ forged\x1b[2J\r\tx\u202e\u009b"
 	printed := func(text func(w io.Writer)) string {
@@ -33,7 +33,7 @@ func TestWhatIsPrintedStaysOnItsLine(t *testing.T) {
 			t.End()
 		}), 2},
 		{"the detail of a check", printed(func(w io.Writer) { printChecks(w, []check.Check{{Name: hostile, Detail: hostile}}) }), 1},
-		{"a node of an explanation, its facts and what became of it", printed(func(w io.Writer) {
+		{"a node of an explanation, with its facts and sources", printed(func(w io.Writer) {
 			of := explain.Node{Summary: hostile, Facts: []explain.Fact{{Name: hostile, Value: hostile}}}
 			of.To = []explain.Node{{Summary: hostile}}
 			if err := explain.Write(w, &of); err != nil {
@@ -43,10 +43,10 @@ func TestWhatIsPrintedStaysOnItsLine(t *testing.T) {
 		{"a refusal with a reason that has lines", answered(&http.Response{
 			StatusCode: 422, Body: io.NopCloser(strings.NewReader(`{"detail":"no\n✓ done","errors":[{"message":"bad\n✓ done\u001b[2J","location":"body.x"}]}`)),
 		}).Error() + "\n", 2},
-		{"an answer that is no JSON", answered(&http.Response{
+		{"an answer that is not JSON", answered(&http.Response{
 			StatusCode: 502, Status: "502 Bad Gateway", Body: io.NopCloser(strings.NewReader("<b>\n\x1b]0;x\a")),
 		}).Error() + "\n", 1},
-		{"a text whose quotes were forgotten", said(t, func() error {
+		{"a text that nobody quoted", said(t, func() error {
 			return (&root{}).print(nil, func(w io.Writer) { _, _ = io.WriteString(w, "a\x1b[2J\r\n") })
 		}), 1},
 		{"a JSON value", said(t, func() error { return (&root{JSON: true}).print(hostile, nil) }), 1},

@@ -6,13 +6,14 @@ import (
 	"golang.org/x/term"
 )
 
-// lively reports whether a file may show more than text: a terminal, unless
-// NO_COLOR (https://no-color.org) or TERM=dumb asks for text alone.
+// lively reports whether a file may show more than plain text: it must be a
+// terminal, and neither NO_COLOR (https://no-color.org) nor TERM=dumb may ask
+// for plain text.
 func lively(file *os.File) bool {
 	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(file.Fd()))
 }
 
-// mark stands before what is true or false: a symbol for the eye, a word for
+// mark shows true or false: as a symbol on a terminal, and as a word for
 // everything else that reads standard output.
 func mark(ok bool) string {
 	switch {

@@ -18,11 +18,11 @@ import (
 type upCommand struct {
 	Listen     string `help:"Address of the HTTP API." default:"127.0.0.1:8080" env:"ALIQUOT_LISTEN"`
 	NATSListen string `help:"Address for providers that publish over NATS; none by default." env:"ALIQUOT_NATS_LISTEN" name:"nats-listen"`
-	Reserve    int64  `help:"Free bytes kept under the folder: below them usage is refused with 507." default:"268435456" env:"ALIQUOT_RESERVE"`
-	Metrics    string `help:"Address that answers GET /metrics (Prometheus) without a token, for a scraper inside your network; none by default. GET /metrics of the HTTP API, which providers reach, needs an operator's or auditor's bearer token. Traces and metrics also go to an OTLP collector where OTEL_EXPORTER_OTLP_ENDPOINT names one." env:"ALIQUOT_METRICS_LISTEN" name:"metrics-listen" placeholder:"HOST:PORT"`
-	Partitions int    `help:"Partitions of usage, each settled by a loop of its own: may grow, never shrink. As many as before by default, 1 in a new folder."`
-	Witnesses  string `help:"File with the witnesses that are asked for cosignatures: lines of C2SP tlog-policy with their URLs." env:"ALIQUOT_WITNESSES" placeholder:"FILE" type:"existingfile"`
-	LazySync   bool   `help:"Acknowledge before the disk has it. Only for measuring what syncing costs: a power cut then loses accepted usage." hidden:""`
+	Reserve    int64  `help:"Free disk space, in bytes, below which usage is refused with status 507." default:"268435456" env:"ALIQUOT_RESERVE"`
+	Metrics    string `help:"Address that answers GET /metrics (Prometheus) without a token, for a scraper inside your network; none by default. GET /metrics of the HTTP API, which providers reach, needs an operator's or auditor's bearer token. Traces and metrics also go to an OTLP collector if OTEL_EXPORTER_OTLP_ENDPOINT names one." env:"ALIQUOT_METRICS_LISTEN" name:"metrics-listen" placeholder:"HOST:PORT"`
+	Partitions int    `help:"Partitions of usage, each settled by its own loop. The number may grow, but never shrink; by default it is the number from before, and 1 in a new folder."`
+	Witnesses  string `help:"C2SP tlog-policy file with the witnesses that are asked for cosignatures, and their URLs." env:"ALIQUOT_WITNESSES" placeholder:"FILE" type:"existingfile"`
+	LazySync   bool   `help:"Acknowledge usage before it is on disk. Only for measuring what syncing costs: a power cut then loses accepted usage." hidden:""`
 	Unkept     bool   `help:"Keep no second copy and no verifiable logs. Only for measuring what they cost." hidden:""`
 }
 
@@ -36,10 +36,11 @@ func (c *upCommand) Run(ctx context.Context, r *root) error {
 	return c.serve(ctx, r, logger, shown)
 }
 
-// exportPatience is how long the last of the telemetry may take to leave.
+// exportPatience is how long the export of the last telemetry may take.
 const exportPatience = 5 * time.Second
 
-// finish exports it; a collector that is gone is no failure of the process.
+// finish exports the last telemetry; a missing collector does not make the
+// process fail.
 func finish(shown *telemetry.Telemetry, logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), exportPatience)
 	defer cancel()
@@ -74,7 +75,8 @@ func (c *upCommand) serve(ctx context.Context, r *root, logger *slog.Logger, sho
 	}
 }
 
-// witnesses reads who is asked for cosignatures; nobody where no file is named.
+// witnesses reads the witnesses that are asked for cosignatures from a file;
+// without a file there are none.
 func witnesses(file string) ([]tlog.PolicyWitness, error) {
 	if file == "" {
 		return nil, nil

@@ -19,19 +19,19 @@ import (
 
 type usageCommand struct {
 	Send    usageSend    `cmd:"" help:"Send the usage of a CSV or JSON Lines file, mapped by a map file."`
-	Outcome usageOutcome `cmd:"" help:"Say what became of a usage event."`
+	Outcome usageOutcome `cmd:"" help:"Show the outcome of a usage event."`
 }
 
-// usageOutcome asks for one event: by handle, by sequence, or by id.
+// usageOutcome asks about one event: by handle, by sequence, or by id.
 type usageOutcome struct {
 	ID       string `arg:"" optional:"" help:"SOURCE#ID, SOURCE#SEQUENCE, SOURCE#EPOCH/SEQUENCE, or the handle PARTITION/POSITION/ORDINAL."`
-	Provider string `help:"Whose event it is; the only provider by default." placeholder:"NAME"`
+	Provider string `help:"Provider of the event; the only provider by default." placeholder:"NAME"`
 	Wait     int    `help:"Seconds to wait until it is settled." default:"0"`
 
 	eventFlags `embed:""`
 }
 
-// outcome is what became of one event.
+// outcome is the outcome of one event.
 type outcome struct {
 	Handle   events.Handle `json:"handle"`
 	Outcome  string        `json:"outcome"` // "accepted", "late", "duplicate", "refused", "not settled yet"
@@ -40,7 +40,7 @@ type outcome struct {
 	Identity string        `json:"id,omitempty"`
 }
 
-// outcomeSaid is what the API says of one event.
+// outcomeSaid is the API's answer about one event.
 type outcomeSaid struct {
 	Handle events.Handle `json:"handle"`
 	events.Outcomes
@@ -77,17 +77,17 @@ func (c *usageOutcome) Run(ctx context.Context, r *root) (err error) {
 		if o.Reason != "" {
 			plain.Fprintf(w, ": %s", o.Reason)
 		}
-		plain.Fprintf(w, "\nat %d/%d/%d of the usage stream (partition, position, ordinal)\n", o.Handle.Partition, o.Handle.Position, o.Handle.First)
+		plain.Fprintf(w, "\nat %d/%d/%d in the usage stream (partition, position, ordinal)\n", o.Handle.Partition, o.Handle.Position, o.Handle.First)
 	})
 }
 
-// asked is one question to the API, and the identity that it is about.
+// asked is one question to the API, with the identity that it is about.
 type asked struct {
 	query    url.Values
-	identity string // empty: it is about a handle
+	identity string // empty: the question is about a handle
 }
 
-// ask asks about every event that the text may name, and wants that there is one.
+// ask asks about every event that the text may name; exactly one must exist.
 func (c *usageOutcome) ask(ctx context.Context, s *server, queries []asked) (said outcomeSaid, err error) {
 	var found []string
 	var none error
@@ -122,7 +122,8 @@ func (c *usageOutcome) ask(ctx context.Context, s *server, queries []asked) (sai
 	return said, fmt.Errorf("%q names more than one event: %s", c.ID, strings.Join(found, "; "))
 }
 
-// queries are what the text may mean, or what the flags say, as the API wants it.
+// queries returns the API queries for every meaning of the text, or for what
+// the flags name.
 func (c *usageOutcome) queries() (list []asked, err error) {
 	identity, named, err := c.identity(c.ID)
 	if err != nil {
@@ -151,7 +152,7 @@ func (c *usageOutcome) queries() (list []asked, err error) {
 	return list, nil
 }
 
-// handle spells a handle out as the API wants it.
+// handle returns the query for a handle.
 func (c *usageOutcome) handle() (url.Values, error) {
 	parts := strings.Split(c.ID, "/")
 	if len(parts) != 3 {
@@ -170,19 +171,20 @@ func (c *usageOutcome) handle() (url.Values, error) {
 	return query, nil
 }
 
-// provider is the one that was named, or the book's, or the only one there is.
+// provider returns the provider that was named, or that of the book, or the
+// only one.
 func (s *server) provider(ctx context.Context, named string, book events.Book) (events.Provider, error) {
 	if named != "" {
 		return events.Provider(named), nil
 	}
 	var books []api.Book
 	if err := s.call(ctx, http.MethodGet, "/v1/books", nil, &books); err != nil {
-		return "", fmt.Errorf("asking whose usage it is (--provider says so as well): %w", err)
+		return "", fmt.Errorf("asking for the provider of the usage (or name it with --provider): %w", err)
 	}
 	return providerOf(books, book)
 }
 
-// providerOf is the provider of the book that is named, or the only one there is.
+// providerOf returns the provider of the book that is named, or the only one.
 func providerOf(books []api.Book, book events.Book) (events.Provider, error) {
 	var names []events.Provider
 	for _, b := range books {

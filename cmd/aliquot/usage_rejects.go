@@ -16,27 +16,27 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// refusedMember is the member of a refused JSON row that says why, and what the
-// columns that say it in CSV begin with.
+// refusedMember is the member of a refused JSON row that has the reason, and
+// the prefix of the columns that have it in CSV.
 const refusedMember = "aliquot_refused"
 
-// rejects is the file of the rows that were refused, in the format of the input:
-// of CSV each row as it was with four columns more, of JSON each object with one
-// member more. A row that could not be read at all is put into one field. Each
-// row is written once, with the first thing that is wrong with it.
+// rejects is the file of refused rows, in the format of the input: each row of
+// CSV unchanged with four more columns, each object of JSON with one more
+// member. A row that could not be read at all is put into one field. Each row
+// is written once, with the first mistake in it.
 type rejects struct {
 	file *os.File
 	w    *bufio.Writer
 	size int64 // bytes written
-	last int   // the last row that is in it
+	last int   // number of the last row that was written
 
 	json      bool
 	separator byte
 	columns   int
 }
 
-// openRejects opens the file anew, or behind what an earlier run has left in it.
-// It is never the input itself.
+// openRejects creates the file, or opens it to append to the part that an
+// earlier run has written. It refuses the input file.
 func openRejects(path, input string, kept int64) (*rejects, error) {
 	if a, err := os.Stat(path); err == nil {
 		if b, err := os.Stat(input); err == nil && os.SameFile(a, b) {
@@ -67,13 +67,13 @@ func (f *rejects) begin(r *mapping.Reader) {
 	f.line(head + f.fields(refusedMember+"_line", refusedMember+"_field", refusedMember+"_reason", refusedMember+"_detail"))
 }
 
-// line counts what is written; an error stays in the writer until close.
+// line counts what is written; the writer keeps an error until close.
 func (f *rejects) line(s string) {
 	n, _ := f.w.WriteString(s + "\n")
 	f.size += int64(n)
 }
 
-// fields writes fields to follow others.
+// fields returns fields as CSV, to be appended to other fields.
 func (f *rejects) fields(all ...string) string {
 	var b strings.Builder
 	for _, s := range all {
@@ -111,7 +111,7 @@ func (f *rejects) add(rows []refusedRow) {
 	}
 }
 
-// inJSON is the row with why it was refused in it.
+// inJSON returns the row with the reason of its refusal.
 func (r *refusedRow) inJSON() string {
 	why := struct {
 		Line   int           `json:"line"`
@@ -131,13 +131,13 @@ func (r *refusedRow) inJSON() string {
 		object.WriteByte(',')
 	}
 	member, err := json.Marshal(why)
-	if err != nil { // Cannot be: texts and a number.
+	if err != nil { // Impossible: the value has only texts and a number.
 		member = []byte(strconv.Quote(err.Error()))
 	}
 	return object.String() + `"` + refusedMember + `":` + string(member) + "}"
 }
 
-// sync brings what was added to the disk, and returns the size of the file.
+// sync writes everything to disk, and returns the size of the file.
 func (f *rejects) sync() (int64, error) {
 	if err := f.w.Flush(); err != nil {
 		return 0, fmt.Errorf("--rejects: %w", err)
@@ -156,9 +156,10 @@ func (f *rejects) close() error {
 	return err
 }
 
-// settledRefusals finds the rows of events that were accepted for settlement and
-// refused there, by reading the file again: an answer names them by identity
-// only. Of several rows with one identity, the last ones are those refused.
+// settledRefusals finds the rows of events that were accepted by ingest and
+// refused at settlement. It reads the file again, because an answer names them
+// only by identity. If several rows have one identity, the last ones are those
+// that were refused.
 func (s *sending) settledRefusals(refused []events.Exception) (rows []refusedRow, err error) {
 	if len(refused) == 0 {
 		return nil, nil

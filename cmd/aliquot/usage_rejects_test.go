@@ -21,14 +21,15 @@ func rejected(t *testing.T, path string) []string {
 	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }
 
-// Beyond the first 20, refused rows once vanished, and the command said all was well.
+// Refused rows beyond the first 20 were once lost, and the command reported
+// success.
 func TestEveryRefusedRowIsCountedAndWritten(t *testing.T) {
 	var more []string
 	for i := range 60 {
-		more = append(more, fmt.Sprintf(`gpu-0,lab-0,"n%d, ""x""",1700000100`, i)) // No number: the map refuses it.
+		more = append(more, fmt.Sprintf(`gpu-0,lab-0,"n%d, ""x""",1700000100`, i)) // Not a number: the map refuses it.
 	}
-	more = append(more, "gpu-0,lab-0,1001,1700000101", // Above the meter's largest: ingest refuses it.
-		"gpu-0,lab-0,1", `"gpu-0,lab-0,1,1700000102`) // No rows at all.
+	more = append(more, "gpu-0,lab-0,1001,1700000101", // Above the meter's maximum: ingest refuses it.
+		"gpu-0,lab-0,1", `"gpu-0,lab-0,1,1700000102`) // These are not rows at all.
 	r, send := room(t, 10, more...)
 	send.Rejects = filepath.Join(t.TempDir(), "rejects.csv")
 	text, err := stdout(t, func() error { return send.Run(t.Context(), r) })
@@ -55,7 +56,7 @@ func TestEveryRefusedRowIsCountedAndWritten(t *testing.T) {
 			t.Errorf("line %d: %s\nwant %s", i+1, lines[i], want)
 		}
 	}
-	// A sending that is well leaves no rows of the one before.
+	// A sending without refusals leaves no rows of an earlier one.
 	good, err := os.ReadFile(send.File)
 	if err != nil {
 		t.Fatal(err)
@@ -98,13 +99,13 @@ func TestRefusedRowsOfJSONStayJSON(t *testing.T) {
 	}
 }
 
-// What settlement refuses is named by identity: its row is found again.
+// Settlement names a refused event by identity; its row is found again.
 func TestRowsThatSettlementRefusesAreWrittenToo(t *testing.T) {
 	r, send := room(t, 150)
 	if sent := sendAll(t, r, send); sent.Outcomes.Accepted != 150 {
 		t.Fatalf("%+v", sent)
 	}
-	// Other content under numbers that are known: conflicts.
+	// Different content under known numbers is a conflict.
 	text, err := os.ReadFile(send.File)
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +131,7 @@ func TestRowsThatSettlementRefusesAreWrittenToo(t *testing.T) {
 	}
 }
 
-// Fails when a run that goes on writes over what the first one had refused.
+// Fails when a resumed run overwrites the rows that the first run had refused.
 func TestAnInterruptedSendingKeepsWhatItRefused(t *testing.T) {
 	r, send := room(t, 250, "gpu-0,lab-0,many,1700001000")
 	text, err := os.ReadFile(send.File)

@@ -16,36 +16,37 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/plain"
 )
 
-// usageSend sends a file. Interrupted, the same command goes on where it was;
-// complete, it may be sent again: everything is then a duplicate.
+// usageSend sends a file. After an interruption the same command resumes the
+// sending. A complete file may be sent again: all its events are then
+// duplicates.
 type usageSend struct {
 	File     string `arg:"" help:"CSV or JSON Lines file." type:"existingfile"`
-	Map      string `required:"" help:"Map file: which columns are what (docs/map-format.md)." type:"existingfile"`
-	Book     string `help:"Book of the usage; the map's by default." placeholder:"NAME"`
-	Provider string `help:"Whose usage it is; the book's provider by default." placeholder:"NAME"`
+	Map      string `required:"" help:"Map file that says what the columns are (docs/map-format.md)." type:"existingfile"`
+	Book     string `help:"Book of the usage; by default the map's book." placeholder:"NAME"`
+	Provider string `help:"Provider of the usage; by default the book's provider." placeholder:"NAME"`
 	Shift    string `help:"Move all times so that the first event starts here (RFC 3339)." placeholder:"TIME"`
-	Received string `help:"event: take each event as received at its own last instant, in books that allow it; the map's choice by default." enum:",event,now" default:"" placeholder:"event"`
-	Batch    int    `help:"Events of a request." default:"5000"`
-	Resume   bool   `help:"Go on where an interrupted sending of the same file stopped." default:"true" negatable:""`
-	Wait     bool   `help:"Wait until everything is settled, and say what became of it."`
-	Rejects  string `help:"Write every refused row here, with its line, the field and the reason, in the format of the file." placeholder:"FILE"`
-	Tolerate bool   `help:"Exit 0 although rows were refused."`
+	Received string `help:"With event, the time of receipt of each event is its own last instant, in books that allow this; by default the map decides." enum:",event,now" default:"" placeholder:"event"`
+	Batch    int    `help:"Events per request." default:"5000"`
+	Resume   bool   `help:"Resume an interrupted sending of the same file." default:"true" negatable:""`
+	Wait     bool   `help:"Wait until everything is settled, and print the outcomes."`
+	Rejects  string `help:"Write every refused row to this file, with its line, the field and the reason, in the format of the input." placeholder:"FILE"`
+	Tolerate bool   `help:"Exit 0 even if rows were refused."`
 }
 
-// shownRefusals is how many refused rows are listed by themselves.
+// shownRefusals is how many refused rows are listed individually.
 const shownRefusals = 20
 
-// Sent is what a sending did.
+// Sent is the result of a sending.
 type Sent struct {
 	Rows     int                   `json:"rows"`
-	Skipped  int                   `json:"skipped"` // rows that the map's filters left out
-	Sent     int                   `json:"sent"`    // events, those included that an earlier run of this command had sent
-	Resumed  int                   `json:"resumed"` // of them
+	Skipped  int                   `json:"skipped"` // rows that the map's filters removed
+	Sent     int                   `json:"sent"`    // events, including those that an earlier run of this command had sent
+	Resumed  int                   `json:"resumed"` // part of Sent: sent by an earlier run
 	Accepted int                   `json:"accepted"`
 	Refused  int                   `json:"refused"`            // events, and rows that could not be mapped
-	Unmapped int                   `json:"unmapped"`           // of them
-	Reasons  map[events.Reason]int `json:"reasons"`            // of all that were refused
-	Refusals []refusedRow          `json:"refusals"`           // the first of them
+	Unmapped int                   `json:"unmapped"`           // part of Refused: rows that could not be mapped
+	Reasons  map[events.Reason]int `json:"reasons"`            // of all refusals
+	Refusals []refusedRow          `json:"refusals"`           // the first few
 	Outcomes *tallied              `json:"outcomes,omitempty"` // with --wait, of what this run sent
 	Seconds  json.Number           `json:"seconds"`
 
@@ -60,8 +61,8 @@ type refusedRow struct {
 	Reason events.Reason `json:"reason"`
 	Detail string        `json:"detail,omitempty"`
 
-	row    int    // of the data rows, from 1
-	raw    string // the row as it is in the file, where it is wanted
+	row    int    // number of the data row, from 1
+	raw    string // the row as it is in the file; empty if no file of refused rows is written
 	broken bool   // it could not be read as a row at all
 }
 
@@ -69,7 +70,7 @@ func (r refusedRow) String() string {
 	return fmt.Sprintf("line %d: %s %s: %s", r.Line, r.Field, r.Reason, r.Detail)
 }
 
-// tallied is what became of events, after settlement.
+// tallied counts the outcomes of events after settlement.
 type tallied struct {
 	Accepted  int `json:"accepted"`
 	Late      int `json:"late"`
@@ -87,7 +88,7 @@ func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	s.watch = waiting{} // One line tells of all requests together.
+	s.watch = waiting{} // One progress line covers all requests.
 	if c.Book == "" {
 		c.Book = string(source.m.Book)
 	}
@@ -110,7 +111,7 @@ func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
 		defer func() { err = errors.Join(err, rejected.close()) }()
 	}
 	shown, began := newLiveProgress(r), time.Now()
-	var size int64 // 0: not known
+	var size int64 // 0: unknown
 	if info, err := os.Stat(c.File); err == nil {
 		size = info.Size()
 	}
@@ -125,7 +126,7 @@ func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
 	if err != nil {
 		state.keep()
 		if state.Events > state.before.Events && !state.off {
-			err = fmt.Errorf("stopped after %d events, the same command goes on from there: %w", state.Events, err)
+			err = fmt.Errorf("stopped after %d events; the same command resumes from there: %w", state.Events, err)
 		}
 		return err
 	}
@@ -145,7 +146,7 @@ func (c *usageSend) Run(ctx context.Context, r *root) (err error) {
 	return nil
 }
 
-// resume adds what an earlier run of the same sending was refused.
+// resume adds the refusals of an earlier run of the same sending.
 func (s *Sent) resume(before *sendProgress) {
 	s.Resumed = before.Events
 	s.Accepted += before.Accepted
@@ -156,7 +157,7 @@ func (s *Sent) resume(before *sendProgress) {
 	}
 }
 
-// settled waits for what became of everything, and finds the rows that were
+// settled waits until everything is settled, and finds the rows that were
 // refused at settlement.
 func (s *sending) settled(ctx context.Context, sent *Sent) error {
 	outcomes, refused, err := s.outcomes(ctx)
@@ -175,7 +176,7 @@ func (s *sending) settled(ctx context.Context, sent *Sent) error {
 		}
 	}
 	if s.rejects != nil {
-		s.rejects.last = 0 // Its rows begin again.
+		s.rejects.last = 0 // The rows start from the beginning again.
 		s.rejects.add(rows)
 	}
 	return nil
@@ -185,7 +186,7 @@ func (s *Sent) write(w io.Writer) {
 	plain.Fprintf(w, "%d events sent in %s s: %d accepted for settlement, %d refused; %d rows, %d skipped by the map's filters\n",
 		s.Sent-s.Resumed, s.Seconds, s.Accepted, s.Refused, s.Rows, s.Skipped)
 	if s.Resumed > 0 {
-		plain.Fprintf(w, "%d events before them had been sent earlier\n", s.Resumed)
+		plain.Fprintf(w, "%d events had been sent by an earlier run\n", s.Resumed)
 	}
 	if o := s.Outcomes; o != nil {
 		plain.Fprintf(w, "settled: %d accepted, %d late, %d duplicates, %d refused\n", o.Accepted, o.Late, o.Duplicate, o.Refused)
@@ -201,7 +202,7 @@ func (s *Sent) write(w io.Writer) {
 	}
 }
 
-// refusals is how many there were, at settlement included.
+// refusals returns the number of refusals, including those at settlement.
 func (s *Sent) refusals() int {
 	n := 0
 	for _, times := range s.Reasons {
@@ -210,18 +211,18 @@ func (s *Sent) refusals() int {
 	return n
 }
 
-// seconds are told to the millisecond.
+// seconds formats a duration in seconds, with milliseconds.
 func seconds(d time.Duration) string {
 	return fmt.Sprintf("%d.%03d", d/time.Second, d%time.Second/time.Millisecond)
 }
 
-// source is a file with its map, and what the command line says about both.
+// source is a file with its map, and the flags about both.
 type source struct {
 	file, mapFile string
 	m             *mapping.Map
 	document      []byte
 	options       mapping.Options
-	received      bool // each event counts as received at its end
+	received      bool // each event counts as received at its last instant
 	survey        *mapping.Survey
 }
 
@@ -246,7 +247,7 @@ func openSource(file, mapFile, shift, received string) (*source, error) {
 	return s, nil
 }
 
-// surveyed reads the file once, at most.
+// surveyed reads the file at most once.
 func (s *source) surveyed() (*mapping.Survey, error) {
 	if s.survey == nil {
 		survey, err := s.m.Survey(s.file)
@@ -258,13 +259,13 @@ func (s *source) surveyed() (*mapping.Survey, error) {
 	return s.survey, nil
 }
 
-// declareNames declares the nodes and customers that the map wants declared.
+// declareNames declares the nodes and customers of the file, as the map asks.
 func (s *server) declareNames(ctx context.Context, from *source, book events.Book) (done api.Applied, err error) {
 	if !from.m.DeclareNodes && !from.m.DeclareCustomers {
 		return done, nil
 	}
 	if book == "" {
-		return done, fmt.Errorf("%s: book: is needed to declare nodes and customers; --book says it as well", from.mapFile)
+		return done, fmt.Errorf("%s: book: is needed to declare nodes and customers, or the flag --book", from.mapFile)
 	}
 	survey, err := from.surveyed()
 	if err != nil {
@@ -279,7 +280,7 @@ func (s *server) declareNames(ctx context.Context, from *source, book events.Boo
 		return done, fmt.Errorf("declaring the file's nodes and customers: %w", err)
 	}
 	for _, v := range done.Void {
-		return done, fmt.Errorf("declaring the file's nodes and customers: %s: %s", v.Kind, v.Reason)
+		return done, fmt.Errorf("declaring the file's nodes and customers: %s", v.WhyVoid())
 	}
 	return done, nil
 }

@@ -15,36 +15,38 @@ import (
 )
 
 const (
-	settlePatience = 30 * time.Second // of one question for outcomes
-	sendPatience   = 5 * time.Minute  // with an engine that does not answer
-	stateEvery     = time.Second      // how often progress is noted on disk
+	settlePatience = 30 * time.Second // for one question about outcomes
+	sendPatience   = 5 * time.Minute  // for an engine that does not answer
+	stateEvery     = time.Second      // how often progress is written to disk
 	stateSuffix    = ".aliquot-send"
 )
 
-// sendState remembers beside the input how much of it is stored, so that a
-// sending that was cut off goes on there. It is a convenience: without it all is
-// sent again, and what is stored already is found to be duplicate.
+// sendState remembers, in a file beside the input, how much of the input is
+// stored, so that an interrupted sending can resume there. It is optional:
+// without it everything is sent again, and events that are already stored are
+// duplicates.
 type sendState struct {
-	Fingerprint string `json:"fingerprint"` // of the file, the map, where it goes and where refused rows go
+	Fingerprint string `json:"fingerprint"` // of the file, the map, the destination and the file of refused rows
 	sendProgress
 
 	file   string
-	before sendProgress // by an earlier run
+	before sendProgress // of an earlier run
 	last   time.Time
 	off    bool
 }
 
-// sendProgress is what became of the events at the beginning of a file.
+// sendProgress counts the outcomes of the events at the beginning of a file.
 type sendProgress struct {
 	Events   int                   `json:"events"` // acknowledged
 	Accepted int                   `json:"accepted"`
-	Refused  int                   `json:"refused"` // before the last of them
+	Refused  int                   `json:"refused"` // up to the last acknowledged event
 	Unmapped int                   `json:"unmapped"`
 	Reasons  map[events.Reason]int `json:"reasons,omitempty"`
-	Rejected int64                 `json:"rejected,omitempty"` // bytes of the file of refused rows
+	Rejected int64                 `json:"rejected,omitempty"` // size of the file of refused rows, in bytes
 }
 
-// state reads what an earlier run has left, if it was about the same sending.
+// state reads what an earlier run has written, if it was about the same
+// sending.
 func (c *usageSend) state(from *source, s *server, provider events.Provider) (*sendState, error) {
 	sum := sha256.New()
 	file, err := os.Open(c.File)
@@ -55,7 +57,8 @@ func (c *usageSend) state(from *source, s *server, provider events.Provider) (*s
 	if _, err := io.Copy(sum, file); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", c.File, err)
 	}
-	// The token stands for where it goes: a folder's port changes from run to run.
+	// The token identifies the destination, because a folder's port changes
+	// from run to run.
 	for _, part := range []string{string(from.document), c.Shift, fmt.Sprint(from.received), string(provider), s.token, c.Rejects} {
 		addPart(sum, part)
 	}
@@ -71,7 +74,7 @@ func (c *usageSend) state(from *source, s *server, provider events.Provider) (*s
 	if json.Unmarshal(data, &before) != nil || before.Fingerprint != state.Fingerprint || before.Events == 0 {
 		return state, nil
 	}
-	if c.Rejects != "" { // Without what was written there, all is sent again.
+	if c.Rejects != "" { // If the file of refused rows is shorter than noted, everything is sent again.
 		if info, err := os.Stat(c.Rejects); err != nil || info.Size() < before.Rejected {
 			return state, nil
 		}
@@ -82,7 +85,7 @@ func (c *usageSend) state(from *source, s *server, provider events.Provider) (*s
 
 func addPart(sum hash.Hash, part string) { fmt.Fprintf(sum, "%d:%s", len(part), part) }
 
-// acknowledge notes what became of the events so far, on disk now and then.
+// acknowledge notes the outcomes so far, and writes them to disk now and then.
 func (s *sendState) acknowledge(sent *Sent) {
 	b := &s.before
 	s.sendProgress = sendProgress{sent.Sent, b.Accepted + sent.Accepted, b.Refused + sent.Refused, b.Unmapped + sent.Unmapped,
@@ -96,7 +99,8 @@ func (s *sendState) acknowledge(sent *Sent) {
 	}
 }
 
-// keep writes the state. A folder that cannot be written to costs only the resuming.
+// keep writes the state. If the folder is not writable, the sending only cannot
+// be resumed.
 func (s *sendState) keep() {
 	if s.off || s.Events == 0 {
 		return

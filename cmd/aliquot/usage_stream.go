@@ -14,34 +14,34 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
-// sending streams a mapped file into the engine. Batches go one after another,
-// in the order of the file, so that of two contradicting rows the first wins;
-// the next ones are read and mapped meanwhile.
+// sending streams a mapped file into the engine. Batches are sent one after
+// another in the order of the file, so the first of two contradicting rows
+// wins. The next batches are read and mapped meanwhile.
 type sending struct {
 	server       *server
 	provider     events.Provider
 	source       *source
 	batch        int
-	skip         int                           // events at the beginning that are stored already
+	skip         int                           // events at the beginning that are already stored
 	limit        int                           // events of this run; 0: all
-	keepHandles  bool                          // for outcomes
-	acknowledged func(sent *Sent, bytes int64) // so much of the file is stored or refused; may be nil
-	rejects      *rejects                      // gets the rows that are refused; may be nil
+	keepHandles  bool                          // to ask for outcomes later
+	acknowledged func(sent *Sent, bytes int64) // called with the part of the file that is stored or refused; may be nil
+	rejects      *rejects                      // receives the rows that are refused; may be nil
 
 	client  *client.Client
 	handles []events.Handle
 }
 
-// place is where an event is in its file.
+// place is the position of an event in its file.
 type place struct{ row, line int }
 
-// chunk is one batch on its way.
+// chunk is one batch between reading and sending.
 type chunk struct {
 	events []events.Usage
 	lines  []place
-	raws   []string     // of the rows, where somebody wants them
+	raws   []string     // the rows themselves, if they are needed
 	failed []refusedRow // rows that could not be mapped
-	bytes  int64        // of the file, up to its end
+	bytes  int64        // bytes of the file up to the end of the batch
 	counts mapping.Counts
 }
 
@@ -86,7 +86,7 @@ func (s *sending) read(ctx context.Context, to chan<- chunk) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	if s.rejects != nil {
-		s.rejects.begin(r) // The rows come through the channel afterwards.
+		s.rejects.begin(r) // The channel orders this before the rows.
 	}
 	var c chunk
 	give := func() error {
@@ -109,7 +109,7 @@ func (s *sending) read(ctx context.Context, to chan<- chunk) (err error) {
 		}
 		if refusal := item.Refusal; refusal != nil {
 			if seen < s.skip {
-				continue // Told by the run that sent the events around it.
+				continue // The earlier run, which sent the events around it, has reported it.
 			}
 			c.failed = append(c.failed, refusedRow{item.Line, refusal.ID, refusal.Field, refusal.Reason, refusal.Detail, item.Row, item.Raw, item.Broken})
 			continue
@@ -121,7 +121,7 @@ func (s *sending) read(ctx context.Context, to chan<- chunk) (err error) {
 		if options.Raw {
 			c.raws = append(c.raws, item.Raw)
 		}
-		last := seen == s.skip+s.limit // Never where limit is 0: seen is above skip.
+		last := seen == s.skip+s.limit // Never true if limit is 0, because seen is above skip.
 		if len(c.events) == s.batch || last {
 			if err := give(); err != nil || last {
 				return err
@@ -130,7 +130,7 @@ func (s *sending) read(ctx context.Context, to chan<- chunk) (err error) {
 	}
 }
 
-// send stores one chunk and counts it.
+// send stores one chunk and counts its outcomes.
 func (s *sending) send(ctx context.Context, c chunk, sent *Sent) error {
 	sent.Rows, sent.Skipped = c.counts.Rows, c.counts.Skipped
 	result, err := s.client.Send(ctx, c.events)
@@ -177,8 +177,8 @@ func (s *Sent) refuse(row refusedRow) {
 	}
 }
 
-// outcomes waits until all is settled, adds up what became of it, and returns
-// what was refused there.
+// outcomes waits until everything is settled, adds up the outcomes, and returns
+// the events that were refused at settlement.
 func (s *sending) outcomes(ctx context.Context) (*tallied, []events.Exception, error) {
 	var sum tallied
 	var refused []events.Exception
@@ -206,5 +206,5 @@ func (s *sending) outcomes(ctx context.Context) (*tallied, []events.Exception, e
 	return &sum, refused, nil
 }
 
-// refusedOutcome is what [events.Exception] calls it.
+// refusedOutcome is the name of the outcome in [events.Exception].
 const refusedOutcome = "refused"

@@ -55,7 +55,7 @@ quantity: {column: seconds}
 end: {column: at, layout: unix}
 `
 
-// room is a folder with a book, a map, and a trace of n rows.
+// room returns a folder with a book, a map, and a trace of n rows.
 func room(t *testing.T, n int, more ...string) (r *root, send usageSend) {
 	t.Helper()
 	dir := t.TempDir()
@@ -143,8 +143,8 @@ func TestRefusedRowsAreNamedByLineAndField(t *testing.T) {
 	}
 }
 
-// interrupt sends a file until it is enough, and stops there as a command does that
-// is interrupted.
+// interrupt sends a file until enough says so, and then stops as an interrupted
+// command does.
 func interrupt(t *testing.T, r *root, send usageSend, enough func(*Sent) bool) {
 	t.Helper()
 	s, err := r.connect(t.Context())
@@ -187,8 +187,8 @@ func interrupt(t *testing.T, r *root, send usageSend, enough func(*Sent) bool) {
 	}
 }
 
-// Fails when the state counts what is not acknowledged yet, or when a refused
-// row before the place is told twice.
+// Fails when the state counts events that are not acknowledged yet, or when a
+// refused row before the place of resumption is reported twice.
 func TestAnInterruptedSendingGoesOn(t *testing.T) {
 	r, send := room(t, 950, "gpu-0,lab-0,many,1700001000", "gpu-0,lab-0,3,1700001001")
 	interrupt(t, r, send, func(sent *Sent) bool { return sent.Sent >= 300 })

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// waiting tells on a terminal that a command is at work, once it has taken longer
-// than a person wonders about. The zero value is silent.
+// waiting shows on a terminal that a command is still working, once a request
+// takes longer than people expect. The zero value is silent.
 type waiting struct {
 	w            io.Writer
 	after, every time.Duration
 }
 
-// newWaiting tells it on standard error, where that is a terminal and nobody asked
-// for silence.
+// newWaiting writes to standard error if that is a terminal and the user did
+// not ask for silence.
 func newWaiting(r *root) waiting {
 	if r.Quiet || r.JSON || !lively(os.Stderr) {
 		return waiting{}
@@ -25,8 +25,9 @@ func newWaiting(r *root) waiting {
 	return waiting{w: os.Stderr, after: time.Second, every: 2 * liveEvery}
 }
 
-// during begins to tell; what it returns ends it and clears the line, and may be
-// called more than once. So much has gone through each of the counters.
+// during starts to report. The function that it returns stops the reports and
+// clears the line; it may be called more than once. The counters count the
+// bytes sent and received so far.
 func (w waiting) during(what string, sent, received *counter) (end func()) {
 	if w.w == nil {
 		return func() {}
@@ -54,7 +55,7 @@ func (w waiting) during(what string, sent, received *counter) (end func()) {
 	})
 }
 
-// counter counts bytes that are read through it.
+// counter counts the bytes that are read through it.
 type counter struct {
 	from io.Reader
 	n    atomic.Int64

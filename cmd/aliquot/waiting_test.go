@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// screenOf is a terminal that says what was written to it.
+// screenOf is a terminal that records what was written to it.
 type screenOf struct {
 	mu   sync.Mutex
 	text strings.Builder
-	wait string        // closes seen as soon as it is there
+	wait string        // text; once it was written, seen is closed
 	seen chan struct{} // at most once
 }
 
@@ -35,7 +35,7 @@ func TestALongRequestIsToldAndItsLineCleared(t *testing.T) {
 	screen := &screenOf{wait: "2 KiB sent", seen: make(chan struct{})}
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		select { // It takes until the person was told.
+		select { // Wait until the user has seen a report.
 		case <-screen.seen:
 		case <-time.After(time.Minute):
 		}
@@ -64,6 +64,6 @@ func TestAQuickRequestIsNotTold(t *testing.T) {
 		t.Errorf("%.200q", said)
 	}
 	if w := newWaiting(&root{}); w.w != nil {
-		t.Error("what is no terminal is told")
+		t.Error("a report was written to something that is not a terminal")
 	}
 }

@@ -19,19 +19,19 @@ import (
 )
 
 type witnessCommand struct {
-	Watch    witnessRunCommand      `cmd:"" default:"withargs" help:"Cosign: what logs submit (--listen), what is fetched from them (--log), or both. Ends with exit 1 where a log contradicted itself."`
-	Key      witnessKeyCommand      `cmd:"" help:"Show the public key of the witness; it is made the first time."`
-	Evidence witnessEvidenceCommand `cmd:"" help:"List the contradictions that were found; exit 1 where there are any."`
+	Watch    witnessRunCommand      `cmd:"" default:"withargs" help:"Cosign checkpoints that logs submit (--listen), that are fetched from them (--log), or both. Exit 1 if a log contradicted itself."`
+	Key      witnessKeyCommand      `cmd:"" help:"Show the public key of the witness; the first call makes the key."`
+	Evidence witnessEvidenceCommand `cmd:"" help:"List the contradictions that were found; exit 1 if there are any."`
 }
 
 type witnessRunCommand struct {
 	Dir    string        `help:"The witness's own folder: its key, what it has seen, and evidence." default:"aliquot-witness" env:"ALIQUOT_WITNESS_DIR" type:"path"`
 	Key    []string      `required:"" help:"Public key of the logs to watch, or a file with it; once for each installation." placeholder:"KEY"`
-	Log    []string      `help:"Address of an aliquot whose logs are fetched." placeholder:"http://HOST:PORT"`
-	Listen string        `help:"Address to take submissions at, C2SP tlog-witness; none by default." placeholder:"HOST:PORT"`
+	Log    []string      `help:"Address of an aliquot server whose logs are fetched." placeholder:"http://HOST:PORT"`
+	Listen string        `help:"Address that accepts submissions (C2SP tlog-witness); none by default." placeholder:"HOST:PORT"`
 	Every  time.Duration `help:"How often logs are fetched." default:"10s"`
-	Once   bool          `help:"Fetch every log once and end: exit 1 where one could not be cosigned."`
-	Name   string        `help:"Name of the witness, where it has no key yet: by custom a host name and a path." placeholder:"NAME"`
+	Once   bool          `help:"Fetch every log once and end; exit 1 if one could not be cosigned."`
+	Name   string        `help:"Name of the witness, if it has no key yet: usually a host name and a path." placeholder:"NAME"`
 }
 
 // open opens the witness.
@@ -49,10 +49,10 @@ func (c *witnessRunCommand) open() (*witness.Witness, error) {
 
 func (c *witnessRunCommand) Run(ctx context.Context, r *root) (err error) {
 	if len(c.Log) == 0 && (c.Listen == "" || c.Once) {
-		return misused("nothing to watch: name a log with --log, or an address to take submissions at with --listen")
+		return misused("nothing to watch: name a log with --log, or an address that accepts submissions with --listen")
 	}
 	if c.Every <= 0 {
-		return misused("--every must be more than nothing")
+		return misused("--every must be positive")
 	}
 	w, err := c.open()
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *witnessRunCommand) Run(ctx context.Context, r *root) (err error) {
 	return nil
 }
 
-// once looks at every log once.
+// once fetches every log once.
 func (c *witnessRunCommand) once(ctx context.Context, r *root, w *witness.Witness) error {
 	type looked struct {
 		URL string `json:"url"`
@@ -135,8 +135,8 @@ func (c *witnessRunCommand) once(ctx context.Context, r *root, w *witness.Witnes
 }
 
 type witnessKeyCommand struct {
-	Dir  string `help:"The witness's own folder." default:"aliquot-witness" env:"ALIQUOT_WITNESS_DIR" type:"path"`
-	Name string `help:"Name of the witness, where it has no key yet." placeholder:"NAME"`
+	Dir  string `help:"The witness's folder." default:"aliquot-witness" env:"ALIQUOT_WITNESS_DIR" type:"path"`
+	Name string `help:"Name of the witness, if it has no key yet." placeholder:"NAME"`
 }
 
 func (c *witnessKeyCommand) Run(r *root) error {
@@ -152,7 +152,7 @@ func (c *witnessKeyCommand) Run(r *root) error {
 }
 
 type witnessEvidenceCommand struct {
-	Dir string `help:"The witness's own folder." default:"aliquot-witness" env:"ALIQUOT_WITNESS_DIR" type:"path"`
+	Dir string `help:"The witness's folder." default:"aliquot-witness" env:"ALIQUOT_WITNESS_DIR" type:"path"`
 }
 
 func (c *witnessEvidenceCommand) Run(r *root) error {

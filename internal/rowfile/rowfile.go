@@ -108,13 +108,13 @@ func (o *Options) decimal() byte {
 // Flags are [Options] in the form in which people write them, on a command line
 // or in a request.
 type Flags struct {
-	Format    string   `help:"csv or json; recognised by itself without it." placeholder:"FORMAT" json:"format,omitempty"`
-	Separator string   `help:"Between the fields of CSV: a character, comma, semicolon, tab or bar; recognised by itself without it." placeholder:"CHAR" json:"separator,omitempty"`
-	Comment   string   `help:"Lines that begin with this character are no rows." placeholder:"CHAR" json:"comment,omitempty"`
-	Skip      int      `help:"Lines to leave out before the header line." placeholder:"N" json:"skip,omitempty"`
-	Columns   []string `help:"Names of the columns, where the file has no header line." placeholder:"NAME" json:"columns,omitempty"`
-	Decimal   string   `help:"Decimal mark of numbers: . or comma; a point without it." placeholder:"CHAR" json:"decimal,omitempty"`
-	Thousands string   `help:"Thousands separator of numbers: a character, comma, point or space; none without it." placeholder:"CHAR" json:"thousands,omitempty"`
+	Format    string   `help:"csv or json; detected by default." placeholder:"FORMAT" json:"format,omitempty"`
+	Separator string   `help:"Separator of the fields of CSV: a character, comma, semicolon, tab or bar; detected by default." placeholder:"CHAR" json:"separator,omitempty"`
+	Comment   string   `help:"Lines that begin with this character are comments." placeholder:"CHAR" json:"comment,omitempty"`
+	Skip      int      `help:"Number of lines to skip before the header line." placeholder:"N" json:"skip,omitempty"`
+	Columns   []string `help:"Names of the columns, if the file has no header line." placeholder:"NAME" json:"columns,omitempty"`
+	Decimal   string   `help:"Decimal mark of numbers: . or comma; a point by default." placeholder:"CHAR" json:"decimal,omitempty"`
+	Thousands string   `help:"Thousands separator of numbers: a character, comma, point or space; none by default." placeholder:"CHAR" json:"thousands,omitempty"`
 }
 
 // marks maps names to the characters that have one.

@@ -2,9 +2,8 @@
 // sends each batch until the engine says that it is on disk.
 //
 // A batch is encoded once, and the same bytes are sent again after every
-// temporary failure. So the engine recognises a repeated batch as one that it
-// already has, however often the network fails. Batches are packed columns, or
-// CloudEvents as JSON.
+// temporary failure, so the engine recognises a repeated batch however often the
+// network fails. Batches are packed columns, or CloudEvents as JSON.
 //
 // # Invariants
 //
@@ -63,7 +62,7 @@ const (
 type Config struct {
 	URL      string          // of the engine, such as "http://127.0.0.1:8320"
 	Token    string          // bearer token of a provider's or an operator's key
-	Provider events.Provider // whose usage it is
+	Provider events.Provider // the provider of the usage
 
 	Format Format
 	Coding Coding
@@ -145,11 +144,11 @@ func New(config Config) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("preparing client: %w", err)
 	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
-		return nil, fmt.Errorf("preparing client: %q is no URL of http or https", config.URL)
+		return nil, fmt.Errorf("preparing client: %q is not an http or https URL", config.URL)
 	case config.Token == "":
-		return nil, errors.New("preparing client: a token is needed")
+		return nil, errors.New("preparing client: a token is required")
 	case config.Provider == "" && config.Format == Packed:
-		return nil, errors.New("preparing client: packed usage names its provider")
+		return nil, errors.New("preparing client: packed usage needs a provider")
 	case config.Batch < 0 || config.Batch > packed.MaxEvents:
 		return nil, fmt.Errorf("preparing client: a batch of %d is not between 1 and %d", config.Batch, packed.MaxEvents)
 	}

@@ -11,9 +11,12 @@ type Kind struct {
 	Name string
 	// Words say in plain words what was decided, such as "Node declared".
 	Words string
-	// Standing means that the decision declares something that is in force from
-	// then on: it can be declared again, and a file can declare it. Other
-	// decisions are done once, such as a deposit.
+	// Phrase names such a decision within a sentence, such as "the declaration of a
+	// node". Messages for users use it instead of Name.
+	Phrase string
+	// Standing says that the decision declares something that stays in force until it
+	// is declared again, and that a file can declare it. Other decisions are done
+	// once, such as a deposit.
 	Standing bool
 
 	decode func(data []byte) (Body, error)
@@ -24,31 +27,31 @@ type Kind struct {
 // declares the standing ones; tests check that each table has an entry for
 // every kind.
 var kinds = []Kind{
-	standing[ProviderDeclared]("Provider declared"),
-	standing[BookDeclared]("Book declared"),
-	standing[NodeDeclared]("Node declared"),
-	standing[CustomerDeclared]("Customer declared"),
-	standing[MeterDeclared]("Meter declared"),
-	standing[CardDeclared]("Rate card declared"),
-	standing[QuotePolicyDeclared]("Quote policy declared"),
-	done[QuotesObserved]("Quotes observed"),
-	done[SuspenseReleased]("Waiting usage released"),
-	done[DepositRecorded]("Deposit recorded"),
-	done[CollectionRequested]("Collection requested"),
-	done[PeriodClosed]("Period closed"),
-	done[PeriodReopened]("Period reopened"),
-	done[RoundWithdrawn]("Round of quotes withdrawn"),
-	done[DepositReversed]("Deposit reversed"),
-	standing[TokenDeclared]("Token declared"),
-	standing[WaterfallDeclared]("Waterfall declared"),
-	standing[KeyIssued]("Key issued"),
-	done[KeyRevoked]("Key revoked"),
-	standing[HoldersListed]("Screening list declared"),
-	done[DistributionDeclared]("Distribution declared"),
-	done[PayoutsSubmitted]("Payouts submitted"),
-	done[PayoutsConfirmed]("Payouts answered by the rail"),
-	done[PayoutCorrected]("Payout corrected"),
-	done[PayoutRunDeclared]("Payout run declared"),
+	standing[ProviderDeclared]("Provider declared", "the declaration of a provider"),
+	standing[BookDeclared]("Book declared", "the declaration of a book"),
+	standing[NodeDeclared]("Node declared", "the declaration of a node"),
+	standing[CustomerDeclared]("Customer declared", "the declaration of a customer"),
+	standing[MeterDeclared]("Meter declared", "the declaration of a meter"),
+	standing[CardDeclared]("Rate card declared", "the declaration of a rate card"),
+	standing[QuotePolicyDeclared]("Quote policy declared", "the declaration of a quote policy"),
+	done[QuotesObserved]("Quotes observed", "the import of quotes"),
+	done[SuspenseReleased]("Waiting usage released", "the release of waiting usage"),
+	done[DepositRecorded]("Deposit recorded", "the deposit"),
+	done[CollectionRequested]("Collection requested", "the collection"),
+	done[PeriodClosed]("Period closed", "the closing of a period"),
+	done[PeriodReopened]("Period reopened", "the reopening of a period"),
+	done[RoundWithdrawn]("Round of quotes withdrawn", "the withdrawal of a round"),
+	done[DepositReversed]("Deposit reversed", "the reversal of a deposit"),
+	standing[TokenDeclared]("Token declared", "the declaration of a token"),
+	standing[WaterfallDeclared]("Waterfall declared", "the declaration of a waterfall"),
+	standing[KeyIssued]("Key issued", "the issue of a key"),
+	done[KeyRevoked]("Key revoked", "the revocation of a key"),
+	standing[HoldersListed]("Screening list declared", "the declaration of a screening list"),
+	done[DistributionDeclared]("Distribution declared", "the declaration of a distribution"),
+	done[PayoutsSubmitted]("Payouts submitted", "the submission of payouts"),
+	done[PayoutsConfirmed]("Payouts answered by the rail", "the rail's answer about payouts"),
+	done[PayoutCorrected]("Payout corrected", "the correction of a payout"),
+	done[PayoutRunDeclared]("Payout run declared", "the declaration of a payout run"),
 }
 
 // byName has the kinds by name.
@@ -60,13 +63,13 @@ var byName = func() map[string]Kind {
 	return m
 }()
 
-func done[B Body](words string) Kind {
+func done[B Body](words, phrase string) Kind {
 	var b B
-	return Kind{Name: b.Kind(), Words: words, decode: decodeBody[B]}
+	return Kind{Name: b.Kind(), Words: words, Phrase: phrase, decode: decodeBody[B]}
 }
 
-func standing[B Body](words string) Kind {
-	k := done[B](words)
+func standing[B Body](words, phrase string) Kind {
+	k := done[B](words, phrase)
 	k.Standing = true
 	return k
 }
@@ -78,6 +81,15 @@ func Kinds() []Kind { return slices.Clone(kinds) }
 func KindOf(name string) (k Kind, ok bool) {
 	k, ok = byName[name]
 	return k, ok
+}
+
+// PhraseOf names a decision of a kind within a sentence, see [Kind].Phrase. A name
+// that is no kind is its own phrase.
+func PhraseOf(name string) string {
+	if k, ok := byName[name]; ok {
+		return k.Phrase
+	}
+	return name
 }
 
 // DecodeBody reads the JSON object of a body of the given kind, in any spelling

@@ -131,7 +131,7 @@ func TestWhatDecisionsRestOnKeepsItsBytesForever(t *testing.T) {
 }
 
 // Fails when a body is left out of the table of kinds, or when an entry lacks its
-// name, its words or a golden decision, or is there twice.
+// name, its words, its phrase or a golden decision, or is there twice.
 func TestEveryKindIsInTheTable(t *testing.T) {
 	golden := map[string]Body{}
 	for _, b := range everyBody {
@@ -139,8 +139,8 @@ func TestEveryKindIsInTheTable(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, k := range Kinds() {
-		if k.Name == "" || k.Words == "" || seen[k.Name] {
-			t.Errorf("%+v lacks its name or words, or is there twice", k)
+		if k.Name == "" || k.Words == "" || k.Phrase == "" || seen[k.Name] {
+			t.Errorf("%+v lacks its name, words or phrase, or is there twice", k)
 		}
 		seen[k.Name] = true
 		b := golden[k.Name]

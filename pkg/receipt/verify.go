@@ -153,7 +153,8 @@ func (v *verification) decided(d *decided) {
 	if d.decision.Approver != "" {
 		by = plain.Sentence("%s, approved by %s", d.decision.Actor, d.decision.Approver)
 	}
-	v.prove("CONTROL %d: %s %q, decided by %s at %s", d.position, d.decision.Body.Kind(), d.decision.ID, plain.Phrase(by), stamp(d.decision.At))
+	what := plain.Phrase(events.PhraseOf(d.decision.Body.Kind()))
+	v.prove("%s (control record %d, %q) was decided by %s at %s", what, d.position, d.decision.ID, plain.Phrase(by), stamp(d.decision.At))
 }
 
 func (v *verification) run(data []byte) error {

@@ -28,7 +28,7 @@ func TestTwoPartitionsInOneProcess(t *testing.T) {
 	s.declare(second)
 	status, answer, err := s.do(request{method: "POST", path: "/v1/apply?file=test.yaml", kind: "application/yaml",
 		body: []byte(strings.ReplaceAll(strings.ReplaceAll(second, "acme-us", "acme-far"), "partition: 1", "partition: 5"))})
-	if err != nil || status != http.StatusUnprocessableEntity || !strings.Contains(string(answer), "partition 5 is settled nowhere here") {
+	if err != nil || status != http.StatusUnprocessableEntity || !strings.Contains(string(answer), "no process here settles partition 5") {
 		t.Errorf("a book of a partition that there is not: %d %s %v", status, answer, err)
 	}
 	for _, token := range []string{"T1", "T2"} {
@@ -98,7 +98,7 @@ func TestTwoPartitionsInOneProcess(t *testing.T) {
 		t.Errorf("started again it has %+v", state)
 	}
 	s.stop()
-	if refused := aliquot(t, "up", "--data", dir, "--listen", "127.0.0.1:0", "--partitions=1"); refused.code != 1 || !strings.Contains(refused.err, "give --partitions 2 or more") {
+	if refused := aliquot(t, "up", "--data", dir, "--listen", "127.0.0.1:0", "--partitions=1"); refused.code != 1 || !strings.Contains(refused.err, "use --partitions 2 or more") {
 		t.Errorf("with fewer partitions: exit %d %s", refused.code, refused.err)
 	}
 }

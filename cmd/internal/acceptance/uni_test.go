@@ -101,7 +101,7 @@ func TestAMillionOverTheUNIHolders(t *testing.T) {
 	declare := []string{"distribution", "declare", "--token", "T1", "--period", "2024-05-01"}
 	declared := on(declare...)
 	// A busy machine distributes for minutes, and a request waits for two of them.
-	for end := time.Now().Add(3 * patience); strings.Contains(declared.err, "the same request again is safe") && time.Now().Before(end); {
+	for end := time.Now().Add(3 * patience); strings.Contains(declared.err, "it is safe to send the same request again") && time.Now().Before(end); {
 		declared = on(declare...)
 	}
 	declared.ok(t).into(t, &made)

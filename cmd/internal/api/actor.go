@@ -24,7 +24,7 @@ const (
 
 type actorKey struct{}
 
-// actor is who asks.
+// actor is the caller of a request, as its bearer token identifies it.
 type actor struct {
 	name     events.Actor
 	key      string // its public name; empty with the folder's own token
@@ -37,12 +37,13 @@ func actorOf(ctx context.Context) actor {
 	return a
 }
 
-// AsHeader lets the bearer of the folder's own operator token say which person
-// is deciding. A named key says that already: with one, the header is refused.
+// AsHeader names the person who decides, in a request with the folder's own
+// operator token. A named key identifies its owner already: a request that has
+// both is refused.
 const AsHeader = "Aliquot-As"
 
-// authenticate admits operators to everything, auditors to reads, and
-// providers to their own statement.
+// authenticate admits operators to every operation, auditors to those that only
+// read, and providers to their own statement.
 func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	if strings.HasSuffix(ctx.Operation().Path, "z") { // /livez, /readyz
 		next(ctx)
@@ -51,7 +52,7 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	who, ok := s.identify(ctx.Header("Authorization"))
 	if as := ctx.Header(AsHeader); ok && as != "" {
 		if who.key != "" {
-			_ = huma.WriteErr(s.api, ctx, http.StatusBadRequest, fmt.Sprintf("%s is refused: decisions of the key %s are recorded under its own name; leave --as (ALIQUOT_AS) out", AsHeader, who.key))
+			_ = huma.WriteErr(s.api, ctx, http.StatusBadRequest, fmt.Sprintf("%s is refused: decisions of the key %s are recorded under its own name; omit --as (ALIQUOT_AS)", AsHeader, who.key))
 			return
 		}
 		if err := events.CheckName(as); err != nil {
@@ -69,13 +70,13 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		who.scope == scopeAuditor && (ctx.Method() == http.MethodGet || ctx.Method() == http.MethodHead || ctx.Operation().OperationID == "replay" || ctx.Operation().OperationID == "shadow") ||
 		who.scope == scopeProvider && ctx.Operation().OperationID == "provider-statement" && ctx.Param("id") == string(who.provider)
 	if !allowed {
-		_ = huma.WriteErr(s.api, ctx, http.StatusForbidden, "the key's scope, "+who.scope+", does not reach here")
+		_ = huma.WriteErr(s.api, ctx, http.StatusForbidden, "the key's scope, "+who.scope+", does not allow this request")
 		return
 	}
 	next(huma.WithValue(ctx, actorKey{}, who))
 }
 
-// identify finds the bearer of a token.
+// identify returns the actor to whom a token belongs.
 func (s *Server) identify(authorization string) (actor, bool) {
 	scheme, token, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "bearer") || token == "" {

@@ -37,8 +37,8 @@ func withKeys(t *testing.T) *Server {
 	return New(Config{Engine: known{directory: d}, OperatorSHA256: sha256.Sum256([]byte("own"))})
 }
 
-// Fails when the header is ignored with a named key, when HEAD is taken for a
-// write, and when an answer may be kept or guessed at.
+// Fails when the header is ignored with a named key, when HEAD is treated as a
+// write, and when an answer may be cached or its type guessed.
 func TestWhoAsksAndWhatTheyMay(t *testing.T) {
 	s := withKeys(t)
 	tests := []struct {
@@ -47,18 +47,18 @@ func TestWhoAsksAndWhatTheyMay(t *testing.T) {
 		want                          string
 	}{
 		{"the folder's own token names a person", "GET", "/v1/status", "own", "alice", 200, ""},
-		{"a person's name that is none is refused", "GET", "/v1/status", "own", "alice\u202e", 400, "Aliquot-As: name has"},
-		{"so is one of two words", "POST", "/v1/deposits", "own", "alice smith", 400, "Aliquot-As: name has"},
+		{"an invalid name of a person is refused", "GET", "/v1/status", "own", "alice\u202e", 400, "Aliquot-As: name has"},
+		{"a name of two words is refused", "POST", "/v1/deposits", "own", "alice smith", 400, "Aliquot-As: name has"},
 		{"a named key names itself", "GET", "/v1/status", "operator", "", 200, ""},
 		{"a named key for another person is refused", "GET", "/v1/status", "operator", "alice", 400, "recorded under its own name"},
-		{"so is a decision", "POST", "/v1/deposits", "operator", "alice", 400, "key-operator"},
-		{"and an auditor's", "GET", "/v1/status", "auditor", "alice", 400, "key-auditor"},
+		{"a decision for another person is refused too", "POST", "/v1/deposits", "operator", "alice", 400, "key-operator"},
+		{"an auditor's key for another person is refused", "GET", "/v1/status", "auditor", "alice", 400, "key-auditor"},
 		{"an auditor reads", "GET", "/v1/status", "auditor", "", 200, ""},
 		{"HEAD is a read", "HEAD", "/v1/status", "auditor", "", 200, ""},
-		{"an auditor decides nothing", "POST", "/v1/deposits", "auditor", "", 403, "does not reach"},
-		{"nobody is told", "GET", "/v1/status", "x", "alice", 401, "a bearer token is needed"},
+		{"an auditor decides nothing", "POST", "/v1/deposits", "auditor", "", 403, "does not allow this request"},
+		{"an unknown token is refused", "GET", "/v1/status", "x", "alice", 401, "a bearer token is needed"},
 		{"anybody may ask whether it lives", "HEAD", "/livez", "", "", 200, ""},
-		{"what is not there is not kept either", "GET", "/v1/nothing", "", "", 404, ""},
+		{"a missing page is not cached either", "GET", "/v1/nothing", "", "", 404, ""},
 		{"the description", "GET", "/openapi.yaml", "", "", 200, ""},
 	}
 	for _, test := range tests {
@@ -79,15 +79,15 @@ func TestWhoAsksAndWhatTheyMay(t *testing.T) {
 	}
 }
 
-// An nkey is admitted for what it can be used for.
+// An nkey is only for publishing usage, so only a provider may have one.
 func TestAnNKeyThatCannotBeUsedIsRefused(t *testing.T) {
 	s := withKeys(t)
 	const nkey = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
 	tests := []struct{ name, body, want string }{
 		{"an operator's", `{"key":"k","scope":"operator","nkey":"` + nkey + `"}`, "its scope is provider"},
 		{"an auditor's", `{"key":"k","scope":"auditor","nkey":"` + nkey + `"}`, "its scope is provider"},
-		{"a letter that is another one", `{"key":"k","scope":"provider","provider":"p","nkey":"` + strings.Replace(nkey, "XORD", "XORE", 1) + `"}`, "a letter of it may be wrong"},
-		{"a seed", `{"key":"k","scope":"provider","provider":"p","nkey":"SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZY"}`, "a seed, which belongs to nobody else"},
+		{"a wrong letter", `{"key":"k","scope":"provider","provider":"p","nkey":"` + strings.Replace(nkey, "XORD", "XORE", 1) + `"}`, "one of its letters may be wrong"},
+		{"a seed", `{"key":"k","scope":"provider","provider":"p","nkey":"SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZY"}`, "it is a seed, which is secret"},
 		{"in small letters", `{"key":"k","scope":"provider","provider":"p","nkey":"` + strings.ToLower(nkey) + `"}`, "not the public nkey of a user"},
 	}
 	for _, test := range tests {

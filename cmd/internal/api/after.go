@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// settleBound is how long a request waits for usage that was accepted before
-	// it. A settler that is as fast as measured settles some ten million events
-	// meanwhile; one that stands still is reported soon enough.
+	// settleBound is how long a request waits for usage that was accepted
+	// before it. At the measured rate a settler settles some ten million events
+	// in this time, and a settler that has stopped is reported soon enough.
 	settleBound = 30 * time.Second
-	// readBound is how long an answer that only reads waits for it: then it says
-	// what is missing.
+	// readBound is how long an answer that only reads waits for that usage;
+	// after it, the answer says what is missing.
 	readBound = 10 * time.Second
 	// effectBound is how long a request waits for its decision to take effect.
 	effectBound = 2 * time.Minute
@@ -25,22 +25,23 @@ const (
 
 // UsageIncluded says which usage an answer includes.
 type UsageIncluded struct {
-	Through []UsageThrough `json:"through" doc:"What was accepted up to these positions is included."`
+	Through []UsageThrough `json:"through" doc:"Usage that was accepted up to these positions is included."`
 	Waiting []summary.Wait `json:"waiting" doc:"Quantities that wait for a price: they are charged when they are released, and are not included."`
 }
 
 // UsageThrough is a position in the usage of a partition.
 type UsageThrough struct {
 	Partition int    `json:"partition"`
-	Position  uint64 `json:"position" doc:"In USAGE."`
+	Position  uint64 `json:"position" doc:"Position in USAGE."`
 }
 
 func (u UsageThrough) String() string {
 	return fmt.Sprintf("USAGE of partition %d up to position %d", u.Partition, u.Position)
 }
 
-// accepted returns the ends of the usage of a book (every book: "") as it is now:
-// all that was answered as accepted before is at or before them.
+// accepted returns the current ends of the usage of a book, or of every book if
+// book is empty: all usage that was answered as accepted before the call is at
+// or before them.
 func (s *Server) accepted(ctx context.Context, book events.Book) ([]UsageThrough, error) {
 	status, err := s.Engine.Status(ctx)
 	if err != nil {
@@ -96,8 +97,8 @@ func (s *Server) waitSettled(ctx context.Context, through []UsageThrough) error 
 	return nil
 }
 
-// settled waits until usage up to these positions is settled, no longer than
-// bound, and otherwise says what is missing.
+// settled waits until usage up to these positions is settled, but no longer
+// than bound; missing says what is not settled by then.
 func (s *Server) settled(ctx context.Context, through []UsageThrough, bound time.Duration) (missing string, err error) {
 	within, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
@@ -106,20 +107,21 @@ func (s *Server) settled(ctx context.Context, through []UsageThrough, bound time
 	case err == nil:
 		return "", nil
 	case ctx.Err() != nil:
-		return "", ctx.Err() // nobody waits for the answer any more
+		return "", ctx.Err() // the caller has gone
 	case within.Err() != nil:
 		return s.unsettled(ctx, through, bound), nil
 	}
 	return "", unavailable(err)
 }
 
-// unsettled says how far usage is settled that is waited for.
+// unsettled says which usage is not settled yet, and how far its partitions
+// have come.
 func (s *Server) unsettled(ctx context.Context, through []UsageThrough, bound time.Duration) string {
 	text := make([]string, len(through))
 	for i, u := range through {
 		text[i] = u.String()
 	}
-	what := fmt.Sprintf("what was accepted before (%s) is not settled after %v", strings.Join(text, ", "), bound)
+	what := fmt.Sprintf("usage that was accepted before (%s) is not settled after %v", strings.Join(text, ", "), bound)
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if status, err := s.Engine.Status(ctx); err == nil {
@@ -137,8 +139,8 @@ func (s *Server) unsettled(ctx context.Context, through []UsageThrough, bound ti
 	return what
 }
 
-// included says which usage of a book is included in what was done after through
-// was taken.
+// included says which usage of a book is included in a result that was computed
+// after through was read.
 func (s *Server) included(ctx context.Context, book events.Book, through []UsageThrough) (UsageIncluded, error) {
 	lines, err := s.Store.Suspense(ctx, book)
 	if err != nil {
@@ -148,17 +150,17 @@ func (s *Server) included(ctx context.Context, book events.Book, through []Usage
 	return UsageIncluded{Through: through, Waiting: waiting}, err
 }
 
-// UnsettledHeader says, in an answer that reads, which usage that was accepted
-// before it is not in it.
+// UnsettledHeader is a header of answers that only read. It names the usage
+// that was accepted before the request and is not in the answer.
 const UnsettledHeader = "Aliquot-Unsettled"
 
-// stated is an answer about usage that was accepted before it.
+// stated is an answer that should include the usage accepted before it.
 type stated[T any] struct {
-	Unsettled string `header:"Aliquot-Unsettled" doc:"Which usage that was accepted before is not in the answer, because it is not settled yet. Absent where all of it is."`
+	Unsettled string `header:"Aliquot-Unsettled" doc:"Usage that was accepted before the request but is not in the answer, because it is not settled yet. Absent if the answer includes all of it."`
 	Body      T
 }
 
-// reading waits for the usage that was accepted before, as far as it comes.
+// reading waits until the usage accepted before is settled, up to readBound.
 func (s *Server) reading(ctx context.Context) (missing string, err error) {
 	through, err := s.accepted(ctx, "")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/directory"
 )
 
-// standing is an engine whose partition 1 is settled up to 3 of 5 and goes no
-// further.
+// standing is an engine whose partition 1 has settled 3 of 5 positions and does
+// not continue.
 type standing struct{ Engine }
 
 func (standing) Status(context.Context) (Status, error) {
@@ -28,8 +28,8 @@ func (standing) WaitSettled(ctx context.Context, partition int, position uint64)
 
 func (standing) Directory(f func(*directory.Directory)) { f(directory.New()) }
 
-// Fails when the wait has no bound, when it says that all is there, or when it does
-// not say what is missing.
+// Fails when the wait has no bound, when it claims that everything is settled,
+// or when it does not say what is missing.
 func TestUsageThatIsNotSettledIsWaitedForAndThenNamed(t *testing.T) {
 	s := &Server{Config: Config{Engine: standing{}}}
 	through, err := s.accepted(t.Context(), "")

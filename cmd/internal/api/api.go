@@ -1,16 +1,16 @@
-// Package api is the HTTP face of aliquot: what every command of the binary,
-// and every program of a user, asks for and decides with.
+// Package api is the HTTP API of aliquot: every command of the binary, and
+// every program that a user writes, reads and decides through it.
 //
-// A write is a decision: it is appended to CONTROL with its actor, and the
-// answer leaves only when the decision has taken effect everywhere or has been
-// found void, so that a caller may build on it at once. A read is one snapshot
-// of the store. The OpenAPI description is generated from the types here.
+// A write is a decision. It is appended to CONTROL with its actor, and the
+// answer is sent only when the decision has taken effect everywhere or was
+// found void, so the caller can rely on it at once. A read is one snapshot of
+// the store. The OpenAPI description is generated from the types here.
 //
 // # Invariants
 //
-//   - Nothing is written but through CONTROL, REGISTER and the usage stream.
+//   - Every write goes through CONTROL, REGISTER or the usage stream.
 //   - Every decision names an authenticated actor.
-//   - The same request again (same reference, same declaration) decides nothing new.
+//   - Repeating a request (same reference, same declaration) decides nothing new.
 package api
 
 import (
@@ -38,11 +38,12 @@ import (
 // Version is the version of the API and of the binary.
 const Version = "0.1.0"
 
-// Engine is what the running services offer to the API. Its waits return
-// early with the context's error, or with the error that stopped a service.
+// Engine is what the running services offer to the API. Its waits return early
+// with the context's error, or with the error that stopped a service.
 type Engine interface {
 	// WaitEffective returns when CONTROL is in effect up to position k in every
-	// partition and, for decisions that distribute acts on, there too.
+	// partition, and in distribution if distribution acts on decisions of that
+	// kind.
 	WaitEffective(ctx context.Context, k uint64) error
 	// WaitSettled returns when partition p has settled USAGE up to position pos.
 	WaitSettled(ctx context.Context, p int, pos uint64) error
@@ -51,10 +52,12 @@ type Engine interface {
 	WaitPublished(ctx context.Context) error
 	// Void says why the decision at CONTROL position k had no effect; empty if it had.
 	Void(ctx context.Context, k uint64) (string, error)
-	// Declaration returns a distribution's declaration that rests on everything
-	// there is now; it waits until the period, which must be closed, is settled.
+	// Declaration returns a distribution's declaration that rests on all data
+	// there is now. The period must be closed; it waits until the period is
+	// settled.
 	Declaration(ctx context.Context, id string, token events.TokenDeclared, period events.Period, recordDate time.Time) (events.DistributionDeclared, error)
-	// Directory calls f with the directory as far as it is in effect. f must not keep it.
+	// Directory calls f with the directory as far as it is in effect. f must
+	// not retain it.
 	Directory(f func(*directory.Directory))
 	// Status is the state of every loop.
 	Status(ctx context.Context) (Status, error)
@@ -70,13 +73,13 @@ type Config struct {
 	Payout   *eventlog.Stream
 	Refused  *eventlog.Stream
 	Store    *store.DB
-	IDs      explain.Identities // of events without sequence; nil: they are found by their handles alone
+	IDs      explain.Identities // finds events without a sequence by their ids; nil: only their handles find them
 	Streams  *eventlog.Log      // for replay
-	Ingest   http.Handler       // POST /v1/events and what belongs to it
+	Ingest   http.Handler       // POST /v1/events and the paths beside it
 	Logs     http.Handler       // GET /tlog/…, public
-	Metrics  http.Handler       // GET /metrics; nil: there is none
-	Proofs   *Proofs            // for receipts; nil where no logs are kept
-	Running  http.Handler       // GET /running: whether this is the process that holds a folder; nil: there is none
+	Metrics  http.Handler       // GET /metrics; nil: it is not served
+	Proofs   *Proofs            // for receipts; nil if no logs are kept
+	Running  http.Handler       // GET /running: whether this process holds a folder; nil: it is not served
 	Now      func() time.Time   // stamps decisions
 	Logger   *slog.Logger       // nil: slog.Default
 	// OperatorSHA256 is the SHA-256 of the folder's own operator token.
@@ -89,8 +92,8 @@ type Server struct {
 	mux *http.ServeMux
 	api huma.API
 
-	decisions *issue.Decisions // that receipts have read
-	observed  observations     // that imports of quotes are compared with
+	decisions *issue.Decisions // that receipts have read so far
+	observed  observations     // with which imports of quotes are compared
 }
 
 // New returns the API of an engine.
@@ -100,7 +103,7 @@ func New(config Config) *Server {
 	}
 	s := &Server{Config: config, mux: http.NewServeMux(), decisions: issue.NewDecisions()}
 	settings := huma.DefaultConfig("aliquot", Version)
-	settings.Info.Description = "Compute usage into money, and money into payouts, exactly."
+	settings.Info.Description = "Turn compute usage into money, and money into payouts, exactly."
 	settings.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	settings.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer"},
@@ -109,7 +112,7 @@ func New(config Config) *Server {
 	settings.Servers = []*huma.Server{{URL: "/", Description: "The server that this description comes from."}}
 	settings.Security = []map[string][]string{{"bearer": {}}}
 	settings.CreateHooks = nil // no $schema member in answers
-	settings.DocsPath = ""     // whose viewer loads scripts from elsewhere
+	settings.DocsPath = ""     // the default viewer loads scripts from other hosts
 	// A member of a request is read once, and only under its own name.
 	format := huma.DefaultJSONFormat
 	format.Unmarshal = strict.Decode
@@ -132,7 +135,8 @@ func New(config Config) *Server {
 	s.receipts()
 	s.exports()
 	s.usage()
-	// Registered by a member that callers leave out, and so in no operation.
+	// It was registered for a member that callers omit, so no operation refers
+	// to it.
 	delete(s.api.OpenAPI().Components.Schemas.Map(), "EventsLogState")
 	if config.Ingest != nil {
 		s.mux.Handle("/v1/events", config.Ingest)
@@ -154,16 +158,14 @@ func New(config Config) *Server {
 	return s
 }
 
-// ServeHTTP implements [http.Handler]. What it answers is for who asked: nobody
-// keeps it, or guesses that it is something else than it says. What is public
-// says so itself.
+// ServeHTTP implements [http.Handler]. By default an answer is for its caller
+// only, so it must not be cached and its type must not be guessed. Public
+// answers set their own headers.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	s.mux.ServeHTTP(w, r)
 }
-
-// usages are the streams of every partition's usage.
 
 // OpenAPI returns the description of the API as YAML.
 func (s *Server) OpenAPI() ([]byte, error) { return s.api.OpenAPI().YAML() }
@@ -184,7 +186,7 @@ func register[I, O any](s *Server, method, path, id, summary string, do func(con
 	})
 }
 
-// refusals are the statuses with which an operation can say no.
+// refusals returns the error statuses that an operation can answer with.
 func refusals(method, path string, takes bool) []int {
 	switch path {
 	case livePath:
@@ -208,8 +210,8 @@ func refusals(method, path string, takes bool) []int {
 // answer wraps a body as huma wants it.
 type answer[T any] struct{ Body T }
 
-// schemaName names a type in the description: by itself where it is of this
-// package, and with its package where it is of another.
+// schemaName names a type in the description: by its own name if it is of this
+// package, otherwise with the name of its package.
 func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {

@@ -13,10 +13,11 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
-var update = flag.Bool("update", false, "write docs/api/openapi.yaml anew")
+var update = flag.Bool("update", false, "rewrite docs/api/openapi.yaml")
 
-// TestTheDescriptionIsCurrent compares docs/api/openapi.yaml with what the code
-// says. Run it with -update after a change of the API, and read the difference.
+// TestTheDescriptionIsCurrent compares docs/api/openapi.yaml with the
+// description that the code generates. After a change of the API run it with
+// -update and read the difference.
 func TestTheDescriptionIsCurrent(t *testing.T) {
 	got, err := New(Config{}).OpenAPI()
 	if err != nil {
@@ -36,12 +37,13 @@ func TestTheDescriptionIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("docs/api/openapi.yaml is not what the code says: go test ./cmd/internal/api -update")
+		t.Error("docs/api/openapi.yaml differs from the code's description: go test ./cmd/internal/api -update")
 	}
 }
 
-// What a client may send as usage stands in the description: every media type that
-// intake reads, an event with data_base64 in place of data, and both refusals.
+// The description names everything that a client may send as usage: every media
+// type that intake reads, an event with data_base64 in place of data, and both
+// statuses of refusal.
 func TestTheDescriptionOfUsageIsWhatIntakeReads(t *testing.T) {
 	text, err := New(Config{}).OpenAPI()
 	if err != nil {
@@ -76,7 +78,7 @@ func TestTheDescriptionOfUsageIsWhatIntakeReads(t *testing.T) {
 			t.Errorf("%s is not described", media)
 		}
 		if _, _, refusal := ingest.FormOf(media, false, []byte("{}")); refusal != nil {
-			t.Errorf("%s is described and not read: %v", media, refusal)
+			t.Errorf("%s is described, but cannot be read: %v", media, refusal)
 		}
 	}
 	event := description.Components.Schemas["UsageEvent"]

@@ -15,14 +15,14 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/summary"
 )
 
-// Checked is what became of every invariant.
+// Checked is the result of checking every invariant.
 type Checked struct {
 	OK     bool          `json:"ok"`
 	Checks []check.Check `json:"checks"`
 }
 
 func (s *Server) audits() {
-	register(s, http.MethodGet, "/v1/summary", "summary", "The whole store in a few figures",
+	register(s, http.MethodGet, "/v1/summary", "summary", "Summarise the store in a few figures",
 		func(ctx context.Context, _ *struct{}) (*answer[summary.Summary], error) {
 			sum, err := summary.Run(ctx, s.Store)
 			if err != nil {
@@ -41,9 +41,9 @@ func (s *Server) audits() {
 			return &answer[Checked]{Checked{check.All(list), list}}, nil
 		})
 	s.replays()
-	register(s, http.MethodGet, "/v1/explain", "explain", "Where a figure comes from and goes to",
+	register(s, http.MethodGet, "/v1/explain", "explain", "Show where a figure comes from and where it goes",
 		func(ctx context.Context, in *struct {
-			ID string `query:"id" doc:"A payout, a distribution, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal; with source, the id alone that the source gave it."`
+			ID string `query:"id" doc:"A payout, a distribution, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal; with source, only the id that the source gave it."`
 			EventIdentity
 		}) (*answer[explain.Node], error) {
 			id, err := s.named(ctx, in.ID, in.EventIdentity)
@@ -56,7 +56,7 @@ func (s *Server) audits() {
 			}
 			return &answer[explain.Node]{node}, nil
 		})
-	register(s, http.MethodGet, "/v1/statements/provider/{id}", "provider-statement", "What happened to a provider's money",
+	register(s, http.MethodGet, "/v1/statements/provider/{id}", "provider-statement", "State what happened to a provider's money",
 		func(ctx context.Context, in *struct {
 			ID events.Provider `path:"id"`
 			ofPeriod
@@ -89,7 +89,7 @@ func (s *Server) audits() {
 			}
 			return &stated[statement.OfProvider]{missing, made}, nil
 		})
-	register(s, http.MethodGet, "/v1/statements/customer/{id}", "customer-statement", "What happened to a customer's money",
+	register(s, http.MethodGet, "/v1/statements/customer/{id}", "customer-statement", "State what happened to a customer's money",
 		func(ctx context.Context, in *struct {
 			ID events.Customer `path:"id"`
 			ofPeriod
@@ -118,7 +118,7 @@ func (s *Server) audits() {
 			}
 			return &stated[statement.OfCustomer]{missing, made}, nil
 		})
-	register(s, http.MethodGet, "/v1/statements/holder/{id}", "holder-statement", "What happened to a holder's money",
+	register(s, http.MethodGet, "/v1/statements/holder/{id}", "holder-statement", "State what happened to a holder's money",
 		func(ctx context.Context, in *struct {
 			ID string `path:"id"`
 			ofPeriod
@@ -145,12 +145,13 @@ func (s *Server) audits() {
 		})
 }
 
-// ofPeriod is the part of a statement that is asked for.
+// ofPeriod limits a statement to one period.
 type ofPeriod struct {
-	Period events.Period `query:"period" doc:"Only usage, deposits and distributions of this period, as 2026-10; all of them where it is absent."`
+	Period events.Period `query:"period" doc:"Only usage, deposits and distributions of this period, such as 2026-10; all periods if it is absent."`
 }
 
-// check answers 422 to a label that is in none of the calendars.
+// check refuses, with 422, a label that does not belong to any of the
+// calendars.
 func (p ofPeriod) check(calendars ...events.Calendar) error {
 	if p.Period == "" {
 		return nil
@@ -166,8 +167,8 @@ func (p ofPeriod) check(calendars ...events.Calendar) error {
 	return huma.Error422UnprocessableEntity(fmt.Sprintf("query.period: %v", reason))
 }
 
-// registered is nil where a holder is named in some register, and otherwise the
-// answer to a caller who asks for somebody unknown.
+// registered returns nil if any register names the holder, and otherwise the
+// answer for a caller who asks about an unknown holder.
 func (s *Server) registered(ctx context.Context, holder events.Holder) error {
 	var tokens []events.TokenDeclared
 	s.Engine.Directory(func(d *directory.Directory) { tokens = d.Tokens() })
@@ -186,5 +187,5 @@ func (s *Server) registered(ctx context.Context, holder events.Holder) error {
 			return nil
 		}
 	}
-	return huma.Error404NotFound(fmt.Sprintf("holder %q is in no register, and nothing was ever owed to them", holder))
+	return huma.Error404NotFound(fmt.Sprintf("holder %q is in no register, and was never owed anything", holder))
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Fails when a request's body is decoded by what takes the last of two members,
-// or one in other letters.
+// Fails when the decoder of request bodies takes the last of two members with
+// one name, or takes a member whose name differs in case.
 func TestAMemberOfARequestIsReadOnceAndUnderItsOwnName(t *testing.T) {
 	s := New(Config{OperatorSHA256: sha256.Sum256([]byte("t"))})
 	const deposit = `"book":"b","customer":"c","asset":"USDC","amount":"1","reference":"r"`

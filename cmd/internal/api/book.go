@@ -14,7 +14,7 @@ type Book struct {
 	Book              events.Book     `json:"book"`
 	Provider          events.Provider `json:"provider"`
 	Asset             money.Asset     `json:"asset"`
-	Calendar          events.Calendar `json:"calendar" doc:"What a period is: day or month."`
+	Calendar          events.Calendar `json:"calendar" doc:"Length of a period: day or month."`
 	ReceivedFromEvent bool            `json:"received_from_event" doc:"Whether imports may take the time of receipt from the event."`
 	Open              events.Period   `json:"open,omitempty" doc:"The period after the last closed one; empty before the first closing."`
 	Nodes             int             `json:"nodes"`

@@ -13,11 +13,11 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Correct says what became of a payout, whatever its rail answered.
+// Correct says what became of a payout, against the answer of its rail.
 type Correct struct {
-	State     string `json:"state" enum:"submitted,confirmed,failed,returned" doc:"What it is; submitted where no answer stands. The state that it is in decides that it stands."`
-	Reference string `json:"reference,omitempty" doc:"The rail's, that stands from now on; the one that the payout has by default."`
-	Reason    string `json:"reason" minLength:"1" doc:"Why, for people."`
+	State     string `json:"state" enum:"submitted,confirmed,failed,returned" doc:"The payout's state from now on; submitted if no answer of the rail counts. Naming the state that the payout is in confirms it."`
+	Reference string `json:"reference,omitempty" doc:"The rail's reference from now on; by default the one that the payout has."`
+	Reason    string `json:"reason" minLength:"1" doc:"The reason, for people."`
 }
 
 // Corrected is a payout after a correction.
@@ -33,8 +33,8 @@ type Corrected struct {
 	Reference    string             `json:"reference,omitempty"`
 }
 
-// correctPayout decides what became of a payout. The same correction of the same
-// payout again is the same decision, until something else has become of it.
+// correctPayout decides what became of a payout. Repeating a correction is the
+// same decision, until the payout's state has changed again.
 func (s *Server) correctPayout(ctx context.Context, id string, in Correct) (*answer[Corrected], error) {
 	made, p, ok, err := s.payout(ctx, id)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Server) correctPayout(ctx context.Context, id string, in Correct) (*ans
 	return &answer[Corrected]{out}, err
 }
 
-// payout finds a payout by its id alone.
+// payout finds a payout by its id.
 func (s *Server) payout(ctx context.Context, id string) (made distribution.Distribution, p distribution.Payout, ok bool, err error) {
 	err = s.Store.Snapshot(ctx, func(snapshot *store.Snapshot) error {
 		all, err := snapshot.Distributions("")

@@ -14,29 +14,39 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Decided is what became of one decision.
+// Decided is the result of one decision.
 type Decided struct {
 	Kind     string `json:"kind" doc:"What was decided, such as deposit_recorded."`
 	ID       string `json:"id,omitempty" doc:"Id of the decision."`
-	Position uint64 `json:"position,omitempty" doc:"Position in CONTROL; 0 where nothing was appended."`
+	Position uint64 `json:"position,omitempty" doc:"Position in CONTROL; 0 if nothing was appended."`
 	Effect   string `json:"effect" enum:"applied,unchanged,void" doc:"Whether it changed anything."`
 	Reason   string `json:"reason,omitempty" doc:"Why it is void."`
 }
 
+// WhyVoid says for people why the decision has no effect, such as "the reopening of
+// a period (control record 12) has no effect: …".
+func (d *Decided) WhyVoid() string {
+	if d.Position == 0 {
+		return fmt.Sprintf("%s was not recorded: %s", events.PhraseOf(d.Kind), d.Reason)
+	}
+	return fmt.Sprintf("%s (control record %d) has no effect: %s", events.PhraseOf(d.Kind), d.Position, d.Reason)
+}
+
 // proposal is a decision that has not been recorded yet.
 type proposal struct {
-	// id makes a repeat of the same decision recognisable, such as a deposit's
-	// reference. Empty: every recording is a decision of its own.
+	// id makes a repetition of the same decision recognisable, such as a
+	// deposit's reference. If it is empty, every recording is a decision of its
+	// own.
 	id   string
 	body events.Body
 }
 
-// inFlight bounds how many decisions are on their way to the stream at once.
+// inFlight limits how many decisions are being published at once.
 const inFlight = 256
 
 // decide appends proposals to CONTROL in order, waits until all are in effect,
-// and says what became of each. An error means that it is not known what
-// became of them: asking again with the same ids is safe.
+// and returns the result of each. After an error their results are unknown; it
+// is safe to ask again with the same ids.
 func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, error) {
 	who := actorOf(ctx)
 	results := make([]Decided, len(proposals))
@@ -47,7 +57,7 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 		for i, future := range pending {
 			position, err := future.Wait(ctx)
 			if err != nil {
-				return fmt.Errorf("recording decision %d (%s): %w", of[i], results[of[i]].Kind, err)
+				return fmt.Errorf("recording %s, number %d of the request: %w", events.PhraseOf(results[of[i]].Kind), of[i]+1, err)
 			}
 			results[of[i]].Position = position
 			last = max(last, position)
@@ -73,7 +83,7 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 			default:
 				another[i] = reason
 			}
-			if future == nil && p.body.Validate() == nil { // What is not valid is refused below.
+			if future == nil && p.body.Validate() == nil { // The loop below refuses an invalid body.
 				future = d.Future(p.body, s.Now())
 			}
 		}
@@ -87,13 +97,14 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 			results[i].ID, results[i].Effect = p.id, "unchanged"
 			continue
 		}
-		if another[i] != nil { // nothing is appended: it would be void each time
+		if another[i] != nil { // Nothing is appended: it would be void each time.
 			results[i].ID, results[i].Effect = p.id, "void"
 			results[i].Reason = another[i].Error()
 			continue
 		}
 		if before[i] > 0 {
-			// Said before: the answer is what became of it, and nothing is recorded.
+			// It was decided before: the answer repeats its result, and nothing
+			// is recorded.
 			results[i].ID = p.id
 			if err := s.repeated(ctx, &results[i], before[i]); err != nil {
 				return nil, err
@@ -107,7 +118,7 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 		results[i].ID = id
 		data, err := events.AppendDecision(nil, events.Decision{ID: id, Actor: who.name, At: s.Now().UTC(), Body: p.body})
 		if err != nil {
-			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", p.body.Kind(), err))
+			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", events.PhraseOf(p.body.Kind()), err))
 		}
 		future, err := s.Control.PublishAsync(ctx, eventlog.ControlSubject(p.body.Kind()), data, eventlog.PublishOptions{})
 		if err != nil {
@@ -126,7 +137,7 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 	if last == 0 {
 		return results, nil
 	}
-	if err := s.effective(ctx, last, "recorded up to CONTROL position %d, which is not in effect yet; the same request again is safe", last); err != nil {
+	if err := s.effective(ctx, last, "recorded as control record %d, which is not in effect yet; it is safe to send the same request again", last); err != nil {
 		return nil, err
 	}
 	for i := range results {
@@ -141,7 +152,7 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 		case "":
 			results[i].Effect = "applied"
 		case directory.ErrRepeat.Error():
-			// Somebody said the same in the meantime.
+			// Another caller made the same decision in the meantime.
 			var at uint64
 			s.Engine.Directory(func(d *directory.Directory) { at, _ = d.Taken(proposals[i].id, proposals[i].body) })
 			if err := s.repeated(ctx, &results[i], at); err != nil {
@@ -154,10 +165,10 @@ func (s *Server) decide(ctx context.Context, proposals ...proposal) ([]Decided, 
 	return results, nil
 }
 
-// repeated says what became of a decision when it was made, which is the answer
-// to a caller who makes it again: a void one repeats its reasons.
+// repeated returns the result that a decision had when it was first made, as
+// the answer to a caller who makes it again. A void one repeats its reason.
 func (s *Server) repeated(ctx context.Context, result *Decided, at uint64) error {
-	if err := s.effective(ctx, at, "waiting for CONTROL position %d to take effect", at); err != nil {
+	if err := s.effective(ctx, at, "waiting for control record %d to take effect", at); err != nil {
 		return err
 	}
 	reason, err := s.Engine.Void(ctx, at)
@@ -177,11 +188,8 @@ func (s *Server) decideOne(ctx context.Context, id string, body events.Body) (*a
 	if err != nil {
 		return nil, err
 	}
-	if results[0].Effect == "void" && results[0].Position == 0 {
-		return nil, huma.Error409Conflict(fmt.Sprintf("%s: %s", results[0].Kind, results[0].Reason))
-	}
 	if results[0].Effect == "void" {
-		return nil, huma.Error409Conflict(fmt.Sprintf("%s at CONTROL position %d is void: %s", results[0].Kind, results[0].Position, results[0].Reason))
+		return nil, huma.Error409Conflict(results[0].WhyVoid())
 	}
 	return &answer[Decided]{results[0]}, nil
 }
@@ -193,13 +201,14 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// unavailable turns an interruption into the status that tells a client to ask again.
+// unavailable maps an interruption to the status that asks the client to try
+// again.
 func unavailable(err error) error {
 	switch {
 	case errors.Is(err, eventlog.ErrFull):
 		return huma.NewError(507, err.Error())
 	case errors.Is(err, context.Canceled), interrupted(err):
-		return err // of an interruption, register makes the answer
+		return err // register answers an interruption
 	}
 	return huma.Error503ServiceUnavailable(err.Error())
 }

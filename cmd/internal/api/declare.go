@@ -23,30 +23,30 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest/natsapi"
 )
 
-// Applied is what became of a set of declarations.
+// Applied is the result of a set of declarations.
 type Applied struct {
 	Applied   int       `json:"applied"`
 	Unchanged int       `json:"unchanged"`
 	Void      []Decided `json:"void" doc:"Declarations without effect, with the reason."`
-	Warnings  []string  `json:"warnings,omitempty" doc:"What is in effect and may not be meant, each with its place."`
+	Warnings  []string  `json:"warnings,omitempty" doc:"Declarations that are in effect and may be a mistake, each with its place."`
 }
 
-// Key is a key that was made: with a secret, which is shown once, or for an
-// nkey, whose seed nobody here has seen.
+// Key is a key that was made: either with a secret, which is shown once, or for
+// an nkey, whose seed only its owner knows.
 type Key struct {
 	Key     string `json:"key"`
-	Secret  string `json:"secret,omitempty" doc:"The bearer token. It is recorded nowhere: keep it."`
+	Secret  string `json:"secret,omitempty" doc:"The bearer token. It is not stored anywhere: keep it."`
 	NKey    string `json:"nkey,omitempty"`
-	Subject string `json:"subject,omitempty" doc:"Of NATS: where the holder of the nkey publishes usage, as a request."`
-	Inbox   string `json:"inbox,omitempty" doc:"Of NATS: the prefix of the inbox at which its client must receive the answers."`
+	Subject string `json:"subject,omitempty" doc:"NATS subject to which the owner of the nkey publishes usage, as a request."`
+	Inbox   string `json:"inbox,omitempty" doc:"Prefix of the NATS inbox at which the client must receive the answers."`
 }
 
-// ListedKey is a key that was issued, as it is listed: nothing of it opens anything.
+// ListedKey is a key that was issued, as a list shows it: without its secret.
 type ListedKey struct {
 	Key      string          `json:"key" doc:"Public name of the key."`
 	Scope    string          `json:"scope" enum:"operator,provider,auditor"`
 	Provider events.Provider `json:"provider,omitempty" doc:"Whose usage the key may send."`
-	NKey     string          `json:"nkey,omitempty" doc:"Public nkey, where the key is one of NATS."`
+	NKey     string          `json:"nkey,omitempty" doc:"Public nkey, if the key is for NATS."`
 	Revoked  bool            `json:"revoked"`
 }
 
@@ -62,7 +62,7 @@ func (s *Server) declarations() {
 			}
 			return s.declareAll(ctx, all)
 		})
-	register(s, http.MethodPost, "/v1/names", "declare-names", "Declare nodes and customers of a book by name alone",
+	register(s, http.MethodPost, "/v1/names", "declare-names", "Declare nodes and customers of a book by their names only",
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Book      events.Book       `json:"book"`
@@ -89,10 +89,11 @@ func (s *Server) declarations() {
 			}
 		}) (*answer[Key], error) {
 			if issued, revoked, taken := s.issued(in.Body.Key); taken && (issued.NKey == "" || issued.NKey != in.Body.NKey || revoked) {
-				// Nothing is recorded: its secret was shown once, and nobody else knows it.
+				// Nothing is recorded: the secret was shown once, and only its
+				// reader knows it.
 				advice := "if its secret was not read, revoke it and issue one under another name"
 				if revoked {
-					advice = "it is revoked, and its name is not used again"
+					advice = "it is revoked, and its name cannot be used again"
 				}
 				return nil, huma.Error409Conflict(fmt.Sprintf("key %q was issued before: %s", in.Body.Key, advice))
 			}
@@ -133,13 +134,13 @@ func (s *Server) declarations() {
 		})
 }
 
-// nkey issues a key to the holder of an nkey.
+// nkey issues a key to the owner of an nkey.
 func (s *Server) nkey(ctx context.Context, b events.KeyIssued) (*answer[Key], error) {
 	switch {
 	case b.Scope != "provider":
-		return nil, huma.Error422UnprocessableEntity("an nkey is for usage over NATS: its scope is provider")
+		return nil, huma.Error422UnprocessableEntity("an nkey only sends usage over NATS: its scope is provider")
 	case !nkeys.IsValidPublicUserKey(b.NKey):
-		return nil, huma.Error422UnprocessableEntity("nkey is not the public nkey of a user, which begins with U: a letter of it may be wrong, or it is a seed, which belongs to nobody else")
+		return nil, huma.Error422UnprocessableEntity("nkey is not the public nkey of a user, which begins with U: one of its letters may be wrong, or it is a seed, which is secret and must not be sent")
 	}
 	if _, err := s.decideOne(ctx, "", b); err != nil {
 		return nil, err
@@ -153,21 +154,21 @@ func (s *Server) issued(name string) (key events.KeyIssued, revoked, ok bool) {
 	return key, revoked, ok
 }
 
-// settles reports whether a partition is one of those that there are.
+// settles reports whether this installation has a partition.
 func (s *Server) settles(partition int) bool {
 	return eventlog.OfPartition(partition, s.Usage...) != nil
 }
 
-// settledHere refuses a book of a partition that there is not: it could never be
-// moved, and all usage for it would be refused.
+// settledHere refuses a book whose partition does not exist here: the book
+// could never be moved, and all its usage would be refused.
 func (s *Server) settledHere(body events.Body) error {
 	if book, ok := body.(events.BookDeclared); ok && !s.settles(book.Partition) {
-		return fmt.Errorf("book %s: partition %d is settled nowhere here: start with more partitions first", book.Book, book.Partition)
+		return fmt.Errorf("book %s: no process here settles partition %d: start with more partitions first", book.Book, book.Partition)
 	}
 	return nil
 }
 
-// declare records declarations and counts what became of them.
+// declare records declarations and counts their results.
 func (s *Server) declare(ctx context.Context, bodies []events.Body) (*answer[Applied], error) {
 	proposals := make([]proposal, len(bodies))
 	for i, b := range bodies {
@@ -179,8 +180,8 @@ func (s *Server) declare(ctx context.Context, bodies []events.Body) (*answer[App
 	return s.decided(ctx, proposals)
 }
 
-// declareAll records the declarations of a file, or none of them: where one would
-// be void as things stand, it says which, and nothing is recorded.
+// declareAll records all declarations of a file or none. If any of them could
+// not take effect now, it names those, and nothing is recorded.
 func (s *Server) declareAll(ctx context.Context, all []apply.Declaration) (*answer[Applied], error) {
 	bodies := make([]events.Body, len(all))
 	var wrong []error
@@ -201,7 +202,7 @@ func (s *Server) declareAll(ctx context.Context, all []apply.Declaration) (*answ
 		warnings = doubtful(all, d, after, s.Now())
 	})
 	if len(wrong) > 0 {
-		return nil, huma.Error422UnprocessableEntity("nothing was declared: "+numberOf(len(wrong), "declaration")+" cannot take effect as things stand", wrong...)
+		return nil, huma.Error422UnprocessableEntity("nothing was declared: "+numberOf(len(wrong), "declaration")+" cannot take effect now", wrong...)
 	}
 	done, err := s.declare(ctx, bodies)
 	if err == nil {
@@ -217,9 +218,9 @@ func numberOf(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// doubtful lists what the declarations would make true and may not be meant: a
-// card in a currency that nothing converts, and a card for the past of a book
-// that has been in use.
+// doubtful lists declarations that are valid but may be a mistake: a card in a
+// currency that no quote policy converts, and a card that starts in the past of
+// a book that has been in use.
 func doubtful(all []apply.Declaration, before, after *directory.Directory, now time.Time) []string {
 	var list []string
 	for _, d := range all {
@@ -233,18 +234,18 @@ func doubtful(all []apply.Declaration, before, after *directory.Directory, now t
 		}
 		pair := quotes.PairOf(book.Asset, card.Currency)
 		if _, ok := after.QuotePolicy(pair); !ok && card.Currency != book.Asset {
-			list = append(list, fmt.Sprintf("%s: %s prices in %s, and book %q charges in %s: without a quote policy of %s its usage waits for a price",
+			list = append(list, fmt.Sprintf("%s: %s prices in %s, and book %q charges in %s: without a quote policy for %s its usage waits for a price",
 				d.Place(), d.Identity(), card.Currency, card.Book, book.Asset, pair))
 		}
 		if _, used := before.Book(card.Book); used && card.Effective.Before(now) {
-			list = append(list, fmt.Sprintf("%s: %s is effective since %s, in the past: usage that is settled already keeps its price",
+			list = append(list, fmt.Sprintf("%s: %s is effective from %s, in the past: usage that is already settled keeps its price",
 				d.Place(), d.Identity(), card.Effective.UTC().Format(time.RFC3339Nano)))
 		}
 	}
 	return list
 }
 
-// mistakes spells out what is wrong with a file, each with its place.
+// mistakes lists what is wrong with a file, each mistake with its place.
 func mistakes(err error) []error {
 	var all document.Problems
 	if !errors.As(err, &all) {
@@ -257,7 +258,8 @@ func mistakes(err error) []error {
 	return out
 }
 
-// undeclared leaves out what the directory has already, whatever its attributes.
+// undeclared removes the bodies whose names the directory has already, whatever
+// their attributes are.
 func (s *Server) undeclared(bodies []events.Body) []events.Body {
 	var out []events.Body
 	s.Engine.Directory(func(d *directory.Directory) {

@@ -24,8 +24,8 @@ import (
 // Declare asks for a distribution.
 type Declare struct {
 	Token      string `json:"token"`
-	Period     string `json:"period" doc:"Settled period that it is for."`
-	RecordDate string `json:"record_date,omitempty" doc:"Holdings at this instant, RFC 3339; now by default."`
+	Period     string `json:"period" doc:"Settled period that is distributed."`
+	RecordDate string `json:"record_date,omitempty" doc:"Instant whose holdings count, RFC 3339; now by default."`
 }
 
 // Distribution is one pool of a distribution: one asset.
@@ -35,7 +35,7 @@ type Distribution struct {
 	Period       string       `json:"period"`
 	RecordDate   time.Time    `json:"record_date"`
 	Asset        money.Asset  `json:"asset"`
-	Revenue      money.Amount `json:"revenue" doc:"What was in the inbox."`
+	Revenue      money.Amount `json:"revenue" doc:"Revenue that was in the inbox."`
 	Fee          money.Amount `json:"fee"`
 	Pool         money.Amount `json:"pool" doc:"Sum of the shares."`
 	Holders      int          `json:"holders"`
@@ -48,7 +48,7 @@ type Distribution struct {
 	Register     uint64       `json:"register_position"`
 }
 
-// Batch is what was handed to a rail at once.
+// Batch is a set of payouts that was handed to a rail at once.
 type Batch struct {
 	Batch        string       `json:"batch"`
 	Rail         events.Rail  `json:"rail"`
@@ -59,7 +59,7 @@ type Batch struct {
 }
 
 func (s *Server) distributions() {
-	register(s, http.MethodPost, "/v1/distributions", "declare-distribution", "Distribute what a token's inbox holds to its holders",
+	register(s, http.MethodPost, "/v1/distributions", "declare-distribution", "Distribute the revenue in a token's inbox to its holders",
 		func(ctx context.Context, in *struct{ Body Declare }) (*answer[Distribution], error) {
 			return s.declareDistribution(ctx, in.Body)
 		})
@@ -81,7 +81,7 @@ func (s *Server) distributions() {
 		})
 }
 
-// pools spells a distribution out, one value an asset.
+// pools returns a distribution as one value for each asset.
 func pools(d distribution.Distribution) []Distribution {
 	out := make([]Distribution, 0, len(d.Pools))
 	for _, p := range d.Pools {
@@ -96,7 +96,8 @@ func pools(d distribution.Distribution) []Distribution {
 }
 
 // declareDistribution records a declaration that names every position it rests
-// on. A token distributes a period once: asked again, it answers with what stands.
+// on. A token distributes a period once: a second request is answered with the
+// distribution that was made.
 func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[Distribution], error) {
 	token := events.Token(in.Token)
 	at := s.Now().UTC()
@@ -136,7 +137,7 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 			made, err = s.distribute(ctx, id, declared, events.Period(in.Period), at)
 		}
 		if err != nil && try < 3 && errors.Is(err, errDeclared) {
-			continue // somebody else asked for the same meanwhile
+			continue // another caller asked for the same meanwhile
 		}
 		if err != nil {
 			return nil, err
@@ -149,11 +150,11 @@ func (s *Server) declareDistribution(ctx context.Context, in Declare) (*answer[D
 	}
 }
 
-// errDeclared means that a distribution was declared by somebody else meanwhile.
+// errDeclared means that another caller declared the distribution meanwhile.
 var errDeclared = errors.New("it was declared meanwhile")
 
-// standing returns the distribution of a token and period that was made, or nil and
-// the id of the next one.
+// standing returns the distribution of a token and period that was made, or nil
+// and the id of the next one.
 func (s *Server) standing(ctx context.Context, token events.Token, period events.Period) (*distribution.Distribution, string, error) {
 	var id string
 	var taken []string
@@ -165,7 +166,7 @@ func (s *Server) standing(ctx context.Context, token events.Token, period events
 	if len(taken) == 0 {
 		return nil, id, nil
 	}
-	if err := s.effective(ctx, effective, "waiting for what became of distribution %s", taken[len(taken)-1]); err != nil {
+	if err := s.effective(ctx, effective, "waiting for the result of distribution %s", taken[len(taken)-1]); err != nil {
 		return nil, "", err
 	}
 	for _, declared := range taken {
@@ -180,7 +181,7 @@ func (s *Server) standing(ctx context.Context, token events.Token, period events
 	return nil, id, nil
 }
 
-// distribute declares a distribution, unless there is nothing to distribute: then
+// distribute declares a distribution. If there is nothing to distribute,
 // nothing is recorded.
 func (s *Server) distribute(ctx context.Context, id string, token events.TokenDeclared, period events.Period, at time.Time) (*distribution.Distribution, error) {
 	within, cancel := context.WithTimeout(ctx, settleBound)
@@ -194,7 +195,7 @@ func (s *Server) distribute(ctx context.Context, id string, token events.TokenDe
 		return nil, err
 	}
 	if !slices.ContainsFunc(inbox, func(h distribution.Handover) bool { return h.Amount.Sign() > 0 }) {
-		return nil, huma.Error409Conflict(fmt.Sprintf("nothing of %s or before is in the inbox of token %s: nothing was collected for its nodes, or all of it is distributed", period, token.Token))
+		return nil, huma.Error409Conflict(fmt.Sprintf("the inbox of token %s has nothing from %s or before: either nothing was collected for its nodes, or all of it has been distributed", token.Token, period))
 	}
 	if body.RegisterSeq, err = s.recordPosition(ctx, token.Token, at); err != nil {
 		return nil, unavailable(err)
@@ -203,7 +204,8 @@ func (s *Server) distribute(ctx context.Context, id string, token events.TokenDe
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	// The id makes a repeat of the same declaration recognisable, by others too.
+	// The id makes a repetition of the same declaration recognisable, also by
+	// other callers.
 	results, err := s.decide(ctx, proposal{id: events.DeclarationID(id), body: body})
 	if err != nil {
 		return nil, err
@@ -215,8 +217,9 @@ func (s *Server) distribute(ctx context.Context, id string, token events.TokenDe
 	case ok && len(made.Pools) > 0:
 		return &made, nil
 	case results[0].Effect == "void":
-		err := huma.Error409Conflict(fmt.Sprintf("%s at CONTROL position %d is void: %s", results[0].Kind, results[0].Position, results[0].Reason))
-		// Ours may be declared and distribute nothing; then it is not tried again.
+		err := huma.Error409Conflict(results[0].WhyVoid())
+		// Our declaration may be in effect and distribute nothing; then it is
+		// not tried again.
 		if b, declared := s.declaredAs(id); declared && (b.ControlSeq != body.ControlSeq || !b.RecordDate.Equal(body.RecordDate)) {
 			return nil, errors.Join(errDeclared, err)
 		}
@@ -261,7 +264,7 @@ func (s *Server) payouts() {
 			}
 			return &answer[[]Batch]{out}, nil
 		})
-	register(s, http.MethodGet, "/v1/payouts/batches/{batch}", "read-batch", "The file of a batch, as its rail wants it",
+	register(s, http.MethodGet, "/v1/payouts/batches/{batch}", "read-batch", "Read the file of a batch, in the format of its rail",
 		func(ctx context.Context, in *struct {
 			Batch string `path:"batch"`
 		}) (*railFile, error) {
@@ -276,18 +279,18 @@ func (s *Server) payouts() {
 			}
 			return &railFile{ContentType: kind, Body: out.Bytes()}, nil
 		})
-	register(s, http.MethodPost, "/v1/payouts/batches/{batch}/confirm", "confirm-payouts", "Record the rail's answer: CSV with payout_id and state, and reference, holder, asset and amount where the rail gives them",
+	register(s, http.MethodPost, "/v1/payouts/batches/{batch}/confirm", "confirm-payouts", "Record the rail's answer: CSV with payout_id and state, and reference, holder, asset and amount if the rail gives them",
 		func(ctx context.Context, in *struct {
 			Batch     string   `path:"batch"`
 			File      string   `query:"file" doc:"Name of the file, for messages."`
-			Format    string   `query:"format" doc:"csv or json; recognised by itself without it."`
-			Separator string   `query:"separator" doc:"Between the fields of CSV."`
-			Comment   string   `query:"comment" doc:"Lines that begin with this character are no rows."`
-			Skip      int      `query:"skip" minimum:"0" doc:"Lines to leave out before the header line."`
-			Columns   []string `query:"columns" doc:"Names of the columns, where the file has no header line."`
+			Format    string   `query:"format" doc:"csv or json; detected by default."`
+			Separator string   `query:"separator" doc:"Separator of the fields of CSV."`
+			Comment   string   `query:"comment" doc:"Lines that begin with this character are comments."`
+			Skip      int      `query:"skip" minimum:"0" doc:"Number of lines to skip before the header line."`
+			Columns   []string `query:"columns" doc:"Names of the columns, if the file has no header line."`
 			Decimal   string   `query:"decimal" doc:"Decimal mark of numbers."`
 			Thousands string   `query:"thousands" doc:"Thousands separator of numbers."`
-			Column    []string `query:"column,explode" doc:"What the file calls a column, as payout_id=NAME."`
+			Column    []string `query:"column,explode" doc:"Name of a column in the file, such as payout_id=NAME."`
 			RawBody   []byte   `contentType:"text/csv"`
 		}) (*answer[Applied], error) {
 			b, ok, err := s.Store.Batch(ctx, in.Batch)
@@ -327,7 +330,7 @@ func (s *Server) payouts() {
 			}
 			return s.decided(ctx, proposals)
 		})
-	register(s, http.MethodPost, "/v1/payouts/corrections/{payout}", "correct-payout", "Decide what became of a payout, against what its rail has answered",
+	register(s, http.MethodPost, "/v1/payouts/corrections/{payout}", "correct-payout", "Decide what became of a payout, against the answer of its rail",
 		func(ctx context.Context, in *struct {
 			Payout string `path:"payout"`
 			Body   Correct
@@ -336,14 +339,14 @@ func (s *Server) payouts() {
 		})
 }
 
-// railFile is an answer that is the file of a rail.
+// railFile is an answer with the file for a rail.
 type railFile struct {
 	ContentType string `header:"Content-Type"`
 	Body        []byte
 }
 
-// submit decides that a distribution's planned payouts are handed over. Asked
-// again, it answers with the batch that was.
+// submit decides that a distribution's planned payouts are handed to their
+// rail. Asked again, it answers with the batch that was made.
 func (s *Server) submit(ctx context.Context, distribution string) (*answer[Batch], error) {
 	id, body, err := distribute.Submission(ctx, s.Store, distribution)
 	if err != nil {
@@ -372,7 +375,7 @@ func (s *Server) batch(ctx context.Context, name string) (distribute.RailBatch, 
 	return b, err
 }
 
-// summed adds up what was handed over.
+// summed adds up the payouts of a batch.
 func summed(b *distribute.RailBatch) (sum Batch, err error) {
 	sum = Batch{Batch: b.Name, Rail: b.Rail, Distribution: b.Distribution, Payouts: len(b.Payouts)}
 	for i := range b.Payouts {

@@ -12,8 +12,8 @@ import (
 
 const docsPath = "/docs"
 
-// docs serves the description of the API as pages. Everything that they load
-// comes from this server, and their policy lets them load nothing else: the
+// docs serves the description of the API as pages. They load everything from
+// this server, and their content security policy allows no other source: the
 // viewer's only inline scripts are allowed by their hashes.
 func docs() http.Handler {
 	viewer := v5emb.New("aliquot", "/openapi.json", docsPath)
@@ -32,7 +32,7 @@ func docs() http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write(page) // the reader has gone: nobody to tell
+		_, _ = w.Write(page) // a write fails only if the reader has gone
 	})
 }
 

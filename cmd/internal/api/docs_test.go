@@ -13,8 +13,9 @@ var (
 	elsewhere = regexp.MustCompile(`^(?:https?:)?//`)
 )
 
-// The pages that describe the API work on a machine without a network: all that
-// they load is here, and their policy allows nothing else.
+// The pages that describe the API work on a machine without a network: this
+// server has everything that they load, and their policy allows no other
+// source.
 func TestTheDocsLoadNothingFromElsewhere(t *testing.T) {
 	s := New(Config{})
 	get := func(path string) *httptest.ResponseRecorder {
@@ -33,14 +34,14 @@ func TestTheDocsLoadNothingFromElsewhere(t *testing.T) {
 		}
 	}
 	if strings.Contains(policy, "http") || strings.Contains(policy, "script-src 'self' 'unsafe") {
-		t.Errorf("the policy lets others in: %q", policy)
+		t.Errorf("the policy allows other sources: %q", policy)
 	}
 	if inline, hashes := strings.Count(page.Body.String(), "<script>"), strings.Count(policy, "'sha256-"); inline == 0 || inline != hashes {
 		t.Errorf("%d inline scripts and %d hashes in the policy", inline, hashes)
 	}
 	files := loaded.FindAllStringSubmatch(page.Body.String(), -1)
 	if len(files) < 3 {
-		t.Fatalf("the page loads %d files, which is no viewer", len(files))
+		t.Fatalf("the page loads %d files, too few for a viewer", len(files))
 	}
 	for _, file := range files {
 		if elsewhere.MatchString(file[1]) {

@@ -13,7 +13,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/export"
 )
 
-// exportPatience is how long an export waits until what it is of is signed.
+// exportPatience is how long an export waits until its data is signed.
 const exportPatience = 15 * time.Second
 
 // ExportReport describes a report that can be exported.
@@ -24,12 +24,12 @@ type ExportReport struct {
 }
 
 type exportQuestion struct {
-	Report string        `path:"report" doc:"Its name, of /v1/export."`
+	Report string        `path:"report" doc:"Name of the report, as /v1/export lists it."`
 	Format export.Format `query:"format" default:"csv" doc:"csv, parquet or json."`
 	Book   events.Book   `query:"book"`
 	Period events.Period `query:"period"`
 	Token  events.Token  `query:"token"`
-	At     string        `query:"at" doc:"The moment that it is of, everything by default: a position (ledger:12, payout:3, control:40; of holders register:7), a journal row (settle-0-12, distribute-3), or a time in RFC 3339."`
+	At     string        `query:"at" doc:"The point up to which the report covers the data; by default everything. A position (ledger:12, payout:3, control:40; for holders register:7), a journal row (settle-0-12, distribute-3), or a time in RFC 3339."`
 }
 
 func (s *Server) exports() {
@@ -50,8 +50,8 @@ func (s *Server) exports() {
 		OperationID: "export",
 		Method:      http.MethodGet,
 		Path:        "/v1/export/{report}",
-		Summary:     "A report as a file, whose rows name the logs that prove them",
-		Description: "An answer that ends early, without its last chunk, is no report.",
+		Summary:     "Export a report as a file whose rows name the logs that prove them",
+		Description: "An answer that ends early, without its last chunk, is not a complete report.",
 		Responses:   map[string]*huma.Response{"200": {Description: "The file", Content: content}},
 		Errors:      []int{http.StatusUnprocessableEntity, http.StatusServiceUnavailable},
 	}, s.export)
@@ -92,13 +92,13 @@ func (s *Server) export(ctx context.Context, in *exportQuestion) (*huma.StreamRe
 			_ = huma.WriteErr(s.api, answer, http.StatusInternalServerError, err.Error())
 		default:
 			s.Logger.Error("an export ended early", "report", in.Report, "cause", err)
-			panic(http.ErrAbortHandler) // The status has left: only a broken connection can say it.
+			panic(http.ErrAbortHandler) // The status has been sent: only a broken connection can report the error.
 		}
 	}}, nil
 }
 
-// lateWriter begins an answer with its first byte, so that what fails before that
-// can still be said in its place.
+// lateWriter sends the header with the first byte of the body, so an error
+// before that can still be the answer.
 type lateWriter struct {
 	answer huma.Context
 	begin  func()
@@ -113,7 +113,7 @@ func (w *lateWriter) Write(p []byte) (int, error) {
 	return w.answer.BodyWriter().Write(p)
 }
 
-// signed waits until everything that is committed now is signed.
+// signed waits until everything that is committed at its call is signed.
 func (s *Server) signed(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, exportPatience)
 	defer cancel()
@@ -122,7 +122,7 @@ func (s *Server) signed(ctx context.Context) error {
 		err = s.Proofs.Wait(ctx)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return huma.Error503ServiceUnavailable("what was committed last is not signed yet: ask again")
+		return huma.Error503ServiceUnavailable("the last commits are not signed yet: ask again")
 	}
 	if err != nil {
 		return unavailable(err)

@@ -13,28 +13,28 @@ type Status struct {
 	Reason    string          `json:"reason,omitempty" doc:"Why it is not healthy."`
 	Version   string          `json:"version"`
 	Control   uint64          `json:"control" doc:"Last position of CONTROL."`
-	Effective uint64          `json:"effective" doc:"CONTROL is in effect up to here."`
+	Effective uint64          `json:"effective" doc:"Position up to which CONTROL is in effect."`
 	Partition []PartitionLoop `json:"partitions"`
 	FreeBytes uint64          `json:"free_bytes" doc:"Free space under the streams."`
 }
 
-// PartitionLoop is how far one partition has come.
+// PartitionLoop is the progress of one partition.
 type PartitionLoop struct {
 	Partition int    `json:"partition"`
 	Last      uint64 `json:"last" doc:"Last position of USAGE."`
-	Settled   uint64 `json:"settled" doc:"Settled up to here."`
+	Settled   uint64 `json:"settled" doc:"Position up to which usage is settled."`
 }
 
-// What orchestrators ask, without a key.
+// Orchestrators ask these paths, without a key.
 const (
 	livePath  = "/livez"
 	readyPath = "/readyz"
 )
 
 func (s *Server) health() {
-	register(s, http.MethodGet, livePath, "livez", "The process answers",
+	register(s, http.MethodGet, livePath, "livez", "Report that the process answers",
 		func(context.Context, *struct{}) (*answer[string], error) { return &answer[string]{"ok"}, nil })
-	register(s, http.MethodGet, readyPath, "readyz", "The process can accept and settle",
+	register(s, http.MethodGet, readyPath, "readyz", "Report whether the process can accept and settle usage",
 		func(ctx context.Context, _ *struct{}) (*answer[Status], error) {
 			status, err := s.Engine.Status(ctx)
 			if interrupted(err) {
@@ -48,7 +48,7 @@ func (s *Server) health() {
 			}
 			return &answer[Status]{status}, nil
 		})
-	register(s, http.MethodGet, "/v1/status", "status", "State of every loop",
+	register(s, http.MethodGet, "/v1/status", "status", "Show the state of every loop",
 		func(ctx context.Context, _ *struct{}) (*answer[Status], error) {
 			status, err := s.Engine.Status(ctx)
 			if err != nil {

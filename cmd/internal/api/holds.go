@@ -14,27 +14,27 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Screened says what the import of a screening list did.
+// Screened is the result of importing a screening list.
 type Screened struct {
 	Entries  int    `json:"entries" doc:"Holders on the list."`
-	Matches  int    `json:"matches" doc:"How many of them a register names, whether they hold units now or are only owed something."`
+	Matches  int    `json:"matches" doc:"How many of them a register names, including those who hold no units now but are still owed something."`
 	Stream   string `json:"stream"`
-	Position uint64 `json:"position" doc:"It is in the stream up to here; 0 where nothing was appended."`
+	Position uint64 `json:"position" doc:"Last position of the list in CONTROL; 0 if nothing was appended."`
 	Effect   string `json:"effect" enum:"applied,unchanged"`
 }
 
 func (s *Server) screening() {
-	register(s, http.MethodPost, "/v1/holds/{list}", "import-holds", "Replace a screening list by a text or CSV file",
+	register(s, http.MethodPost, "/v1/holds/{list}", "import-holds", "Replace a screening list with a text or CSV file",
 		func(ctx context.Context, in *struct {
 			List    string `path:"list"`
 			File    string `query:"file" doc:"Name of the file, for messages."`
-			Column  string `query:"column" doc:"Column of a CSV file that has the holders; by default holder, account, address or wallet. A file without such a header has one holder a line."`
-			Empty   bool   `query:"empty" doc:"The list may be empty, which takes everybody off it."`
+			Column  string `query:"column" doc:"Column of a CSV file that has the holders; by default holder, account, address or wallet. A file without such a header has one holder per line."`
+			Empty   bool   `query:"empty" doc:"Allow an empty list, which removes every holder from it."`
 			RawBody []byte `contentType:"text/plain"`
 		}) (*answer[Screened], error) {
 			holders, err := registerfile.ReadList(bytes.NewReader(in.RawBody), in.Column)
 			if err == nil && len(holders) == 0 && !in.Empty {
-				err = fmt.Errorf("the file lists nobody: say empty if everybody is meant to come off the list")
+				err = fmt.Errorf("the file lists no holders: set empty if every holder is meant to be removed from the list")
 			}
 			if err != nil {
 				return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", orName(in.File, "list"), err))
@@ -75,7 +75,7 @@ func (s *Server) screen(ctx context.Context, list string, holders []events.Holde
 	return &answer[Screened]{done}, nil
 }
 
-// matches counts those of a list whom the register of any token names.
+// matches counts the holders of a list whom the register of any token names.
 func (s *Server) matches(ctx context.Context, list []events.Holder) (int, error) {
 	var tokens []events.TokenDeclared
 	s.Engine.Directory(func(d *directory.Directory) { tokens = d.Tokens() })

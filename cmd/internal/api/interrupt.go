@@ -10,21 +10,21 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/settlement"
 )
 
-// soon is how long a caller waits before the same request again, in seconds: a
-// node of a database is replaced within a few.
+// soon is how many seconds a caller waits before it sends the same request
+// again: a node of a database is replaced within a few seconds.
 const soon = "2"
 
-// busy is what is said of a database that could not answer now. Its own words are
-// for the log.
+// busy is the answer when the database could not answer. The database's own
+// words go to the log.
 const busy = "the database could not answer now: send the same request again"
 
-// interrupted reports that the store may answer the same question later.
+// interrupted reports that the store may answer the same request later.
 func interrupted(err error) bool {
 	return errors.Is(err, settlement.ErrInterrupted) || errors.Is(err, distribution.ErrInterrupted)
 }
 
-// later makes an interruption of the database an answer, 503 with Retry-After, and
-// leaves every other error as it is.
+// later turns an interruption of the database into the answer 503 with
+// Retry-After, and returns every other error as it is.
 func (s *Server) later(err error) error {
 	var answered huma.StatusError
 	if err == nil || errors.As(err, &answered) || !interrupted(err) {

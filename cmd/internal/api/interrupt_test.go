@@ -24,14 +24,15 @@ type gone struct {
 
 func (g gone) Read(context.Context, func(store.Conn) error) error { return g.err }
 
-// idle is an engine without partitions: nothing is waited for before reading.
+// idle is an engine without partitions, so that a read waits for nothing.
 type idle struct{ Engine }
 
 func (idle) Status(context.Context) (Status, error) { return Status{}, nil }
 
 func (idle) Directory(read func(*directory.Directory)) { read(directory.New()) }
 
-// Fails when a route answers 500, says the database's words, or forgets Retry-After.
+// Fails when a route answers 500, shows the database's words, or omits
+// Retry-After.
 func TestADatabaseThatCannotAnswerNowIs503(t *testing.T) {
 	words := errors.New("ERROR: restart transaction: db-7.internal (SQLSTATE 40001)")
 	ask := func(t *testing.T, err error, method, path string) *httptest.ResponseRecorder {

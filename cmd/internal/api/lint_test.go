@@ -7,16 +7,16 @@ import (
 	"testing"
 )
 
-// The description passes the linter that its readers use, rule set recommended.
-// /livez and /readyz take nothing and need no key, so they have no status of 400
-// to 499 to name.
+// The description passes the linter that its readers use, with the rule set
+// recommended. /livez and /readyz take no input and need no key, so they have
+// no status from 400 to 499.
 func TestTheDescriptionPassesItsLinter(t *testing.T) {
 	linter, err := filepath.Abs(filepath.Join("testdata", "lint", "node_modules", ".bin", "redocly"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := exec.LookPath(linter); err != nil {
-		t.Skip("@redocly/cli is absent: the task setup installs it where there is npm")
+		t.Skip("@redocly/cli is absent: the task setup installs it if npm is there")
 	}
 	out, err := exec.Command(linter, "lint", filepath.Join("..", "..", "..", "docs", "api", "openapi.yaml"), "--extends=recommended", "--format=json").Output()
 	var found struct {
@@ -43,6 +43,6 @@ func TestTheDescriptionPassesItsLinter(t *testing.T) {
 		t.Errorf("%s at %s: %s", p.RuleID, at, p.Message)
 	}
 	if healthOnly != 2 {
-		t.Errorf("the linter speaks of %d of the two paths without a key: did it read the description?", healthOnly)
+		t.Errorf("the linter reports %d of the two paths without a key: did it read the description?", healthOnly)
 	}
 }

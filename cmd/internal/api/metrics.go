@@ -4,9 +4,9 @@ import (
 	"net/http"
 )
 
-// metrics is the Prometheus page. Its figures tell how much usage there is and
-// how much money waits, so on this address, which providers reach, it is an
-// operator's and an auditor's: Prometheus sends a bearer token where its
+// metrics serves the Prometheus page. Its figures show how much usage there is
+// and how much money waits. Providers reach this address, so the page is for
+// operators and auditors only: Prometheus sends a bearer token if its
 // configuration has `authorization: {credentials_file: …}`.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	who, ok := s.identify(r.Header.Get("Authorization"))
@@ -15,7 +15,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "a bearer token is needed: Authorization: Bearer <token>", http.StatusUnauthorized)
 	case who.scope != scopeOperator && who.scope != scopeAuditor:
-		http.Error(w, "the key's scope, "+who.scope+", does not reach here", http.StatusForbidden)
+		http.Error(w, "the key's scope, "+who.scope+", does not allow this request", http.StatusForbidden)
 	default:
 		s.Metrics.ServeHTTP(w, r)
 	}

@@ -13,30 +13,31 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Closed says what closing a period did.
+// Closed is the result of closing a period.
 type Closed struct {
 	Decided
-	LedgerPosition uint64        `json:"ledger_position" doc:"LEDGER holds the closing up to here."`
+	LedgerPosition uint64        `json:"ledger_position" doc:"Position in LEDGER up to which the closing is published."`
 	Usage          UsageIncluded `json:"usage"`
-	// Waiting is what the closing leaves behind.
+	// Waiting is the usage that the closing leaves without a price.
 	Waiting []Waiting `json:"waiting" doc:"Quantities of closed periods that wait for a price: they are charged when they are released, in the open period."`
 }
 
-// Covered says what became of one decision about money that covers usage.
+// Covered is the result of one decision about money that covers usage.
 type Covered struct {
 	Decided
 	Usage UsageIncluded `json:"usage"`
 }
 
-// Outstanding says what became of the deposits of those who owed something.
+// Outstanding is the result of the deposits of all customers who owed
+// something.
 type Outstanding struct {
 	Applied
 	Usage UsageIncluded `json:"usage"`
 }
 
-// covering decides something that covers the usage of a book. The barrier at which
-// it takes effect follows everything that was accepted before, so that this is
-// settled by then.
+// covering makes a decision that covers the usage of a book with money. The
+// decision takes effect at a barrier that follows all usage accepted before, so
+// that usage is settled by then.
 func (s *Server) covering(ctx context.Context, book events.Book, id string, body events.Body) (*answer[Covered], error) {
 	var decided *answer[Decided]
 	usage, err := s.including(ctx, book, func([]UsageThrough) (err error) {
@@ -57,7 +58,7 @@ func (s *Server) moneyIn() {
 				Customer  events.Customer `json:"customer"`
 				Asset     money.Asset     `json:"asset"`
 				Amount    money.Amount    `json:"amount"`
-				Reference string          `json:"reference" minLength:"1" doc:"The payer's or the bank's reference: the same one again is the same deposit."`
+				Reference string          `json:"reference" minLength:"1" doc:"The payer's or the bank's reference: a request with the same reference is the same deposit."`
 			}
 		}) (*answer[Covered], error) {
 			b := in.Body
@@ -65,7 +66,7 @@ func (s *Server) moneyIn() {
 				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference,
 			})
 		})
-	register(s, http.MethodPost, "/v1/deposits/outstanding", "deposit-outstanding", "Record that every customer of a book paid what it owes, up to the next minor unit",
+	register(s, http.MethodPost, "/v1/deposits/outstanding", "deposit-outstanding", "Record that every customer of a book paid what it owes, rounded up to the next minor unit",
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Book      events.Book `json:"book"`
@@ -111,7 +112,7 @@ func (s *Server) moneyIn() {
 			}
 			return &answer[Closed]{closed}, nil
 		})
-	register(s, http.MethodPost, "/v1/periods/reopen", "reopen-period", "Open a closed period and every later one again, while no distribution rests on them",
+	register(s, http.MethodPost, "/v1/periods/reopen", "reopen-period", "Reopen a closed period and every later one, if no distribution rests on them",
 		func(ctx context.Context, in *struct {
 			Body events.PeriodReopened
 		}) (*answer[Decided], error) {
@@ -128,14 +129,14 @@ func (s *Server) moneyIn() {
 				Customer  events.Customer `json:"customer"`
 				Asset     money.Asset     `json:"asset"`
 				Amount    money.Amount    `json:"amount"`
-				Reference string          `json:"reference" minLength:"1" doc:"That of the deposit."`
-				Reason    string          `json:"reason" minLength:"1" doc:"Why it is taken back."`
+				Reference string          `json:"reference" minLength:"1" doc:"Reference of the deposit."`
+				Reason    string          `json:"reason" minLength:"1" doc:"Reason for taking it back."`
 			}
 		}) (*answer[Decided], error) {
 			b := in.Body
 			id := events.DepositID(b.Book, b.Customer, b.Reference)
-			// Asked before anything is recorded: a reversal that is void at its barrier
-			// could not be tried again.
+			// This is checked before anything is recorded: a reversal that is
+			// void at its barrier could not be tried again.
 			has := ledger.CustomerPrepaid(b.Customer)
 			rows, err := s.Store.Balances(ctx, string(has))
 			if err != nil {
@@ -151,7 +152,7 @@ func (s *Server) moneyIn() {
 			}
 			again := events.DepositReversalID(b.Book, b.Customer, b.Reference)
 			if prepaid.Cmp(b.Amount) < 0 && !s.known(again) {
-				return nil, huma.Error409Conflict(fmt.Sprintf("amount: %v %s of what customer %s has prepaid are left: the deposit of %v has covered something", prepaid, b.Asset, b.Customer, b.Amount))
+				return nil, huma.Error409Conflict(fmt.Sprintf("amount: %v %s are left of the prepaid money of customer %s, less than the deposit of %v", prepaid, b.Asset, b.Customer, b.Amount))
 			}
 			return s.decideOne(ctx, again, events.DepositReversed{
 				Book: b.Book, Customer: b.Customer, Asset: b.Asset, Amount: b.Amount, Reference: b.Reference, Deposit: id, Reason: b.Reason,
@@ -159,15 +160,15 @@ func (s *Server) moneyIn() {
 		})
 }
 
-// voidDistributions returns the distributions of a period and later ones that are
-// declared and void. It waits until distribution has taken every declaration: what
-// is void then stays void.
+// voidDistributions returns the declarations of distributions of a period and
+// later ones that are void. It waits until distribution has taken every
+// declaration; one that is void then stays void.
 func (s *Server) voidDistributions(ctx context.Context, book events.Book, period events.Period) (list []string, err error) {
 	last, err := s.Control.Last(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if err := s.effective(ctx, last, "waiting for what became of decisions up to CONTROL position %d", last); err != nil {
+	if err := s.effective(ctx, last, "waiting for the result of the decisions up to control record %d", last); err != nil {
 		return nil, err
 	}
 	var declared []string
@@ -190,8 +191,9 @@ func (s *Server) known(id string) (known bool) {
 	return known
 }
 
-// depositOutstanding records that everybody paid what was charged for usage that
-// was accepted before. Who paid under the same reference before is left as it is.
+// depositOutstanding records that every customer paid the charges for usage
+// that was accepted before. Customers that paid under the same reference before
+// are not charged again.
 func (s *Server) depositOutstanding(ctx context.Context, book events.Book, reference string) (*answer[Outstanding], error) {
 	var done *answer[Applied]
 	usage, err := s.including(ctx, book, func(through []UsageThrough) (err error) {
@@ -200,7 +202,7 @@ func (s *Server) depositOutstanding(ctx context.Context, book events.Book, refer
 			return err
 		}
 		if missing != "" {
-			return huma.Error503ServiceUnavailable("what is owed is not known yet: " + missing + "; ask again later")
+			return huma.Error503ServiceUnavailable("the amounts owed are not known yet: " + missing + "; ask again later")
 		}
 		done, err = s.payOutstanding(ctx, book, reference)
 		return err
@@ -240,7 +242,8 @@ func (s *Server) payOutstanding(ctx context.Context, book events.Book, reference
 	return done, nil
 }
 
-// settleUp proposes one deposit for each customer and asset that is owed.
+// settleUp proposes one deposit for each customer and asset with something
+// owed.
 func (s *Server) settleUp(ctx context.Context, book events.Book, reference string) ([]proposal, error) {
 	owed, err := s.Store.Outstanding(ctx, book, "")
 	if err != nil {

@@ -14,31 +14,32 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
-// Observed is what became of the rounds of one source.
+// Observed is the result of importing the rounds of one source.
 type Observed struct {
 	Applied   int            `json:"applied" doc:"Decisions that recorded rounds."`
 	Unchanged int            `json:"unchanged" doc:"Decisions that were recorded before."`
 	Void      []Decided      `json:"void" doc:"Decisions without effect, with the reason."`
 	Rounds    int            `json:"rounds" doc:"Rounds that are new."`
-	Known     int            `json:"known" doc:"Rounds that were there already, or are equal to another of the same time."`
-	Refused   []RefusedRound `json:"refused" doc:"Rounds that cannot be: the others were recorded."`
+	Known     int            `json:"known" doc:"Rounds that were recorded before, or equal another round of the same time."`
+	Refused   []RefusedRound `json:"refused" doc:"Rounds that are refused; the others were recorded."`
 }
 
 // RefusedRound is a round that was not recorded.
 type RefusedRound struct {
-	Index  int    `json:"index" doc:"Of the round in the request, from 0."`
+	Index  int    `json:"index" doc:"Index of the round in the request, from 0."`
 	Round  string `json:"round"`
 	Reason string `json:"reason"`
 }
 
-// observations are the rounds that CONTROL has, as far as they were read.
+// observations are the rounds in CONTROL, as far as they were read.
 type observations struct {
-	mu              sync.Mutex // guards what follows
+	mu              sync.Mutex // guards the fields below
 	board           quotes.Board
 	read, withdrawn uint64 // positions in CONTROL of the last decision of each kind
 }
 
-// sift divides new rounds by what CONTROL has of their source.
+// sift separates new rounds from those that CONTROL already has of their
+// source.
 func (s *Server) sift(ctx context.Context, o events.QuotesObserved) (fresh []events.Round, known int, refused []quotes.Refusal, err error) {
 	s.observed.mu.Lock()
 	defer s.observed.mu.Unlock()
@@ -57,10 +58,10 @@ func (s *Server) sift(ctx context.Context, o events.QuotesObserved) (fresh []eve
 	return fresh, known, refused, nil
 }
 
-// catchUp reads the observations that were recorded since the last request, and
-// the rounds that were withdrawn. One that has no effect in settlement has none
-// here, by the same rule. A withdrawal names its round, so that it may be read
-// after observations that came later.
+// catchUp reads the observations and the withdrawals that were recorded since
+// the last request. The same rule as in settlement decides which of them have
+// an effect. A withdrawal names its round, so it may be read after observations
+// that came later.
 func (s *Server) catchUp(ctx context.Context) error {
 	board := &s.observed.board
 	err := s.eachSince(ctx, events.QuotesObserved{}.Kind(), &s.observed.read, func(body events.Body) {
@@ -78,8 +79,8 @@ func (s *Server) catchUp(ctx context.Context) error {
 	})
 }
 
-// eachSince calls each for the decisions of a kind after a position, and moves
-// the position on.
+// eachSince calls each for the decisions of a kind after position read, and
+// advances read.
 func (s *Server) eachSince(ctx context.Context, kind string, read *uint64, each func(events.Body)) error {
 	subject := eventlog.ControlSubject(kind)
 	last, err := s.Control.GetLastFor(ctx, subject)
@@ -107,10 +108,10 @@ func (s *Server) eachSince(ctx context.Context, kind string, read *uint64, each 
 	return nil
 }
 
-// observe records the rounds that are new, and names those that cannot be.
+// observe records the rounds that are new, and names those that are refused.
 func (s *Server) observe(ctx context.Context, in events.QuotesObserved) (*answer[Observed], error) {
 	if err := in.Validate(); err != nil {
-		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", in.Kind(), err))
+		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", events.PhraseOf(in.Kind()), err))
 	}
 	fresh, known, refused, err := s.sift(ctx, in)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Everybody who has a receipt may verify it: the page needs no token. Whether this
-// binary has it depends on how it was built.
+// Everybody who has a receipt may verify it, so the page needs no token. How
+// the binary was built decides whether it has the page.
 func TestThePageThatVerifiesIsPublic(t *testing.T) {
 	server := New(Config{})
 	for _, method := range []string{http.MethodGet, http.MethodHead} {

@@ -17,7 +17,7 @@ func (s *Server) quotes() {
 		}) (*answer[Observed], error) {
 			return s.observe(ctx, in.Body)
 		})
-	register(s, http.MethodPost, "/v1/suspense/release", "release-suspense", "Price what waits for a pair at a named round",
+	register(s, http.MethodPost, "/v1/suspense/release", "release-suspense", "Price the usage that waits for a pair at a named round",
 		func(ctx context.Context, in *struct {
 			Body events.SuspenseReleased
 		}) (*answer[Decided], error) {
@@ -25,7 +25,7 @@ func (s *Server) quotes() {
 		})
 }
 
-// decided records proposals and counts what became of them.
+// decided records proposals and counts their results.
 func (s *Server) decided(ctx context.Context, proposals []proposal) (*answer[Applied], error) {
 	results, err := s.decide(ctx, proposals...)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// Waiting is quantities that wait for a price.
+// Waiting is a quantity of usage that waits for a price.
 type Waiting struct {
 	Book     events.Book     `json:"book"`
 	Node     events.Node     `json:"node"`
@@ -17,8 +17,8 @@ type Waiting struct {
 	Meter    events.Meter    `json:"meter"`
 	Card     string          `json:"card" doc:"card@version whose rule will price it."`
 	Rule     int             `json:"rule"`
-	Pair     events.Pair     `json:"pair" doc:"Quote that is wanted."`
-	Period   events.Period   `json:"period" doc:"Of the events."`
+	Pair     events.Pair     `json:"pair" doc:"Pair whose quote is missing."`
+	Period   events.Period   `json:"period" doc:"Period of the events."`
 	Quantity money.Quantity  `json:"quantity"`
 	Events   uint64          `json:"events"`
 }
@@ -29,20 +29,21 @@ type Balance struct {
 	Asset   money.Asset    `json:"asset"`
 	Debit   money.Amount   `json:"debit"`
 	Credit  money.Amount   `json:"credit"`
-	Net     money.Amount   `json:"net" doc:"Debit less credit."`
+	Net     money.Amount   `json:"net" doc:"Debit minus credit."`
 }
 
 // Tally counts the events of one node and period by outcome.
 type Tally struct {
 	Book    events.Book    `json:"book"`
-	Node    events.Node    `json:"node" doc:"Empty: no node of the book."`
+	Node    events.Node    `json:"node" doc:"Empty if the event names no node of the book."`
 	Period  events.Period  `json:"period"`
 	Outcome events.Outcome `json:"outcome" doc:"1 accepted, 2 late, 3 duplicate, 4 refused."`
 	Reason  events.Reason  `json:"reason,omitempty"`
 	Events  uint64         `json:"events"`
 }
 
-// waiting returns what waits for a price in a book, or in all where it is empty.
+// waiting returns the usage that waits for a price in a book, or in all books
+// if book is empty.
 func (s *Server) waiting(ctx context.Context, book events.Book) ([]Waiting, error) {
 	lines, err := s.Store.Suspense(ctx, book)
 	if err != nil {
@@ -68,7 +69,7 @@ func (s *Server) reads() {
 		})
 	register(s, http.MethodGet, "/v1/balances", "list-balances", "List the balances of accounts",
 		func(ctx context.Context, in *struct {
-			Prefix string `query:"prefix" doc:"Only accounts whose name begins so."`
+			Prefix string `query:"prefix" doc:"Only accounts whose names begin with this."`
 		}) (*answer[[]Balance], error) {
 			rows, err := s.Store.Balances(ctx, in.Prefix)
 			if err != nil {

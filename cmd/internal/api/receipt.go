@@ -17,10 +17,10 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/issue"
 )
 
-// Proofs are what receipts and exports are proved with.
+// Proofs has what receipts and exports need to prove their content.
 type Proofs struct {
 	Key       *tlog.PublicKey
-	Handovers [][]byte // that led to the key
+	Handovers [][]byte // signed statements by which earlier keys handed over to this one
 	Logs      []string // names
 	Log       func(name string) (*tiles.Reader, error)
 	// Wait returns when everything that is committed at its call is signed.
@@ -28,16 +28,16 @@ type Proofs struct {
 }
 
 const (
-	// signPatience is how long a request for a receipt waits for a checkpoint
-	// that covers what it is of.
+	// signPatience is how long a request for a receipt waits until a checkpoint
+	// covers what the receipt is about.
 	signPatience = 3 * time.Second
 	signPoll     = 50 * time.Millisecond
 )
 
 func (s *Server) receipts() {
-	register(s, http.MethodGet, "/v1/receipt", "receipt", "A file that proves an event, a journal row or a payout",
+	register(s, http.MethodGet, "/v1/receipt", "receipt", "Make a file that proves an event, a journal row or a payout",
 		func(ctx context.Context, in *struct {
-			ID string `query:"id" doc:"A payout, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal; with source, the id alone that the source gave it."`
+			ID string `query:"id" doc:"A payout, a journal row, or a usage event as source#id, source#sequence, source#epoch/sequence or partition/position/ordinal; with source, only the id that the source gave it."`
 			EventIdentity
 		}) (*answer[*receipt.Receipt], error) {
 			if s.Proofs == nil {
@@ -62,7 +62,7 @@ func (s *Server) receipts() {
 		})
 }
 
-// issue makes a receipt, and waits a while for the checkpoint.
+// issue makes a receipt; it waits up to signPatience for the checkpoint.
 func (s *Server) issue(ctx context.Context, id string) (*receipt.Receipt, error) {
 	from := issue.Sources{
 		Sources:  s.explained(),

@@ -17,13 +17,13 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// Imported says what the import of a register did.
+// Imported is the result of importing a register.
 type Imported struct {
 	Holders  int    `json:"holders"`
 	Units    string `json:"units"`
-	LeftOut  string `json:"left_out,omitempty" doc:"Units of the zero address that were left out."`
+	LeftOut  string `json:"left_out,omitempty" doc:"Units of the zero address that were not imported."`
 	Stream   string `json:"stream"`
-	Position uint64 `json:"position" doc:"It is in the stream up to here."`
+	Position uint64 `json:"position" doc:"Last position of the import in REGISTER."`
 	Effect   string `json:"effect" enum:"applied,unchanged"`
 }
 
@@ -31,13 +31,13 @@ func (s *Server) registers() {
 	register(s, http.MethodPost, "/v1/registers/{token}/import", "import-register", "Issue a token's units to the holders of a CSV file",
 		func(ctx context.Context, in *struct {
 			Token  events.Token `path:"token"`
-			File   string       `query:"file" doc:"Name of the file, kept as reference."`
-			Add    bool         `query:"add" doc:"Issue beside what other imports and movements have issued."`
-			Supply string       `query:"expected_supply" doc:"What the units of the file must sum to; another sum is refused."`
-			Zero   bool         `query:"leave_out_zero" doc:"Leave the zero address out, which owns nothing, instead of refusing its line."`
+			File   string       `query:"file" doc:"Name of the file, recorded as the reference."`
+			Add    bool         `query:"add" doc:"Issue these units in addition to those of other imports and movements."`
+			Supply string       `query:"expected_supply" doc:"Required sum of the units in the file; another sum is refused."`
+			Zero   bool         `query:"leave_out_zero" doc:"Skip the line of the zero address, which cannot own units, instead of refusing it."`
 			Holder string       `query:"holder" doc:"Column that has the holders; by default holder, account, address, wallet or HolderAddress."`
 			Units  string       `query:"units" doc:"Column that has the units; by default units, amount_wei, amount or balance."`
-			Places int          `query:"decimals" minimum:"0" maximum:"38" doc:"Decimal places of the token, where the file counts whole tokens."`
+			Places int          `query:"decimals" minimum:"0" maximum:"38" doc:"Decimal places of the token, if the file counts whole tokens."`
 			RowQuery
 			RawBody []byte `contentType:"text/csv"`
 		}) (*answer[Imported], error) {
@@ -57,14 +57,15 @@ func (s *Server) registers() {
 		})
 }
 
-// RowQuery says what a file of rows looks like where it does not say so itself.
+// RowQuery describes the layout of a file of rows, for what the file itself
+// does not show.
 type RowQuery struct {
-	Separator string `query:"separator" doc:"Between the fields of CSV; recognised by itself without it."`
-	Comment   string `query:"comment" doc:"Lines that begin with this character are no rows."`
-	Skip      int    `query:"skip" minimum:"0" doc:"Lines to leave out before the header line."`
-	Decimal   string `query:"decimal" doc:"Decimal mark of numbers: a point without it."`
-	Thousands string `query:"thousands" doc:"Thousands separator of numbers: none without it."`
-	Format    string `query:"format" doc:"csv or json; recognised by itself without it."`
+	Separator string `query:"separator" doc:"Separator of the fields of CSV; detected by default."`
+	Comment   string `query:"comment" doc:"Lines that begin with this character are comments."`
+	Skip      int    `query:"skip" minimum:"0" doc:"Number of lines to skip before the header line."`
+	Decimal   string `query:"decimal" doc:"Decimal mark of numbers; a point by default."`
+	Thousands string `query:"thousands" doc:"Thousands separator of numbers; none by default."`
+	Format    string `query:"format" doc:"csv or json; detected by default."`
 }
 
 func (q *RowQuery) options() (rowfile.Options, error) {
@@ -72,10 +73,10 @@ func (q *RowQuery) options() (rowfile.Options, error) {
 	return f.Options("")
 }
 
-// importRegister issues what a file says. The ids of its messages follow from the
-// file, so an import that was cut short is completed by the same file, and one
-// that was complete changes nothing. Another file would issue a second time, so it
-// is refused unless add says that this is meant.
+// importRegister issues the units in a file. The ids of its messages follow
+// from the file, so the same file completes an import that was interrupted, and
+// changes nothing after a complete one. Another file would issue units a second
+// time, so it is refused unless add is set.
 func (s *Server) importRegister(ctx context.Context, token events.Token, name string, add bool, o registerfile.Options, data []byte) (*answer[Imported], error) {
 	known := false
 	s.Engine.Directory(func(d *directory.Directory) { _, known = d.Token(token) })
@@ -83,8 +84,9 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 		return nil, huma.Error404NotFound(fmt.Sprintf("token %q is not declared", token))
 	}
 	name = orName(name, "register.csv")
-	// The file is read for its errors, and again, message by message, to be recorded:
-	// the movements of a large file are several times its size.
+	// The file is read twice: first to find its errors, then message by message
+	// to record it, because the movements of a large file take several times
+	// its size.
 	file, err := registerfile.Open(bytes.NewReader(data), o)
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("%s: %v", name, err))
@@ -100,11 +102,12 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 	for id := range there {
 		if !add && !events.IsOfImport(id, file.ID) {
 			return nil, huma.Error409Conflict(fmt.Sprintf(
-				"token %q has a register already, and %s is another file: importing it would issue its units beside those there; say add if that is meant", token, name))
+				"token %q has a register already, and %s is another file: importing it would issue its units in addition to those; set add if this is intended", token, name))
 		}
 	}
-	// On condition that nobody else records for the token meanwhile: two imports
-	// at once must not both find it empty.
+	// The append requires that nobody else has recorded for the token
+	// meanwhile: two simultaneous imports must not both find the register
+	// empty.
 	var last uint64
 	for _, position := range there {
 		last = max(last, position)
@@ -121,7 +124,7 @@ func (s *Server) importRegister(ctx context.Context, token events.Token, name st
 		}
 		position, err := s.Register.Publish(ctx, eventlog.RegisterSubject(string(token)), data, eventlog.PublishOptions{ExpectLastSubjectSeq: &last})
 		if errors.Is(err, eventlog.ErrWrongLastSequence) {
-			return huma.Error409Conflict(fmt.Sprintf("somebody else recorded movements of token %q at the same time: look, and import again", token))
+			return huma.Error409Conflict(fmt.Sprintf("another request recorded movements of token %q at the same time: check the register and import again", token))
 		}
 		if err != nil {
 			return unavailable(err)
@@ -146,7 +149,8 @@ func (s *Server) recorded(ctx context.Context, token events.Token) (map[string]u
 	return there, err
 }
 
-// movements calls each for a token's register messages in order, until it says no.
+// movements calls each for a token's register messages in order, until each
+// returns false.
 func (s *Server) movements(ctx context.Context, token events.Token, each func(position uint64, m *events.Movements) bool) error {
 	subject := eventlog.RegisterSubject(string(token))
 	last, err := s.Register.GetLastFor(ctx, subject)
@@ -176,9 +180,9 @@ func (s *Server) movements(ctx context.Context, token events.Token, each func(po
 	}
 }
 
-// recordPosition returns the last position of a token's register that holds
-// nothing later than an instant: effective or recorded, whichever is later in
-// the message, decides.
+// recordPosition returns the last position of a token's register whose message
+// is not later than an instant. The later one of a message's effective and
+// recorded times counts.
 func (s *Server) recordPosition(ctx context.Context, token events.Token, at time.Time) (position uint64, err error) {
 	err = s.movements(ctx, token, func(p uint64, m *events.Movements) bool {
 		for i := range m.Movements {

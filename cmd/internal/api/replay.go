@@ -15,14 +15,14 @@ import (
 	"github.com/aliquot-engine/aliquot/services/audit/state"
 )
 
-// Position is the point that a replay ends at.
+// Position is the point at which a replay ends.
 type Position struct {
-	AsOf     string `query:"as_of" doc:"usage=POSITION, usage=PARTITION/POSITION, control=POSITION, or a time; by default as far as everything is settled."`
-	Balances bool   `query:"balances" doc:"Give the balances of every account."`
+	AsOf     string `query:"as_of" doc:"usage=POSITION, usage=PARTITION/POSITION, control=POSITION, or a time; by default the point up to which everything is settled."`
+	Balances bool   `query:"balances" doc:"Return the balances of every account."`
 }
 
 func (s *Server) replays() {
-	register(s, http.MethodGet, "/v1/state", "state", "The state root: everything that was derived from the streams, in one line",
+	register(s, http.MethodGet, "/v1/state", "state", "Show the state root, the hash of everything that is derived from the streams",
 		func(ctx context.Context, _ *struct{}) (*answer[settlement.State], error) {
 			var now *settlement.State
 			err := s.Store.Snapshot(ctx, func(snapshot *store.Snapshot) (err error) {
@@ -34,14 +34,14 @@ func (s *Server) replays() {
 			}
 			return &answer[settlement.State]{*now}, nil
 		})
-	register(s, http.MethodPost, "/v1/replay", "replay", "Derive everything again from the streams and compare",
+	register(s, http.MethodPost, "/v1/replay", "replay", "Derive everything again from the streams and compare it with the store",
 		func(ctx context.Context, in *struct{ Position }) (*answer[replay.Result], error) {
 			return s.replay(ctx, in.Position, replay.Config{})
 		})
-	register(s, http.MethodPost, "/v1/shadow", "shadow", "Derive what would be with other cards, and list the accounts that would differ",
+	register(s, http.MethodPost, "/v1/shadow", "shadow", "Derive the ledger with other cards, and list the accounts that would differ",
 		func(ctx context.Context, in *struct {
 			Position
-			Since   uint64 `query:"since" doc:"The cards hold from this position of CONTROL on; by default from where each was first declared."`
+			Since   uint64 `query:"since" doc:"Position of CONTROL from which the cards are in force; by default the position at which each was first declared."`
 			RawBody []byte `contentType:"application/yaml"`
 		}) (*answer[replay.Result], error) {
 			cards, err := Cards("cards", in.RawBody)
@@ -52,8 +52,7 @@ func (s *Server) replays() {
 		})
 }
 
-// Cards reads the cards of a file that declares nothing else; its name is for
-// messages.
+// Cards reads a file that declares only cards. Messages use its name.
 func Cards(name string, data []byte) ([]events.CardDeclared, error) {
 	bodies, err := apply.Parse(name, data)
 	if err != nil {
@@ -63,12 +62,12 @@ func Cards(name string, data []byte) ([]events.CardDeclared, error) {
 	for _, b := range bodies {
 		card, ok := b.(events.CardDeclared)
 		if !ok {
-			return nil, fmt.Errorf("%s: only cards can be replaced, not a %s", name, b.Kind())
+			return nil, fmt.Errorf("%s: only cards can be replaced, but the file has %s", name, events.PhraseOf(b.Kind()))
 		}
 		cards = append(cards, card)
 	}
 	if len(cards) == 0 {
-		return nil, fmt.Errorf("%s: there is no card", name)
+		return nil, fmt.Errorf("%s: the file has no card", name)
 	}
 	return cards, nil
 }

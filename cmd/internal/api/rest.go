@@ -14,20 +14,21 @@ import (
 
 const (
 	// restPatience is how long a declaration waits until the logs cover the
-	// positions that it rests on. They are committed, so it is a moment, unless
-	// the keeper has stopped.
+	// positions that it rests on. These positions are committed, so this takes
+	// a moment unless the keeper has stopped.
 	restPatience = time.Minute
 	restPoll     = 20 * time.Millisecond
 )
 
-// A place is a log, named as its stream in lower case, and a position in it.
+// A place is a position in a log; the log is named as its stream, in lower
+// case.
 type place struct {
 	log      string
 	position uint64
 }
 
-// published returns how far every log is signed: what a closing rests on. It
-// waits for nothing, and is empty where no logs are kept.
+// published returns how far every log is signed, which a closing rests on. It
+// does not wait, and is empty if no logs are kept.
 func (s *Server) published() ([]events.LogState, error) {
 	if s.Proofs == nil {
 		return nil, nil
@@ -50,9 +51,9 @@ func (s *Server) published() ([]events.LogState, error) {
 	return list, nil
 }
 
-// rootsAt returns the roots of logs at positions, once these are signed: what a
-// declaration rests on. Where the logs do not come so far the declaration is not
-// made: nobody could prove it.
+// rootsAt returns the roots of logs at positions that a declaration rests on,
+// once these are signed. If the logs do not reach them in time the declaration
+// is not made, because it could not be proved.
 func (s *Server) rootsAt(ctx context.Context, places ...place) ([]events.LogState, error) {
 	if s.Proofs == nil {
 		return nil, nil
@@ -66,7 +67,7 @@ func (s *Server) rootsAt(ctx context.Context, places ...place) ([]events.LogStat
 		}
 		root, err := s.rootAt(ctx, p)
 		if err != nil {
-			return nil, fmt.Errorf("what it rests on, %s up to %d: %w", p.log, p.position, err)
+			return nil, fmt.Errorf("waiting until %s is signed up to position %d: %w", p.log, p.position, err)
 		}
 		list = append(list, events.LogState{Log: p.log, Size: p.position, Root: events.Root(root)})
 	}

@@ -17,14 +17,14 @@ import (
 // PayOwed asks for a payout run.
 type PayOwed struct {
 	Token events.Token `json:"token"`
-	Run   string       `json:"run,omitempty" doc:"Id of the run: the same one again is the same run. By default the token, 'run' and a number."`
+	Run   string       `json:"run,omitempty" doc:"Id of the run: a request with the same id is the same run. By default the token, 'run' and a number."`
 }
 
 // PayoutRun is a payout run that was made.
 type PayoutRun struct {
 	Run      string       `json:"run"`
 	Token    events.Token `json:"token"`
-	Effect   string       `json:"effect,omitempty" enum:"applied,unchanged" doc:"Of a request: unchanged where this run stands already."`
+	Effect   string       `json:"effect,omitempty" enum:"applied,unchanged" doc:"In the answer to a request: unchanged if this run was made before."`
 	Reason   string       `json:"reason,omitempty" doc:"Why nothing was added."`
 	Control  uint64       `json:"control_position"`
 	Register uint64       `json:"register_position"`
@@ -39,7 +39,7 @@ type RunAsset struct {
 }
 
 func (s *Server) payoutRuns() {
-	register(s, http.MethodPost, "/v1/payouts/runs", "run-payouts", "Plan payouts of what a token owes, without new revenue",
+	register(s, http.MethodPost, "/v1/payouts/runs", "run-payouts", "Plan payouts of amounts that a token already owes, without new revenue",
 		func(ctx context.Context, in *struct{ Body PayOwed }) (*answer[PayoutRun], error) {
 			return s.runPayouts(ctx, in.Body)
 		})
@@ -69,15 +69,16 @@ func ranOf(d *distribution.Distribution) PayoutRun {
 	return out
 }
 
-// runPayouts records a payout run. Where it is there already, or where nothing
-// that is owed may be paid since the last one, it answers with what stands and
-// decides nothing: so a request whose answer was lost may be repeated.
+// runPayouts records a payout run. If the run exists already, or if nothing
+// that is owed has become payable since the last run, it answers with the
+// existing run and decides nothing, so a request whose answer was lost may be
+// repeated.
 func (s *Server) runPayouts(ctx context.Context, in PayOwed) (*answer[PayoutRun], error) {
 	last, err := s.Control.Last(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if err := s.effective(ctx, last, "waiting for the payout runs that were asked for before"); err != nil {
+	if err := s.effective(ctx, last, "waiting for the payout runs that were requested before"); err != nil {
 		return nil, err
 	}
 	if in.Run != "" {
@@ -89,7 +90,7 @@ func (s *Server) runPayouts(ctx context.Context, in PayOwed) (*answer[PayoutRun]
 				return nil, err
 			}
 			out := ranOf(&d)
-			out.Effect, out.Reason = "unchanged", "a run of this id stands"
+			out.Effect, out.Reason = "unchanged", "a run with this id exists"
 			return &answer[PayoutRun]{out}, nil
 		}
 	}
@@ -123,8 +124,8 @@ func (s *Server) runPayouts(ctx context.Context, in PayOwed) (*answer[PayoutRun]
 	return &answer[PayoutRun]{out}, nil
 }
 
-// payable plans a run without deciding it, and gives it an id where it has none;
-// reason says why nothing would be paid.
+// payable plans a run without deciding it, and gives it an id if it has none.
+// If nothing would be paid, reason says why.
 func (s *Server) payable(ctx context.Context, body *events.PayoutRunDeclared) (reason string, err error) {
 	run, err := distribute.NewPreview(ctx, s.Store, body.Token)
 	if err != nil {
@@ -164,7 +165,8 @@ func (s *Server) payable(ctx context.Context, body *events.PayoutRunDeclared) (r
 	return run.Reason(body.Run, &token, func(h events.Holder) bool { return listed[h] })
 }
 
-// stands answers with the token's last run, after which nothing may be paid.
+// stands answers with the token's last run, because nothing has become payable
+// after it.
 func (s *Server) stands(ctx context.Context, token events.Token, reason string) (*answer[PayoutRun], error) {
 	all, err := s.Store.Distributions(ctx, token)
 	if err != nil {

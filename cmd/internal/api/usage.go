@@ -11,8 +11,8 @@ import (
 	"github.com/aliquot-engine/aliquot/services/ingest"
 )
 
-// usage describes the paths that ingest serves by itself: they take other
-// bodies than JSON, at a rate that the general machinery would slow down.
+// usage describes the paths that ingest serves itself: their bodies are not
+// only JSON, and the general decoder would be too slow for their rate.
 func (s *Server) usage() {
 	schemas := s.api.OpenAPI().Components.Schemas
 	schema := func(v any, hint string) *huma.Schema { return schemas.Schema(reflect.TypeOf(v), true, hint) }
@@ -26,9 +26,9 @@ func (s *Server) usage() {
 			"source":      {Type: "string", MaxLength: number(512)},
 			"id":          {Type: "string", MaxLength: number(256), Description: "Unique within the source."},
 			"sequence":    {Type: "string", Description: "Decimal integer. With it, (source, epoch, sequence) is the identity."},
-			"epoch":       {Type: "string", Description: "Decimal integer, 0 by default: a source that lost its place begins a new one."},
-			"subject":     {Type: "string", Description: "The customer, where data has none."},
-			"time":        {Type: "string", Format: "date-time", Description: "The end, where data has none."},
+			"epoch":       {Type: "string", Description: "Decimal integer, 0 by default: a source that has lost its sequence starts a new epoch."},
+			"subject":     {Type: "string", Description: "The customer, if data has none."},
+			"time":        {Type: "string", Format: "date-time", Description: "The end, if data has none."},
 			"data_base64": {Type: "string", Format: "byte", Description: "Instead of data: its JSON in base64 (CloudEvents JSON format 1.0.2, section 3.1)."},
 			"data": {
 				Type: "object", Required: []string{"node", "meter", "quantity"},
@@ -45,15 +45,15 @@ func (s *Server) usage() {
 	event := &huma.Schema{Ref: "#/components/schemas/UsageEvent"}
 	list := &huma.Schema{Type: "array", Items: event, MaxItems: number(packed.MaxEvents)}
 	binary := &huma.Schema{Type: "string", Format: "binary"}
-	lines := &huma.Schema{Type: "string", Description: "JSON Lines: one event a line."}
+	lines := &huma.Schema{Type: "string", Description: "JSON Lines: one event per line."}
 	bodies := map[string]*huma.MediaType{
 		ingest.SingleMedia: {Schema: event},
 		ingest.BatchMedia:  {Schema: list},
 		ingest.PackedMedia: {Schema: binary},
 
 		"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{event, list, lines},
-			Description: "An event, a list of events, or JSON Lines, whichever the body is. With the headers ce-specversion, ce-type, " +
-				"ce-source and ce-id (the binary mode of CloudEvents) it is the data of one event."}},
+			Description: "An event, a list of events, or JSON Lines. With the headers ce-specversion, ce-type, " +
+				"ce-source and ce-id (the binary mode of CloudEvents) the body is the data of one event."}},
 	}
 	for _, name := range ingest.LinesNames() {
 		bodies[name] = &huma.MediaType{Schema: lines}
@@ -69,24 +69,24 @@ func (s *Server) usage() {
 	s.api.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "submit-usage", Method: http.MethodPost, Path: "/v1/events",
 		Summary:     "Submit usage",
-		Description: "Answers when every accepted event is on disk. Bodies are UTF-8, with a byte order mark or without, and may be gzip or zstd encoded. Sending the same again is safe.",
+		Description: "Answers when every accepted event is on disk. Bodies are UTF-8, with a byte order mark or without, and may be gzip or zstd encoded. It is safe to send the same body again.",
 		Parameters: []*huma.Param{wait,
-			{Name: "Aliquot-Provider", In: "header", Schema: &huma.Schema{Type: "string"}, Description: "For whom an operator submits."},
+			{Name: "Aliquot-Provider", In: "header", Schema: &huma.Schema{Type: "string"}, Description: "Provider for which an operator submits."},
 			{Name: "Aliquot-Received", In: "header", Schema: &huma.Schema{Type: "string", Enum: []any{"now", "event"}},
-				Description: "event: each event is received at its own last instant, in books that allow it."},
+				Description: "With event, the time of receipt of each event is its own last instant, in books that allow this."},
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: bodies},
 		Responses: map[string]*huma.Response{
-			"200": answered("Everything is decided: outcomes are there, or nothing was accepted."),
+			"200": answered("Every event is decided: the answer has the outcomes, or no event was accepted."),
 			"202": answered("Accepted for settlement; refused events are listed."),
-			"400": problem("Refused: the body cannot be read as what it says, or a parameter is wrong; nothing of it was stored."),
-			"422": answered("Refused: the body was read and no event of it can be accepted; each is listed with its field and reason. " +
+			"400": problem("Refused: the body cannot be read as its media type says, or a parameter is wrong; nothing was stored."),
+			"422": answered("Refused: the body was read, but none of its events can be accepted; each is listed with its field and reason. " +
 				"An event that retracts or replaces another is refused as unsupported."),
-			"408": problem("The body came too slowly: nothing was stored, send the same again."),
-			"401": problem("No known key."), "403": problem("The key may not submit for this provider."),
-			"413": answered("Refused: too large."), "415": answered("Refused: media type or encoding is not known."),
-			"503": problem("Overloaded: send the same again after Retry-After."),
-			"507": problem("Free space is below the reserve: send the same again later."),
+			"408": problem("The body arrived too slowly: nothing was stored. Send it again."),
+			"401": problem("The key is missing or unknown."), "403": problem("The key may not submit for this provider."),
+			"413": answered("Refused: too large."), "415": answered("Refused: the media type or the encoding is unknown."),
+			"503": problem("Overloaded: send the same body again after Retry-After."),
+			"507": problem("Free space is below the reserve: send the same body again later."),
 		},
 	})
 	query := func(name, kind, description string) *huma.Param {
@@ -94,21 +94,21 @@ func (s *Server) usage() {
 	}
 	s.api.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "usage-outcomes", Method: http.MethodGet, Path: "/v1/usage/outcomes",
-		Summary: "What became of events, by handle, by source and id, or by source, epoch and sequence",
+		Summary: "Show the outcomes of events, by handle, by source and id, or by source, epoch and sequence",
 		Parameters: []*huma.Param{
-			query("partition", "integer", "With position."), query("position", "integer", "Of the handle."),
-			query("first", "integer", "Of the handle."), query("count", "integer", "Of the handle."),
-			query("source", "string", "With id, or with sequence."), query("id", "string", "Within source."),
-			query("epoch", "integer", "0 by default."), query("sequence", "integer", "Within source and epoch."),
-			query("provider", "string", "Whose, where an operator or auditor asks."), wait,
+			query("partition", "integer", "Partition of the handle, with position."), query("position", "integer", "Position of the handle."),
+			query("first", "integer", "First event of the handle."), query("count", "integer", "Number of events of the handle."),
+			query("source", "string", "Source of the event, with id or with sequence."), query("id", "string", "Id of the event within its source."),
+			query("epoch", "integer", "Epoch of the sequence; 0 by default."), query("sequence", "integer", "Sequence of the event within source and epoch."),
+			query("provider", "string", "Provider of the events, if an operator or auditor asks."), wait,
 		},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "Counts and exceptions.", Content: map[string]*huma.MediaType{
 				"application/json": {Schema: schema(events.Outcomes{}, "Outcomes")},
 			}},
-			"400": problem("A parameter is missing or no number."),
-			"401": problem("No known key."), "403": problem("The key does not reach the provider's usage."),
-			"404": problem("No usage of this provider is there."),
+			"400": problem("A parameter is missing or is not a number."),
+			"401": problem("The key is missing or unknown."), "403": problem("The key does not allow access to the provider's usage."),
+			"404": problem("There is no such usage of this provider."),
 		},
 	})
 }

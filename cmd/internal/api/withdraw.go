@@ -13,18 +13,19 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/quotes"
 )
 
-// Withdrawn says what withdrawing a round did, and what the round has priced.
+// Withdrawn is the result of withdrawing a round, with the postings that the
+// round has priced.
 type Withdrawn struct {
 	Decided
-	Priced []Priced `json:"priced" doc:"Postings that the round has priced, alone or in a median: they stay as they are."`
+	Priced []Priced `json:"priced" doc:"Postings that the round has priced, alone or in a median: they do not change."`
 }
 
 // Priced is a posting that rests on a round.
 type Priced struct {
-	Row      string         `json:"row" doc:"Journal row, to ask explain about."`
+	Row      string         `json:"row" doc:"Journal row, which explain takes."`
 	Book     events.Book    `json:"book"`
-	Period   events.Period  `json:"period" doc:"It is posted in."`
-	Origin   events.Period  `json:"origin" doc:"Of the events."`
+	Period   events.Period  `json:"period" doc:"Period in which it is posted."`
+	Origin   events.Period  `json:"origin" doc:"Period of the events."`
 	Debit    ledger.Account `json:"debit"`
 	Credit   ledger.Account `json:"credit"`
 	Meter    events.Meter   `json:"meter"`
@@ -52,8 +53,8 @@ func (s *Server) withdrawals() {
 		})
 }
 
-// pricedAt reads the whole journal for what a round has priced: a withdrawal is
-// rare, and nothing is stored for it.
+// pricedAt reads the whole journal to find what a round has priced: withdrawals
+// are rare, so no index is stored for them.
 func (s *Server) pricedAt(ctx context.Context, round events.RoundWithdrawn) (list []Priced, err error) {
 	list = []Priced{}
 	asset, _, _ := round.Pair.Split()

@@ -8,9 +8,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events/packed"
 )
 
-// A run verifies itself: everything was accepted, settled once, and charged to
-// the last atto. Fails when bodies repeat a sequence, or when a patch is written
-// to the wrong place.
+// A run verifies itself: everything was accepted, settled once, and charged
+// exactly. Fails when bodies repeat a sequence, or when a patch is written to
+// the wrong place.
 func TestEveryVariantComesOutRight(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the engine for each variant")

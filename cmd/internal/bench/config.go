@@ -10,15 +10,15 @@ import (
 
 // Config says what to measure. A field that is zero takes its default.
 type Config struct {
-	// Events is the number of events of the fastest variants; the others take a
-	// part of it, see [Variant]. At least 100,000; the default is 5,000,000. With
-	// too few events the figures describe the start.
+	// Events is the number of events of the fastest variants; the others use
+	// fewer, see [Variant]. At least 100,000; the default is 5,000,000. With
+	// too few events the figures mostly describe the start.
 	Events int
 	// Variants are names of variants; empty means all.
 	Variants []string
-	// Senders is how many requests are in progress at once; the default is 16.
-	// With fewer senders than the engine needs to fill its messages, every
-	// request waits for the disk.
+	// Senders is the number of concurrent requests; the default is 16. With
+	// fewer senders than the engine needs to fill its messages, every request
+	// waits for the disk.
 	Senders int
 	// Rounds is how often every variant is measured, in turn with the others; the
 	// default is 1. The report has the round with the median CPU time, the higher
@@ -32,9 +32,9 @@ type Config struct {
 	DatabaseURL string
 	// Telemetry adds the variants with metrics and traces.
 	Telemetry bool
-	// Partitions is how many partitions there are, each with a book and a
-	// settler; the default is 1. More partitions than cores bring nothing on one
-	// machine.
+	// Partitions is the number of partitions, each with a book and a settler;
+	// the default is 1. More partitions than cores do not make one machine
+	// faster.
 	Partitions int
 	// Folder is where temporary folders are made; empty means the system's
 	// default.
@@ -43,7 +43,7 @@ type Config struct {
 	// them. It is called with the folder of an installation and returns a
 	// function that verifies a receipt and says which event it proves.
 	Proofs func(dir string) (verify func(receipt []byte) (id string, err error), err error)
-	// Throughput leaves out the latencies.
+	// Throughput omits the latencies.
 	Throughput bool
 
 	// Profile is the file for a CPU profile of each variant's measured part, with
@@ -68,7 +68,7 @@ type Variant struct {
 	part   int  // divisor of Config.Events
 }
 
-// What telemetry is switched on.
+// What a variant's telemetry shows.
 const (
 	hidden   = iota // nothing
 	paged           // metrics, read every second
@@ -87,8 +87,8 @@ func (v Variant) perBody() int {
 // Variants returns every variant, in the order in which they are measured.
 func Variants() []Variant {
 	list := []Variant{
-		{Name: "json", What: "CloudEvents JSON over HTTP, 1,000 a request, sequenced", part: 1},
-		{Name: "packed", What: "packed over HTTP, 10,000 a request, sequenced", packed: true, part: 1},
+		{Name: "json", What: "CloudEvents JSON over HTTP, 1,000 per request, sequenced", part: 1},
+		{Name: "packed", What: "packed over HTTP, 10,000 per request, sequenced", packed: true, part: 1},
 		{Name: "json-ids", What: "as json, ids instead of sequences", ids: true, part: 4},
 		{Name: "packed-ids", What: "as packed, ids instead of sequences", packed: true, ids: true, part: 4},
 		{Name: "json-single", What: "as json, every event its own customer and node", single: true, part: 10},
@@ -124,7 +124,7 @@ const (
 	mostRounds     = 101
 )
 
-// chosen checks the configuration and reports every problem at once.
+// chosen checks the configuration, and reports all problems together.
 func (c *Config) chosen() ([]Variant, error) {
 	var problems []error
 	if c.Events == 0 {

@@ -9,7 +9,7 @@
 //
 // # Invariants
 //
-//   - Nothing is left out: authentication, validation, sync, duplicates, pricing
+//   - Nothing is omitted: authentication, validation, sync, duplicates, pricing
 //     and the ledger are those of production.
 //   - What is measured is verified: a run whose events are not all accepted, or
 //     whose charges do not add up, is an error and not a figure.

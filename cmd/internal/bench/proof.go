@@ -17,12 +17,12 @@ import (
 type Proof struct {
 	Receipts int      `json:"receipts"`
 	Made     *Latency `json:"made"`        // from the request to the receipt
-	MadeCPU  int64    `json:"made_cpu_ns"` // of each
+	MadeCPU  int64    `json:"made_cpu_ns"` // per receipt
 	Verified *Latency `json:"verified"`    // with only the receipt and the key
 	Longest  int      `json:"longest"`     // receipt, bytes
 
 	Replay    float64 `json:"replay_seconds"`
-	ReplayCPU int64   `json:"replay_cpu_ns"`         // an event
+	ReplayCPU int64   `json:"replay_cpu_ns"`         // per event
 	Before    int64   `json:"replay_resident_start"` // bytes
 	Peak      int64   `json:"replay_resident_peak"`  // bytes
 }
@@ -97,7 +97,7 @@ func (r *run) prove(ctx context.Context, f *Figures) error {
 	watching.Wait()
 	err = errors.Join(err, profiled())
 	if err == nil && !result.Identical {
-		err = errors.New("replay derives something else")
+		err = errors.New("replay derived a different ledger")
 	}
 	return err
 }

@@ -61,9 +61,8 @@ type Report struct {
 	Variants   []Figures `json:"variants"`
 }
 
-// Kept returns the cost of the second copy and the verifiable logs: the CPU time
-// of each variant that was also measured without them, less the CPU time without
-// them.
+// Kept returns the cost of the second copy and the verifiable logs: for each
+// variant that was also measured without them, the difference of the CPU times.
 func (r *Report) Kept() (names []string, ns []int64) {
 	for _, v := range r.Variants {
 		for _, without := range r.Variants {

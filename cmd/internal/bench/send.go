@@ -34,7 +34,7 @@ func newSender(r *run, number int) *sender {
 	}}}
 }
 
-// busy is the pause after an answer that asks to come again.
+// busy is the pause after an answer that asks to try again.
 const busy = 20 * time.Millisecond
 
 // send sends body number n and returns the position of its last event.

@@ -9,10 +9,10 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/money"
 )
 
-// The world of the usage: a provider with 400 nodes, half of them GPUs billed by
-// the second, half inference servers billed by the token, and 100 customers, of
-// whom a few use most. If nothing is to be added up, a round of singles has a
-// node and a customer for each event.
+// The world of the usage is a provider with 400 nodes, half of them GPUs billed
+// by the second and half inference servers billed by the token, and 100
+// customers, a few of which use most. In variants without aggregation, a round
+// of singles has a node and a customer for each event.
 const (
 	provider  = "bench"
 	nodes     = 400

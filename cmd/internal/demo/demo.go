@@ -34,7 +34,7 @@ const (
 	List     = "screening-demo"
 
 	Operator = "ines.okafor"  // the person who runs the day
-	Releaser = "marta.lindqv" // the person who releases what waited for a price
+	Releaser = "marta.lindqv" // the person who releases the usage that waited for a price
 
 	TokenEurope = events.Token("EUCOMPUTE") // the nodes in Europe
 	TokenWorld  = events.Token("WORLDGPU")  // every other node
@@ -49,8 +49,8 @@ const (
 	licences     = events.Meter("licence.units")    // its price makes absurd quantities overflow
 )
 
-// Date is the day. It is fixed, so that a seed gives the same journal whenever it
-// is run.
+// Date is the day. It is fixed, so that a seed gives the same journal whenever
+// it runs.
 var Date = time.Date(2026, time.March, 4, 0, 0, 0, 0, time.UTC)
 
 // Period is the day as a period.
@@ -72,7 +72,7 @@ const (
 	maxHolders = 1_000_000
 )
 
-// Validate reports every problem at once.
+// Validate reports all problems together.
 func (c Config) Validate() error {
 	var problems []error
 	check := func(name string, n, least, most int) {

@@ -47,7 +47,8 @@ func TestEqualSeedsGiveEqualDays(t *testing.T) {
 	}
 }
 
-// Fails when a region's share of an hour is rounded by itself.
+// Fails when the number of events of each region and hour is rounded
+// separately.
 func TestADayHasAsManyEventsAsAskedFor(t *testing.T) {
 	for _, n := range []int{1_000, 5_003} {
 		_, hours := day(t, Config{Seed: 1, Events: n})
@@ -97,7 +98,8 @@ func TestEveryAgentNumbersItsEventsWithoutGaps(t *testing.T) {
 	}
 }
 
-// apply accepts the declarations, and no directory finds one of them void.
+// Package apply accepts the declarations, and no directory finds one of them
+// void.
 func TestTheBookIsInOrder(t *testing.T) {
 	w, err := New(Config{Seed: 2})
 	if err != nil {
@@ -133,7 +135,7 @@ func TestTheBookIsInOrder(t *testing.T) {
 }
 
 // The market leaves the band in which usage is priced once, and is near the peg
-// otherwise; the sources always agree.
+// otherwise; the sources never differ too much.
 func TestTheMarketFallsOnce(t *testing.T) {
 	_, hours := day(t, Config{Seed: 5, Events: 1_000})
 	falls, below := 0, false

@@ -19,7 +19,7 @@ type Fault struct {
 	Encoding string // Content-Encoding
 	Live     bool   // received now, not at the end of the events
 	Body     []byte
-	Events   int             // number in it; 0 if it cannot be read as events
+	Events   int             // number of events in it; 0 if it cannot be read as events
 	Reasons  []events.Reason // reasons for which it must be refused, by ingest or by settle; each at least once
 }
 
@@ -88,7 +88,7 @@ func bomb(size int) []byte {
 	return b.Bytes()
 }
 
-// foreign is a good segment of another provider.
+// foreign returns a valid segment of another provider.
 func (w *World) foreign() []byte {
 	u := events.Usage{Source: faulty, ID: "not-ours", Node: w.Nodes[0].Name, Customer: w.Customers[0].Name, Meter: gpuSeconds, Quantity: whole(1), Start: Date.UnixNano() + 1, End: Date.UnixNano() + 1}
 	return Pack("somebody-else", []events.Usage{u})

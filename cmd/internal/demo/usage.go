@@ -24,7 +24,7 @@ type Hour struct {
 type Batch struct {
 	Source string
 	Events []events.Usage
-	Resent bool // the answer was lost, so it is sent again
+	Resent bool // the answer was lost, so the batch is sent again
 }
 
 // load is how busy each hour of a region's local day is.

@@ -9,14 +9,15 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
-// The same request again answers with what stands: with the same status, without
-// another decision, and without another effect, whether its answer was not heard
-// or the process was killed before it was given. Each row is sent, and sent again
-// to the same process and to one that was started anew.
+// A repeated request is answered with the existing result: with the same
+// status, without another decision, and without another effect, whether its
+// answer was lost or the process was killed before it answered. Each row is
+// sent, and sent again both to the same process and to a newly started one.
 //
-// Seen to fail: when a declaration does not look for what stands (a second
-// distribution), when a decision under a used id is appended (CONTROL grows), and
-// when a deposit of what is outstanding forgets who paid under its reference.
+// Seen to fail: when a declaration does not look for an existing distribution
+// (it makes a second one), when a decision under a used id is appended (CONTROL
+// grows), and when a deposit of everything outstanding ignores who has paid
+// under its reference.
 func TestTheSameRequestAgainAnswersWithWhatStands(t *testing.T) {
 	t.Parallel()
 	const asJSON, csv = "application/json", "text/csv"
@@ -58,8 +59,8 @@ func TestTheSameRequestAgainAnswersWithWhatStands(t *testing.T) {
 		body               string
 		want               int    // status, each time
 		member             string // of the answer, which is equal each time
-		again              any    // unless this says how it reads from the second time on
-		appends            bool   // each is a decision of its own, which has no second effect
+		again              any    // unless this says what it is from the second time on
+		appends            bool   // each repetition is a decision of its own, without a second effect
 	}{
 		{name: "declarations", method: "POST", path: "/v1/apply?file=book.yaml", kind: "application/yaml", body: bookYAML, want: 200, member: "applied", again: 0.0},
 		{name: "a key", method: "POST", path: "/v1/keys", kind: asJSON, body: `{"key":"eve","scope":"auditor"}`, want: 200, member: "refused"},

@@ -25,7 +25,7 @@ import (
 	"github.com/aliquot-engine/aliquot/services/settle"
 )
 
-// takeSettle takes the cursor of a partition over, under a nonce, and assembles
+// takeSettle takes over the cursor of a partition, under a nonce, and assembles
 // its settler.
 func (p *Process) takeSettle(ctx context.Context, partition int, index *ids.Store, nonce string) (*settle.Settler, *store.Settle, error) {
 	usage := p.streams.usage[partition]
@@ -48,7 +48,7 @@ func (p *Process) takeSettle(ctx context.Context, partition int, index *ids.Stor
 	return settle.New(config), part, nil
 }
 
-// takeDistribute takes the cursor of distribution over, under a nonce, and
+// takeDistribute takes over the cursor of distribution, under a nonce, and
 // assembles the distributor.
 func (p *Process) takeDistribute(ctx context.Context, nonce string) (*distribute.Distributor, *store.Distribute, error) {
 	part, cursor, err := p.store.Distribute(ctx, nonce)
@@ -62,8 +62,8 @@ func (p *Process) takeDistribute(ctx context.Context, nonce string) (*distribute
 	}), part, nil
 }
 
-// newIngest assembles the intake of usage. Identities are those of events without
-// sequence; nil: they are found by their handles alone.
+// newIngest assembles the intake of usage. identities finds events without a
+// sequence by their ids; if it is nil, only their handles find them.
 func (p *Process) newIngest(identities ingest.Identities) (err error) {
 	p.ingest, err = ingest.New(ingest.Config{
 		Usage: p.streams.usage, Refused: p.streams.refused, Control: p.streams.control,
@@ -74,13 +74,13 @@ func (p *Process) newIngest(identities ingest.Identities) (err error) {
 	return err
 }
 
-// overNATS answers providers that publish usage over NATS.
+// overNATS serves providers that publish usage over NATS.
 func (p *Process) overNATS(ctx context.Context) error {
 	return natsapi.Serve(ctx, p.log.Conn(), p.ingest)
 }
 
-// newKeeper opens the second copy and the logs, and compares their ends with the
-// streams'.
+// newKeeper opens the second copy and the logs, and compares their ends with
+// those of the streams.
 func (p *Process) newKeeper(ctx context.Context) (*keeper.Keeper, error) {
 	return keeper.Open(ctx, keeper.Config{
 		Dir: p.config.Dir, Usage: p.usages(),
@@ -89,16 +89,16 @@ func (p *Process) newKeeper(ctx context.Context) (*keeper.Keeper, error) {
 	})
 }
 
-// runKeeper keeps until ctx ends. That the keeper stops by itself stops nothing
-// else: readiness reports it.
+// runKeeper keeps until ctx ends. If the keeper stops by itself, everything
+// else continues and readiness reports it.
 func (p *Process) runKeeper(ctx context.Context) {
 	if err := p.keeper.Run(ctx); ctx.Err() == nil {
 		p.config.Logger.Error("the keeper stopped", "cause", err)
 	}
 }
 
-// api is the HTTP API, with the logs and what is proved by them where they are
-// kept here.
+// api returns the HTTP API. If this process keeps the logs, it also serves
+// them, and receipts and exports.
 func (p *Process) api() http.Handler {
 	config := api.Config{
 		Engine: p, Control: p.streams.control, Register: p.streams.register, Ledger: p.streams.ledger,
@@ -141,13 +141,13 @@ func (p *Process) serve(ctx context.Context, handler http.Handler) error {
 	return nil
 }
 
-// endServer stops accepting requests, and waits for those under way.
+// endServer stops accepting requests, and waits for those in progress.
 func (p *Process) endServer() error {
 	if p.server == nil {
 		return nil
 	}
 	if p.config.Shared == nil {
-		_ = os.Remove(filepath.Join(p.config.Dir, addressFile)) // one that stays proves nothing
+		_ = os.Remove(filepath.Join(p.config.Dir, addressFile)) // a file that remains proves nothing
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
@@ -157,7 +157,7 @@ func (p *Process) endServer() error {
 	return nil
 }
 
-// URL is where the process answers HTTP requests.
+// URL is the address at which the process answers HTTP requests.
 func (p *Process) URL() string {
 	host, port, _ := net.SplitHostPort(p.listener.Addr().String())
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {

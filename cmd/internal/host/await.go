@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	// startBytes is the free space that a start needs: its indexes and journals
-	// are written before the streams are read, up to 35 MiB of them at once, and
-	// what writes them does not come back from a full disk.
+	// startBytes is the free space that a start needs. Before the streams are
+	// read, indexes and journals of up to 35 MiB are written, and their writer
+	// does not recover from a full disk.
 	startBytes = 64 << 20
-	// awaitPoll is how often a start that waits looks again.
+	// awaitPoll is how often a waiting start tries again.
 	awaitPoll = 250 * time.Millisecond
-	// holderPatience is how long a start waits for a folder that a command holds.
+	// holderPatience is how long a start waits for a folder that a command
+	// holds.
 	holderPatience = time.Minute
 
-	// Who holds the folder, for other processes that want it.
+	// These name the holder of a folder to other processes that want it.
 	holderService = "a running aliquot"
 	holderCommand = "a command"
 )
@@ -32,9 +33,9 @@ const (
 // ErrNoRoom means that the disk has too little free space to start.
 var ErrNoRoom = errors.New("the disk is too full to start")
 
-// openLog opens the streams. A [Config.Patient] start waits meanwhile for room on
-// the disk and for a command that holds the folder for a moment: it says so, and
-// answers /livez and /readyz.
+// openLog opens the streams. A start with [Config.Patient] waits for room on
+// the disk, and for a command that holds the folder for a moment. While it
+// waits it logs the reason, and answers /livez and /readyz.
 func (p *Process) openLog(ctx context.Context) (err error) {
 	room := &anteroom{}
 	defer func() { err = errors.Join(err, room.close()) }()
@@ -54,7 +55,7 @@ func (p *Process) openLog(ctx context.Context) (err error) {
 	})
 }
 
-// awaits tells whether a start may wait for an obstacle to go away.
+// awaits reports whether a start may wait for an obstacle to disappear.
 func (p *Process) awaits(err error, waited time.Duration) bool {
 	held := (*eventlog.InUseError)(nil)
 	return errors.Is(err, ErrNoRoom) || errors.As(err, &held) && held.Holder != holderService && waited < holderPatience
@@ -66,7 +67,7 @@ func (p *Process) tryLog(ctx context.Context) (err error) {
 		return err
 	}
 	if free < startBytes {
-		return fmt.Errorf("%w: %d MiB are free under %s, and a start needs %d MiB", ErrNoRoom, free>>20, p.config.Dir, startBytes>>20)
+		return fmt.Errorf("%w: %d MiB are free under %s, but a start needs %d MiB", ErrNoRoom, free>>20, p.config.Dir, startBytes>>20)
 	}
 	holder := holderCommand
 	if p.config.Patient {
@@ -79,18 +80,18 @@ func (p *Process) tryLog(ctx context.Context) (err error) {
 	return err
 }
 
-// anteroom answers while a start waits.
+// anteroom answers requests while a start waits.
 type anteroom struct {
 	listener net.Listener
 	server   *http.Server
 	done     chan struct{}
 	logged   string
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	reason string
 }
 
-// say opens the room, the first time, and changes the reason.
+// say opens the anteroom on the first call, and sets the reason.
 func (a *anteroom) say(listen string, cause error) error {
 	a.mu.Lock()
 	a.reason = cause.Error()
@@ -106,12 +107,13 @@ func (a *anteroom) say(listen string, cause error) error {
 	a.server = &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Second, MaxHeaderBytes: 64 << 10}
 	go func() {
 		defer close(a.done)
-		_ = a.server.Serve(listener) // ends by close
+		_ = a.server.Serve(listener) // close ends it
 	}()
 	return nil
 }
 
-// said tells whether a reason is to be logged: the kind of it, not each number.
+// said reports whether a reason was logged before. Reasons of one kind count as
+// one, whatever their numbers are.
 func (a *anteroom) said(cause error) bool {
 	kind := cause.Error()
 	if errors.Is(cause, ErrNoRoom) {

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// TestNoFactsFromTheFutureAndAWayBack asks the API: what lies in the future is
-// refused before anything is recorded, and names the field; a round, a closing and
-// a deposit are taken back; and the ledger is the same in a replay.
+// TestNoFactsFromTheFutureAndAWayBack uses the API. Values that lie in the
+// future are refused before anything is recorded, and the error names the
+// field; a round, a closing and a deposit are taken back; and a replay gives
+// the same ledger.
 func TestNoFactsFromTheFutureAndAWayBack(t *testing.T) {
 	t.Parallel()
 	d, err := Open(t.Context(), Config{Dir: t.TempDir(), Listen: "127.0.0.1:0"})

@@ -15,7 +15,8 @@ const (
 	kindPostgres = "postgres"
 )
 
-// kindOf sorts database URLs. rest is what the engine takes.
+// kindOf returns the kind of a database URL; rest is the part that the engine
+// takes.
 func kindOf(url string) (kind, rest string, ok bool) {
 	if path, found := strings.CutPrefix(url, "sqlite:"); found && path != "" {
 		return kindSQLite, path, true

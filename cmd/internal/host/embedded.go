@@ -34,7 +34,7 @@ func (p *Process) openEmbedded(ctx context.Context) (err error) {
 		return err
 	}
 	if id := p.log.Installation(); id != "" && p.config.DatabaseURL != "" {
-		// A folder's own file can only be its own.
+		// The file in a folder belongs to this installation.
 		if err := p.store.Belong(ctx, id); err != nil {
 			return err
 		}
@@ -51,8 +51,7 @@ func (p *Process) openEmbedded(ctx context.Context) (err error) {
 	}
 	p.operator = sha256.Sum256([]byte(p.token))
 	if !p.config.Unkept {
-		// What differs between streams, copies and logs keeps every service from
-		// starting.
+		// If streams, copies and logs differ, no service starts.
 		if p.keeper, err = p.newKeeper(ctx); err != nil {
 			return err
 		}
@@ -60,8 +59,8 @@ func (p *Process) openEmbedded(ctx context.Context) (err error) {
 	return p.startEmbedded(ctx, p.begin(ctx))
 }
 
-// startEmbedded assembles the services, runs them, and serves the API when they
-// know what is declared.
+// startEmbedded assembles and runs the services, and serves the API once they
+// know all declarations.
 func (p *Process) startEmbedded(ctx, background context.Context) error {
 	loops := map[int]func(context.Context) error{}
 	p.settlers = map[int]settler{}
@@ -105,13 +104,13 @@ func (p *Process) startEmbedded(ctx, background context.Context) error {
 		return err
 	}
 	if err := p.running.save(p.config.Dir, p.URL()); err != nil {
-		return fmt.Errorf("saving where the API is: %w", err)
+		return fmt.Errorf("saving the address of the API: %w", err)
 	}
 	return nil
 }
 
-// effective waits until every service has read the decisions that there are, so
-// that the first request finds everything declared in effect.
+// effective waits until every service has read the existing decisions, so that
+// everything declared is in effect for the first request.
 func (p *Process) effective(ctx context.Context) error {
 	last, err := p.streams.control.Last(ctx)
 	if err != nil {
@@ -120,8 +119,8 @@ func (p *Process) effective(ctx context.Context) error {
 	return p.WaitEffective(ctx, last)
 }
 
-// enough takes as many partitions as were settled before, where Config does not
-// say, and refuses fewer: the books of the others would stand still.
+// enough uses as many partitions as were settled before if Config does not say
+// how many, and refuses fewer: the books of the others would not be settled.
 func (p *Process) enough(ctx context.Context) error {
 	now, err := p.store.Progress(ctx)
 	if err != nil {
@@ -131,7 +130,7 @@ func (p *Process) enough(ctx context.Context) error {
 	if n := len(now.Settled); n > 0 {
 		before = now.Settled[n-1].Partition + 1
 	}
-	// A ledger that is derived again does not know yet.
+	// A ledger that is being derived again does not know them yet.
 	for _, name := range keeper.Kept(p.config.Dir) {
 		if partition, ok := eventlog.PartitionOf(name); ok {
 			before = max(before, partition+1)
@@ -142,7 +141,7 @@ func (p *Process) enough(ctx context.Context) error {
 		count = before
 	}
 	if count < before {
-		return fmt.Errorf("%d partitions were settled in this folder, and this start has %d: give --partitions %d or more", before, count, before)
+		return fmt.Errorf("%d partitions were settled in this folder, but this start has %d: use --partitions %d or more", before, count, before)
 	}
 	for partition := range count {
 		p.partitions = append(p.partitions, partition)
@@ -150,8 +149,8 @@ func (p *Process) enough(ctx context.Context) error {
 	return nil
 }
 
-// grant says where the holder of an nkey may publish: a provider to its own
-// subject, nobody else anywhere.
+// grant returns the subjects to which the owner of an nkey may publish: a
+// provider may publish to its own subject, and nobody else to any.
 func (p *Process) grant(nkey string) (eventlog.Grant, error) {
 	select {
 	case <-p.ready:
@@ -161,8 +160,9 @@ func (p *Process) grant(nkey string) (eventlog.Grant, error) {
 	}
 }
 
-// finish lets an embedded keeper keep what was committed last, where every service
-// has stopped in order. What it cannot keep now it keeps after the next start.
+// finish lets an embedded keeper keep the last commits, if every service has
+// stopped in order. Messages that cannot be kept now are kept after the next
+// start.
 func (p *Process) finish(inOrder bool) {
 	if p.config.Shared != nil || p.keeper == nil || p.server == nil || !inOrder {
 		return
@@ -174,18 +174,18 @@ func (p *Process) finish(inOrder bool) {
 	}
 }
 
-// NATSAddr is where NATS clients connect to an embedded process; empty where none
-// may.
+// NATSAddr is the address at which an embedded process accepts NATS clients;
+// empty if it accepts none.
 func (p *Process) NATSAddr() string { return p.log.Addr() }
 
 // Token is the bearer token of the folder's own operator; empty for a shared
 // process.
 func (p *Process) Token() string { return p.token }
 
-// TokenFile is the file that has the token.
+// TokenFile is the file with the token.
 func (p *Process) TokenFile() string { return filepath.Join(p.config.Dir, tokenFile) }
 
-// ownToken reads the folder's token, and makes one the first time.
+// ownToken reads the folder's token, or makes one if there is none.
 func ownToken(file string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err == nil {

@@ -17,14 +17,16 @@ import (
 )
 
 const (
-	// publishPoll is how often the relays' watermarks are looked at.
+	// publishPoll is how often the relays' watermarks are read.
 	publishPoll = 10 * time.Millisecond
-	// settledPoll is how often it is looked whether a period is settled.
+	// settledPoll is how often the end of a period is compared with what is
+	// settled.
 	settledPoll = 50 * time.Millisecond
 )
 
-// waits is what ingest asks of settlement. Decisions are in effect for it when
-// they are for every settler; it waits for no distributor.
+// waits is what ingest needs to know of settlement. Ingest treats decisions as
+// in effect when they are in effect for every settler; it does not wait for
+// distribution.
 type waits struct{ p *Process }
 
 func (w waits) WaitEffective(ctx context.Context, k uint64) error {
@@ -59,12 +61,12 @@ func (p *Process) waitSettlers(ctx context.Context, k uint64) error {
 	return nil
 }
 
-// WaitSettled implements [api.Engine]. What is still uncut is cut by an idle
-// marker soon after.
+// WaitSettled implements [api.Engine]. If the usage is not cut yet, an idle
+// marker cuts it soon.
 func (p *Process) WaitSettled(ctx context.Context, partition int, position uint64) error {
 	s := p.settlers[partition]
 	if s == nil {
-		return fmt.Errorf("partition %d is not here", partition)
+		return fmt.Errorf("partition %d does not exist here", partition)
 	}
 	return s.WaitSettled(ctx, position)
 }
@@ -72,8 +74,8 @@ func (p *Process) WaitSettled(ctx context.Context, partition int, position uint6
 // WaitPublished implements [api.Engine].
 func (p *Process) WaitPublished(ctx context.Context) error { return published(ctx, p.store) }
 
-// WaitKept returns when everything that is committed now has its second copy and
-// is signed; at once where nothing is kept.
+// WaitKept returns when everything that is committed now has its second copy
+// and is signed. If nothing is kept it returns at once.
 func (p *Process) WaitKept(ctx context.Context) error {
 	if p.keeper == nil {
 		return nil
@@ -92,7 +94,7 @@ func (p *Process) Void(ctx context.Context, k uint64) (string, error) {
 	if err != nil || found {
 		return void.Reason, err
 	}
-	// No service keeps a note of repeats.
+	// No service records repetitions.
 	reason := ""
 	p.Directory(func(known *directory.Directory) {
 		voids := known.Voids()
@@ -122,14 +124,14 @@ func (p *Process) Declaration(ctx context.Context, id string, token events.Token
 	})
 }
 
-// Status implements [api.Engine]. Shared, a database that does not answer is
-// reported and is no reason to send usage elsewhere: it is accepted all the same.
+// Status implements [api.Engine]. A shared process reports a database that does
+// not answer, but stays ready: it still accepts usage.
 func (p *Process) Status(ctx context.Context) (api.Status, error) {
 	status := api.Status{Healthy: true, Version: api.Version}
 	if err := p.log.Healthy(); err != nil {
 		status.Healthy, status.Reason = false, err.Error()
 		if p.config.Shared != nil {
-			return status, nil // nothing else would answer
+			return status, nil // no other process would answer
 		}
 	}
 	var err error
@@ -152,7 +154,7 @@ func (p *Process) Status(ctx context.Context) (api.Status, error) {
 	}
 	if p.failing != nil {
 		if err := p.failing(); err != nil {
-			status.Reason = "usage is accepted, and settled later: " + err.Error()
+			status.Reason = "usage is accepted, but settled later: " + err.Error()
 		}
 	}
 	if p.keeper != nil && status.Healthy {

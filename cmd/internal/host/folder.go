@@ -10,15 +10,15 @@ import (
 	"slices"
 )
 
-// others are the permissions of everybody but the owner.
+// others is the set of permissions of everybody except the owner.
 const others = 0o077
 
-var errOpenFolder = errors.New("others than its owner may read it, and it has files that are not aliquot's: name a folder of its own, or take their permissions away (chmod 700)")
+var errOpenFolder = errors.New("users other than its owner may read it, and it has files that aliquot did not make: use another folder, or remove their permissions (chmod 700)")
 
-// openFolder makes the folder, or removes the permissions that others than its
-// owner have: it holds everybody's money, and the token that decides about it. A
-// folder with other files in it is refused and not changed, because these files may
-// be there to be read by others.
+// openFolder makes the folder, or removes the permissions of everybody except
+// its owner: the folder has the records of everybody's money, and the token
+// that decides about it. A folder with other files in it is refused and not
+// changed, because others may need to read these files.
 func openFolder(dir string, logger *slog.Logger) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -38,19 +38,19 @@ func openFolder(dir string, logger *slog.Logger) error {
 		return fmt.Errorf("%s: %w", dir, errOpenFolder)
 	}
 	if err := os.Chmod(dir, info.Mode().Perm()&^others); err != nil {
-		return fmt.Errorf("others than its owner may read it: %w", err)
+		return fmt.Errorf("users other than its owner may read it: %w", err)
 	}
-	logger.Warn("others could read the folder: their permissions were taken away", "folder", dir)
+	logger.Warn("other users could read the folder: their permissions were removed", "folder", dir)
 	return nil
 }
 
-// isOurs reports whether a folder has nothing in it, or what aliquot made.
+// isOurs reports whether a folder is empty or has something that aliquot made.
 func isOurs(dir string) (bool, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return false, err
 	}
-	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "lost+found" }) // of a volume's root
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "lost+found" }) // in the root of a volume
 	if len(entries) == 0 {
 		return true, nil
 	}

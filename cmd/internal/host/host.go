@@ -1,48 +1,48 @@
 // Package host runs services in one process: a set of roles (ingest, settle,
 // distribute, keep) on one assembly of streams, a database and an HTTP server.
 //
-// Embedded, a process has every role and needs nothing but a folder:
+// An embedded process has every role and needs only a folder:
 //
 //	streams/         JetStream
-//	ledger.db        SQLite: the journal and everything derived, where no database is named
+//	ledger.db        SQLite: the journal and everything derived, if no database is named
 //	archive/         a second copy of every stream
 //	tlog/            their verifiable logs
-//	keys/            what signs the logs, and what verifies them
-//	ids/, ids-N/     the index of events without sequence, rebuildable
+//	keys/            the keys that sign and verify the logs
+//	ids/, ids-N/     the index of events without a sequence; it can be rebuilt
 //	operator.token   bearer token of the folder's own operator
 //	running.json     where the process that holds the folder answers
 //
-// Shared, a process has one role, on a JetStream cluster and a database that other
-// processes use too. It owns nothing but what it is working on. Ingest has no
-// state; it learns from the database how far the others are. A settler and a
-// distributor take their cursor over in the database, after the owner before them
-// has fallen silent (package standby), and go on from there, as after a crash.
-// What is in their folders can be rebuilt. The keeper waits for its turn in the
-// same way, and its folder cannot be rebuilt: it holds the second copy and the
+// A shared process has one role, on a JetStream cluster and a database that
+// other processes also use. It owns only what it is working on. Ingest has no
+// state; it learns the progress of the others from the database. A settler or a
+// distributor takes over its cursor in the database once the previous owner has
+// fallen silent (package standby), and continues from there, as after a crash.
+// What is in its folder can be rebuilt. The keeper waits for its turn in the
+// same way, but its folder cannot be rebuilt: it has the second copy and the
 // signed logs.
 //
-// The roles are assembled by the same functions in both. What differs is how they
-// begin (at once, or when it is their turn) and who says how far a role is: the
-// role itself, or the database.
+// The same functions assemble the roles in both cases. The differences are how
+// a role starts (at once, or when it is its turn) and who knows its progress
+// (the role itself, or the database).
 //
 // # Invariants
 //
-//   - One process holds a folder.
+//   - At most one process holds a folder.
 //   - Start and recovery are the same: the services verify the streams against
-//     their cursors and go on from there.
-//   - A service that stops takes the process with it. Only the keeper of the logs
-//     stops alone, and readiness reports it.
-//   - Embedded, nothing settles on streams whose end is not what the logs have
-//     signed.
-//   - Everything that was accepted is answered: a process that is told to stop
-//     answers the requests under way first.
-//   - Whole cuts: what a settler has not committed when it stops is settled again
-//     by the next one.
-//   - Two owners never both commit: the cursor's nonce is one owner's, and the
-//     other stops with one line.
-//   - Shared, ingest goes on while the database does not answer.
-//   - One history: the database knows whose key signs the logs, and a keeper with
-//     another key, or with that key and no logs, signs nothing.
+//     their cursors and continue from there.
+//   - If a service stops, the process ends. Only the keeper of the logs can stop
+//     alone; readiness reports it.
+//   - An embedded process does not settle if the end of a stream differs from what
+//     the logs have signed.
+//   - Every accepted request is answered: a process that is told to stop first
+//     answers the requests in progress.
+//   - Cuts are committed as a whole: the next settler settles again what a settler
+//     had not committed when it stopped.
+//   - Two owners never both commit: the cursor has the nonce of one of them, and
+//     the other stops with a one-line error.
+//   - Shared ingest continues while the database does not answer.
+//   - There is one history: the database records the key that signs the logs. A
+//     keeper with another key, or with that key but without the logs, signs nothing.
 package host
 
 import (
@@ -67,26 +67,27 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
 
-// stopPatience is how long requests under way, or records on their way to LEDGER,
-// may take when the process stops.
+// stopPatience is how long requests in progress, and records that are being
+// published to LEDGER, may take when the process stops.
 const stopPatience = 15 * time.Second
 
 // Process is a running set of roles.
 type Process struct {
 	config     Config
-	partitions []int // of usage, ascending; none where the role has to do with none
+	partitions []int // partitions of usage, ascending; none if the role does not handle usage
 	log        *eventlog.Log
 	store      *store.DB
 	streams    streams
-	operator   [sha256.Size]byte // SHA-256 of the operator's bearer token; zeros: there is none
+	operator   [sha256.Size]byte // SHA-256 of the operator's bearer token; zero: there is no such token
 
-	// How far the roles are, wherever they run; set where the API is served.
+	// Progress of the roles, in this process or another; set if this process
+	// serves the API.
 	settlers map[int]settler // by partition
 	payer    distributor
-	failing  func() error // why that cannot be asked just now; nil: it always can
+	failing  func() error // why the progress is unknown at the moment; nil: it is always known
 
-	ingest *ingest.Service // set where the API is served
-	keeper *keeper.Keeper  // nil where this process does not keep
+	ingest *ingest.Service // set if this process serves the API
+	keeper *keeper.Keeper  // nil if this process does not keep
 
 	server      *http.Server
 	listener    net.Listener
@@ -94,15 +95,15 @@ type Process struct {
 	unserve     func() error
 	metricsAddr string
 
-	// Embedded.
+	// For embedded processes.
 	token   string
 	ids     ids.Several   // by partition
 	running running       // proves that this process holds the folder
-	ready   chan struct{} // closed when ingest knows what is declared
+	ready   chan struct{} // closed when ingest knows all declarations
 
-	// Shared.
-	who   string     // how this process calls itself to its standbys
-	mu    sync.Mutex // guards what follows
+	// For shared processes.
+	who   string     // the name of this process, shown to its standbys
+	mu    sync.Mutex // guards the field below
 	parts map[string]string
 
 	group  *errgroup.Group
@@ -117,9 +118,9 @@ type streams struct {
 	refused, control, register, ledger, payout *eventlog.Stream
 }
 
-// Open starts the roles. An embedded process answers requests when it returns; a
-// shared one may still wait for its turn. Its errors are one line that names what
-// is wrong.
+// Open starts the roles. When it returns, an embedded process answers requests;
+// a shared one may still be waiting for its turn. Its errors are one line that
+// says what is wrong.
 func Open(ctx context.Context, config Config) (*Process, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -138,7 +139,7 @@ func Open(ctx context.Context, config Config) (*Process, error) {
 	return p, nil
 }
 
-// openStreams opens CONTROL first: it says whose installation this is.
+// openStreams opens CONTROL first, because it identifies the installation.
 func (p *Process) openStreams(ctx context.Context) (err error) {
 	open := func(to **eventlog.Stream, by func(context.Context) (*eventlog.Stream, error)) {
 		if err == nil {
@@ -159,7 +160,7 @@ func (p *Process) openStreams(ctx context.Context) (err error) {
 	return err
 }
 
-// usages are the streams of usage, in the order of the partitions.
+// usages returns the streams of usage, in the order of the partitions.
 func (p *Process) usages() []*eventlog.Stream {
 	list := make([]*eventlog.Stream, len(p.partitions))
 	for i, partition := range p.partitions {
@@ -168,7 +169,7 @@ func (p *Process) usages() []*eventlog.Stream {
 	return list
 }
 
-// begin returns the context that the services run in: they outlive the context
+// begin returns the context in which the services run. They outlive the context
 // that opened them.
 func (p *Process) begin(ctx context.Context) context.Context {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -177,12 +178,12 @@ func (p *Process) begin(ctx context.Context) context.Context {
 	return background
 }
 
-// run starts one loop; when it ends by itself, everything ends.
+// run starts one loop; if the loop ends by itself, the process ends.
 func (p *Process) run(ctx context.Context, name string, loop func(context.Context) error) {
 	p.group.Go(func() error {
 		err := loop(ctx)
 		if ctx.Err() != nil {
-			return nil // asked to stop, or another loop has failed and said why
+			return nil // it was asked to stop, or another loop has failed and was reported
 		}
 		if err == nil {
 			err = errors.New("ended")
@@ -197,9 +198,9 @@ func (p *Process) run(ctx context.Context, name string, loop func(context.Contex
 	})
 }
 
-// caughtUp waits until the services know what there is to know when they start. A
-// service that stops meanwhile, such as one that finds its stream damaged, ends
-// the wait.
+// caughtUp waits until the services know everything that they need at the
+// start. If a service stops meanwhile, for example because its stream is
+// damaged, the wait ends.
 func (p *Process) caughtUp(ctx, services context.Context, wait func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -215,12 +216,13 @@ func (p *Process) caughtUp(ctx, services context.Context, wait func(context.Cont
 	return err
 }
 
-// Failed gives the error of the loop that stopped by itself.
+// Failed receives the error of the loop that stopped by itself.
 func (p *Process) Failed() <-chan error { return p.failed }
 
-// Close stops in order: requests under way are answered, loops end with what they
-// have committed, and the streams and the database are closed. What was accepted
-// and is not settled yet is settled after the next start. It may be called again.
+// Close stops in order: requests in progress are answered, loops end with their
+// last commit, and the streams and the database are closed. Usage that was
+// accepted but not settled is settled after the next start. Close may be called
+// again.
 func (p *Process) Close() error {
 	p.once.Do(func() { p.closed = p.close() })
 	return p.closed
@@ -234,7 +236,7 @@ func (p *Process) close() error {
 	problems = append(problems, p.unwatch())
 	if p.stop != nil {
 		p.stop()
-		err := p.group.Wait() // was given to Failed when it came
+		err := p.group.Wait() // Failed has received it
 		p.finish(err == nil)
 	}
 	if p.keeper != nil && p.config.Shared == nil {
@@ -252,5 +254,5 @@ func (p *Process) close() error {
 	return errors.Join(problems...)
 }
 
-// nonce names one take-over of a cursor.
+// nonce returns a new name for one take-over of a cursor.
 func nonce() string { return rand.Text() }

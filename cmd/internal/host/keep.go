@@ -11,12 +11,12 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
 
-// keeping is the name under which the keeper answers its standbys, and that /readyz
-// has.
+// keeping is the name under which the keeper answers its standbys, and under
+// which /readyz shows it.
 const keeping = "keep"
 
-// startKeep becomes the keeper, or a standby if another process already is. A
-// folder that does not have the logs of the installation is refused first.
+// startKeep becomes the keeper, or a standby if another process already is.
+// First it refuses a folder that does not have the logs of the installation.
 func (p *Process) startKeep(ctx, background context.Context) error {
 	if err := p.mayKeep(ctx); err != nil {
 		return err
@@ -31,8 +31,9 @@ func (p *Process) startKeep(ctx, background context.Context) error {
 	return nil
 }
 
-// mayKeep refuses, and writes nothing: a folder of another key than the database
-// knows; one without logs where there are some elsewhere; and too few partitions.
+// mayKeep writes nothing. It refuses a folder with another key than the
+// database records, a folder without logs if logs exist elsewhere, and too few
+// partitions.
 func (p *Process) mayKeep(ctx context.Context) error {
 	now, err := p.store.Progress(ctx)
 	if err != nil {
@@ -40,7 +41,7 @@ func (p *Process) mayKeep(ctx context.Context) error {
 	}
 	for _, c := range now.Settled {
 		if p.streams.usage[c.Partition] == nil {
-			return fmt.Errorf("ALIQUOT_PARTITIONS: partition %d is settled and would not be kept: name all there are", c.Partition)
+			return fmt.Errorf("ALIQUOT_PARTITIONS: partition %d is settled and would not be kept: list all partitions", c.Partition)
 		}
 	}
 	known, err := p.store.Signer(ctx)
@@ -53,7 +54,7 @@ func (p *Process) mayKeep(ctx context.Context) error {
 		return fmt.Errorf("looking for logs in %s: %w", dir, err)
 	}
 	if len(checkpoints) == 0 {
-		return fmt.Errorf("the logs of this installation are signed by the key %s, and %s has none: keep is started on the folder that has them, or on a copy of it", known, dir)
+		return fmt.Errorf("the logs of this installation are signed by the key %s, but %s has no logs: start keep on the folder that has them, or on a copy of it", known, dir)
 	}
 	keys, err := keeper.Keys(dir)
 	if err != nil {
@@ -64,7 +65,7 @@ func (p *Process) mayKeep(ctx context.Context) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the logs of this installation are signed by the key %s, and those in %s by %s: they are another history", known, dir, keys.Current())
+	return fmt.Errorf("the logs of this installation are signed by the key %s, but those in %s by %s: they belong to another history", known, dir, keys.Current())
 }
 
 // keep opens the keeper and the API, and keeps until ctx ends.
@@ -99,9 +100,9 @@ func (p *Process) keep(ctx context.Context, door *door) (err error) {
 	return ctx.Err()
 }
 
-// openKeeper opens the logs, and records their key in the database before it signs
-// anything but empty logs. The second of two processes that begin at the same time
-// finds the first one's key.
+// openKeeper opens the logs, and records their key in the database before it
+// signs anything except empty logs. If two processes start at the same time,
+// the second finds the key of the first.
 func (p *Process) openKeeper(ctx context.Context) error {
 	if err := p.mayKeep(ctx); err != nil {
 		return err
@@ -141,8 +142,8 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.waiting.ServeHTTP(w, r)
 }
 
-// notYet answers for a process whose turn has not come: it lives, and everything
-// else is to be asked of the one that works.
+// notYet answers for a process whose turn has not come: it reports that the
+// process is alive, and refers everything else to the process that works.
 func (p *Process) notYet() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", lives)

@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// This file is an accountant's idea of what aliquot does, written from the
-// design alone: maps, big integers and rationals, one event after the other. It
-// shares no code with the engine.
+// This file models, as an accountant would, what aliquot does. It was written
+// only from the design, with maps, big integers and rationals, and takes one
+// event after the other. It shares no code with the engine.
 
-// atto is 10¹⁸: how many attos a unit has.
+// atto is 10¹⁸, the number of attos in a unit.
 var atto = new(big.Int).Exp(big.NewInt(10), big.NewInt(18), nil)
 
-// usage is one event as a provider means it.
+// usage is one event as a provider describes it.
 type usage struct {
 	source   string
 	number   int
-	foreign  bool // known by id instead of sequence
+	foreign  bool // identified by id instead of sequence
 	node     string
 	customer string
 	meter    string
@@ -50,10 +50,10 @@ func (u usage) json() string {
 		u.quantity/1000, u.quantity%1000, u.end.Add(-time.Hour).Format(time.RFC3339), u.end.Format(time.RFC3339), attributes)
 }
 
-// rule is what a card says of a meter.
+// rule is a card's rule for a meter.
 type rule struct {
 	card        string // with its version
-	model       string // that it is for; every model where empty
+	model       string // the model that it applies to; empty: every model
 	price, per  string
 	granularity int // thousandths
 	currency    string
@@ -66,7 +66,7 @@ type round struct {
 	rate *big.Rat
 }
 
-// waiting names quantities without a price.
+// waiting identifies quantities without a price.
 type waiting struct {
 	book, node, customer, meter, card, rule, day string
 }
@@ -77,9 +77,9 @@ type wait struct {
 	rule     rule
 }
 
-// model is everything there is.
+// model is the whole state.
 type model struct {
-	balances map[string]*big.Int // account|asset → debit less credit, in attos
+	balances map[string]*big.Int // account|asset → debit minus credit, in attos
 	book     map[string]string   // of a node or customer
 	asset    map[string]string   // of a book
 	nodes    map[string]string   // attribute model of a declared node
@@ -87,13 +87,13 @@ type model struct {
 	rules    map[string][]rule    // by meter
 	second   map[string]time.Time // when a card's second version takes over
 	rounds   map[string][]round
-	closed   map[string]string // last day closed of a book
+	closed   map[string]string // last closed day of a book
 
 	accepted map[string]string // identity → content
 	outcomes map[string]int
 	owed     map[string]map[string]map[string]*big.Int // customer → day → node
-	kept     map[string]map[string]*big.Int            // collected and not handed over: node → day
-	inbox    map[string]map[string]*big.Int            // handed over and not distributed: token → day
+	kept     map[string]map[string]*big.Int            // collected but not handed over: node → day
+	inbox    map[string]map[string]*big.Int            // handed over but not distributed: token → day
 	waits    map[waiting]*wait
 
 	fee      map[string]int
@@ -132,7 +132,7 @@ func (m *model) move(debit, credit, asset string, amount *big.Int) {
 	}
 }
 
-// balance is what an account holds, as credit.
+// balance returns what an account holds, as credit.
 func (m *model) balance(account, asset string) *big.Int {
 	b := m.balances[account+"|"+asset]
 	if b == nil {
@@ -160,10 +160,11 @@ func rat(s string) *big.Rat {
 	return r
 }
 
-// day is the period of an end: (midnight, next midnight].
+// day returns the period of an end: (midnight, next midnight].
 func day(end time.Time) string { return end.Add(-time.Nanosecond).Format("2006-01-02") }
 
-// find returns the rule for an event: of those that match, the one that asks more.
+// find returns the rule for an event: of those that match, the one with more
+// conditions.
 func (m *model) find(u usage) (rule, bool) {
 	model := u.model
 	if own := m.nodes[u.node]; own != "" {
@@ -192,7 +193,7 @@ const (
 	deviating = "0.01"
 )
 
-// quote is the median of what is fresh, or none where a guard objects.
+// quote returns the median of the fresh rounds, or none if a guard objects.
 func (m *model) quote(instant time.Time) (*big.Rat, bool) {
 	var rates []*big.Rat
 	for _, source := range slices.Sorted(maps.Keys(m.rounds)) {
@@ -235,7 +236,7 @@ func (r rule) charge(quantity *big.Int, quote *big.Rat) *big.Int {
 // use gives one event its outcome.
 func (m *model) use(u usage) {
 	if _, known := m.nodes[u.node]; !known {
-		return // refused at the door: it is in no stream
+		return // ingest refused it: it is in no stream
 	}
 	if content, seen := m.accepted[u.identity()]; seen {
 		if content == u.content() {
@@ -289,7 +290,7 @@ func (m *model) owe(book, customer, node, day string, amount *big.Int) {
 	add(m.owed[customer], day, node, amount)
 }
 
-// release prices everything that waits.
+// release prices everything that waits for a price.
 func (m *model) release(rate *big.Rat) {
 	for at, w := range m.waits {
 		m.owe(at.book, at.customer, at.node, at.day, w.rule.charge(w.quantity, rate))
@@ -297,8 +298,8 @@ func (m *model) release(rate *big.Rat) {
 	clear(m.waits)
 }
 
-// divide gives each weight its part of a whole, by largest remainder; ties go to
-// the name that comes first.
+// divide gives each weight its share of a whole by largest remainder; ties go
+// to the name that sorts first.
 func divide(whole *big.Int, weights map[string]*big.Int) map[string]*big.Int {
 	total := new(big.Int)
 	for _, w := range weights {
@@ -318,7 +319,7 @@ func divide(whole *big.Int, weights map[string]*big.Int) map[string]*big.Int {
 	return parts
 }
 
-// collect pays what a customer owes, the oldest day first.
+// collect pays what a customer owes, oldest day first.
 func (m *model) collect(customer string) {
 	for _, day := range slices.Sorted(maps.Keys(m.owed[customer])) {
 		m.collectDay(customer, day)
@@ -380,7 +381,7 @@ func (m *model) close(book, period string) {
 	m.closed[book] = period
 }
 
-// waitingFor is what is in a token's inbox for a day and before.
+// waitingFor returns what is in a token's inbox for a day and earlier days.
 func (m *model) waitingFor(token, period string) *big.Int {
 	sum := new(big.Int)
 	for day, amount := range m.inbox[token] {
@@ -391,8 +392,8 @@ func (m *model) waitingFor(token, period string) *big.Int {
 	return sum
 }
 
-// distribute makes a distribution of what is in a token's inbox for a day and
-// before; false where there is nobody.
+// distribute distributes what is in a token's inbox for a day and earlier days;
+// it returns false if there is no holder.
 func (m *model) distribute(id, token, period, asset string) bool {
 	inbox := m.waitingFor(token, period)
 	if len(m.register[token]) == 0 {
@@ -428,7 +429,8 @@ func (m *model) distribute(id, token, period, asset string) bool {
 	return true
 }
 
-// run makes a payout run of what a token owes; false where nothing may be paid.
+// run makes a payout run of what a token owes; it returns false if nothing may
+// be paid.
 func (m *model) run(id, token, asset string) bool {
 	before := len(m.payouts)
 	for holder := range m.payable[token] {
@@ -467,7 +469,7 @@ func add(to map[string]map[string]*big.Int, token, holder string, amount *big.In
 	to[token][holder].Add(to[token][holder], amount)
 }
 
-// shift makes all that is payable held, or the other way.
+// shift makes everything payable held, or everything held payable.
 func (m *model) shift(token, holder, asset, from, to string) {
 	sides := map[string]map[string]map[string]*big.Int{"payable": m.payable, "held": m.held}
 	add(sides[from], token, holder, new(big.Int))
@@ -496,7 +498,8 @@ func (m *model) pay(id, token, holder, asset string) {
 	m.payouts[p.id] = p
 }
 
-// of returns the payouts of a distribution in a state, ascending.
+// of returns the payouts of a distribution that are in a state, in ascending
+// order.
 func (m *model) of(distribution, state string) []*paying {
 	var list []*paying
 	for _, id := range slices.Sorted(maps.Keys(m.payouts)) {
@@ -526,7 +529,7 @@ func (m *model) turn(p *paying, state string) {
 	}
 }
 
-// where is the account that a payout's money is on.
+// where returns the account that has a payout's money.
 func (m *model) where(p *paying) string {
 	switch p.state {
 	case "confirmed":

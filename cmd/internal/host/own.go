@@ -16,9 +16,9 @@ import (
 	"github.com/aliquot-engine/aliquot/services/keep/keeper"
 )
 
-// States of what a process works on, as /readyz says them.
+// These states of a process's work are shown by /readyz.
 const (
-	standingBy = "waiting beside the owner"
+	standingBy = "standing by for the owner"
 	owned      = "owned"
 )
 
@@ -28,18 +28,21 @@ func (p *Process) say(name, state string) {
 	p.parts[name] = state
 }
 
-// work is what one process at a time does.
+// work is a task that only one process at a time may do.
 type work struct {
 	name string
-	// open makes what is needed to wait and to run, and close ends it; nil: nothing.
+	// open prepares what waiting and running need, and close releases it; nil:
+	// nothing.
 	open  func(ctx context.Context) error
 	close func() error
-	// warm is called while another process works; nil: nothing is kept warm.
+	// warm is called while another process does the work; nil: nothing needs to
+	// be kept up to date.
 	warm func(ctx context.Context)
 	run  func(ctx context.Context) error
 }
 
-// own waits until no other process does some work, and then does it until it ends.
+// own waits until no other process does the work, and then does it until it
+// ends.
 func (p *Process) own(ctx context.Context, w work) {
 	p.say(w.name, standingBy)
 	p.run(ctx, w.name, func(ctx context.Context) (err error) {
@@ -69,12 +72,12 @@ func (p *Process) own(ctx context.Context, w work) {
 	})
 }
 
-// standBy waits until the owner of some work has fallen silent.
+// standBy waits until the owner of the work has fallen silent.
 func (p *Process) standBy(ctx context.Context, w work) error {
 	said := ""
 	return standby.Wait(ctx, p.log.Conn(), w.name, standby.Patience, func(owner string) {
 		if owner != said {
-			p.config.Logger.Info("waiting beside the owner", "of", w.name, "owner", owner)
+			p.config.Logger.Info("standing by for the owner", "of", w.name, "owner", owner)
 			said = owner
 		}
 		if w.warm != nil {
@@ -83,19 +86,19 @@ func (p *Process) standBy(ctx context.Context, w work) error {
 	})
 }
 
-// takeOverPause is between two tries to take a cursor over.
+// takeOverPause is the time between two attempts to take over a cursor.
 const takeOverPause = time.Second
 
-// takeOver tries to take a cursor over until the database, or a stream that is
-// looked at first, answers.
+// takeOver tries to take over a cursor until the database, or a stream that
+// must be read first, answers.
 func (p *Process) takeOver(ctx context.Context, try func() error) error {
 	return retry.Policy{Pause: takeOverPause, Again: keeper.Unanswered, Waits: func(cause error, _ time.Duration) {
 		p.config.Logger.Warn("taking over waits for an answer", "cause", cause)
 	}}.Do(ctx, try)
 }
 
-// distributing is the work of distributing. It has nothing to keep warm: CONTROL
-// is folded when it begins.
+// distributing is the work of distribution. It keeps nothing up to date while
+// it stands by: it reads CONTROL when it starts.
 func (p *Process) distributing() work { return work{name: "distribute", run: p.distribute} }
 
 func (p *Process) distribute(ctx context.Context) error {
@@ -112,12 +115,13 @@ func (p *Process) distribute(ctx context.Context) error {
 	return guarded(ctx, loop.Run, part.Owned)
 }
 
-// guardEvery is how often an owner looks whether the cursor is its own still: one
-// that has nothing to commit would not learn it otherwise.
+// guardEvery is how often an owner checks that the cursor is still its own.
+// Without this check an owner that has nothing to commit would not notice that
+// it has lost the cursor.
 const guardEvery = 2 * time.Second
 
-// guarded runs a loop until it ends, or until owned says that another process has
-// taken over. A question that has no answer is asked again.
+// guarded runs a loop until it ends, or until owned reports that another
+// process has taken over. If the question is not answered it is asked again.
 func guarded(ctx context.Context, loop, owned func(context.Context) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, cancel := context.WithCancel(ctx)

@@ -15,16 +15,16 @@ import (
 	"github.com/aliquot-engine/aliquot/services/settle"
 )
 
-// partition is one partition of a shared process, settled by it or by another
-// process that it waits beside.
+// partition is one partition of a shared process. This process settles it, or
+// stands by for the process that does.
 type partition struct {
 	p      *Process
 	number int
 	usage  *eventlog.Stream
 	index  *ids.Store
 
-	watermark uint64    // the index is complete up to here
-	warmed    time.Time // when it was looked at last
+	watermark uint64    // the index is complete up to this position
+	warmed    time.Time // when it was last brought up to date
 }
 
 // settling is the work of settling a partition.
@@ -41,18 +41,18 @@ func (s *partition) open(ctx context.Context) (err error) {
 		return err
 	}
 	if s.watermark, err = s.index.Bind(ctx, s.usage.Name(), s.usage.Created().UnixNano()); err != nil {
-		_ = s.index.Close() // the first error is the one
+		_ = s.index.Close() // the first error is reported
 	}
 	return err
 }
 
 func (s *partition) close() error { return s.index.Close() }
 
-// warmEvery is how often a standby brings its index up to date.
+// warmEvery is how often a standby updates its index.
 const warmEvery = 5 * time.Second
 
-// warm reads what the owner has settled since the last time. What fails is tried
-// again: a standby has time.
+// warm reads what the owner has settled since the last call. After a failure it
+// tries again with the next call: a standby has time.
 func (s *partition) warm(ctx context.Context) {
 	if time.Since(s.warmed) < warmEvery {
 		return
@@ -74,7 +74,7 @@ func (s *partition) warm(ctx context.Context) {
 	s.watermark = max(s.watermark, now.Position)
 }
 
-// settle takes the cursor over and settles.
+// settle takes over the cursor and settles.
 func (s *partition) settle(ctx context.Context) error {
 	var loop *settle.Settler
 	var part *store.Settle
@@ -93,8 +93,8 @@ func (s *partition) settle(ctx context.Context) error {
 	return err
 }
 
-// relayRest carries what is committed to its stream, where the loop was stopped
-// in order. What it cannot carry now, the next owner carries.
+// relayRest publishes committed records to their stream, if the loop was
+// stopped in order. The next owner publishes those that it cannot publish now.
 func (s *partition) relayRest(ctx context.Context, part *store.Settle) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
 	defer cancel()

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestOwedMoneyHasAWayOut follows one payout that fails, one whose answers
-// contradict each other, and a payout run of what is owed, through the API. What
-// is asked twice is answered twice, and decided once.
+// TestOwedMoneyHasAWayOut follows, through the API, one payout that fails, one
+// whose answers contradict each other, and a payout run of what is owed. A
+// repeated request is answered again, but decided once.
 func TestOwedMoneyHasAWayOut(t *testing.T) {
 	t.Parallel()
 	d, err := Open(t.Context(), Config{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
@@ -93,7 +93,7 @@ func TestOwedMoneyHasAWayOut(t *testing.T) {
 		t.Errorf("corrected again: %v", again)
 	}
 
-	// The rail answers as before, after its answer was withdrawn.
+	// The rail repeats its answer after that answer was withdrawn.
 	again := ids["a"] + ",confirmed,tx-1,6.4675"
 	answer(200, again)
 	correct(200, `{"state":"submitted","reason":"the bank looks into it"}`)
@@ -153,7 +153,7 @@ func TestOwedMoneyHasAWayOut(t *testing.T) {
 	}
 }
 
-// text asks for a file.
+// text requests a file.
 func (p person) text(path string) string {
 	p.t.Helper()
 	request, err := http.NewRequest(http.MethodGet, p.d.URL()+path, nil)

@@ -12,9 +12,9 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/watermark"
 )
 
-// A settler says how far one partition is: the service itself where it runs in
-// this process, otherwise what the database knows of it. What its methods say is
-// committed.
+// A settler reports the progress of one partition: it is the service itself if
+// it runs in this process, otherwise what the database knows of it. What its
+// methods report is committed.
 type settler interface {
 	// Effective is the position of CONTROL up to which decisions are in effect.
 	Effective() uint64
@@ -24,36 +24,38 @@ type settler interface {
 	WaitSettled(ctx context.Context, usage uint64) error
 }
 
-// A distributor says how far distribution is, likewise.
+// A distributor reports the progress of distribution, in the same way as a
+// settler.
 type distributor interface {
 	// WaitDone returns when distribution has committed CONTROL up to a position.
 	WaitDone(ctx context.Context, control uint64) error
 }
 
 const (
-	// eager is how often the database is asked while a request waits for it, idly
-	// while none does.
+	// eager is how often the database is asked while a request waits for its
+	// answer, idly is how often otherwise.
 	eager  = 20 * time.Millisecond
 	idly   = 500 * time.Millisecond
 	gently = time.Second // while it does not answer
 )
 
-// asked knows how far every settler and the distributor of other processes have
-// committed, by asking the database: one question for all who wait. It is the
-// [distributor].
+// asked knows what the settlers and the distributor of other processes have
+// committed, by asking the database. One question serves all who wait. It
+// implements [distributor].
 type asked struct {
 	store      *store.DB
 	partitions map[int]*elsewhere
 	done       watermark.Mark // position of CONTROL that distribution has committed
 	log        *slog.Logger
-	wanted     chan struct{} // asks for an answer now
+	wanted     chan struct{} // requests an answer now
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	failure error      // of the last question
 	waiting int
 }
 
-// elsewhere is the settler of a partition in another process: a [settler].
+// elsewhere is the settler of a partition in another process; it implements
+// [settler].
 type elsewhere struct {
 	asked              *asked
 	settled, effective watermark.Mark
@@ -75,8 +77,8 @@ func (a *asked) settlers() map[int]settler {
 	return all
 }
 
-// run asks until ctx ends. A database that does not answer is asked again, and
-// meanwhile those who wait go on waiting.
+// run asks until ctx ends. If the database does not answer it is asked again,
+// and those who wait continue to wait.
 func (a *asked) run(ctx context.Context) error {
 	for {
 		now, err := a.store.Progress(ctx)
@@ -101,13 +103,13 @@ func (a *asked) run(ctx context.Context) error {
 	}
 }
 
-// note keeps an answer and says when to ask again.
+// note stores an answer and returns when to ask again.
 func (a *asked) note(now store.Progress, err error) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
 		if a.failure == nil {
-			a.log.Warn("the database does not say how far settlement is", "cause", err)
+			a.log.Warn("the database does not report the progress of settlement", "cause", err)
 		}
 		a.failure = err
 		return gently
@@ -126,15 +128,15 @@ func (a *asked) note(now store.Progress, err error) time.Duration {
 	return idly
 }
 
-// failing is the error of the last question; nil where it was answered.
+// failing returns the error of the last question; nil if it was answered.
 func (a *asked) failing() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.failure
 }
 
-// wait returns when a mark is at a position, and has the database asked often
-// meanwhile.
+// wait returns when a mark has reached a position. Until then the database is
+// asked often.
 func (a *asked) wait(ctx context.Context, mark *watermark.Mark, position uint64) error {
 	if mark.At() >= position {
 		return nil
@@ -175,7 +177,8 @@ func (e *elsewhere) WaitSettled(ctx context.Context, usage uint64) error {
 	return e.asked.wait(ctx, &e.settled, usage)
 }
 
-// published waits until what every writer has written by now is in its stream.
+// published waits until everything that any writer has written by now is in its
+// stream.
 func published(ctx context.Context, db *store.DB) error {
 	goal, err := db.Relaying(ctx)
 	if err != nil {

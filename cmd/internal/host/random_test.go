@@ -16,16 +16,16 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/store/postgrestest"
 )
 
-// player plays the steps of a story on a real process, and stops and starts it
-// where its own random numbers say so.
+// player plays the steps of a story on a real process, and restarts it at
+// random times of its own.
 type player struct {
 	person
 	dir      string
 	random   *rand.Rand
-	together bool // every step's usage in one request, and nothing is interrupted
+	together bool // the usage of each step is one request, and nothing is interrupted
 	old      string
 
-	server *postgrestest.Server // where the ledger is not in the folder
+	server *postgrestest.Server // if the ledger is not in the folder
 	url    string
 }
 
@@ -40,7 +40,7 @@ func (p *player) start() {
 
 // restart stops the process and starts it again: with the folder as it is,
 // without the index of identities, without the database, or with the database
-// of an earlier stop.
+// from an earlier stop.
 func (p *player) restart() {
 	p.t.Helper()
 	if err := p.d.Close(); err != nil {
@@ -127,8 +127,8 @@ func (p *player) play(steps []step) {
 	}
 }
 
-// send sends usage, in pieces or whole; what is unknown is refused at once, and
-// a request of nothing else with it.
+// send sends usage, as one request or in pieces. Usage with something unknown
+// is refused immediately, together with everything else in its request.
 func (p *player) send(list []usage, unknown string) {
 	for len(list) > 0 {
 		n := len(list)
@@ -205,7 +205,7 @@ func same(t *testing.T, what string, got, want map[string]string) {
 	}
 }
 
-// otherDatabase is what restart does where the ledger is not in the folder.
+// otherDatabase is what restart does if the ledger is not in the folder.
 func (p *player) otherDatabase() {
 	p.t.Helper()
 	switch p.random.IntN(4) {
@@ -231,9 +231,10 @@ func emptyStore(t *testing.T, server *postgrestest.Server) string {
 	return url
 }
 
-// TestARandomStoryInPostgreSQLIsTheSame plays one story with the ledger in
-// PostgreSQL, in pieces, its database lost or put back to an earlier one at some
-// stops, and in one go with SQLite: one hash, and the model's balances as it goes.
+// TestARandomStoryInPostgreSQLIsTheSame plays one story twice: in pieces with
+// the ledger in PostgreSQL, whose database is sometimes lost or restored to an
+// earlier one between runs, and in one go with SQLite. The hashes are equal,
+// and the balances equal the model's at every step.
 func TestARandomStoryInPostgreSQLIsTheSame(t *testing.T) {
 	t.Parallel()
 	server := postgrestest.Start(t)
@@ -254,7 +255,8 @@ func TestARandomStoryInPostgreSQLIsTheSame(t *testing.T) {
 	}
 }
 
-// Without a database that is ours nothing starts, and one line says why.
+// Without a database of this installation nothing starts, and one line says
+// why.
 func TestADatabaseThatIsNotReadyIsRefused(t *testing.T) {
 	t.Parallel()
 	server := postgrestest.Start(t)
@@ -268,7 +270,7 @@ func TestADatabaseThatIsNotReadyIsRefused(t *testing.T) {
 	}
 }
 
-// finish checks and replays what the story has made, and returns its hash.
+// finish checks and replays the ledger of the story, and returns its hash.
 func (p *player) finish() string {
 	p.t.Helper()
 	if got := p.ask("GET", "/v1/check?deep=true", "", "", 200); got["ok"] != true {
@@ -280,9 +282,9 @@ func (p *player) finish() string {
 	return p.ask("GET", "/v1/summary", "", "", 200)["journal_hash"].(string)
 }
 
-// TestRandomStoriesAgreeWithTheModel plays made-up days, whole and in pieces,
-// and compares every balance with the model's as it goes. ALIQUOT_SEEDS plays
-// more of them.
+// TestRandomStoriesAgreeWithTheModel plays random days, whole and in pieces,
+// and compares every balance with the model's at every step. ALIQUOT_SEEDS sets
+// how many are played.
 func TestRandomStoriesAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
 	seeds := 3

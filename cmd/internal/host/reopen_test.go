@@ -10,9 +10,9 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/events"
 )
 
-// A distribution that is declared and void keeps no period closed; one that was made
-// does, and check finds a decision that says otherwise. Once, a void declaration kept
-// its period closed from then on.
+// A declared distribution that is void does not keep a period closed; one that
+// was made does, and check finds a decision that contradicts this. Once, a void
+// declaration kept its period closed permanently.
 func TestAVoidDistributionKeepsNoPeriodClosed(t *testing.T) {
 	d, err := Open(t.Context(), Config{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {

@@ -2,8 +2,8 @@ package host
 
 import "context"
 
-// Rest returns when everything that is in the streams is settled, distributed,
-// published and kept, or with the error of the service that stopped meanwhile.
+// Rest returns when everything in the streams is settled, distributed,
+// published and kept, or with the error of a service that stopped meanwhile.
 func (p *Process) Rest(ctx context.Context) error {
 	waiting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -22,31 +22,32 @@ import (
 // Names of files in the folder.
 const (
 	tokenFile   = "operator.token" // bearer token of the folder's own operator, mode 0600
-	addressFile = "running.json"   // where the process that holds the folder answers, mode 0600
+	addressFile = "running.json"   // address of the process that holds the folder, mode 0600
 )
 
 type address struct {
 	URL string `json:"url"`
 	PID int    `json:"pid"`
-	// Secret is what the process proves itself by; it is another one at each start.
+	// Secret proves the identity of the process; each start has a new one.
 	Secret string `json:"secret"`
 }
 
-// running proves that a process holds a folder, to those who can read the folder.
-// The file outlives a process that is killed, and another program may then have its
-// port: a client must not show the token there before it has seen the proof.
+// running proves, to those who can read the folder, that a process holds it.
+// The file outlives a process that is killed, and another program may then use
+// its port. A client must not send the token to that port before it has
+// verified the proof.
 type running struct{ address }
 
 const challengeBytes = 32
 
-// save writes where the process answers, and the secret.
+// save writes the address of the process and the secret.
 func (r *running) save(dir, url string) error {
 	r.address = address{URL: url, PID: os.Getpid(), Secret: challenge()}
 	data, err := json.Marshal(r.address)
 	if err != nil {
 		return err
 	}
-	// An existing file would keep its permissions, whatever they are.
+	// An existing file would keep its permissions.
 	name := filepath.Join(dir, addressFile)
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -61,8 +62,8 @@ func challenge() string {
 	return hex.EncodeToString(b[:])
 }
 
-// proof answers a challenge. It covers the address as well, so that nobody can
-// pass the challenge on to a process that answers elsewhere.
+// proof answers a challenge. It covers the address too, so that nobody can
+// forward the challenge to a process at another address.
 func (a *address) proof(challenge string) string {
 	mac := hmac.New(sha256.New, []byte(a.Secret))
 	mac.Write([]byte("aliquot running v1\n" + a.URL + "\n" + challenge))
@@ -77,11 +78,11 @@ func (r *running) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, r.proof(asked)+"\n") // a client that went away asks again
+	_, _ = io.WriteString(w, r.proof(asked)+"\n") // a client that has gone asks again
 }
 
 // Running returns the URL and the operator token of the process that holds a
-// folder; ok is false when none answers that can prove it.
+// folder; ok is false if no process answers with a valid proof.
 func Running(ctx context.Context, dir string) (url, token string, ok bool) {
 	data, err := os.ReadFile(filepath.Join(dir, addressFile))
 	if err != nil {
@@ -101,7 +102,8 @@ func Running(ctx context.Context, dir string) (url, token string, ok bool) {
 	return a.URL, strings.TrimSpace(string(secret)), true
 }
 
-// proves asks the process that answers at the address whether it has the secret.
+// proves asks the process that answers at the address to prove that it has the
+// secret.
 func (a *address) proves(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

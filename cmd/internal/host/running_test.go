@@ -16,9 +16,9 @@ func TestAFolderIsItsOwnersAlone(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
-		mode os.FileMode // 0: there is no folder
+		mode os.FileMode // 0: the folder does not exist
 		has  string
-		want os.FileMode // 0: refused and left alone
+		want os.FileMode // 0: refused and not changed
 	}{
 		{"a new one", 0, "", 0o700},
 		{"an empty one that everybody reads", 0o755, "", 0o700},
@@ -62,8 +62,9 @@ func TestAFolderIsItsOwnersAlone(t *testing.T) {
 	}
 }
 
-// A killed process leaves its file behind, and its port to anybody. Fails when
-// the token is shown to who answers there without the folder's secret.
+// A killed process leaves its file, and its port becomes free. Fails when the
+// token is sent to a program at that port that does not have the folder's
+// secret.
 func TestTheTokenIsShownToNobodyWhoCannotReadTheFolder(t *testing.T) {
 	t.Parallel()
 	const token = "alq_secret"
@@ -74,7 +75,7 @@ func TestTheTokenIsShownToNobodyWhoCannotReadTheFolder(t *testing.T) {
 	var genuine running
 	elsewhere := httptest.NewServer(&genuine)
 	defer elsewhere.Close()
-	// What an earlier version left may be read by everybody.
+	// A file from an earlier version may be readable by everybody.
 	if err := os.WriteFile(filepath.Join(dir, addressFile), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}

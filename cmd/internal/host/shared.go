@@ -14,13 +14,13 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 )
 
-// ackTimeout is how long a publish is waited for before the stream is read back.
-// A stream has a new leader a few seconds after it has lost one, and the answer
-// of the old one never comes.
+// ackTimeout is how long a publisher waits for an acknowledgement before it
+// reads the stream back. A stream has a new leader a few seconds after it has
+// lost one, and the acknowledgement of the old leader never arrives.
 const ackTimeout = 5 * time.Second
 
-// openShared starts one role on what other processes use too. A process that waits
-// for its turn has started.
+// openShared starts one role on a cluster and a database that other processes
+// also use. A process that waits for its turn counts as started.
 func (p *Process) openShared(ctx context.Context) (err error) {
 	shared := p.config.Shared
 	host, err := os.Hostname()
@@ -73,8 +73,8 @@ func (p *Process) openShared(ctx context.Context) (err error) {
 	return p.serve(background, p.health())
 }
 
-// sameStreams refuses a database that knows other streams: that of another
-// installation, or of one whose streams were made anew.
+// sameStreams refuses a database that belongs to other streams: to another
+// installation, or to one whose streams were created again.
 func (p *Process) sameStreams(ctx context.Context) error {
 	now, err := p.store.Progress(ctx)
 	if err != nil {
@@ -86,7 +86,7 @@ func (p *Process) sameStreams(ctx context.Context) error {
 			continue
 		}
 		if c.Stream != stream.Name() || c.Created != stream.Created().UnixNano() {
-			return fmt.Errorf("the database knows another stream %s, made at %s: this one was made at %s: two installations are mixed up",
+			return fmt.Errorf("the database belongs to another stream %s, made at %s; this one was made at %s: two installations are mixed up",
 				stream.Name(), time.Unix(0, c.Created).UTC().Format(time.RFC3339Nano), stream.Created().UTC().Format(time.RFC3339Nano))
 		}
 	}
@@ -105,8 +105,8 @@ func (p *Process) startIngest(ctx, background context.Context) error {
 	return p.serve(background, p.api())
 }
 
-// intake starts what the API rests on: the intake of usage, and what is known of
-// the others' progress.
+// intake starts what the API needs: the intake of usage, and the progress of
+// the other processes.
 func (p *Process) intake(background context.Context) error {
 	asked := newAsked(p.store, p.partitions, p.config.Logger)
 	p.settlers, p.payer, p.failing = asked.settlers(), asked, asked.failing
@@ -118,9 +118,9 @@ func (p *Process) intake(background context.Context) error {
 	return nil
 }
 
-// inEffect waits until what is in effect is known here: a key or a node that was
-// declared long ago must not be unknown for a moment after a start. It waits for
-// settlers where one partition is behind another.
+// inEffect waits until this process knows everything that is in effect: a key
+// or a node that was declared long ago must not be unknown after a start. If
+// one partition is behind another, it waits for the settlers.
 func (p *Process) inEffect(ctx context.Context) error {
 	now, err := p.store.Progress(ctx)
 	if err != nil {
@@ -136,22 +136,22 @@ func (p *Process) inEffect(ctx context.Context) error {
 	return nil
 }
 
-// Health is what /readyz says of a process without an API.
+// Health is the answer of /readyz for a process without an API.
 type Health struct {
 	Healthy bool              `json:"healthy"`
 	Reason  string            `json:"reason,omitempty"`
-	Parts   map[string]string `json:"parts"` // name to state
+	Parts   map[string]string `json:"parts"` // state of each part, by name
 }
 
-// healthTimeout bounds one question after health.
+// healthTimeout limits one question about health.
 const healthTimeout = 5 * time.Second
 
-// health serves /livez, /readyz and /metrics. A process that waits beside an owner
-// is ready: it does what it is there for.
+// health serves /livez, /readyz and /metrics. A standby is ready: it does what
+// it is meant to do.
 func (p *Process) health() http.Handler {
 	mux := http.NewServeMux()
 	if page := p.config.Telemetry.Page(); page != nil {
-		mux.Handle("GET /metrics", page) // nobody but operators reaches this address
+		mux.Handle("GET /metrics", page) // only operators reach this address
 	}
 	mux.HandleFunc("GET /livez", lives)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -174,7 +174,7 @@ func (p *Process) health() http.Handler {
 		if !h.Healthy {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		_ = json.NewEncoder(w).Encode(h) // a client that went away asks again
+		_ = json.NewEncoder(w).Encode(h) // a client that has gone asks again
 	})
 	return mux
 }
@@ -182,19 +182,19 @@ func (p *Process) health() http.Handler {
 // lives answers /livez.
 func lives(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte("\"ok\"\n")) // a client that went away asks again
+	_, _ = w.Write([]byte("\"ok\"\n")) // a client that has gone asks again
 }
 
 // unready answers 503 with a reason.
 func unready(w http.ResponseWriter, reason string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	_ = json.NewEncoder(w).Encode(map[string]any{ // a client that went away asks again
+	_ = json.NewEncoder(w).Encode(map[string]any{ // a client that has gone asks again
 		"title": http.StatusText(http.StatusServiceUnavailable), "status": http.StatusServiceUnavailable, "detail": reason,
 	})
 }
 
-// operatorToken reads the hash of the operator's token; zeros where there is none.
+// operatorToken reads the hash of the operator's token; zero if there is none.
 func operatorToken(file string) (hash [sha256.Size]byte, err error) {
 	if file == "" {
 		return hash, nil
@@ -205,7 +205,7 @@ func operatorToken(file string) (hash [sha256.Size]byte, err error) {
 	}
 	token := strings.TrimSpace(string(data))
 	if len(token) < 16 {
-		return hash, fmt.Errorf("reading the operator token: %s has %d characters, 16 at least are needed", file, len(token))
+		return hash, fmt.Errorf("reading the operator token: %s has %d characters, but at least 16 are required", file, len(token))
 	}
 	return sha256.Sum256([]byte(token)), nil
 }

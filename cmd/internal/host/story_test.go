@@ -10,30 +10,30 @@ import (
 	"time"
 )
 
-// step is one thing that somebody does, and what the model expects of it.
+// step is one action of a person, and the result that the model expects.
 type step struct {
 	usage   []usage
-	unknown string // node that is not declared yet; or a request:
+	unknown string // a node that is not declared yet; or this is a request:
 
 	method, path, kind, body string
 	want                     int
 
-	after *expected // to be compared once the step is done
+	after *expected // compared after the step
 }
 
-// expected is what the model knows at a moment.
+// expected is the state of the model at some point.
 type expected struct {
-	balances map[string]string // without those that are zero
+	balances map[string]string // except those that are zero
 	outcomes map[string]int
 	waiting  map[string]string
 }
 
-// story makes up steps, and plays them in the model as it goes.
+// story makes up steps, and plays each in the model.
 type story struct {
 	*model
 	random *rand.Rand
 	steps  []step
-	count  int // of names made up
+	count  int // of names that were made up
 	rates  map[string]time.Time
 	days   []string
 }
@@ -141,7 +141,7 @@ rules:
 
 var begins = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
-// tell makes up a story of so many steps.
+// tell makes up a story with a number of steps.
 func tell(seed uint64, length int) []step {
 	s := &story{model: newModel(), random: rand.New(rand.NewPCG(seed, 2)), rates: map[string]time.Time{}}
 	since := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -202,7 +202,7 @@ func (s *story) want(status int, path, format string, args ...any) {
 	s.ask("POST", path, "application/json", fmt.Sprintf(format, args...), status)
 }
 
-// now is what the model knows.
+// now returns the current state of the model.
 func (s *story) now() *expected {
 	e := &expected{balances: map[string]string{}, outcomes: maps.Clone(s.outcomes), waiting: map[string]string{}}
 	for at, b := range s.balances {
@@ -216,10 +216,10 @@ func (s *story) now() *expected {
 	return e
 }
 
-// send sends some events: a run of a source's sequences, which may begin before
-// the last run ended and have gaps, or ids in any order; some of both; some
-// with another content under a known identity, some of a node or a meter that
-// nothing is known of yet.
+// send sends some events: a run of a source's sequences, which may overlap the
+// last run and have gaps, or ids in any order, or both. Some have another
+// content under a known identity, and some name a node or a meter that is not
+// declared yet.
 func (s *story) send() {
 	var list []usage
 	for range 1 + s.random.IntN(3) {
@@ -240,8 +240,9 @@ func (s *story) send() {
 	if s.random.IntN(4) == 0 {
 		s.random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	}
-	// What is packed together is told apart by kind and book: an identity is
-	// of one kind, and of one book here, so that the order of the rest is free.
+	// Events that are packed together are separated by kind and book. Here an
+	// identity belongs to one kind and one book, so the order of the rest does
+	// not matter.
 	for _, u := range list {
 		s.use(u)
 	}
@@ -254,7 +255,7 @@ func (s *story) send() {
 	}
 }
 
-// event is what an identity stands for, always the same.
+// event returns the event of an identity; it is always the same.
 func (s *story) event(source string, number int, foreign bool) usage {
 	seed := uint64(number)
 	if foreign {
@@ -267,7 +268,7 @@ func (s *story) event(source string, number int, foreign bool) usage {
 	}
 	u.end = begins.Add(time.Duration(r.IntN(5*24*60)) * time.Minute)
 	if r.IntN(10) == 0 {
-		u.end = begins.AddDate(0, 0, 1+r.IntN(5)) // on the boundary
+		u.end = begins.AddDate(0, 0, 1+r.IntN(5)) // exactly on the boundary
 	}
 	if r.IntN(5) == 0 {
 		u.node, u.customer, u.meter = "n6", "c4", "other"
@@ -283,7 +284,7 @@ func (s *story) event(source string, number int, foreign bool) usage {
 	return u
 }
 
-// observe adds rounds to one source, mostly near the peg, at times late.
+// observe adds rounds to one source, mostly near the peg and sometimes late.
 func (s *story) observe() {
 	source := s.pick("cl", "cl", "cl", "ky")
 	at, ok := s.rates[source]
@@ -322,7 +323,7 @@ func (s *story) deposit() {
 		book, customer, s.asset[book], micro/1_000_000, micro%1_000_000, s.name("bank "))
 	s.json("/v1/deposits", "%s", body)
 	if s.random.IntN(4) == 0 {
-		s.json("/v1/deposits", "%s", body) // the answer was not heard
+		s.json("/v1/deposits", "%s", body) // sent again, as if the answer was lost
 	}
 }
 
@@ -368,18 +369,18 @@ func (s *story) distributeSome() {
 		return
 	}
 	last, _ := time.Parse("2006-01-02", s.closed["b1"])
-	period := last.AddDate(0, 0, -s.random.IntN(2)).Format("2006-01-02") // closed with another, perhaps
+	period := last.AddDate(0, 0, -s.random.IntN(2)).Format("2006-01-02") // perhaps closed together with another
 	id := token + ":" + period
 	for n := 2; s.made[id] == "void"; n++ {
 		id = fmt.Sprintf("%s:%s:%d", token, period, n)
 	}
 	status := 200
 	switch {
-	case s.made[id] != "": // it was distributed, and is not again
+	case s.made[id] != "": // it was distributed, and is not distributed again
 	case s.waitingFor(token, period).Sign() == 0:
 		status = 409 // and nothing is recorded
 	case !s.distribute(id, token, period, "USDC"):
-		s.made[id] = "void" // the id is taken all the same
+		s.made[id] = "void" // the id is taken nevertheless
 		status = 409
 	}
 	s.want(status, "/v1/distributions", `{"token":%q,"period":%q}`, token, period)
@@ -445,7 +446,7 @@ func (s *story) confirm() {
 	}
 }
 
-// correct decides what became of a payout, against what its rail said.
+// correct decides what became of a payout, against the answer of its rail.
 func (s *story) correct() {
 	var list []*paying
 	for _, id := range slices.Sorted(maps.Keys(s.payouts)) {
@@ -459,13 +460,13 @@ func (s *story) correct() {
 	p := list[s.random.IntN(len(list))]
 	state, reason := s.pick("submitted", "confirmed", "failed", "returned"), s.name("letter")
 	s.turn(p, state)
-	for range 1 + s.random.IntN(2) { // the same again changes nothing
+	for range 1 + s.random.IntN(2) { // a repetition changes nothing
 		s.json("/v1/payouts/corrections/"+p.id, `{"state":%q,"reason":%q}`, state, reason)
 	}
 }
 
-// payOwed asks for a payout run: of what may be paid there is one, and of nothing
-// none; the last one stands.
+// payOwed asks for a payout run. If something may be paid a run is made;
+// otherwise the last run is the answer.
 func (s *story) payOwed() {
 	token := s.pick("T1", "T2")
 	n := 1
@@ -496,7 +497,7 @@ func (s *story) hold() {
 	s.ask("POST", "/v1/holds/list?empty=true", "text/plain", strings.Join(names, "\n")+"\n", 200)
 }
 
-// issue gives some holders units, beside what they have.
+// issue gives some holders units in addition to those that they have.
 func (s *story) issue() {
 	token := s.pick("T1", "T2")
 	file := "holder,units\n"
@@ -516,7 +517,7 @@ func (s *story) issue() {
 	}
 }
 
-// moveNode moves n2 between T1 and the pool of the rest.
+// moveNode moves n2 between T1 and the token of the remaining nodes.
 func (s *story) moveNode() {
 	nodes := "n1, n2"
 	s.tokenOf["n2"] = "T1"
@@ -542,12 +543,13 @@ func (s *story) releaseAll() {
 	s.json("/v1/suspense/release", `{"pair":"USDC/USD","source":%q,"round":%q,"reason":"checked by hand"}`, source, r.name)
 }
 
-// releaseNothing names a round that there is not.
+// releaseNothing names a round that does not exist.
 func (s *story) releaseNothing() {
 	s.want(409, "/v1/suspense/release", `{"pair":"USDC/USD","source":"cl","round":"r0","reason":"a slip of the hand"}`)
 }
 
-// declareLate declares what some usage was refused for.
+// declareLate declares the nodes and cards whose absence had made usage be
+// refused.
 func (s *story) declareLate() {
 	since := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	switch s.random.IntN(3) {
@@ -573,7 +575,7 @@ func (s *story) declareLate() {
 	}
 }
 
-// nothing is a decision without effect.
+// nothing makes a decision without effect.
 func (s *story) nothing() {
 	s.want(409, "/v1/collections", `{"book":"b1","customer":"c4"}`)
 }

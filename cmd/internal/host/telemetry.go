@@ -10,10 +10,10 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 )
 
-// watch shows what belongs to no service: the disk under the streams, and whether
-// they can be written; and serves the metrics at an address of their own, where
-// one is configured. The disk of a log that is reached by URL is shown by its own
-// servers.
+// watch shows metrics that belong to no service: the free disk space under the
+// streams, and whether the streams can be written. If an address for metrics is
+// configured, it also serves them there. If the streams are reached by URL,
+// their own servers show the disk.
 func (p *Process) watch() (err error) {
 	p.metricsAddr, p.unserve, err = p.config.Telemetry.Listen(p.config.MetricsListen, p.config.Logger)
 	if err != nil {
@@ -30,7 +30,7 @@ func (p *Process) watch() (err error) {
 	reserve, problems[1] = meter.Int64ObservableGauge("aliquot.disk.reserve", metric.WithUnit("By"),
 		metric.WithDescription("Free space below which usage is refused with 507."))
 	healthy, problems[2] = meter.Int64ObservableGauge("aliquot.streams.healthy",
-		metric.WithDescription("1 where messages can be stored: connected, without a write error, free space above the reserve; 0 otherwise."))
+		metric.WithDescription("1 if messages can be stored: connected, without a write error, free space above the reserve; 0 otherwise."))
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("showing the streams: %w", err)
 	}
@@ -53,7 +53,7 @@ func (p *Process) watch() (err error) {
 	return err
 }
 
-// unwatch ends what watch shows.
+// unwatch removes the metrics of watch.
 func (p *Process) unwatch() error {
 	if p.watched == nil {
 		return nil
@@ -61,6 +61,6 @@ func (p *Process) unwatch() error {
 	return p.watched.Unregister()
 }
 
-// MetricsAddr is the host:port at which the metrics alone are answered; empty
-// where there is none.
+// MetricsAddr is the host:port that serves only the metrics; empty if there is
+// none.
 func (p *Process) MetricsAddr() string { return p.metricsAddr }

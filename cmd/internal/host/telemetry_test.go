@@ -23,16 +23,16 @@ import (
 	"github.com/aliquot-engine/aliquot/pkg/distribution"
 )
 
-// span is one that a collector was sent.
+// span is a span that a collector received.
 type span struct {
 	name, trace, id, parent string
-	links                   []string // traces
+	links                   []string // linked traces
 }
 
-// collector takes OTLP as a real one does.
+// collector accepts OTLP as a real collector does.
 type collector struct {
 	*httptest.Server
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	spans   []span
 	metrics int
 }
@@ -70,7 +70,7 @@ func collect(t *testing.T) *collector {
 	return c
 }
 
-// fields returns the values of one field of a protobuf message that are bytes.
+// fields returns the byte-string values of one field of a protobuf message.
 func fields(t *testing.T, message []byte, wanted protowire.Number) (list [][]byte) {
 	for len(message) > 0 {
 		number, kind, n := protowire.ConsumeTag(message)
@@ -96,8 +96,8 @@ func hexOf(t *testing.T, message []byte, field protowire.Number) string {
 	return hex.EncodeToString(bytes.Join(fields(t, message, field), nil))
 }
 
-// path returns the names of the spans from the newest of a name up to its first
-// ancestor that nobody exported.
+// path returns the names of the spans from the newest one with a name up to its
+// first ancestor that was not exported.
 func (c *collector) path(trace, name string) (names []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,7 +120,7 @@ func (c *collector) linked(trace, name, to string) bool {
 	})
 }
 
-// shownAt is a process that exports to a collector and logs to a buffer.
+// shownAt starts a process that exports to a collector and logs to a buffer.
 func shownAt(t *testing.T, to *collector, logs io.Writer) (*Process, *telemetry.Telemetry) {
 	t.Helper()
 	logger := slog.New(telemetry.Logs(slog.NewTextHandler(logs, nil)))
@@ -137,10 +137,10 @@ func shownAt(t *testing.T, to *collector, logs io.Writer) (*Process, *telemetry.
 	return d, shown
 }
 
-// A trace begins with a provider's request and ends with the journal in LEDGER;
-// one begins with a declaration and ends in PAYOUT; and each names what it rests
-// on. Fails when any header is not written or not read: of USAGE, of a barrier,
-// of CONTROL, of LEDGER.
+// One trace begins with a provider's request and ends with the journal in
+// LEDGER; another begins with a declaration and ends in PAYOUT; each is linked
+// to the traces that it rests on. Fails when any header is not written or not
+// read: of USAGE, of a barrier, of CONTROL, or of LEDGER.
 func TestATraceGoesFromTheRequestToThePayout(t *testing.T) {
 	t.Parallel()
 	to := collect(t)
@@ -210,8 +210,8 @@ func TestATraceGoesFromTheRequestToThePayout(t *testing.T) {
 	}
 }
 
-// The page tells how much usage there is: not to everybody who reaches the API,
-// and to everybody who reaches the address that was opened for it.
+// The metrics page shows how much usage there is. Not everybody who reaches the
+// API may see it, but everybody who reaches the address that was opened for it.
 func TestWhoMaySeeTheMetrics(t *testing.T) {
 	t.Parallel()
 	d, shown := shownAt(t, collect(t), io.Discard)
@@ -259,9 +259,9 @@ func TestWhoMaySeeTheMetrics(t *testing.T) {
 	}
 }
 
-// What is open is the same figure after a restart, and what the page counts is
-// what was sent. Fails when payouts are not counted at the start, or moved
-// without the commit.
+// The figure of open payouts is the same after a restart, and the counters
+// equal what was sent. Fails when payouts are not counted at the start, or when
+// they are counted without a commit.
 func TestFiguresSurviveARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -342,9 +342,9 @@ func TestFiguresSurviveARestart(t *testing.T) {
 	want("answered for", `aliquot_distribute_payouts{state="submitted"} 0`, `aliquot_distribute_submitted_age_seconds 0`)
 }
 
-// synced is a buffer for several goroutines.
+// synced is a buffer that several goroutines may use.
 type synced struct {
-	mu sync.Mutex // guards what follows
+	mu sync.Mutex // guards the field below
 	b  bytes.Buffer
 }
 

@@ -6,8 +6,8 @@ import (
 	"github.com/aliquot-engine/aliquot/internal/eventlog"
 )
 
-// TestAnUnreadableDecisionIsVoidEverywhere fails when a service stops at what
-// the others pass over.
+// TestAnUnreadableDecisionIsVoidEverywhere fails when a service stops at a
+// decision that the others skip.
 func TestAnUnreadableDecisionIsVoidEverywhere(t *testing.T) {
 	t.Parallel()
 	d, err := Open(t.Context(), Config{Dir: t.TempDir(), Listen: "127.0.0.1:0"})

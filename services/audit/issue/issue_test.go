@@ -130,7 +130,7 @@ func TestWhatAReceiptProves(t *testing.T) {
 		never    string
 		most     int // bytes; 0 is not checked
 	}{
-		{"a sequenced event is proved with its charge", "meter-1#3", []string{"event meter-1#0/3 of provider acme", "was accepted", "it cost ", "by rule 0 of std@1", "card_declared", "quotes_observed", "the barrier carries the root of CONTROL up to"}, "", 8 << 10},
+		{"a sequenced event is proved with its charge", "meter-1#3", []string{"event meter-1#0/3 of provider acme", "was accepted", "it cost ", "by rule 0 of std@1", "the declaration of a rate card (control record ", "the import of quotes (control record ", "the barrier carries the root of CONTROL up to"}, "", 8 << 10},
 		{"so is a named one, by its node's attributes", "meter-1#a", []string{"event meter-1#a", "by rule 1 of std@1"}, "", 8 << 10},
 		{"a late event says so", "meter-1#41", []string{"accepted late", "it cost "}, "", 8 << 10},
 		{"what is free cost nothing", "meter-1#free", []string{"it cost 0 USDC"}, "", 8 << 10},
@@ -139,7 +139,7 @@ func TestWhatAReceiptProves(t *testing.T) {
 		{"so is a repetition", beside + "2", []string{"a duplicate"}, "✓ it cost", 8 << 10},
 		{"a journal row of settle is in LEDGER", "settle-0-1", []string{"position 1 of ledger is a journal record", "settle-0-1"}, "", 0},
 		{"one of distribute is in PAYOUT", "distribute-1", []string{"of payout is a journal record", "entry 1: distribution"}, "", 0},
-		{"a payout is proved down to the holding", k.payoutOf(t, "d1", "carol"), []string{"payout po-", "held 1 of ", "by largest remainder among all holders", "carries the root of register up to", "carries the root of ledger up to", "which are shown whole, hand ", "exactly what the distribution found", "charges (", "card_declared", "quotes_observed"}, "does not have the whole register", 0},
+		{"a payout is proved down to the holding", k.payoutOf(t, "d1", "carol"), []string{"payout po-", "held 1 of ", "by largest remainder among all holders", "carries the root of register up to", "carries the root of ledger up to", "which are shown whole, hand ", "exactly what the distribution found", "charges (", "the declaration of a rate card (control record ", "the import of quotes (control record "}, "does not have the whole register", 0},
 		{"a payout of a second distribution too", k.payoutOf(t, "d2", "dave"), []string{"payout po-", "by largest remainder"}, "", 0},
 	}
 	for _, test := range tests {

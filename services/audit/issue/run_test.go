@@ -33,7 +33,7 @@ func TestAPayoutOfARunIsProved(t *testing.T) {
 	}
 	text := verdict.String()
 	for _, want := range []string{
-		"payout " + id + " of 1.08558 USDC to dave by rail csv was planned by payout run REV:run:1 of token REV", "payout_run_declared",
+		"payout " + id + " of 1.08558 USDC to dave by rail csv was planned by payout run REV:run:1 of token REV", "the declaration of a payout run (control record ",
 		"the journal takes 1.08558 USDC from what was payable to dave", "carries the root of register up to", "carries the root of control up to",
 	} {
 		if !strings.Contains(text, want) {

@@ -5,17 +5,17 @@
 // passes the two files to it. So the page runs the same code as the native
 // command, and decides nothing itself.
 //
-// The command in build makes the program, in the folder built, which is empty in
-// the repository: the task build of the Taskfile fills it before it builds the binary that
-// embeds it. A binary built without it has no page, and says so with
-// [ErrNotBuilt].
+// The command in build compiles the program into the folder built, which is
+// empty in the repository; the task build of the Taskfile fills it before it
+// builds the binary that embeds it. A binary that was built without the program
+// has no page, and says so with [ErrNotBuilt].
 //
 // # Invariants
 //
 //   - One file: the page requests nothing, and its policy allows no request, no
 //     other script and no other style.
-//   - The same program: the same source and compiler give the same page, byte for
-//     byte, so that anybody can build it and compare.
+//   - Reproducible: the same source and compiler give the same page, byte for byte,
+//     so that anybody can build it and compare.
 package verifier
 
 import (

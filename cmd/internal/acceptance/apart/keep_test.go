@@ -45,12 +45,12 @@ func TestOneKeepsAndEverythingIsProvable(t *testing.T) {
 	// A standby on the same folder waits, and goes on after a kill.
 	standby := i.upIn("kept", "keep")
 	i.eventually("the standby hears the owner", patience, func(context.Context) error {
-		if !strings.Contains(standby.log.String(), "waiting beside the owner") {
+		if !strings.Contains(standby.log.String(), "standing by for the owner") {
 			return fmt.Errorf("it says %q", standby.log)
 		}
 		return nil
 	})
-	if status, body := standby.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "keep: waiting beside the owner") {
+	if status, body := standby.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "keep: standing by for the owner") {
 		t.Errorf("the standby's /readyz: %d %s", status, body)
 	}
 	if status, body := standby.get("/livez"); status != http.StatusOK {
@@ -127,8 +127,8 @@ func (i *installation) refusesOthers() {
 	for name, one := range map[string]struct {
 		folder, partitions, says string
 	}{
-		"an empty folder":       {"second", "0-1", "has none: keep is started on the folder that has them"},
-		"another key":           {"other", "0-1", "they are another history"},
+		"an empty folder":       {"second", "0-1", "has no logs: start keep on the folder that has them"},
+		"another key":           {"other", "0-1", "they belong to another history"},
 		"a partition left out":  {"kept", "0", "partition 1 is settled and would not be kept"},
 		"partitions of nothing": {"kept", "x", "ALIQUOT_PARTITIONS"},
 	} {

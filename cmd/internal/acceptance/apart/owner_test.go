@@ -52,12 +52,12 @@ func TestTwoSettlersNeverBothCommit(t *testing.T) {
 
 	standby := i.upIn("standby", "settle")
 	i.eventually("the standby hears the owner", patience, func(context.Context) error {
-		if !strings.Contains(standby.log.String(), "waiting beside the owner") {
+		if !strings.Contains(standby.log.String(), "standing by for the owner") {
 			return fmt.Errorf("it says %q", standby.log)
 		}
 		return nil
 	})
-	if status, body := standby.get("/readyz"); status != http.StatusOK || !strings.Contains(body, `"settle.1":"waiting beside the owner"`) {
+	if status, body := standby.get("/readyz"); status != http.StatusOK || !strings.Contains(body, `"settle.1":"standing by for the owner"`) {
 		t.Errorf("the standby's /readyz: %d %s", status, body)
 	}
 	if status, body := second.get("/readyz"); status != http.StatusOK || !strings.Contains(body, `"settle.1":"owned"`) {

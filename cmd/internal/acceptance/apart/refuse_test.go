@@ -55,7 +55,7 @@ func TestAWrongStartIsRefusedWithOneLine(t *testing.T) {
 		"two clusters":            {[]string{"NATS_URL=" + i.cluster.NodeURL(0) + "," + twin.NodeURL(1)}, "they are two clusters"},
 		"a partition that is none": {[]string{"ALIQUOT_PARTITIONS=3-1"},
 			`ALIQUOT_PARTITIONS: "3-1" is neither a number nor a range`},
-		"a token that is guessed": {[]string{"ALIQUOT_OPERATOR_TOKEN_FILE=" + short}, "16 at least"},
+		"a token that is guessed": {[]string{"ALIQUOT_OPERATOR_TOKEN_FILE=" + short}, "at least 16"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			role := "settle"

@@ -1,6 +1,6 @@
-// Command build compiles aliquot-verify for browsers into the folder from which
-// the page is assembled. It is used to build the binary and is not a part of it:
-// see the Taskfile.
+// Command build compiles aliquot-verify for browsers, into the folder from
+// which the page is assembled. It is a step of building aliquot, and not part
+// of the binary: see the Taskfile.
 package main
 
 import (
