@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -94,7 +95,11 @@ func (c *payoutExport) Run(ctx context.Context, r *root) (err error) {
 		return nil
 	}
 	return r.print(made, func(w io.Writer) {
-		plain.Fprintf(w, "%s: %d payouts, %s %s, in %s\n", made.Batch, made.Payouts, made.Amount, made.Asset, c.Output)
+		sums := make([]string, len(made.Amounts))
+		for i, sum := range made.Amounts {
+			sums[i] = fmt.Sprintf("%s %s", sum.Amount, sum.Asset)
+		}
+		plain.Fprintf(w, "%s: %d payouts, %s, in %s\n", made.Batch, made.Payouts, strings.Join(sums, " and "), c.Output)
 	})
 }
 

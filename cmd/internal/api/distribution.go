@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,12 +51,17 @@ type Distribution struct {
 
 // Batch is a set of payouts that was handed to a rail at once.
 type Batch struct {
-	Batch        string       `json:"batch"`
-	Rail         events.Rail  `json:"rail"`
-	Distribution string       `json:"distribution"`
-	Payouts      int          `json:"payouts"`
-	Asset        money.Asset  `json:"asset,omitempty"`
-	Amount       money.Amount `json:"amount"`
+	Batch        string      `json:"batch"`
+	Rail         events.Rail `json:"rail"`
+	Distribution string      `json:"distribution"`
+	Payouts      int         `json:"payouts"`
+	Amounts      []Sum       `json:"amounts" doc:"What the payouts add up to, for each asset, in the order of its name."`
+}
+
+// Sum is an amount of one asset.
+type Sum struct {
+	Asset  money.Asset  `json:"asset"`
+	Amount money.Amount `json:"amount"`
 }
 
 func (s *Server) distributions() {
@@ -375,12 +381,16 @@ func (s *Server) batch(ctx context.Context, name string) (distribute.RailBatch, 
 	return b, err
 }
 
-// summed adds up the payouts of a batch.
+// summed adds up the payouts of a batch: amounts of different assets are never added.
 func summed(b *distribute.RailBatch) (sum Batch, err error) {
-	sum = Batch{Batch: b.Name, Rail: b.Rail, Distribution: b.Distribution, Payouts: len(b.Payouts)}
+	sum = Batch{Batch: b.Name, Rail: b.Rail, Distribution: b.Distribution, Payouts: len(b.Payouts), Amounts: []Sum{}}
 	for i := range b.Payouts {
-		sum.Asset = b.Payouts[i].Asset
-		if sum.Amount, err = sum.Amount.Add(b.Payouts[i].Amount); err != nil {
+		p := &b.Payouts[i]
+		at, known := slices.BinarySearchFunc(sum.Amounts, p.Asset, func(s Sum, a money.Asset) int { return cmp.Compare(s.Asset, a) })
+		if !known {
+			sum.Amounts = slices.Insert(sum.Amounts, at, Sum{Asset: p.Asset})
+		}
+		if sum.Amounts[at].Amount, err = sum.Amounts[at].Amount.Add(p.Amount); err != nil {
 			return sum, fmt.Errorf("adding up batch %s: %w", b.Name, err)
 		}
 	}
