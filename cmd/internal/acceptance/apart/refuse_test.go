@@ -52,7 +52,7 @@ func TestAWrongStartIsRefusedWithOneLine(t *testing.T) {
 		"another's database":      {[]string{"DATABASE_URL=" + other}, "is it another database"},
 		"a stream not ours":       {[]string{"ALIQUOT_PARTITIONS=9"}, "aliquot did not make it"},
 		"the database of another": {[]string{"NATS_URL=" + twin.URL()}, "the database belongs to installation"},
-		"two clusters":            {[]string{"NATS_URL=" + i.cluster.NodeURL(0) + "," + twin.NodeURL(1)}, "they are two clusters"},
+		"two clusters":            {[]string{"NATS_URL=" + i.cluster.NodeURL(0) + "," + twin.NodeURL(1)}, "belong to two clusters"},
 		"a partition that is none": {[]string{"ALIQUOT_PARTITIONS=3-1"},
 			`ALIQUOT_PARTITIONS: "3-1" is neither a number nor a range`},
 		"a token that is guessed": {[]string{"ALIQUOT_OPERATOR_TOKEN_FILE=" + short}, "at least 16"},
