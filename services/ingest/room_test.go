@@ -103,7 +103,7 @@ func TestOneProviderDoesNotShutOutAnother(t *testing.T) {
 // Fails when a body that has stopped arriving keeps its room.
 func TestABodyThatComesTooSlowlyIsGivenUp(t *testing.T) {
 	b := open(t, eventlog.Config{}, func(c *ingest.Config) {
-		c.MaxPending, c.MaxBody, c.QueueWait, c.SlowAfter = 128<<10, 100<<10, time.Minute, 50*time.Millisecond
+		c.MaxPending, c.MaxBody, c.QueueWait, c.SlowAfter, c.MinRate = 128<<10, 100<<10, time.Minute, 50*time.Millisecond, 256<<10
 	})
 	for _, sent := range []string{"", "[", "[" + strings.Repeat(" ", 70<<10)} {
 		body, status := b.slowly(acmeToken, 100<<10, sent)
