@@ -295,17 +295,23 @@ func TestRandomStoriesAgreeWithTheModel(t *testing.T) {
 	}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
 			steps := tell(seed, 250)
-			var hashes []string
-			for _, together := range []bool{true, false} {
-				p := &player{person: person{t: t}, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 3)), together: together}
-				p.start()
-				p.play(steps)
-				hashes = append(hashes, p.finish())
-				if err := p.d.Close(); err != nil {
-					t.Fatal(err)
+			var hashes [2]string
+			t.Run("played", func(t *testing.T) {
+				for i, name := range []string{"in one go", "in pieces"} {
+					t.Run(name, func(t *testing.T) {
+						t.Parallel()
+						p := &player{person: person{t: t}, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 3)), together: i == 0}
+						p.start()
+						p.play(steps)
+						hashes[i] = p.finish()
+						if err := p.d.Close(); err != nil {
+							t.Fatal(err)
+						}
+					})
 				}
-			}
+			})
 			if hashes[0] != hashes[1] {
 				t.Fatalf("journal hash %s in one go, %s in pieces", hashes[0], hashes[1])
 			}
