@@ -127,9 +127,11 @@ const (
 	// poll is the time between two checks for a position that does not exist
 	// yet.
 	poll = 100 * time.Millisecond
-	// interruptedPause follows a commit whose outcome is unknown, and a read of
-	// the log that was not answered.
-	interruptedPause = time.Second
+	// interruptedPause follows the first commit whose outcome is unknown, and the
+	// first read of the log that was not answered. Each further pause is twice as
+	// long, up to interruptedLongest.
+	interruptedPause   = 50 * time.Millisecond
+	interruptedLongest = time.Second
 )
 
 // Distributor is the loop. Make it with [New].
@@ -350,7 +352,7 @@ func (d *Distributor) decide(ctx context.Context, m eventlog.Message) (err error
 // reads of the store have their own retries. An effect may be repeated, because
 // it commits only what it has read of LEDGER.
 func (d *Distributor) patiently(ctx context.Context, read func() error) error {
-	return retry.Policy{Pause: interruptedPause, Again: eventlog.Unavailable, Waits: func(cause error, _ time.Duration) {
+	return retry.Policy{Pause: interruptedPause, Longest: interruptedLongest, Again: eventlog.Unavailable, Waits: func(cause error, _ time.Duration) {
 		d.log.Warn("distribution waits for the log", "cause", cause)
 	}}.Do(ctx, read)
 }
@@ -371,7 +373,7 @@ func (d *Distributor) commit(ctx context.Context) error {
 	}
 	began := time.Now()
 	err := retry.Policy{
-		Pause: interruptedPause,
+		Pause: interruptedPause, Longest: interruptedLongest,
 		Again: func(err error) bool { return !errors.Is(err, distribution.ErrFenced) },
 		Waits: func(cause error, _ time.Duration) {
 			d.show.retries.Add(ctx, 1)

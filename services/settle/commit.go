@@ -102,7 +102,7 @@ func encode(cuts []*settlement.Cut) ([][][]byte, error) {
 // only here.
 func (s *Settler) write(ctx context.Context, from uint64, cuts []*settlement.Cut, encoded [][][]byte) error {
 	return retry.Policy{
-		Pause: interruptedPause,
+		Pause: interruptedPause, Longest: interruptedLongest,
 		Again: func(err error) bool { return errors.Is(err, settlement.ErrInterrupted) },
 		Waits: func(cause error, _ time.Duration) {
 			s.show.retries.Add(ctx, 1, s.show.here)
@@ -115,7 +115,7 @@ func (s *Settler) write(ctx context.Context, from uint64, cuts []*settlement.Cut
 // example while a stream elects a leader. Reads of the store have their own
 // retries.
 func (s *Settler) patiently(ctx context.Context, read func() error) error {
-	return retry.Policy{Pause: interruptedPause, Again: eventlog.Unavailable, Waits: func(cause error, _ time.Duration) {
+	return retry.Policy{Pause: interruptedPause, Longest: interruptedLongest, Again: eventlog.Unavailable, Waits: func(cause error, _ time.Duration) {
 		s.log.Warn("settlement waits for the log", "partition", s.config.Partition, "cause", cause)
 	}}.Do(ctx, read)
 }

@@ -176,7 +176,7 @@ func (s *Settler) mark(ctx context.Context) error {
 // Both may be there twice, so after an unknown outcome nothing needs to be read
 // back.
 func (s *Settler) publish(ctx context.Context, message []byte) error {
-	return retry.Policy{Pause: interruptedPause, Again: interrupted, Waits: func(cause error, _ time.Duration) {
+	return retry.Policy{Pause: interruptedPause, Longest: interruptedLongest, Again: interrupted, Waits: func(cause error, _ time.Duration) {
 		s.log.WarnContext(ctx, "publishing into USAGE waits", "partition", s.config.Partition, "cause", cause)
 	}}.Do(ctx, func() error {
 		_, err := s.config.Usage.Publish(ctx, eventlog.UsageSubject(uint32(s.config.Partition)), message, eventlog.PublishOptions{})

@@ -130,8 +130,11 @@ const (
 	perCommit = 16
 	// uncommitted bounds the cuts between core and store, by their events.
 	uncommitted = 1 << 20
-	// interruptedPause follows an interrupted commit, publish or read of the log.
-	interruptedPause = time.Second
+	// interruptedPause follows the first interruption of a commit, publish or read
+	// of the log. Each further pause is twice as long, up to interruptedLongest: a
+	// lost answer costs little, and a database that is gone is asked seldom.
+	interruptedPause   = 50 * time.Millisecond
+	interruptedLongest = time.Second
 )
 
 // Settler is the loop. Make it with [New].
