@@ -158,7 +158,7 @@ func TestUsageBecomesPayouts(t *testing.T) {
 		t.Fatalf("distribution: %v", made)
 	}
 	batch := p.ask("POST", "/v1/payouts/export", "application/json", `{"distribution":"T1:2026-11-20"}`, 200)
-	if batch["payouts"].(float64) != 2 || batch["amount"] != "19.4025" {
+	if batch["payouts"].(float64) != 2 || fmt.Sprint(batch["amounts"]) != "[map[amount:19.4025 asset:USDC]]" {
 		t.Fatalf("batch: %v", batch)
 	}
 	if got := p.ask("GET", "/v1/check?deep=true", "", "", 200); got["ok"] != true {

@@ -125,7 +125,7 @@ func TestOwedMoneyHasAWayOut(t *testing.T) {
 	}
 	p.ask("POST", "/v1/payouts/runs", kind, `{"token":"T1","run":"T1:2026-11-20"}`, 409)
 	batch := p.ask("POST", "/v1/payouts/export", kind, `{"distribution":"T1:run:1"}`, 200)
-	if batch["payouts"].(float64) != 1 || batch["amount"] != "12.935" {
+	if batch["payouts"].(float64) != 1 || fmt.Sprint(batch["amounts"]) != "[map[amount:12.935 asset:USDC]]" {
 		t.Errorf("batch of the run: %v", batch)
 	}
 	file := strings.Split(p.text("/v1/payouts/batches/T1:run:1:csv"), "\n")

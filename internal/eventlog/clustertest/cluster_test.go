@@ -359,7 +359,7 @@ func (c *Cluster) refuses(t *testing.T) {
 		"our own expired certificate": {open(c.URL(), eventlog.Credentials{CAFile: expired.file("keys/server.pem"), NKeyFile: c.NKeyFile()}),
 			"has expired on"},
 		"a stream that is not ours": {open(c.URL(), own), "aliquot did not make it"},
-		"two clusters mixed up":     {open(c.NodeURL(0)+","+twin.NodeURL(0), own), "they are two clusters"},
+		"two clusters mixed up":     {open(c.NodeURL(0)+","+twin.NodeURL(0), own), "belong to two clusters"},
 	} {
 		if one.err == nil || !strings.Contains(one.err.Error(), one.says) || bytes.ContainsRune([]byte(one.err.Error()), '\n') {
 			t.Errorf("%s: want one line with %q, have: %v", name, one.says, one.err)

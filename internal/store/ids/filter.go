@@ -4,20 +4,20 @@ import "encoding/binary"
 
 const (
 	// wholeBlocks is the number of blocks of 64 bytes: 32 MiB in all, ten bits an
-	// identity up to 27 million. With more, more identities that are new are looked
-	// up for nothing; no answer is ever wrong.
+	// identity up to 27 million. Beyond that number, more new identities are looked
+	// up needlessly, but no answer is ever wrong.
 	wholeBlocks = 1 << 19
 	// A filter begins with firstBlocks, 256 KiB, so that a small index is cheap to
-	// open. It has wholeBlocks after firstMost identities. These set bits in
-	// wholeBlocks / firstBlocks blocks each then: two identities a block, of the 51
-	// that a block has with 27 million.
+	// open. It grows to wholeBlocks after firstMost identities. Each of these then
+	// occupies wholeBlocks / firstBlocks blocks: two identities in each block, which
+	// has room for 51.
 	firstBlocks = 1 << 12
 	firstMost   = 2 * firstBlocks
 )
 
-// filter says of most identities that are new that they are: a Bloom filter
-// whose bits for one key are in one cache line. Keys are the ends of hashes
-// already, so their own bits say where. The zero value is empty.
+// filter recognises most new identities as new: it is a Bloom filter whose bits
+// for one key are in one cache line. Keys are parts of hashes, so their own
+// bits select the place. The zero value is empty.
 type filter struct {
 	blocks [][8]uint64 // none, firstBlocks or wholeBlocks of them
 	added  int         // while there are firstBlocks
@@ -42,8 +42,8 @@ func (f *filter) block(key *[16]byte) *[8]uint64 {
 	return &f.blocks[binary.LittleEndian.Uint64(key[:])&uint64(len(f.blocks)-1)]
 }
 
-// grow makes room for one more key. Which key set a bit is unknown, so each block
-// is copied to all blocks that its keys may have among more.
+// grow makes room for one more key. Nothing remembers which key has set a bit, so
+// each block is copied to every block that its keys may belong to in a larger filter.
 func (f *filter) grow() {
 	if f.blocks == nil {
 		f.blocks = make([][8]uint64, firstBlocks)
